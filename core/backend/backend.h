@@ -1,0 +1,125 @@
+// The seam: everything the transformer, the optimizer and the trainer ask of a device. The model is written once against it.
+// Ops are asynchronous and return nothing; synchronize() or download() waits. The backend owns streams, handles and scratch.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/ops/activation.h"
+#include "core/ops/attention.h"
+#include "core/ops/cross_entropy.h"
+#include "core/ops/embedding.h"
+#include "core/ops/gemm.h"
+#include "core/ops/norm.h"
+#include "core/ops/optimizer.h"
+#include "core/ops/quantize.h"
+
+namespace mbt {
+
+class Backend;
+
+/// Owns a block of a backend's memory, zeroed, aligned to 256 bytes; frees it on destruction. Must not outlive the backend.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Backend& owner, size_t bytes);
+  Buffer(Buffer&& o) noexcept { swap(o); }
+  Buffer& operator=(Buffer&& o) noexcept {
+    Buffer(std::move(o)).swap(*this);
+    return *this;
+  }
+  ~Buffer();
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  void swap(Buffer& o) noexcept {
+    std::swap(owner_, o.owner_);
+    std::swap(data_, o.data_);
+    std::swap(bytes_, o.bytes_);
+  }
+  Backend* owner_ = nullptr;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+/// How a backend executes a GEMM on operands of the given specs.
+enum class Execution : uint8_t { native, emulated, unsupported };
+struct GemmSupport {
+  Execution execution = Execution::native;
+  std::string how;  ///< one sentence: "bf16 GEMM on exactly dequantised codes", or why it is not supported
+};
+
+/// One line of what the backend is and chose: {"processor", "AMD EPYC, avx512_bf16"}, ...
+using BackendFacts = std::vector<std::pair<std::string, std::string>>;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  // -- identity --------------------------------------------------------------------------------------------------------------------
+  virtual std::string name() const = 0;                                  ///< "cpu", "cuda"
+  virtual BackendFacts facts() const = 0;
+  /// Plain act GEMMs: null specs.
+  virtual GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
+
+  // -- memory ----------------------------------------------------------------------------------------------------------------------
+  virtual void* allocate(size_t bytes) = 0;       ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough
+  virtual void deallocate(void* data, size_t bytes) noexcept = 0;
+  virtual void upload(const void* host, TensorView device) = 0;          ///< host bytes in device order and dtype
+  virtual void download(ConstTensorView device, void* host) = 0;         ///< waits for earlier ops
+  virtual void synchronize() = 0;
+  virtual size_t allocated_bytes() const = 0;                            ///< by allocate(), now
+  virtual size_t scratch_bytes() const = 0;                              ///< kept by the backend itself
+
+  // -- ops: check, then do ---------------------------------------------------------------------------------------------------------
+#define MBT_FOR_EACH_OP(X)                             \
+  X(embedding_fwd, EmbeddingFwdArgs)                   \
+  X(embedding_bwd, EmbeddingBwdArgs)                   \
+  X(norm_fwd, NormFwdArgs)                             \
+  X(norm_bwd, NormBwdArgs)                             \
+  X(qk_norm_fwd, QkNormFwdArgs)                        \
+  X(qk_norm_bwd, QkNormBwdArgs)                        \
+  X(rope, RopeArgs)                                    \
+  X(attention_fwd, AttentionFwdArgs)                   \
+  X(attention_bwd, AttentionBwdArgs)                   \
+  X(attention_cached, AttentionCachedArgs)             \
+  X(activation_fwd, ActivationFwdArgs)                 \
+  X(activation_bwd, ActivationBwdArgs)                 \
+  X(cross_entropy, CrossEntropyArgs)                   \
+  X(gemm, GemmArgs)                                    \
+  X(bias_bwd, BiasBwdArgs)                             \
+  X(quantize, QuantizeArgs)                            \
+  X(delayed_scaling_update, DelayedScalingUpdateArgs)  \
+  X(grad_norm, GradNormArgs)                           \
+  X(clip_scale, ClipScaleArgs)                         \
+  X(adamw, AdamwArgs)                                  \
+  X(cast, CastArgs)                                    \
+  X(add, AddArgs)                                      \
+  X(sum, SumArgs)
+#define MBT_DECLARE_OP(op, Args)  \
+  void op(const Args& args) {     \
+    args.check();                 \
+    do_##op(args);                \
+  }
+  MBT_FOR_EACH_OP(MBT_DECLARE_OP)
+#undef MBT_DECLARE_OP
+  virtual void fill_zero(TensorView t) = 0;
+
+ protected:
+#define MBT_DECLARE_DO(op, Args) virtual void do_##op(const Args& args) = 0;
+  MBT_FOR_EACH_OP(MBT_DECLARE_DO)
+#undef MBT_DECLARE_DO
+};
+
+inline Buffer::Buffer(Backend& owner, size_t bytes) : owner_(&owner), data_(owner.allocate(bytes)), bytes_(bytes) {}
+inline Buffer::~Buffer() {
+  if (data_ != nullptr) owner_->deallocate(data_, bytes_);
+}
+
+}  // namespace mbt

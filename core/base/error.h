@@ -1,0 +1,38 @@
+// Errors of the library. core and kernels throw; only apps print and choose the exit code.
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace mbt {
+
+/// A run that cannot go on (exit code 1): out of memory, a NaN loss under the abort policy, an internal contract broken.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Something the user gave cannot be used (exit code 2): a config field, a file, a folder, a flag.
+/// The text says what came, what was expected, where (file, line, field) and what to do.
+class InputError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Concatenates its arguments with operator<<: `throw Error(text("rows ", n, " of ", m))`.
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+}  // namespace mbt
+
+/// Internal contract: throws mbt::Error with the condition, the place and the given parts when it does not hold.
+#define MBT_CHECK(condition, ...)                                                                                 \
+  do {                                                                                                            \
+    if (!(condition))                                                                                             \
+      throw ::mbt::Error(::mbt::text("check failed: ", #condition, " (", __FILE__, ":", __LINE__, "): ", __VA_ARGS__)); \
+  } while (false)

@@ -1,0 +1,25 @@
+// One list of fields per config struct. Each struct has a static `visit(self, v)` that calls v(member, FieldInfo) once per field, in the
+// order a reader should see them; JSON, CLI flags, --help, the JSON Schema, the config reference and comparisons all follow from it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mbt {
+
+/// What is known of a field beside its type and its default (the member initialiser).
+/// Types in use: bool, int64_t, double, std::string, std::vector<int64_t>, and std::optional of the first four.
+struct FieldInfo {
+  const char* name;
+  const char* doc;                        ///< one sentence for --help and the reference
+  const char* unit = "";                  ///< "samples", "tokens", "minutes", ...
+  double min = -std::numeric_limits<double>::infinity();  ///< inclusive
+  double max = std::numeric_limits<double>::infinity();   ///< inclusive
+  std::vector<std::string> choices = {};  ///< allowed strings; empty: any
+  const char* alias = "";                 ///< Megatron's flag without the dashes, e.g. "micro-batch-size"; empty: none
+};
+
+}  // namespace mbt

@@ -1,0 +1,97 @@
+// Sections "dataset", "tokenizer", "logger", "checkpoint" and "profiling".
+#pragma once
+
+#include "core/base/fields.h"
+
+namespace mbt {
+
+struct DatasetConfig {
+  std::string kind = "auto";
+  std::string path;
+  std::optional<int64_t> seq_length;
+  std::string split = "9,1,0";
+  std::optional<int64_t> random_seed;
+  std::string text_suffixes;
+  int64_t synthetic_tokens = 4194304;
+
+  template <class Self, class V>
+  static void visit(Self& s, V&& v) {
+    v(s.kind, FieldInfo{.name = "kind", .doc = "auto: text when a path is given, else the built-in synthetic language", .choices = {"auto", "synthetic", "text"}});
+    v(s.path, FieldInfo{.name = "path", .doc = "File, or folder read recursively in sorted order, as bytes", .alias = "data-path"});
+    v(s.seq_length, FieldInfo{.name = "seq_length", .doc = "Must equal model.seq_length when given", .unit = "tokens", .min = 1});
+    v(s.split, FieldInfo{.name = "split", .doc = "Weights of train, validation and test", .alias = "split"});
+    v(s.random_seed, FieldInfo{.name = "random_seed", .doc = "Seed of the data order; null: rng.seed", .min = 0});
+    v(s.text_suffixes, FieldInfo{.name = "text_suffixes", .doc = "Comma list such as .h,.cpp: only these files of a folder; empty: all"});
+    v(s.synthetic_tokens, FieldInfo{.name = "synthetic_tokens", .doc = "Size of the synthetic corpus", .unit = "tokens", .min = 1024, .max = 1e12});
+  }
+};
+
+struct TokenizerConfig {
+  std::string tokenizer_type = "bytes";
+  std::string tokenizer_model;
+
+  template <class Self, class V>
+  static void visit(Self& s, V&& v) {
+    v(s.tokenizer_type, FieldInfo{.name = "tokenizer_type", .doc = "bytes: 256 tokens, one a byte", .choices = {"bytes"}, .alias = "tokenizer-type"});
+    v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model", .doc = "File of the tokenizer; unused by bytes", .alias = "tokenizer-model"});
+  }
+};
+
+struct LoggerConfig {
+  int64_t log_interval = 10;
+  bool log_throughput = false;
+  bool log_params_norm = false;
+  std::string jsonl_path;
+  std::string progress = "auto";
+  std::string logging_level = "info";
+  std::string save_config_filepath;
+
+  template <class Self, class V>
+  static void visit(Self& s, V&& v) {
+    v(s.log_interval, FieldInfo{.name = "log_interval", .doc = "Iterations between log lines (upstream: 100)", .unit = "iterations", .min = 1, .alias = "log-interval"});
+    v(s.log_throughput, FieldInfo{.name = "log_throughput", .doc = "TFLOP/s in the log line", .alias = "log-throughput"});
+    v(s.log_params_norm, FieldInfo{.name = "log_params_norm", .doc = "Norm of all weights in the log line", .alias = "log-params-norm"});
+    v(s.jsonl_path, FieldInfo{.name = "jsonl_path", .doc = "Metrics, one JSON object an iteration; empty: metrics.jsonl in checkpoint.save, if any"});
+    v(s.progress, FieldInfo{.name = "progress", .doc = "Progress line on stderr: auto shows it on a terminal", .choices = {"auto", "on", "off"}});
+    v(s.logging_level, FieldInfo{.name = "logging_level", .doc = "Messages on stderr", .choices = {"debug", "info", "warning", "error"}});
+    v(s.save_config_filepath, FieldInfo{.name = "save_config_filepath", .doc = "Write the resolved config here"});
+  }
+};
+
+struct CheckpointConfig {
+  std::string save;
+  std::string load;
+  std::optional<int64_t> save_interval;
+  bool save_optim = true;
+  bool load_optim = true;
+  int64_t most_recent_k = -1;
+  std::optional<int64_t> ckpt_step;
+  bool finetune = false;
+
+  template <class Self, class V>
+  static void visit(Self& s, V&& v) {
+    v(s.save, FieldInfo{.name = "save", .doc = "Folder to save to; empty: no checkpoints", .alias = "save"});
+    v(s.load, FieldInfo{.name = "load", .doc = "Folder to continue from", .alias = "load"});
+    v(s.save_interval, FieldInfo{.name = "save_interval", .doc = "Iterations between checkpoints; null: only at the end", .unit = "iterations", .min = 1, .alias = "save-interval"});
+    v(s.save_optim, FieldInfo{.name = "save_optim", .doc = "Save masters and moments"});
+    v(s.load_optim, FieldInfo{.name = "load_optim", .doc = "Load masters and moments"});
+    v(s.most_recent_k, FieldInfo{.name = "most_recent_k", .doc = "Checkpoints to keep; -1: all", .min = -1});
+    v(s.ckpt_step, FieldInfo{.name = "ckpt_step", .doc = "Load this iteration instead of the newest", .min = 0, .alias = "ckpt-step"});
+    v(s.finetune, FieldInfo{.name = "finetune", .doc = "Load weights only and start at iteration 0", .alias = "finetune"});
+  }
+};
+
+struct ProfilingConfig {
+  std::string trace_path;
+  int64_t profile_step_start = 10;
+  int64_t profile_step_end = 12;
+
+  template <class Self, class V>
+  static void visit(Self& s, V&& v) {
+    v(s.trace_path, FieldInfo{.name = "trace_path", .doc = "Write a timeline of ops (Chrome trace JSON) here; empty: none"});
+    v(s.profile_step_start, FieldInfo{.name = "profile_step_start", .doc = "First iteration of the trace", .min = 1, .alias = "profile-step-start"});
+    v(s.profile_step_end, FieldInfo{.name = "profile_step_end", .doc = "First iteration after the trace", .min = 1, .alias = "profile-step-end"});
+  }
+};
+
+}  // namespace mbt

@@ -1,0 +1,155 @@
+// The transformer: section "model". Names and defaults as in Megatron-Core and Megatron Bridge where those have the field.
+#pragma once
+
+#include "core/base/fields.h"
+
+namespace mbt {
+
+struct ModelConfig {
+  // -- shape: the defaults are the built-in small model --------------------------------------------------------------------------------
+  int64_t num_layers = 4;
+  int64_t hidden_size = 128;
+  int64_t num_attention_heads = 4;
+  std::optional<int64_t> num_query_groups;
+  std::optional<int64_t> kv_channels;
+  std::optional<int64_t> ffn_hidden_size;
+  int64_t seq_length = 128;
+  int64_t vocab_size = 256;
+  int64_t make_vocab_size_divisible_by = 128;
+  // -- family --------------------------------------------------------------------------------------------------------------------------
+  std::string normalization = "RMSNorm";
+  double layernorm_epsilon = 1e-5;
+  std::string activation_func = "swiglu";
+  std::string position_embedding_type = "rope";
+  std::optional<int64_t> max_position_embeddings;
+  double rotary_base = 10000.0;
+  double rotary_percent = 1.0;
+  bool rope_scaling = false;
+  double rope_scaling_factor = 8.0;
+  double rope_low_freq_factor = 1.0;
+  double rope_high_freq_factor = 4.0;
+  int64_t rope_original_max_position_embeddings = 8192;
+  bool add_bias_linear = false;
+  bool add_qkv_bias = false;
+  bool qk_layernorm = false;
+  bool share_embeddings_and_output_weights = true;
+  std::optional<double> softmax_scale;
+  std::string hf_path;
+  // -- initialisation ------------------------------------------------------------------------------------------------------------------
+  double init_method_std = 0.02;
+  std::optional<double> embedding_init_method_std;
+  // -- regularisation upstream offers: only 0 is supported ------------------------------------------------------------------------------
+  double hidden_dropout = 0.0;
+  double attention_dropout = 0.0;
+  // -- recompute -----------------------------------------------------------------------------------------------------------------------
+  std::optional<std::string> recompute_granularity;
+  std::string recompute_method = "uniform";
+  std::optional<int64_t> recompute_num_layers;
+  // -- precision: overwritten from mixed_precision (core/recipe/synchronise.h) ----------------------------------------------------------
+  bool fp16 = false;
+  bool bf16 = false;
+  std::string params_dtype = "fp32";
+  std::optional<std::string> pipeline_dtype;
+  std::optional<std::string> autocast_dtype;
+  std::optional<std::string> fp8;
+  std::string fp8_recipe = "delayed";
+  bool first_last_layers_bf16 = false;
+  int64_t fp8_margin = 0;
+  int64_t fp8_amax_history_len = 1;
+  std::string fp8_amax_compute_algo = "most_recent";
+  bool fp8_wgrad = true;
+  bool fp8_dot_product_attention = false;
+  bool fp8_multi_head_attention = false;
+  bool fp8_param = false;
+  std::optional<std::string> fp4;
+  std::string fp4_recipe = "nvfp4";
+  bool fp4_param = false;
+  int64_t num_layers_at_start_in_bf16 = 1;
+  int64_t num_layers_at_end_in_bf16 = 1;
+  bool fp8_output_proj = false;
+  // -- parallelism that mbtrain does not have: only 1 is accepted ------------------------------------------------------------------------
+  int64_t tensor_model_parallel_size = 1;
+  int64_t pipeline_model_parallel_size = 1;
+  int64_t context_parallel_size = 1;
+
+  // -- derived ---------------------------------------------------------------------------------------------------------------------------
+  int64_t kv_heads() const { return num_query_groups.value_or(num_attention_heads); }
+  int64_t head_dim() const { return kv_channels.value_or(hidden_size / num_attention_heads); }
+  bool is_gated() const { return activation_func == "swiglu" || activation_func == "geglu"; }
+  /// Megatron's default is 4 h; gated models take 8/3 h rounded up to a multiple of 64, the Llama convention.
+  int64_t ffn() const {
+    if (ffn_hidden_size) return *ffn_hidden_size;
+    return is_gated() ? (hidden_size * 8 / 3 + 63) / 64 * 64 : 4 * hidden_size;
+  }
+  int64_t padded_vocab_size() const {
+    const int64_t m = make_vocab_size_divisible_by;
+    return (vocab_size + m - 1) / m * m;
+  }
+  int64_t max_positions() const { return max_position_embeddings.value_or(seq_length); }
+  int64_t qkv_width() const { return (num_attention_heads + 2 * kv_heads()) * head_dim(); }
+
+  template <class Self, class V>
+  static void visit(Self& s, V&& v) {
+    const char* dtypes_doc = "fp32, fp16 or bf16";
+    v(s.num_layers, FieldInfo{.name = "num_layers", .doc = "Transformer layers", .min = 1, .max = 100000, .alias = "num-layers"});
+    v(s.hidden_size, FieldInfo{.name = "hidden_size", .doc = "Width of the residual stream", .min = 1, .max = 1048576, .alias = "hidden-size"});
+    v(s.num_attention_heads, FieldInfo{.name = "num_attention_heads", .doc = "Query heads", .min = 1, .max = 65536, .alias = "num-attention-heads"});
+    v(s.num_query_groups, FieldInfo{.name = "num_query_groups", .doc = "Key/value heads (GQA); null: as many as query heads", .min = 1, .alias = "num-query-groups"});
+    v(s.kv_channels, FieldInfo{.name = "kv_channels", .doc = "Head width; null: hidden_size / num_attention_heads", .min = 1, .alias = "kv-channels"});
+    v(s.ffn_hidden_size, FieldInfo{.name = "ffn_hidden_size", .doc = "MLP width; null: 4 h, or 8/3 h to the next multiple of 64 when gated", .min = 1, .alias = "ffn-hidden-size"});
+    v(s.seq_length, FieldInfo{.name = "seq_length", .doc = "Tokens of one sample; dataset.seq_length follows it", .unit = "tokens", .min = 1, .max = 16777216, .alias = "seq-length"});
+    v(s.vocab_size, FieldInfo{.name = "vocab_size", .doc = "Vocabulary before padding", .min = 2, .max = 16777216, .alias = "vocab-size"});
+    v(s.make_vocab_size_divisible_by, FieldInfo{.name = "make_vocab_size_divisible_by", .doc = "Pads the embedding and the head", .min = 1, .alias = "make-vocab-size-divisible-by"});
+    v(s.normalization, FieldInfo{.name = "normalization", .doc = "Norm of all layers", .choices = {"LayerNorm", "RMSNorm"}, .alias = "normalization"});
+    v(s.layernorm_epsilon, FieldInfo{.name = "layernorm_epsilon", .doc = "Added to the variance", .min = 0, .max = 1, .alias = "norm-epsilon"});
+    v(s.activation_func, FieldInfo{.name = "activation_func", .doc = "MLP activation; swiglu and geglu are gated", .choices = {"swiglu", "geglu", "gelu", "gelu_erf", "silu", "relu", "squared_relu"}});
+    v(s.position_embedding_type, FieldInfo{.name = "position_embedding_type", .doc = "Rotary or learned positions", .choices = {"rope", "learned_absolute", "none"}, .alias = "position-embedding-type"});
+    v(s.max_position_embeddings, FieldInfo{.name = "max_position_embeddings", .doc = "Longest position; null: seq_length", .unit = "tokens", .min = 1, .alias = "max-position-embeddings"});
+    v(s.rotary_base, FieldInfo{.name = "rotary_base", .doc = "RoPE theta", .min = 1, .alias = "rotary-base"});
+    v(s.rotary_percent, FieldInfo{.name = "rotary_percent", .doc = "Share of each head that is rotated", .min = 0, .max = 1, .alias = "rotary-percent"});
+    v(s.rope_scaling, FieldInfo{.name = "rope_scaling", .doc = "Llama 3 RoPE scaling", .alias = "use-rope-scaling"});
+    v(s.rope_scaling_factor, FieldInfo{.name = "rope_scaling_factor", .doc = "Llama 3 RoPE scaling: factor", .min = 1, .alias = "rope-scaling-factor"});
+    v(s.rope_low_freq_factor, FieldInfo{.name = "rope_low_freq_factor", .doc = "Llama 3 RoPE scaling: low frequency factor", .min = 0});
+    v(s.rope_high_freq_factor, FieldInfo{.name = "rope_high_freq_factor", .doc = "Llama 3 RoPE scaling: high frequency factor", .min = 0});
+    v(s.rope_original_max_position_embeddings, FieldInfo{.name = "rope_original_max_position_embeddings", .doc = "Llama 3 RoPE scaling: context of the unscaled model", .unit = "tokens", .min = 1});
+    v(s.add_bias_linear, FieldInfo{.name = "add_bias_linear", .doc = "Biases on all linear layers"});
+    v(s.add_qkv_bias, FieldInfo{.name = "add_qkv_bias", .doc = "Bias on the QKV projection alone (Qwen2)", .alias = "add-qkv-bias"});
+    v(s.qk_layernorm, FieldInfo{.name = "qk_layernorm", .doc = "RMSNorm on each query and key head (Qwen3)", .alias = "qk-layernorm"});
+    v(s.share_embeddings_and_output_weights, FieldInfo{.name = "share_embeddings_and_output_weights", .doc = "Tied head"});
+    v(s.softmax_scale, FieldInfo{.name = "softmax_scale", .doc = "Attention scale; null: 1/sqrt(head width)", .min = 0});
+    v(s.hf_path, FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from"});
+    v(s.init_method_std, FieldInfo{.name = "init_method_std", .doc = "Standard deviation of the initial weights; output projections get std/sqrt(2 L)", .min = 0, .alias = "init-method-std"});
+    v(s.embedding_init_method_std, FieldInfo{.name = "embedding_init_method_std", .doc = "The same for embeddings; null: init_method_std", .min = 0});
+    v(s.hidden_dropout, FieldInfo{.name = "hidden_dropout", .doc = "Dropout of hidden states; only 0 is supported", .min = 0, .max = 0, .alias = "hidden-dropout"});
+    v(s.attention_dropout, FieldInfo{.name = "attention_dropout", .doc = "Dropout of attention weights; only 0 is supported", .min = 0, .max = 0, .alias = "attention-dropout"});
+    v(s.recompute_granularity, FieldInfo{.name = "recompute_granularity", .doc = "Activations recomputed in backward: null none, selective (norms, activation, attention), full (whole layers)", .choices = {"selective", "full"}, .alias = "recompute-granularity"});
+    v(s.recompute_method, FieldInfo{.name = "recompute_method", .doc = "full: uniform (every layer) or block (the first recompute_num_layers)", .choices = {"uniform", "block"}, .alias = "recompute-method"});
+    v(s.recompute_num_layers, FieldInfo{.name = "recompute_num_layers", .doc = "block: layers to recompute; null: all", .min = 0, .alias = "recompute-num-layers"});
+    v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training; set by mixed_precision", .alias = "fp16"});
+    v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training; set by mixed_precision", .alias = "bf16"});
+    v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = dtypes_doc, .choices = {"fp32", "fp16", "bf16"}});
+    v(s.pipeline_dtype, FieldInfo{.name = "pipeline_dtype", .doc = "Between pipeline stages (unused: one stage)", .choices = {"fp32", "fp16", "bf16"}});
+    v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "Kept for upstream's sake; null: params_dtype", .choices = {"fp32", "fp16", "bf16"}});
+    v(s.fp8, FieldInfo{.name = "fp8", .doc = "FP8 format: e4m3 everywhere, or hybrid (E5M2 gradients)", .choices = {"e4m3", "hybrid"}});
+    v(s.fp8_recipe, FieldInfo{.name = "fp8_recipe", .doc = "FP8 scaling", .choices = {"delayed", "tensorwise", "blockwise", "mxfp8"}});
+    v(s.first_last_layers_bf16, FieldInfo{.name = "first_last_layers_bf16", .doc = "Keeps the first and last layers in 16 bits"});
+    v(s.fp8_margin, FieldInfo{.name = "fp8_margin", .doc = "Delayed scaling: headroom in powers of two", .min = -100, .max = 100});
+    v(s.fp8_amax_history_len, FieldInfo{.name = "fp8_amax_history_len", .doc = "Delayed scaling: length of the amax history", .min = 1, .max = 1048576});
+    v(s.fp8_amax_compute_algo, FieldInfo{.name = "fp8_amax_compute_algo", .doc = "Delayed scaling: which amax of the history", .choices = {"most_recent", "max"}});
+    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantised weight-gradient GEMM; see docs/mixed-precision.md"});
+    v(s.fp8_dot_product_attention, FieldInfo{.name = "fp8_dot_product_attention", .doc = "FP8 attention; not supported, must be false"});
+    v(s.fp8_multi_head_attention, FieldInfo{.name = "fp8_multi_head_attention", .doc = "FP8 attention; not supported, must be false"});
+    v(s.fp8_param, FieldInfo{.name = "fp8_param", .doc = "Linear weights exist only as FP8 codes, requantised from fp32 masters"});
+    v(s.fp4, FieldInfo{.name = "fp4", .doc = "FP4 format", .choices = {"e2m1"}});
+    v(s.fp4_recipe, FieldInfo{.name = "fp4_recipe", .doc = "FP4 scaling", .choices = {"nvfp4"}});
+    v(s.fp4_param, FieldInfo{.name = "fp4_param", .doc = "Linear weights exist only as FP4 codes"});
+    v(s.num_layers_at_start_in_bf16, FieldInfo{.name = "num_layers_at_start_in_bf16", .doc = "With first_last_layers_bf16", .min = 0});
+    v(s.num_layers_at_end_in_bf16, FieldInfo{.name = "num_layers_at_end_in_bf16", .doc = "With first_last_layers_bf16", .min = 0});
+    v(s.fp8_output_proj, FieldInfo{.name = "fp8_output_proj", .doc = "FP8 LM head (mxfp8 only upstream); not supported, must be false"});
+    v(s.tensor_model_parallel_size, FieldInfo{.name = "tensor_model_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1, .alias = "tensor-model-parallel-size"});
+    v(s.pipeline_model_parallel_size, FieldInfo{.name = "pipeline_model_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1, .alias = "pipeline-model-parallel-size"});
+    v(s.context_parallel_size, FieldInfo{.name = "context_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1, .alias = "context-parallel-size"});
+  }
+};
+
+}  // namespace mbt

@@ -1,0 +1,94 @@
+// Rotary position embedding and causal softmax attention over a fused QKV tensor.
+// QKV rows hold all query heads, then all key heads, then all value heads: [N,(H+2K)*D]. Query head h reads key head h / (H/K).
+#pragma once
+
+#include "core/ops/op_common.h"
+
+namespace mbt {
+
+/// Rotates the first R values of every q and k head, in place; pairs are (i, i + R/2) ("rotate half").
+/// y_i = x_i cos - x_{i+R/2} sin, y_{i+R/2} = x_{i+R/2} cos + x_i sin, at position p(n) = first_position + n % T.
+/// inverse = true rotates back: the backward pass.
+struct RopeArgs {
+  TensorView qkv;            // [N,(H+2K)*D] act, in place
+  ConstTensorView cos_sin;   // [P,R] f32: row p holds R/2 cosines, then R/2 sines
+  int64_t num_heads;         // H
+  int64_t num_kv_heads;      // K
+  int64_t sequence_length;   // T
+  bool inverse = false;
+  int64_t first_position = 0;
+
+  int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
+  void check() const {
+    expect_shape("rope", "qkv", qkv, {qkv.rows(), (num_heads + 2 * num_kv_heads) * head_dim()});
+    expect_dtype("rope", "cos_sin", cos_sin, DType::f32);
+    MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), "rope: table ", cos_sin.str(), " for head width ", head_dim());
+    MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "rope: position beyond the table of ", cos_sin.rows());
+  }
+};
+
+/// out = softmax(scale * q k^T, causal) v for each of B sequences of T tokens; lse = log sum exp of the scaled scores.
+/// No [T,T] matrix is stored.
+struct AttentionFwdArgs {
+  ConstTensorView qkv;     // [N,(H+2K)*D] act
+  TensorView out;          // [N,H*D] act
+  TensorView lse;          // [B,H,T] f32, kept for backward
+  int64_t num_heads;       // H
+  int64_t num_kv_heads;    // K, divides H
+  int64_t sequence_length; // T, divides N
+  float scale;             // usually 1/sqrt(D)
+
+  int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
+  int64_t batch() const { return qkv.rows() / sequence_length; }
+  void check() const {
+    MBT_CHECK(num_kv_heads > 0 && num_heads % num_kv_heads == 0, "attention_fwd: ", num_heads, " heads, ", num_kv_heads, " key/value heads");
+    MBT_CHECK(qkv.rows() % sequence_length == 0, "attention_fwd: ", qkv.rows(), " tokens in sequences of ", sequence_length);
+    expect_tensor("attention_fwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    expect_tensor("attention_fwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+  }
+};
+
+/// d_qkv = gradient of out with respect to qkv (overwrites all three parts).
+struct AttentionBwdArgs {
+  ConstTensorView d_out;   // [N,H*D] act
+  ConstTensorView qkv;     // [N,(H+2K)*D] act
+  ConstTensorView out;     // [N,H*D] act
+  ConstTensorView lse;     // [B,H,T] f32
+  TensorView d_qkv;        // [N,(H+2K)*D] act
+  int64_t num_heads;
+  int64_t num_kv_heads;
+  int64_t sequence_length;
+  float scale;
+
+  int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
+  int64_t batch() const { return qkv.rows() / sequence_length; }
+  void check() const {
+    expect_tensor("attention_bwd", "d_out", d_out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    expect_tensor("attention_bwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    expect_tensor("attention_bwd", "d_qkv", d_qkv, qkv.dtype, qkv.shape);
+    expect_tensor("attention_bwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+  }
+};
+
+/// Generation: S new tokens of one sequence at positions first_position .. first_position + S - 1. Their keys and values are
+/// written to the caches first; then each new token attends to every position up to its own.
+struct AttentionCachedArgs {
+  ConstTensorView qkv;     // [S,(H+2K)*D] act
+  TensorView k_cache;      // [P,K*D] act
+  TensorView v_cache;      // [P,K*D] act
+  TensorView out;          // [S,H*D] act
+  int64_t num_heads;
+  int64_t num_kv_heads;
+  int64_t first_position;
+  float scale;
+
+  int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
+  void check() const {
+    expect_tensor("attention_cached", "k_cache", k_cache, qkv.dtype, {k_cache.rows(), num_kv_heads * head_dim()});
+    expect_tensor("attention_cached", "v_cache", v_cache, qkv.dtype, k_cache.shape);
+    expect_tensor("attention_cached", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    MBT_CHECK(first_position + qkv.rows() <= k_cache.rows(), "attention_cached: position beyond the cache of ", k_cache.rows());
+  }
+};
+
+}  // namespace mbt

@@ -1,0 +1,27 @@
+// Softmax cross-entropy, forward and backward in one pass over the logits.
+#pragma once
+
+#include "core/ops/op_common.h"
+
+namespace mbt {
+
+/// For each row n: loss[n] = mask[n] * (logsumexp(logits[n,:V]) - logits[n,target[n]]), V = vocab_size: columns from V on are padding.
+/// With d_scale: logits[n,v] becomes d_scale * mask[n] * (softmax(logits[n])[v] - [v == target[n]]), padding columns 0. In place.
+struct CrossEntropyArgs {
+  TensorView logits;         // [n,Vp] act, overwritten by the gradient when `compute_gradient`
+  ConstTensorView targets;   // [n] i32, each in [0, vocab_size)
+  ConstTensorView loss_mask; // [n] f32
+  TensorView loss;           // [n] f32
+  int64_t vocab_size;        // V <= Vp
+  bool compute_gradient;
+  float d_scale = 1.0f;      // loss scale / number of tokens in the loss, and so on
+
+  void check() const {
+    expect_tensor("cross_entropy", "targets", targets, DType::i32, {logits.rows()});
+    expect_tensor("cross_entropy", "loss_mask", loss_mask, DType::f32, {logits.rows()});
+    expect_tensor("cross_entropy", "loss", loss, DType::f32, {logits.rows()});
+    MBT_CHECK(vocab_size > 0 && vocab_size <= logits.cols(), "cross_entropy: vocabulary ", vocab_size, ", logits ", logits.str());
+  }
+};
+
+}  // namespace mbt

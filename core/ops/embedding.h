@@ -1,0 +1,42 @@
+// Token and learned-position embeddings.
+#pragma once
+
+#include "core/ops/op_common.h"
+
+namespace mbt {
+
+/// out[n] = table[tokens[n]] (+ position_table[p(n)]), p(n) = first_position + n % sequence_length.
+struct EmbeddingFwdArgs {
+  ConstTensorView tokens;               // [N] i32, each in [0, V)
+  ConstTensorView table;                // [V,C] act
+  TensorView out;                       // [N,C] act
+  int64_t sequence_length;              // T
+  ConstTensorView position_table = {};  // [P,C] act, optional
+  int64_t first_position = 0;
+
+  void check() const {
+    expect_dtype("embedding_fwd", "tokens", tokens, DType::i32);
+    expect_tensor("embedding_fwd", "out", out, table.dtype, {tokens.size(), table.cols()});
+    if (!position_table.empty()) {
+      expect_tensor("embedding_fwd", "position_table", position_table, table.dtype, {position_table.rows(), table.cols()});
+      MBT_CHECK(first_position + sequence_length <= position_table.rows(), "embedding_fwd: position beyond the table of ", position_table.rows());
+    }
+  }
+};
+
+/// d_table[tokens[n]] += d_out[n]; d_position_table[n % T] += d_out[n]. Summed in order of n for each row: deterministic.
+struct EmbeddingBwdArgs {
+  ConstTensorView d_out;           // [N,C] act
+  ConstTensorView tokens;          // [N] i32
+  TensorView d_table;              // [V,C] f32, +=
+  int64_t sequence_length;         // T
+  TensorView d_position_table = {};  // [P,C] f32, +=, optional
+
+  void check() const {
+    expect_shape("embedding_bwd", "d_out", d_out, {tokens.size(), d_table.cols()});
+    expect_dtype("embedding_bwd", "tokens", tokens, DType::i32);
+    expect_dtype("embedding_bwd", "d_table", d_table, DType::f32);
+  }
+};
+
+}  // namespace mbt

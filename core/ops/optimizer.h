@@ -1,0 +1,99 @@
+// AdamW, gradient norm, and the small ops of the optimizer step. Scalars that depend on gradients stay on the device.
+#pragma once
+
+#include "core/ops/op_common.h"
+
+namespace mbt {
+
+/// squared_norm[0] = sum over i of (grad[i] * inverse_scale)^2, accumulated in f64 over fixed chunks (independent of the thread count);
+/// non_finite[0] = 1 when any grad is NaN or infinite, else 0.
+struct GradNormArgs {
+  ConstTensorView grad;       // [n] f32
+  TensorView squared_norm;    // [1] f64
+  TensorView non_finite;      // [1] i32
+  float inverse_scale = 1.0f; // 1 / loss scale
+
+  void check() const {
+    expect_dtype("grad_norm", "grad", grad, DType::f32);
+    expect_tensor("grad_norm", "squared_norm", squared_norm, DType::f64, {1});
+    expect_tensor("grad_norm", "non_finite", non_finite, DType::i32, {1});
+  }
+};
+
+/// scale[0] = min(1, max_norm / (sqrt(squared_norm) + 1e-6)) * inverse_scale; max_norm <= 0: no clipping, inverse_scale alone.
+struct ClipScaleArgs {
+  ConstTensorView squared_norm;  // [1] f64, of the unscaled gradients
+  TensorView scale;              // [1] f32
+  float max_norm;
+  float inverse_scale = 1.0f;    // 1 / loss scale
+
+  void check() const {
+    expect_tensor("clip_scale", "squared_norm", squared_norm, DType::f64, {1});
+    expect_tensor("clip_scale", "scale", scale, DType::f32, {1});
+  }
+};
+
+/// Adam with decoupled weight decay on one contiguous range:
+///   g = grad * grad_scale[0];  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
+///   master *= 1 - lr wd;  master -= lr * (m / bias_correction1) / (sqrt(v / bias_correction2) + eps);  param = round(master)
+/// With decoupled = false, g += wd * master instead (L2 regularisation).
+struct AdamwArgs {
+  TensorView master;          // [n] f32
+  TensorView exp_avg;         // [n] f32
+  TensorView exp_avg_sq;      // [n] f32
+  ConstTensorView grad;       // [n] f32
+  float lr;
+  float beta1;
+  float beta2;
+  float eps;
+  float weight_decay;
+  float bias_correction1;     // 1 - beta1^t
+  float bias_correction2;     // 1 - beta2^t
+  ConstTensorView grad_scale; // [1] f32: clip coefficient / loss scale (clip_scale)
+  TensorView param = {};      // [n] act: working copy, optional
+  ConstTensorView skip = {};  // [1] i32: when non-zero nothing changes (fp16 overflow); optional
+  bool decoupled = true;
+
+  void check() const {
+    const Shape s{master.size()};
+    expect_tensor("adamw", "master", master, DType::f32, s);
+    expect_tensor("adamw", "exp_avg", exp_avg, DType::f32, s);
+    expect_tensor("adamw", "exp_avg_sq", exp_avg_sq, DType::f32, s);
+    expect_tensor("adamw", "grad", grad, DType::f32, s);
+    expect_tensor("adamw", "grad_scale", grad_scale, DType::f32, {1});
+    if (!param.empty()) expect_shape("adamw", "param", param, s);
+  }
+};
+
+/// dst = src, converted to dst's dtype (to nearest even; fp16 and bf16 overflow to infinity). Same shape.
+struct CastArgs {
+  ConstTensorView src;
+  TensorView dst;
+
+  void check() const { expect_shape("cast", "dst", dst, src.shape); }
+};
+
+/// out = a + b, same shapes; out may alias a or b.
+struct AddArgs {
+  ConstTensorView a;  // act
+  ConstTensorView b;  // act
+  TensorView out;     // act
+
+  void check() const {
+    expect_tensor("add", "b", b, a.dtype, a.shape);
+    expect_tensor("add", "out", out, a.dtype, a.shape);
+  }
+};
+
+/// out[0] += sum of x, in f64 over fixed chunks.
+struct SumArgs {
+  ConstTensorView x;  // [n] f32
+  TensorView out;     // [1] f64, +=
+
+  void check() const {
+    expect_dtype("sum", "x", x, DType::f32);
+    expect_tensor("sum", "out", out, DType::f64, {1});
+  }
+};
+
+}  // namespace mbt

@@ -1,0 +1,43 @@
+// Quantisation of tensors, and the delayed-scaling state. Bit-exact on every backend.
+#pragma once
+
+#include "core/ops/op_common.h"
+
+namespace mbt {
+
+/// Fills the copies that `q` has (row-wise, column-wise) from x, by q.spec; see core/numerics/scaling.h for the exact arithmetic.
+/// x is taken to bf16 first when it is f32 and round_to_bf16 is set (weights requantised from fp32 masters).
+/// Delayed: quantises with *q.scale, writes scale_inv = 1/scale, and with stage_amax sets *q.amax = max(*q.amax, max|x|).
+struct QuantizeArgs {
+  ConstTensorView x;  // [rows, cols] act
+  QuantTensorView q;
+  bool stage_amax = true;       // false in evaluation: an eval must not leak into the next update
+  bool round_to_bf16 = false;
+  uint64_t random_seed = 0;     // stochastic rounding: counter-based, a function of (seed, stream, element)
+  uint64_t random_stream = 0;
+
+  void check() const {
+    MBT_CHECK(!q.empty(), "quantize: no output copy");
+    expect_shape("quantize", "x", x, {q.rows, q.cols});
+    MBT_CHECK(q.spec.scaling != QuantScaling::delayed || q.scale != nullptr, "quantize: delayed scaling without a scale");
+  }
+};
+
+enum class AmaxAlgorithm : uint8_t { most_recent, max };
+
+/// One delayed-scaling update of n tensors at once (numerics reference 2.4). Column i: history[:,i], scale[i]; row 0 is the staging slot.
+struct DelayedScalingUpdateArgs {
+  TensorView history;        // [length, n] f32
+  TensorView scale;          // [n] f32
+  ConstTensorView fp8_max;   // [n] f32: 448 or 57344
+  int64_t margin;
+  AmaxAlgorithm algorithm;
+
+  void check() const {
+    expect_dtype("delayed_scaling_update", "history", history, DType::f32);
+    expect_tensor("delayed_scaling_update", "scale", scale, DType::f32, {history.cols()});
+    expect_tensor("delayed_scaling_update", "fp8_max", fp8_max, DType::f32, {history.cols()});
+  }
+};
+
+}  // namespace mbt

@@ -1,0 +1,1 @@
+#include "core/recipe/policy.h"

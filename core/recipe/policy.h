@@ -1,0 +1,44 @@
+// A recipe resolved for one model: for each layer and each operand of its GEMMs, how it is quantised. Nothing outside core/recipe asks
+// which recipe is running.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/config/run_config.h"
+#include "core/quant/quant_spec.h"
+#include "core/ops/quantize.h"
+#include "core/tensor/dtype.h"
+
+namespace mbt {
+
+/// The four linear layers of a transformer layer, in the order of forward.
+enum class LinearKind : uint8_t { qkv, proj, fc1, fc2 };
+
+/// The quantisation of one linear layer's three GEMMs; empty specs mean plain GEMMs in the activation dtype.
+struct LinearPrecision {
+  std::optional<QuantSpec> input;
+  std::optional<QuantSpec> weight;
+  std::optional<QuantSpec> grad_output;
+  bool fast_accumulation_fprop = false;
+  bool is_quantised() const { return weight.has_value(); }
+};
+
+struct PrecisionPolicy {
+  DType act = DType::f32;        ///< activations, plain weights, gradients of activations
+  DType main_grad = DType::f32;  ///< accumulated weight gradients (grad_reduce_in_fp32)
+  bool quantised_params = false; ///< fp8_param / fp4_param: quantised weights exist only as codes
+  // delayed scaling
+  bool is_delayed = false;
+  int64_t amax_history_len = 1;
+  int64_t margin = 0;
+  AmaxAlgorithm amax_algorithm = AmaxAlgorithm::most_recent;
+
+  std::vector<LinearPrecision> layers;  ///< one a layer; all four linear layers of a layer share it
+  const LinearPrecision& linear(int64_t layer, LinearKind) const { return layers[static_cast<size_t>(layer)]; }
+};
+
+/// From the synchronised and validated config (core/recipe/synchronise.h).
+PrecisionPolicy make_policy(const ModelConfig& model, const DdpConfig& ddp);
+
+}  // namespace mbt

@@ -1,0 +1,3 @@
+#include "kernels/kernels.h"
+
+namespace mbt {}

@@ -1,0 +1,14 @@
+// The only header of kernels/ that apps may include: makes a backend by name.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/backend/backend.h"
+
+namespace mbt {
+
+/// name: "cpu" or "cuda". num_threads 0: all cores given to the process. Throws InputError when the build or the machine lacks it.
+std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads = 0);
+
+}  // namespace mbt

@@ -1,0 +1,37 @@
+// JSON text that people wrote, read strictly and with the line of everything in it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace mbt {
+
+struct JsonLimits {
+  int64_t max_bytes = 16 << 20;
+  int64_t max_depth = 100;
+  bool record_lines = true;  ///< false: for large machine-written headers
+};
+
+struct JsonDocument {
+  nlohmann::json root;
+  std::string source;                              ///< the file's path, or what else the text is: for messages
+  std::unordered_map<std::string, int64_t> lines;  ///< JSON pointer ("" is the root, "/model/lr") to line, from 1; of a member: its key's
+
+  /// "run.json:12" for the value at `pointer`, or `source` when its line is not known.
+  std::string where(const std::string& pointer) const;
+};
+
+/// One member of a JSON pointer: '~' and '/' escaped.
+std::string json_pointer_member(std::string_view key);
+
+/// Refuses beside syntax errors: duplicate keys, nesting deeper than max_depth, NaN and Infinity, integers outside int64, numbers outside
+/// double, bytes that are not UTF-8, more than max_bytes. Throws InputError "source:line: what came, what was expected".
+JsonDocument parse_json(std::string_view text, const std::string& source, const JsonLimits& limits = {});
+
+/// The whole file. Throws InputError when it is missing, a folder, unreadable or larger than max_bytes, and as parse_json.
+JsonDocument read_json_file(const std::string& path, const JsonLimits& limits = {});
+
+}  // namespace mbt

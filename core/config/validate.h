@@ -1,0 +1,15 @@
+// Rules that join several fields, except those about precision (core/recipe/validate.h).
+#pragma once
+
+#include <vector>
+
+#include "core/config/problem.h"
+#include "core/config/run_config.h"
+
+namespace mbt {
+
+/// Adds one problem for each broken rule: what came, what is expected, what to do. Contract: each field is in its own range already
+/// (core/config/assign.h); `ranks` >= 1 is the number of data-parallel processes. Allocates nothing that grows with the model.
+void validate_shape(const RunConfig& config, int ranks, std::vector<Problem>& problems);
+
+}  // namespace mbt

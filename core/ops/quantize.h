@@ -6,13 +6,14 @@
 namespace mbt {
 
 /// Fills the copies that `q` has (row-wise, column-wise) from x, by q.spec; see core/numerics/scaling.h for the exact arithmetic.
-/// x is taken to bf16 first when it is f32 and round_to_bf16 is set (weights requantised from fp32 masters).
+/// With round_to = bf16 or f16 an f32 x is rounded to that dtype first: weights requantised from their fp32 masters get the very codes
+/// that the rounded working weight would give.
 /// Delayed: quantises with *q.scale, writes scale_inv = 1/scale, and with stage_amax sets *q.amax = max(*q.amax, max|x|).
 struct QuantizeArgs {
   ConstTensorView x;  // [rows, cols] act
   QuantTensorView q;
   bool stage_amax = true;       // false in evaluation: an eval must not leak into the next update
-  bool round_to_bf16 = false;
+  DType round_to = DType::f32;  // f32: no rounding
   uint64_t random_seed = 0;     // stochastic rounding: counter-based, a function of (seed, stream, element)
   uint64_t random_stream = 0;
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/config/run_config.h"
-#include "core/quant/quant_spec.h"
 #include "core/ops/quantize.h"
+#include "core/quant/quant_spec.h"
 #include "core/tensor/dtype.h"
 
 namespace mbt {
@@ -25,9 +25,10 @@ struct LinearPrecision {
 };
 
 struct PrecisionPolicy {
-  DType act = DType::f32;        ///< activations, plain weights, gradients of activations
-  DType main_grad = DType::f32;  ///< accumulated weight gradients (grad_reduce_in_fp32)
-  bool quantised_params = false; ///< fp8_param / fp4_param: quantised weights exist only as codes
+  DType act = DType::f32;          ///< activations, plain weights, gradients of activations
+  DType main_grad = DType::f32;    ///< accumulated weight gradients: fp32 in every recipe (docs/mixed-precision.md, "Gradients")
+  DType grad_reduce = DType::f32;  ///< in which gradients travel between ranks: fp32 with grad_reduce_in_fp32, else act
+  bool quantised_params = false;   ///< fp8_param / fp4_param: quantised weights exist only as codes
   // delayed scaling
   bool is_delayed = false;
   int64_t amax_history_len = 1;
@@ -38,7 +39,13 @@ struct PrecisionPolicy {
   const LinearPrecision& linear(int64_t layer, LinearKind) const { return layers[static_cast<size_t>(layer)]; }
 };
 
-/// From the synchronised and validated config (core/recipe/synchronise.h).
+/// What a quantised layer gets, wherever it stands; empty specs without fp8 and fp4. From a validated config.
+LinearPrecision quantised_linear(const ModelConfig& model);
+
+/// first_last_layers_bf16 keeps layer i (0-based) in 16 bits: i < start or i >= num_layers - end.
+bool is_high_precision_layer(const ModelConfig& model, int64_t layer);
+
+/// From the synchronised and validated config (core/recipe/resolve.h).
 PrecisionPolicy make_policy(const ModelConfig& model, const DdpConfig& ddp);
 
 }  // namespace mbt

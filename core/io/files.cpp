@@ -1,0 +1,158 @@
+#include "core/io/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const std::string& path, const char* doing, int error) {
+  throw InputError(text(path, ": cannot ", doing, ": ", std::strerror(error)));
+}
+
+const char* kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
+  return S_ISSOCK(mode) ? "a socket" : "no regular file";
+}
+
+/// Makes the rename itself durable. Some file systems cannot sync a folder; the data is safe even then.
+void sync_folder(const std::string& path) {
+  const std::string parent = fs::path(path).parent_path().string();
+  const int fd = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);
+  ::close(fd);
+}
+
+}  // namespace
+
+FileReader::FileReader(const std::string& path) : path_(path) {
+  fd_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // O_NONBLOCK: opening a FIFO must not wait for a writer
+  if (fd_ < 0) fail(path, "open it", errno);
+  struct stat info {};
+  const bool known = ::fstat(fd_, &info) == 0;
+  const int error = errno;
+  if (known && S_ISREG(info.st_mode)) {
+    size_ = info.st_size;
+    return;
+  }
+  ::close(fd_);
+  if (!known) fail(path, "examine it", error);
+  throw InputError(text(path, ": is ", kind_of(info.st_mode), ", expected a file"));
+}
+
+FileReader::FileReader(FileReader&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
+
+FileReader& FileReader::operator=(FileReader&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+FileReader::~FileReader() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void FileReader::read_at(int64_t offset, void* out, int64_t count) const {
+  char* to = static_cast<char*>(out);
+  while (count > 0) {
+    const ssize_t n = ::pread(fd_, to, static_cast<size_t>(count), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path_, "read it", errno);
+    if (n == 0) throw InputError(text(path_, ": ends at byte ", offset, ", expected ", count, " more"));
+    to += n;
+    offset += n;
+    count -= n;
+  }
+}
+
+AtomicFile::AtomicFile(const std::string& path) {
+  static std::atomic<int> counter{0};
+  std::error_code ignored;
+  const fs::path target = fs::weakly_canonical(path, ignored);  // through a link: the file it names is replaced, not the link
+  path_ = target.empty() ? path : target.string();
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    throw InputError(text(path, ": is ", kind_of(info.st_mode), ", cannot be replaced by a file"));
+  }
+  temporary_ = text(path_, ".tmp.", ::getpid(), ".", counter++);
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail(path, "write it", errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, int64_t count) {
+  const char* from = static_cast<const char*>(data);
+  while (count > 0) {
+    const ssize_t n = ::write(fd_, from, static_cast<size_t>(count));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path_, "write it", errno);
+    from += n;
+    count -= n;
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(fd_) != 0) fail(path_, "write it", errno);
+  if (::close(std::exchange(fd_, -1)) != 0) fail(path_, "write it", errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "write it", errno);
+  temporary_.clear();
+  sync_folder(path_);
+}
+
+std::string read_text_file(const std::string& path, int64_t max_bytes) {
+  const FileReader file(path);
+  if (file.size() > max_bytes) throw InputError(text(path, ": ", file.size(), " bytes, expected at most ", max_bytes));
+  std::string content(static_cast<size_t>(file.size()), '\0');
+  file.read_at(0, content.data(), file.size());
+  return content;
+}
+
+void write_file_atomically(const std::string& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+std::vector<std::string> list_files_recursive(const std::string& folder) {
+  std::vector<std::string> files;
+  std::set<std::pair<dev_t, ino_t>> visited;
+  std::vector<std::string> pending{folder};
+  while (!pending.empty()) {
+    const std::string current = std::move(pending.back());
+    pending.pop_back();
+    struct stat info {};
+    if (::stat(current.c_str(), &info) != 0) {
+      if (current == folder) fail(current, "open it", errno);
+      continue;  // a dangling link, or a file that has just gone
+    }
+    if (S_ISREG(info.st_mode)) files.push_back(current);
+    if (!S_ISDIR(info.st_mode) || !visited.emplace(info.st_dev, info.st_ino).second) continue;
+    std::error_code error;
+    for (fs::directory_iterator it(current, error), end; !error && it != end; it.increment(error)) pending.push_back(it->path().string());
+    if (error) fail(current, "list it", error.value());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace mbt

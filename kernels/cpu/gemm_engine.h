@@ -1,0 +1,49 @@
+// Executes products of dense matrices of floats: oneDNN where the build has it, else the loops of loops/gemm.cpp.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/tensor/dtype.h"
+
+namespace mbt::cpu {
+
+/// c[m,n] = alpha * op(a)[m,k] op(b)[k,n] (+ bias) (+ c), all dense and row-major, accumulated in fp32 and rounded once.
+struct MatrixProduct {
+  int64_t m, n, k;
+  DType operand_type;  // f32, or bf16 when the engine has bf16 units
+  const void* a;       // [m,k], or [k,m] when a_is_transposed
+  bool a_is_transposed;
+  const void* b;  // [k,n], or [n,k] when b_is_transposed
+  bool b_is_transposed;
+  DType result_type;  // f32, or bf16 from bf16 operands
+  void* c;
+  float alpha = 1.0f;
+  const float* bias = nullptr;  // [n]
+  bool accumulate = false;
+};
+
+/// Not thread-safe. Each product runs on the number of threads that OpenMP gave where its shape came first: one engine must always be
+/// called from the same kind of place, inside a parallel region (with omp_set_num_threads(1) in force) or outside.
+class GemmEngine {
+ public:
+  GemmEngine();
+  ~GemmEngine();
+  GemmEngine(GemmEngine&&) noexcept;
+  GemmEngine& operator=(GemmEngine&&) noexcept;
+
+  void run(const MatrixProduct& product);
+  size_t scratch_bytes() const;
+
+  /// The processor multiplies bf16 (AVX512-BF16 or AMX) and the engine uses it.
+  static bool has_bf16();
+  /// "oneDNN 2.6.3, bf16 on AVX512-BF16" or "own fp32 loops, x86-64-v3".
+  static std::string description();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mbt::cpu

@@ -21,7 +21,7 @@ class TemporaryFolder {
   }
 
   std::string path() const { return path_; }
-  std::string path(const std::string& name) const { return path_ + "/" + name; }
+  std::string path(const std::string& name) const { return (std::filesystem::path(path_) / name).string(); }
   /// Writes `content` to the file and returns its path.
   std::string file(const std::string& name, const std::string& content) const {
     std::ofstream(path(name), std::ios::binary) << content;

@@ -1,0 +1,54 @@
+#include "core/data/loader.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/base/philox.h"
+
+namespace mbt {
+
+int64_t permuted(uint64_t seed, uint64_t epoch, int64_t size, int64_t position) {
+  MBT_CHECK(position >= 0 && position < size, "position ", position, " of ", size);
+  int half_bits = 1;  // a Feistel network permutes [0, 4^half_bits), the smallest such range that holds `size`
+  while (half_bits < 31 && int64_t{1} << 2 * half_bits < size) ++half_bits;
+  const uint64_t mask = (uint64_t{1} << half_bits) - 1;
+  constexpr uint64_t kRounds = 6;
+  uint64_t value = static_cast<uint64_t>(position);
+  do {  // walking along the cycle until it comes back into [0, size) permutes [0, size); fewer than 4 steps on average
+    uint64_t left = value >> half_bits, right = value & mask;
+    for (uint64_t round = 0; round < kRounds; ++round) {
+      const uint64_t mixed = left ^ (philox(seed, epoch, round << 32 | right)[0] & mask);
+      left = right;
+      right = mixed;
+    }
+    value = left << half_bits | right;
+  } while (value >= static_cast<uint64_t>(size));
+  return static_cast<int64_t>(value);
+}
+
+BatchLoader::BatchLoader(const Dataset& dataset, Split split, int64_t micro_batch_size, int64_t seed)
+    : dataset_(&dataset), split_(split), micro_batch_size_(micro_batch_size), seed_(seed), samples_(dataset.num_samples(split)) {
+  MBT_CHECK(micro_batch_size > 0, "micro batch ", micro_batch_size);
+  if (samples_ == 0) throw InputError(text("dataset.split leaves no data for ", name_of(split), ": ", dataset.describe()));
+}
+
+Batch BatchLoader::get(int64_t first_sample) const {
+  const int64_t seq = dataset_->seq_length();
+  const size_t tokens = static_cast<size_t>(micro_batch_size_ * seq);
+  Batch batch{.tokens = std::vector<int32_t>(tokens),
+              .targets = std::vector<int32_t>(tokens),
+              .loss_mask = std::vector<float>(tokens, 1.0F),
+              .batch = micro_batch_size_,
+              .seq = seq};
+  std::vector<int32_t> row(static_cast<size_t>(seq) + 1);
+  for (int64_t b = 0; b < micro_batch_size_; ++b) {
+    const int64_t n = first_sample + b;
+    const auto epoch = static_cast<uint64_t>(n / samples_);
+    dataset_->sample(split_, permuted(static_cast<uint64_t>(seed_), epoch, samples_, n % samples_), row.data());
+    std::copy(row.begin(), row.end() - 1, batch.tokens.begin() + b * seq);
+    std::copy(row.begin() + 1, row.end(), batch.targets.begin() + b * seq);
+  }
+  return batch;
+}
+
+}  // namespace mbt

@@ -1,0 +1,37 @@
+// Micro-batches in a shuffled order that is a pure function of (seed, epoch): a run that continues at sample n sees what it would have
+// seen without the break, on any number of ranks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/data/dataset.h"
+
+namespace mbt {
+
+/// Row-major [batch, seq]. target[b,t] is the token after token[b,t]; positions with loss_mask 0 do not count in the loss.
+struct Batch {
+  std::vector<int32_t> tokens, targets;
+  std::vector<float> loss_mask;
+  int64_t batch = 0, seq = 0;
+};
+
+/// The place of `position` in a random permutation of [0, size) that (seed, epoch) chooses. O(1) in time and memory.
+int64_t permuted(uint64_t seed, uint64_t epoch, int64_t size, int64_t position);
+
+class BatchLoader {
+ public:
+  /// InputError when the split has no samples. `dataset` outlives the loader.
+  BatchLoader(const Dataset& dataset, Split split, int64_t micro_batch_size, int64_t seed);
+
+  /// Samples [first_sample, first_sample + micro_batch_size) of the endless sequence of epochs; each epoch holds every sample once.
+  Batch get(int64_t first_sample) const;
+  int64_t samples_per_epoch() const { return samples_; }
+
+ private:
+  const Dataset* dataset_;
+  Split split_;
+  int64_t micro_batch_size_, seed_, samples_;
+};
+
+}  // namespace mbt

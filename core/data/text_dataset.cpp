@@ -1,0 +1,103 @@
+#include "core/data/text_dataset.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/io/files.h"
+
+namespace mbt {
+namespace {
+
+std::vector<std::string> parse_suffixes(const std::string& list) {
+  std::vector<std::string> suffixes;
+  for (size_t begin = 0; begin <= list.size();) {
+    const size_t end = std::min(list.find(',', begin), list.size());
+    const size_t first = list.find_first_not_of(' ', begin), last = list.find_last_not_of(' ', end == 0 ? 0 : end - 1);
+    if (first < end) suffixes.push_back(list.substr(first, last + 1 - first));
+    begin = end + 1;
+  }
+  return suffixes;
+}
+
+bool wanted(const std::string& path, const std::vector<std::string>& suffixes) {
+  return suffixes.empty() || std::any_of(suffixes.begin(), suffixes.end(), [&](const std::string& s) { return path.ends_with(s); });
+}
+
+/// As git tells binary files from text.
+bool is_binary(const FileReader& file) {
+  std::string head(static_cast<size_t>(std::min<int64_t>(file.size(), 8192)), ' ');
+  file.read_at(0, head.data(), static_cast<int64_t>(head.size()));
+  return head.find('\0') != head.npos;
+}
+
+}  // namespace
+
+TextDataset::TextDataset(const DatasetConfig& config, int64_t seq_length)
+    : path_(config.path), seq_length_(seq_length), weights_(parse_split(config.split)) {
+  if (std::error_code error; std::filesystem::is_directory(path_, error)) {
+    const auto suffixes = parse_suffixes(config.text_suffixes);
+    for (const std::string& file : list_files_recursive(path_)) {
+      if (wanted(file, suffixes)) add(file, true);
+    }
+    if (files_.empty()) {
+      const std::string kind = suffixes.empty() ? "" : text(" that ends in ", config.text_suffixes);
+      throw InputError(text("dataset.path ", path_, ": the folder holds no text file", kind, " (", left_out_, " empty or binary)"));
+    }
+  } else {
+    add(path_, false);
+  }
+  ranges_ = split_ranges(weights_, size_);
+  check_lengths(config);
+}
+
+void TextDataset::add(const std::string& path, bool skip_unusable) {
+  const FileReader file(path);
+  const bool empty = file.size() == 0;
+  if (empty || is_binary(file)) {
+    if (!skip_unusable)
+      throw InputError(text("dataset.path ", path, ": is ", empty ? "empty" : "binary (holds zero bytes)", ", expected text"));
+    ++left_out_;
+    return;
+  }
+  files_.push_back({path, size_});
+  size_ += file.size();
+}
+
+void TextDataset::check_lengths(const DatasetConfig& config) const {
+  for (Split split : kSplits) {
+    const size_t i = static_cast<size_t>(split);
+    if (weights_[i] == 0 || num_samples(split) > 0) continue;
+    throw InputError(text("dataset.path ", path_, ": ", size_, " tokens split ", config.split, " leave ", ranges_[i].size, " for ",
+                          name_of(split), ", but one sample takes ", seq_length_ + 1, ": give more text, a shorter model.seq_length",
+                          split == Split::train ? "" : ", or dataset.split 1,0,0 to train without evaluation"));
+  }
+}
+
+int64_t TextDataset::num_samples(Split split) const {
+  return std::max<int64_t>(0, (ranges_[static_cast<size_t>(split)].size - 1) / seq_length_);  // the last target is one token further
+}
+
+std::string TextDataset::describe() const {
+  std::string s = text(path_, ": ", files_.size(), files_.size() == 1 ? " file, " : " files, ", size_, " bytes");
+  if (left_out_ > 0) s += text(" (", left_out_, " empty or binary files left out)");
+  return s + text("; ", num_samples(Split::train), " + ", num_samples(Split::valid), " + ", num_samples(Split::test), " samples of ",
+                  seq_length_, " bytes (train + valid + test)");
+}
+
+void TextDataset::sample(Split split, int64_t index, int32_t* tokens) const {
+  int64_t position = ranges_[static_cast<size_t>(split)].begin + index * seq_length_, missing = seq_length_ + 1;
+  std::vector<unsigned char> bytes;
+  auto file = std::upper_bound(files_.begin(), files_.end(), position, [](int64_t p, const File& f) { return p < f.begin; }) - 1;
+  for (; missing > 0; ++file) {
+    const int64_t end = file + 1 == files_.end() ? size_ : (file + 1)->begin;
+    const int64_t count = std::min(missing, end - position);
+    bytes.resize(static_cast<size_t>(count));
+    FileReader(file->path).read_at(position - file->begin, bytes.data(), count);
+    tokens = std::copy(bytes.begin(), bytes.end(), tokens);
+    position += count;
+    missing -= count;
+  }
+}
+
+}  // namespace mbt

@@ -1,0 +1,42 @@
+// Text files as bytes: one file, or all text files of a folder one after another.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/data/dataset.h"
+#include "core/data/split.h"
+
+namespace mbt {
+
+/// Files are opened when a sample needs them: memory holds their names only, and neither their number nor their size has a limit.
+class TextDataset final : public Dataset {
+ public:
+  /// InputError: no such path, not a file or folder, empty, binary (a zero byte in the first 8 KiB), too short for `seq_length`.
+  /// In a folder, empty and binary files are left out, and all whose suffix dataset.text_suffixes does not list.
+  TextDataset(const DatasetConfig& config, int64_t seq_length);
+
+  int64_t vocab_size() const override { return 256; }
+  int64_t seq_length() const override { return seq_length_; }
+  int64_t num_samples(Split split) const override;
+  std::string describe() const override;
+  void sample(Split split, int64_t index, int32_t* tokens) const override;
+
+ private:
+  struct File {
+    std::string path;
+    int64_t begin;  ///< position of its first byte in the text
+  };
+
+  void add(const std::string& path, bool skip_unusable);
+  void check_lengths(const DatasetConfig& config) const;
+
+  std::string path_;
+  int64_t seq_length_;
+  std::vector<File> files_;
+  int64_t size_ = 0, left_out_ = 0;
+  std::array<double, 3> weights_;
+  std::array<Range, 3> ranges_;
+};
+
+}  // namespace mbt

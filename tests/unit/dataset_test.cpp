@@ -1,0 +1,127 @@
+// Text as data: splits, files, and everything that is no text.
+#include "core/data/dataset.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/data/split.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace mbt;
+namespace fs = std::filesystem;
+
+namespace {
+
+DatasetConfig text_at(const std::string& path, const std::string& split = "1,0,0", const std::string& suffixes = "") {
+  DatasetConfig config;
+  config.path = path;
+  config.split = split;
+  config.text_suffixes = suffixes;
+  return config;
+}
+
+std::string sample_of(const Dataset& data, Split split, int64_t index) {
+  std::vector<int32_t> tokens(static_cast<size_t>(data.seq_length()) + 1);
+  data.sample(split, index, tokens.data());
+  return {tokens.begin(), tokens.end()};
+}
+
+void refuse(const DatasetConfig& config, const std::string& message, int64_t seq_length = 4) {
+  REQUIRE_THROWS_WITH(make_dataset(config, seq_length, 1), ContainsSubstring(message));
+  REQUIRE_THROWS_AS(make_dataset(config, seq_length, 1), InputError);
+}
+
+}  // namespace
+
+TEST_CASE("split weights", "[dataset]") {
+  CHECK(parse_split("9,1,0") == std::array{9.0, 1.0, 0.0});
+  CHECK(parse_split(" 969, 30 ,1") == std::array{969.0, 30.0, 1.0});
+  CHECK(parse_split("1") == std::array{1.0, 0.0, 0.0});
+  CHECK(parse_split("0.5,.5") == std::array{0.5, 0.5, 0.0});
+  for (const char* bad : {"", ",", "1,", "1,2,3,4", "0,0,0", "-1,2", "nan", "inf,1", "1e308,1e308", "a", "1 2", "0x3"}) {
+    INFO(bad);
+    CHECK_THROWS_AS(parse_split(bad), InputError);
+  }
+}
+
+TEST_CASE("split ranges cover the data without gap or overlap", "[dataset]") {
+  for (int64_t total : {0, 1, 7, 1000, 1000003}) {
+    for (const char* split : {"9,1,0", "1", "1,1,1", "0,0,1", "969,30,1", "0.1,0.2,0.7"}) {
+      const auto r = split_ranges(parse_split(split), total);
+      CHECK(r[0].begin == 0);
+      CHECK(r[1].begin == r[0].size);
+      CHECK(r[2].begin == r[1].begin + r[1].size);
+      CHECK(r[2].begin + r[2].size == total);
+    }
+  }
+  CHECK(split_ranges({9, 1, 0}, 100)[1].size == 10);
+}
+
+TEST_CASE("a file is read as bytes", "[dataset]") {
+  const TemporaryFolder folder;
+  const auto data = make_dataset(text_at(folder.file("x.txt", "abcdefgh\xff\x80klm")), 4, 1);
+  CHECK(data->vocab_size() == 256);
+  CHECK_FALSE(data->entropy_rate());
+  REQUIRE(data->num_samples(Split::train) == 3);
+  CHECK(data->num_samples(Split::valid) == 0);
+  CHECK(sample_of(*data, Split::train, 0) == "abcde");
+  CHECK(sample_of(*data, Split::train, 1) == "efgh\xff");
+  std::vector<int32_t> tokens(5);
+  data->sample(Split::train, 2, tokens.data());
+  CHECK(tokens == std::vector<int32_t>{0xff, 0x80, 'k', 'l', 'm'});
+}
+
+TEST_CASE("a folder is one text in sorted order, split into contiguous shares", "[dataset]") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.path("sub"));
+  folder.file("b.h", "3456");
+  folder.file("a.h", "012");
+  folder.file("sub/c.h", "789");
+  folder.file("sub/object.o", std::string("\x7f"
+                                          "ELF\0\0",
+                                          6));
+  folder.file("empty.h", "");
+  folder.file("notes.txt", "xxxxxxxxxx");
+  REQUIRE(mkfifo(folder.path("fifo.h").c_str(), 0600) == 0);
+  const auto data = make_dataset(text_at(folder.path(), "5,5", ".h, .o"), 2, 1);
+  REQUIRE(data->num_samples(Split::train) == 2);
+  REQUIRE(data->num_samples(Split::valid) == 2);
+  CHECK(sample_of(*data, Split::train, 0) == "012");
+  CHECK(sample_of(*data, Split::train, 1) == "234");
+  CHECK(sample_of(*data, Split::valid, 0) == "567");
+  CHECK(sample_of(*data, Split::valid, 1) == "789");
+  CHECK_THAT(data->describe(), ContainsSubstring("3 files, 10 bytes (2 empty or binary files left out)"));
+}
+
+TEST_CASE("what is no text is refused, without waiting", "[dataset]") {
+  const TemporaryFolder folder;
+  refuse(text_at(folder.path("none")), "none: cannot open it: No such file");
+  refuse(text_at(folder.file("empty", "")), "empty: is empty");
+  refuse(text_at(folder.file("binary", std::string("ab\0cd", 5))), "is binary");
+  refuse(text_at("/dev/zero"), "/dev/zero: is a device");
+  REQUIRE(mkfifo(folder.path("fifo").c_str(), 0600) == 0);
+  refuse(text_at(folder.path("fifo")), "is a FIFO");
+  fs::create_directories(folder.path("sub"));
+  refuse(text_at(folder.path("sub")), "the folder holds no text file");
+  refuse(text_at(folder.path(), "1", ".cpp"), "no text file that ends in .cpp");
+}
+
+TEST_CASE("text shorter than a sample is refused with both lengths", "[dataset]") {
+  const TemporaryFolder folder;
+  const std::string hello = folder.file("x", "hello");
+  refuse(text_at(hello), "5 tokens split 1,0,0 leave 5 for training, but one sample takes 129", 128);
+  CHECK(make_dataset(text_at(hello), 4, 1)->num_samples(Split::train) == 1);
+  refuse(text_at(folder.file("y", std::string(100, 'y')), "9,1"), "leave 10 for validation, but one sample takes 21", 20);
+}
+
+TEST_CASE("contradictory settings are refused", "[dataset]") {
+  DatasetConfig config;
+  config.kind = "text";
+  refuse(config, "needs dataset.path");
+  config.kind = "synthetic";
+  config.path = "x";
+  refuse(config, "contradicts dataset.path x");
+}

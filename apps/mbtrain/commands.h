@@ -15,7 +15,12 @@ struct Verb {
   int (*run)(const std::vector<std::string>& args);
 };
 
-/// In the order of `mbtrain --help`. "train" is also run when no verb is named.
-const std::vector<Verb>& verbs();
+/// In the order of `mbtrain --help`.
+inline const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> all = {
+      {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
+  };
+  return all;
+}
 
 }  // namespace mbt

@@ -1,1 +1,97 @@
-int main() { return 0; }
+// mbtrain: finds the verb, runs it, and turns errors into messages and exit codes: 0 done, 1 the run failed, 2 bad usage or bad input.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/base/strings.h"
+
+namespace mbt {
+namespace {
+
+std::string overview() {
+  std::string help =
+      "mbtrain trains transformers in low precision.\n\n"
+      "Usage: mbtrain [VERB] [ARGUMENTS]\n"
+      "       mbtrain                                     train a small model on built-in data\n"
+      "       mbtrain --mixed-precision bf16_with_fp8_current_scaling_mixed\n"
+      "       mbtrain --config run.json --train-iters 500 model.num_layers=8\n"
+      "       mbtrain VERB --help\n\n"
+      "Verbs; without one, train:\n";
+  for (const Verb& verb : verbs())
+    help += "  " + std::string(verb.name) + std::string(12 - std::string(verb.name).size(), ' ') + verb.doc + "\n";
+  return help + "\nExit codes: 0 done, 1 the run failed, 2 bad usage or bad input.\n";
+}
+
+const Verb& find_verb(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Verb& verb : verbs()) {
+    if (name == verb.name) return verb;
+    names.emplace_back(verb.name);
+  }
+  const std::string hint = did_you_mean(name, names);
+  throw InputError("unknown verb " + shown(name) + (hint.empty() ? "; expected one of " + join(names, ", ") : hint));
+}
+
+bool is_word(const std::string& argument) { return !argument.empty() && argument[0] != '-' && argument.find('=') == std::string::npos; }
+
+int dispatch(std::vector<std::string> args) {
+  if (!args.empty() && (args[0] == "--help" || args[0] == "-h" || args[0] == "help")) throw HelpRequest{overview()};
+  if (!args.empty() && args[0] == "--version") {
+    std::cout << "mbtrain " << MBT_VERSION << "\n";
+    return 0;
+  }
+  std::string verb = "train";
+  if (!args.empty() && is_word(args[0])) {
+    verb = args[0];
+    args.erase(args.begin());
+  }
+  return find_verb(verb).run(args);
+}
+
+/// 0, or 1 when what was printed could not be written: a full disk is said, a reader that went away is not.
+int flush_output() {
+  errno = 0;
+  std::cout.flush();
+  const bool is_written = std::fflush(stdout) == 0 && std::cout.good();
+  if (!is_written && errno != EPIPE) std::cerr << "mbtrain: error: cannot write to standard output\n";
+  return is_written ? 0 : 1;
+}
+
+int run(std::vector<std::string> args) {
+  try {
+    const int code = dispatch(std::move(args));
+    return std::max(code, flush_output());
+  } catch (const HelpRequest& help) {
+    std::cout << help.text;
+    return flush_output();
+  } catch (const InputError& error) {
+    std::cerr << "mbtrain: error: " << error.what() << "\n";
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "mbtrain: error: out of memory\n";
+    return 1;
+  } catch (const std::exception& error) {
+    std::cerr << "mbtrain: error: " << error.what() << "\n";
+    return 1;
+  }
+}
+
+}  // namespace
+}  // namespace mbt
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, not a silent death before the checkpoint
+  spdlog::set_default_logger(spdlog::stderr_color_mt("mbtrain"));
+  spdlog::set_pattern("[%H:%M:%S] %^%l%$: %v");
+  return mbt::run({argv + 1, argv + argc});
+}

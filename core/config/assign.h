@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config/config_input.h"
@@ -20,5 +21,10 @@ Origin origin_of(const Origins& origins, const std::string& path);
 /// Sets each field in turn and notes its origin. An unknown section or field, a wrong type, a value out of range: a problem each, naming
 /// the nearest valid name or what was expected; the other assignments are still applied.
 void apply_assignments(RunConfig& config, const std::vector<Assignment>& assignments, Origins& origins, std::vector<Problem>& problems);
+
+bool is_section(std::string_view name);
+
+/// `unknown section "modl"; did you mean "model"?`
+std::string unknown_section(std::string_view name);
 
 }  // namespace mbt

@@ -20,33 +20,31 @@ namespace mbt {
 class ConfigArguments {
  public:
   ConfigArguments();
+  ConfigArguments(const ConfigArguments&) = delete;
+  ConfigArguments& operator=(const ConfigArguments&) = delete;
 
   /// Takes args[at], and its value when that is the next argument. Returns how many were taken; 0: not a config argument.
   /// Any name with a dot (--section.field, section.field=) is one; whether the field exists is seen when it is applied.
   size_t take(const std::vector<std::string>& args, size_t at);
 
-  /// Every flag take() knows, with its dashes, for suggestions.
-  std::vector<std::string> flags() const;
+  /// Notes that args[at] is known to nobody, naming the nearest flag of these and of `other_flags` (with dashes). Returns how many
+  /// arguments to pass over: an unknown flag goes with the value after it.
+  size_t refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags = {});
 
   /// What was taken. Problems (a file that cannot be read, a flag without its value) are in `problems`.
   ConfigInput finish() &&;
 
  private:
-  size_t take_value(const std::vector<std::string>& args, size_t at, const std::string& flag, std::string& value, bool is_bool);
-  void assign(const std::string& flag, const std::string& section, const std::string& field, std::string value);
-  void set_recipe(const std::string& flag, std::string name);
+  void take_special(const std::string& flag, const std::string& name, const std::string& value);
+  void take_field(const std::string& flag, const std::string& section, const std::string& field, const std::string& value);
 
   RunConfig defaults_;
   FieldTable table_;
-  ConfigInput files_;
-  ConfigInput line_;
+  ConfigInput from_files_;
+  ConfigInput from_line_;
 };
 
-/// Adds the assignments of a run-config file: sections as objects; "mixed_precision" may also be a recipe's name; "$schema" is ignored.
-/// A file that cannot be used adds to `input.problems`.
-void read_config_file(const std::string& path, ConfigInput& input);
-
-/// All of `args` are config arguments; anything else is a problem that names the nearest flag.
+/// All of `args` are config arguments; anything else is a problem.
 ConfigInput parse_config_arguments(const std::vector<std::string>& args);
 
 }  // namespace mbt

@@ -43,8 +43,9 @@ class FieldTable {
  public:
   explicit FieldTable(RunConfig& config);
 
-  std::vector<Field>& all() { return fields_; }
-  const std::vector<Field>& all() const { return fields_; }
+  std::vector<Field>& all() & { return fields_; }
+  const std::vector<Field>& all() const& { return fields_; }
+  const std::vector<Field>& all() && = delete;  // would dangle in `for (const Field& f : FieldTable(config).all())`
   /// nullptr when there is no such field.
   Field* find(std::string_view section, std::string_view name);
   const Field* find(std::string_view section, std::string_view name) const { return const_cast<FieldTable*>(this)->find(section, name); }

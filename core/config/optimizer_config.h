@@ -8,7 +8,7 @@ namespace mbt {
 struct OptimizerConfig {
   std::string optimizer = "adam";
   double lr = 3e-3;
-  double min_lr = 3e-4;
+  std::optional<double> min_lr;
   double weight_decay = 0.01;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.95;
@@ -31,11 +31,14 @@ struct OptimizerConfig {
   int64_t hysteresis = 2;
   bool reuse_grad_buf_for_mxfp8_param_ag = false;
 
+  /// Where decay ends: by default a tenth of lr, so that changing lr alone keeps the schedule's shape.
+  double final_lr() const { return min_lr.value_or(lr / 10); }
+
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
     v(s.optimizer, FieldInfo{.name = "optimizer", .doc = "Optimizer", .choices = {"adam"}, .alias = "optimizer"});
     v(s.lr, FieldInfo{.name = "lr", .doc = "Highest learning rate", .min = 0, .max = 1e6, .alias = "lr"});
-    v(s.min_lr, FieldInfo{.name = "min_lr", .doc = "Learning rate at the end of decay", .min = 0, .max = 1e6, .alias = "min-lr"});
+    v(s.min_lr, FieldInfo{.name = "min_lr", .doc = "Learning rate at the end of decay; null: lr / 10", .min = 0, .max = 1e6, .alias = "min-lr"});
     v(s.weight_decay, FieldInfo{.name = "weight_decay", .doc = "On tensors with two or more dimensions, not on norms and biases", .min = 0, .max = 1e6, .alias = "weight-decay"});
     v(s.adam_beta1, FieldInfo{.name = "adam_beta1", .doc = "Decay of the first moment", .min = 0, .max = 1, .alias = "adam-beta1"});
     v(s.adam_beta2, FieldInfo{.name = "adam_beta2", .doc = "Decay of the second moment", .min = 0, .max = 1, .alias = "adam-beta2"});
@@ -80,13 +83,13 @@ struct SchedulerConfig {
   static void visit(Self& s, V&& v) {
     v(s.lr_decay_style, FieldInfo{.name = "lr_decay_style", .doc = "Shape of the learning rate after warm-up", .choices = {"constant", "linear", "cosine", "inverse-square-root", "WSD"}, .alias = "lr-decay-style"});
     v(s.lr_wsd_decay_style, FieldInfo{.name = "lr_wsd_decay_style", .doc = "Shape of the last part of WSD", .choices = {"linear", "cosine", "exponential", "minus_sqrt"}, .alias = "lr-wsd-decay-style"});
-    v(s.lr_decay_iters, FieldInfo{.name = "lr_decay_iters", .doc = "Iterations to reach min_lr; null: the run's length", .unit = "iterations", .min = 1, .alias = "lr-decay-iters"});
-    v(s.lr_decay_samples, FieldInfo{.name = "lr_decay_samples", .doc = "The same in samples", .unit = "samples", .min = 1, .alias = "lr-decay-samples"});
-    v(s.lr_wsd_decay_iters, FieldInfo{.name = "lr_wsd_decay_iters", .doc = "Length of WSD's decay", .unit = "iterations", .min = 1, .alias = "lr-wsd-decay-iters"});
-    v(s.lr_wsd_decay_samples, FieldInfo{.name = "lr_wsd_decay_samples", .doc = "The same in samples", .unit = "samples", .min = 1, .alias = "lr-wsd-decay-samples"});
+    v(s.lr_decay_iters, FieldInfo{.name = "lr_decay_iters", .doc = "Iterations to reach min_lr; null: the run's length", .unit = "iterations", .min = 1, .max = 99999999, .alias = "lr-decay-iters"});
+    v(s.lr_decay_samples, FieldInfo{.name = "lr_decay_samples", .doc = "The same in samples", .unit = "samples", .min = 1, .max = 9e15, .alias = "lr-decay-samples"});
+    v(s.lr_wsd_decay_iters, FieldInfo{.name = "lr_wsd_decay_iters", .doc = "Length of WSD's decay", .unit = "iterations", .min = 1, .max = 99999999, .alias = "lr-wsd-decay-iters"});
+    v(s.lr_wsd_decay_samples, FieldInfo{.name = "lr_wsd_decay_samples", .doc = "The same in samples", .unit = "samples", .min = 1, .max = 9e15, .alias = "lr-wsd-decay-samples"});
     v(s.lr_warmup_fraction, FieldInfo{.name = "lr_warmup_fraction", .doc = "Warm-up as a share of the decay length", .min = 0, .max = 1, .alias = "lr-warmup-fraction"});
-    v(s.lr_warmup_iters, FieldInfo{.name = "lr_warmup_iters", .doc = "Warm-up", .unit = "iterations", .min = 0, .alias = "lr-warmup-iters"});
-    v(s.lr_warmup_samples, FieldInfo{.name = "lr_warmup_samples", .doc = "Warm-up", .unit = "samples", .min = 0, .alias = "lr-warmup-samples"});
+    v(s.lr_warmup_iters, FieldInfo{.name = "lr_warmup_iters", .doc = "Warm-up", .unit = "iterations", .min = 0, .max = 99999999, .alias = "lr-warmup-iters"});
+    v(s.lr_warmup_samples, FieldInfo{.name = "lr_warmup_samples", .doc = "Warm-up", .unit = "samples", .min = 0, .max = 9e15, .alias = "lr-warmup-samples"});
     v(s.lr_warmup_init, FieldInfo{.name = "lr_warmup_init", .doc = "Learning rate at sample 0 of the warm-up", .min = 0, .alias = "lr-warmup-init"});
     v(s.start_weight_decay, FieldInfo{.name = "start_weight_decay", .doc = "Weight decay at the start; null: optimizer.weight_decay", .min = 0, .alias = "start-weight-decay"});
     v(s.end_weight_decay, FieldInfo{.name = "end_weight_decay", .doc = "Weight decay at the end; null: optimizer.weight_decay", .min = 0, .alias = "end-weight-decay"});

@@ -37,7 +37,7 @@ struct TrainConfig {
     v(s.exit_interval, FieldInfo{.name = "exit_interval", .doc = "Save and exit when the iteration is a multiple of it", .unit = "iterations", .min = 1, .alias = "exit-interval"});
     v(s.exit_duration_in_mins, FieldInfo{.name = "exit_duration_in_mins", .doc = "Save and exit after this long", .unit = "minutes", .min = 0, .alias = "exit-duration-in-mins"});
     v(s.exit_signal_handler, FieldInfo{.name = "exit_signal_handler", .doc = "On SIGTERM or SIGINT: finish the step, save, exit", .alias = "exit-signal-handler"});
-    v(s.iterations_to_skip, FieldInfo{.name = "iterations_to_skip", .doc = "Iterations whose data is consumed without a step (data spikes)"});
+    v(s.iterations_to_skip, FieldInfo{.name = "iterations_to_skip", .doc = "Iterations whose data is consumed without a step (data spikes)", .min = 1});
     v(s.check_weight_hash_across_dp_replicas_interval, FieldInfo{.name = "check_weight_hash_across_dp_replicas_interval", .doc = "Compare a hash of all weights over the ranks", .unit = "iterations", .min = 1});
     v(s.check_for_nan_in_loss, FieldInfo{.name = "check_for_nan_in_loss", .doc = "Apply nan_policy when the loss or the gradient norm is not finite"});
     v(s.nan_policy, FieldInfo{.name = "nan_policy", .doc = "abort: stop, naming layer and tensor; skip: leave the weights, count, go on", .choices = {"abort", "skip"}});

@@ -1,0 +1,147 @@
+#include "core/config/command_line.h"
+
+#include <iterator>
+
+#include "core/base/nearest.h"
+#include "core/base/strings.h"
+#include "core/config/config_file.h"
+
+namespace mbt {
+namespace {
+
+/// An argument taken apart: "--lr=3" is flag "--lr", name "lr", value "3".
+struct Argument {
+  std::string flag;  ///< as typed, without the value
+  std::string name;  ///< without dashes, '_' for '-'
+  std::optional<std::string> value;
+  bool has_dashes = false;
+};
+
+Argument take_apart(const std::string& typed) {
+  Argument argument;
+  argument.has_dashes = typed.rfind("--", 0) == 0;
+  const size_t equals = typed.find('=');
+  argument.flag = typed.substr(0, equals);
+  argument.name = underscored(argument.has_dashes ? argument.flag.substr(2) : argument.flag);
+  if (equals != std::string::npos) argument.value = typed.substr(equals + 1);
+  return argument;
+}
+
+bool is_bool_word(const std::string& word) {
+  for (const char* known : {"true", "True", "1", "false", "False", "0", "null", "none"})
+    if (word == known) return true;
+  return false;
+}
+
+bool is_special(const std::string& name) { return name == "config" || name == "recipes" || name == "mixed_precision"; }
+
+template <class T>
+void append(std::vector<T>& to, std::vector<T>&& from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+}  // namespace
+
+ConfigArguments::ConfigArguments() : table_(defaults_) {}
+
+size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
+  Argument argument = take_apart(args[at]);
+  if (!argument.has_dashes && !argument.value) return 0;
+  const size_t dot = argument.name.find('.');
+  const Field* field = nullptr;
+  if (dot != std::string::npos)
+    field = table_.find(argument.name.substr(0, dot), argument.name.substr(dot + 1));
+  else if (argument.has_dashes)
+    field = table_.find_alias(argument.name);
+  const bool is_recipe_override = !argument.has_dashes && argument.name == "mixed_precision";
+  const bool is_known = field || dot != std::string::npos || (argument.has_dashes && is_special(argument.name)) || is_recipe_override;
+  if (!is_known) return 0;
+
+  size_t taken = 1;
+  if (!argument.value) {
+    const bool has_next = at + 1 < args.size() && args[at + 1].rfind("--", 0) != 0;
+    const bool is_bool = field && field->type() == FieldType::boolean;
+    if (has_next && (!is_bool || is_bool_word(args[at + 1]))) {
+      argument.value = args[at + 1];
+      taken = 2;
+    } else if (is_bool) {
+      argument.value = "true";
+    } else {
+      from_line_.problems.push_back({"command line, " + argument.flag, "needs a value" + (field ? ": " + field->expected() : "")});
+      return 1;
+    }
+  }
+  if (field)
+    take_field(argument.flag, field->section, field->info.name, *argument.value);
+  else if (dot != std::string::npos)
+    take_field(argument.flag, argument.name.substr(0, dot), argument.name.substr(dot + 1), *argument.value);
+  else
+    take_special(argument.flag, argument.name, *argument.value);
+  return taken;
+}
+
+void ConfigArguments::take_special(const std::string& flag, const std::string& name, const std::string& value) {
+  if (value.empty()) {
+    from_line_.problems.push_back(
+        {"command line, " + flag, "is empty, expected a " + std::string(name == "mixed_precision" ? "recipe" : "file")});
+  } else if (name == "config") {
+    read_config_file(value, from_files_);
+  } else if (name == "recipes") {
+    from_line_.recipe_files.push_back(value);
+  } else {
+    from_line_.recipe = value;
+    from_line_.recipe_origin = {Origin::Kind::command_line, flag};
+  }
+}
+
+void ConfigArguments::take_field(const std::string& flag, const std::string& section, const std::string& field, const std::string& value) {
+  if (section == "mixed_precision" && field == "name")
+    take_special(flag, section, value);
+  else
+    from_line_.assignments.push_back({section, field, value, {Origin::Kind::command_line, flag}});
+}
+
+size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags) {
+  const Argument argument = take_apart(args[at]);
+  std::vector<std::string> flags = other_flags, same_name;
+  for (const char* special : {"--config", "--recipes", "--mixed-precision"}) flags.emplace_back(special);
+  for (const Field& field : table_.all()) {
+    if (*field.info.alias != '\0') flags.push_back(std::string("--") + field.info.alias);
+    if (field.info.name == argument.name) same_name.push_back("--" + field.path());
+  }
+  std::string what =
+      argument.has_dashes ? "unknown flag" : "unexpected argument; fields are set by section.field=value or --section.field value";
+  if (!same_name.empty())
+    what += "; there is " + join(same_name, ", ");
+  else if (argument.has_dashes)
+    what += nearest(argument.flag, flags).empty() ? "; --help lists the flags" : did_you_mean(argument.flag, flags);
+  from_line_.problems.push_back({"command line, " + shown(argument.flag), what});
+  const bool next_is_value = argument.has_dashes && !argument.value && at + 1 < args.size() && args[at + 1].rfind("--", 0) != 0 &&
+                             args[at + 1].find('=') == std::string::npos;
+  return next_is_value ? 2 : 1;
+}
+
+ConfigInput ConfigArguments::finish() && {
+  ConfigInput input = std::move(from_files_);
+  if (from_line_.recipe) {
+    input.recipe = std::move(from_line_.recipe);
+    input.recipe_origin = std::move(from_line_.recipe_origin);
+    input.inline_recipe.reset();
+    input.inline_origins.clear();
+  }
+  append(input.recipe_files, std::move(from_line_.recipe_files));
+  append(input.assignments, std::move(from_line_.assignments));
+  append(input.problems, std::move(from_line_.problems));
+  return input;
+}
+
+ConfigInput parse_config_arguments(const std::vector<std::string>& args) {
+  ConfigArguments arguments;
+  for (size_t at = 0; at < args.size();) {
+    const size_t taken = arguments.take(args, at);
+    at += taken ? taken : arguments.refuse(args, at);
+  }
+  return std::move(arguments).finish();
+}
+
+}  // namespace mbt

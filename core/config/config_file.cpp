@@ -1,0 +1,98 @@
+#include "core/config/config_file.h"
+
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/json_reader.h"
+#include "core/base/strings.h"
+#include "core/config/assign.h"
+
+namespace mbt {
+namespace {
+
+using nlohmann::json;
+
+/// A member of the document, "/model/lr", with what messages need.
+struct Member {
+  const JsonDocument& document;
+  std::string pointer;
+  std::string where() const { return document.where(pointer); }
+  Origin origin() const { return {Origin::Kind::config_file, where()}; }
+};
+
+Member member_of(const JsonDocument& document, const std::string& pointer, const std::string& key) {
+  return {document, pointer + "/" + json_pointer_member(key)};
+}
+
+void read_mixed_precision(const json& value, const Member& member, ConfigInput& input) {
+  if (!value.is_string() && !value.is_object()) {
+    input.problems.push_back(
+        {member.where() + ": mixed_precision", text("got ", value.type_name(), ", expected a recipe's name or an object")});
+    return;
+  }
+  input.recipe.reset();
+  input.inline_recipe.reset();
+  input.inline_origins.clear();
+  input.recipe_origin = member.origin();
+  if (value.is_string()) {
+    input.recipe = value.get<std::string>();
+    return;
+  }
+  input.inline_recipe = value;
+  for (const auto& [key, unused] : value.items()) input.inline_origins[key] = member_of(member.document, member.pointer, key).origin();
+}
+
+void read_section(const std::string& name, const json& section, const Member& member, ConfigInput& input) {
+  if (!is_section(name)) {
+    input.problems.push_back({member.where(), unknown_section(name)});
+    return;
+  }
+  if (!section.is_object()) {
+    input.problems.push_back({member.where() + ": " + name, text("got ", section.type_name(), ", expected an object of fields")});
+    return;
+  }
+  std::set<std::string> seen;
+  for (const auto& [key, value] : section.items()) {
+    const Member field = member_of(member.document, member.pointer, key);
+    if (seen.insert(underscored(key)).second)
+      input.assignments.push_back({name, key, value, field.origin()});
+    else
+      input.problems.push_back({field.where(), shown(key) + " appears twice, once with '-' and once with '_'; keep one of them"});
+  }
+}
+
+void read_document(const JsonDocument& document, ConfigInput& input) {
+  if (!document.root.is_object()) {
+    input.problems.push_back(
+        {document.where(""), text("got ", document.root.type_name(), ", expected an object of sections: {\"train\": {...}}")});
+    return;
+  }
+  for (const auto& [key, value] : document.root.items()) {
+    if (key == "$schema") continue;
+    const Member member = member_of(document, "", key);
+    if (underscored(key) == "mixed_precision")
+      read_mixed_precision(value, member, input);
+    else
+      read_section(key, value, member, input);
+  }
+}
+
+}  // namespace
+
+void read_config_file(const std::string& path, ConfigInput& input) {
+  try {
+    read_document(read_json_file(path), input);
+  } catch (const InputError& error) {
+    input.problems.push_back({"config file", error.what()});
+  }
+}
+
+void read_config_text(const std::string& text, const std::string& source, ConfigInput& input) {
+  try {
+    read_document(parse_json(text, source), input);
+  } catch (const InputError& error) {
+    input.problems.push_back({"config file", error.what()});
+  }
+}
+
+}  // namespace mbt

@@ -1,0 +1,19 @@
+#include "core/config/config_input.h"
+
+namespace mbt {
+
+std::string to_string(const Origin& origin) {
+  const char* kind = "";
+  switch (origin.kind) {
+    case Origin::Kind::default_value: kind = "default"; break;
+    case Origin::Kind::config_file: kind = "config file"; break;
+    case Origin::Kind::command_line: kind = "command line"; break;
+    case Origin::Kind::recipe: kind = "recipe"; break;
+    case Origin::Kind::synchronised: kind = "synchronised"; break;
+    case Origin::Kind::derived: kind = "derived"; break;
+    case Origin::Kind::hf_config: kind = "hf config"; break;
+  }
+  return origin.text.empty() ? kind : std::string(kind) + " " + origin.text;
+}
+
+}  // namespace mbt

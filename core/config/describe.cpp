@@ -1,0 +1,183 @@
+#include "core/config/describe.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/strings.h"
+#include "core/config/field_table.h"
+
+namespace mbt {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// The fields with their defaults.
+struct DefaultFields {
+  RunConfig config;
+  FieldTable table{config};
+
+  std::vector<const Field*> of(const std::string& section) const {
+    std::vector<const Field*> fields;
+    for (const Field& field : table.all())
+      if (field.section == section) fields.push_back(&field);
+    return fields;
+  }
+};
+
+const char* json_type(FieldType type) {
+  switch (type) {
+    case FieldType::boolean: return "boolean";
+    case FieldType::integer: return "integer";
+    case FieldType::number: return "number";
+    case FieldType::string: return "string";
+    case FieldType::integer_list: return "array";
+  }
+  return "";
+}
+
+std::string meaning(const Field& field) {
+  const std::string unit = field.info.unit;
+  return unit.empty() ? field.info.doc : field.info.doc + std::string(" [") + unit + "]";
+}
+
+std::string default_text(const Field& field) {
+  const nlohmann::json value = field.get();
+  if (value.is_number_float()) return to_text(value.get<double>());
+  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? "\"\"" : value.get<std::string>();
+  return value.dump();
+}
+
+ordered_json bound(const Field& field, double value) {
+  return field.type() == FieldType::integer ? ordered_json(static_cast<int64_t>(value)) : ordered_json(value);
+}
+
+ordered_json field_schema(const Field& field) {
+  ordered_json schema;
+  schema["description"] = meaning(field);
+  const char* const type = json_type(field.type());
+  schema["type"] = field.is_optional() ? ordered_json({type, "null"}) : ordered_json(type);
+  if (field.type() == FieldType::integer_list) schema["items"] = {{"type", "integer"}};
+  if (std::isfinite(field.info.min)) schema["minimum"] = bound(field, field.info.min);
+  if (std::isfinite(field.info.max)) schema["maximum"] = bound(field, field.info.max);
+  if (!field.info.choices.empty()) {
+    schema["enum"] = field.info.choices;
+    if (field.is_optional()) schema["enum"].push_back(nullptr);
+  }
+  schema["default"] = field.get();
+  return schema;
+}
+
+ordered_json section_schema(const std::vector<const Field*>& fields, const char* doc) {
+  ordered_json schema;
+  schema["description"] = doc;
+  schema["type"] = "object";
+  schema["additionalProperties"] = false;
+  for (const Field* field : fields) schema["properties"][field->info.name] = field_schema(*field);
+  return schema;
+}
+
+std::string escaped_cell(std::string text) {
+  for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
+  return text;
+}
+
+/// `text` in lines of at most `width`, the later ones indented.
+std::string wrapped(const std::string& text, size_t width, size_t indent) {
+  std::string result;
+  size_t column = 0;
+  for (const std::string& word : split(text, ' ')) {
+    if (column > 0 && column + 1 + word.size() > width) {
+      result += "\n" + std::string(indent, ' ');
+      column = 0;
+    } else if (column > 0) {
+      result += ' ';
+      ++column;
+    }
+    result += word;
+    column += word.size();
+  }
+  return result;
+}
+
+std::string help_line(const Field& field, size_t name_width) {
+  constexpr size_t kDefaultWidth = 12, kLineWidth = 140;
+  std::string line = "  " + std::string(field.info.name);
+  line.resize(std::max(line.size(), name_width + 4), ' ');
+  std::string value = default_text(field);
+  value.resize(std::max(value.size(), kDefaultWidth - 2), ' ');
+  line += value + "  ";
+  const bool says_range =
+      !field.info.choices.empty() || std::isfinite(field.info.min) || std::isfinite(field.info.max) || field.is_optional();
+  std::string about = meaning(field);
+  if (says_range) about += " (" + field.expected() + ")";
+  if (*field.info.alias != '\0') about += std::string(" --") + field.info.alias;
+  return line + wrapped(about, kLineWidth - line.size(), name_width + 4 + kDefaultWidth) + "\n";
+}
+
+}  // namespace
+
+ordered_json config_schema() {
+  const DefaultFields defaults;
+  ordered_json schema;
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  schema["title"] = "mbtrain run config";
+  schema["description"] = "Made by `mbtrain config schema` from the field lists in core/config";
+  schema["type"] = "object";
+  schema["additionalProperties"] = false;
+  schema["properties"]["$schema"] = {{"type", "string"}};
+  for (const SectionInfo& section : config_sections()) {
+    ordered_json fields = section_schema(defaults.of(section.name), section.doc);
+    if (section.name != std::string("mixed_precision")) {
+      schema["properties"][section.name] = std::move(fields);
+      continue;
+    }
+    fields["properties"]["extends"] = {{"description", "Recipe whose values the other fields replace"}, {"type", "string"}};
+    const ordered_json name = {{"description", "A recipe's name, or the path of a recipe file"}, {"type", "string"}};
+    schema["properties"][section.name]["oneOf"] = ordered_json::array({name, std::move(fields)});
+  }
+  return schema;
+}
+
+std::string config_reference() {
+  const DefaultFields defaults;
+  std::string page =
+      "# Configuration reference\n\n"
+      "Made by `mbtrain config reference` from the field lists in `core/config`; a test keeps it up to date.\n\n"
+      "A field is set in a file (`--config run.json`: `{\"train\": {\"train_iters\": 100}}`), as `train.train_iters=100`, as\n"
+      "`--train.train_iters 100`, or by Megatron's flag where there is one: `--train-iters 100`. `-` and `_` are equal in names, `null` "
+      "unsets an\n"
+      "optional field. The command line wins over files, a later file over an earlier one. `configs/schema.json` tells editors the same.\n";
+  for (const SectionInfo& section : config_sections()) {
+    page += "\n## " + std::string(section.name) + "\n\n" + section.doc +
+            ".\n\n| Field | Default | Expected | Meaning | Flag |\n|---|---|---|---|---|\n";
+    for (const Field* field : defaults.of(section.name)) {
+      const std::string flag = *field->info.alias != '\0' ? "`--" + std::string(field->info.alias) + "`" : "";
+      page += "| `" + std::string(field->info.name) + "` | `" + default_text(*field) + "` | " + escaped_cell(field->expected()) + " | " +
+              escaped_cell(meaning(*field)) + " | " + flag + " |\n";
+    }
+  }
+  return page;
+}
+
+std::string config_help() {
+  const DefaultFields defaults;
+  std::string help =
+      "Run configuration:\n"
+      "  --config FILE                    JSON with the sections below as objects; repeatable, the later file wins\n"
+      "  --mixed-precision NAME|FILE      The recipe; `mbtrain recipes` lists them\n"
+      "  --mixed-precision.FIELD VALUE    One field of the recipe\n"
+      "  --recipes FILE                   More recipes; repeatable\n"
+      "  --SECTION.FIELD VALUE            Any field; also SECTION.FIELD=VALUE\n"
+      "  --ALIAS VALUE                    Megatron's flag, at the end of a field's line; a flag of true/false alone means true\n"
+      "The command line wins over files. '-' and '_' are equal in names; null unsets an optional field.\n";
+  for (const SectionInfo& section : config_sections()) {
+    help += "\n" + std::string(section.name) + ": " + section.doc + "\n";
+    const std::vector<const Field*> fields = defaults.of(section.name);
+    size_t name_width = 0;
+    for (const Field* field : fields) name_width = std::max(name_width, std::string(field->info.name).size());
+    for (const Field* field : fields) help += help_line(*field, name_width);
+  }
+  return help;
+}
+
+}  // namespace mbt

@@ -1,0 +1,211 @@
+#include "core/config/validate.h"
+
+#include <string>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+
+namespace mbt {
+namespace {
+
+constexpr double kLargestCount = 9.2e18;  // int64, with room for the rounding of products made in double
+
+class ShapeRules {
+ public:
+  ShapeRules(const RunConfig& config, int ranks, std::vector<Problem>& problems) : c_(config), ranks_(ranks), problems_(problems) {}
+
+  void check_all() {
+    check_batch();
+    check_length();
+    check_heads();
+    check_positions();
+    check_recompute();
+    check_optimizer();
+    check_schedule_units();
+    check_schedule();
+    check_checkpoint();
+    check_evaluation();
+    check_sizes();
+  }
+
+ private:
+  template <class... Parts>
+  void refuse(const std::string& where, const Parts&... what) {
+    problems_.push_back({where, text(what...)});
+  }
+
+  void check_batch() {
+    const int64_t global = c_.train.global_batch_size, step = c_.train.micro_batch_size * ranks_;
+    if (global % step == 0) return;
+    const int64_t above = (global / step + 1) * step;
+    const std::string nearby = global > step ? text(above - step, " or ", above) : text(above);
+    refuse("train.global_batch_size", "got ", global, ", expected a multiple of micro_batch_size ", c_.train.micro_batch_size, " x ",
+           ranks_, ranks_ == 1 ? " rank" : " ranks", " = ", step, "; take ", nearby, ", or another micro_batch_size");
+  }
+
+  void check_length() {
+    const TrainConfig& train = c_.train;
+    if (train.train_iters && train.train_samples) {
+      refuse("train.train_samples", "got ", *train.train_samples, " beside train_iters ", *train.train_iters, "; give one of the two");
+    } else if (train.train_samples && *train.train_samples < train.global_batch_size) {
+      refuse("train.train_samples", "got ", *train.train_samples, ", less than one global batch of ", train.global_batch_size);
+    } else if (train.iterations() > 99999999) {
+      refuse("train.train_samples", "makes ", train.iterations(),
+             " iterations, expected at most 99999999; take a larger global_batch_size");
+    }
+    if (c_.dataset.seq_length && *c_.dataset.seq_length != c_.model.seq_length)
+      refuse("dataset.seq_length", "got ", *c_.dataset.seq_length, ", but model.seq_length is ", c_.model.seq_length,
+             "; set model.seq_length alone and leave dataset.seq_length null");
+  }
+
+  void check_heads() {
+    const ModelConfig& m = c_.model;
+    if (!m.kv_channels && m.hidden_size % m.num_attention_heads != 0)
+      refuse("model.hidden_size", "got ", m.hidden_size, ", not a multiple of num_attention_heads ", m.num_attention_heads,
+             "; change one of them, or give the head width as kv_channels");
+    if (m.num_attention_heads % m.kv_heads() != 0)
+      refuse("model.num_query_groups", "got ", m.kv_heads(), ", expected a divisor of num_attention_heads ", m.num_attention_heads);
+  }
+
+  void check_positions() {
+    const ModelConfig& m = c_.model;
+    const bool is_rope = m.position_embedding_type == "rope";
+    if (m.position_embedding_type != "none" && m.max_positions() < m.seq_length)
+      refuse("model.max_position_embeddings", "got ", m.max_positions(), ", less than seq_length ", m.seq_length,
+             "; raise it or shorten the sequence");
+    if (is_rope) check_rotary_width();
+    if (!m.rope_scaling) return;
+    if (!is_rope)
+      refuse("model.rope_scaling", "is true, but position_embedding_type is ", m.position_embedding_type,
+             "; expected rope, or rope_scaling false");
+    if (m.rope_high_freq_factor <= m.rope_low_freq_factor)
+      refuse("model.rope_high_freq_factor", "got ", to_text(m.rope_high_freq_factor), ", expected more than rope_low_freq_factor ",
+             to_text(m.rope_low_freq_factor));
+  }
+
+  void check_rotary_width() {
+    const ModelConfig& m = c_.model;
+    const auto width = static_cast<int64_t>(static_cast<double>(m.head_dim()) * m.rotary_percent);
+    if (width >= 2 && width % 2 == 0) return;
+    refuse("model.rotary_percent", "rotates ", width, " of the ", m.head_dim(),
+           " channels of a head, expected an even number from 2 on; change rotary_percent, kv_channels or num_attention_heads");
+  }
+
+  void check_recompute() {
+    const ModelConfig& m = c_.model;
+    if (!m.recompute_num_layers) return;
+    if (m.recompute_granularity != "full" || m.recompute_method != "block")
+      refuse("model.recompute_num_layers", "got ", *m.recompute_num_layers,
+             ", which only recompute_granularity full with recompute_method block uses; set those, or this to null");
+    else if (*m.recompute_num_layers > m.num_layers)
+      refuse("model.recompute_num_layers", "got ", *m.recompute_num_layers, ", expected at most num_layers ", m.num_layers);
+  }
+
+  void check_optimizer() {
+    const OptimizerConfig& o = c_.optimizer;
+    if (o.adam_beta1 >= 1) refuse("optimizer.adam_beta1", "got ", to_text(o.adam_beta1), ", expected less than 1");
+    if (o.adam_beta2 >= 1) refuse("optimizer.adam_beta2", "got ", to_text(o.adam_beta2), ", expected less than 1");
+    if (o.adam_eps <= 0) refuse("optimizer.adam_eps", "got 0, expected more: a weight without gradient would be divided by zero");
+    if (c_.scheduler.lr_decay_style != "constant" && o.final_lr() > o.lr)
+      refuse("optimizer.min_lr", "got ", to_text(o.final_lr()), ", above optimizer.lr ", to_text(o.lr),
+             "; lower it, or null for a tenth of lr");
+  }
+
+  /// The run is counted either in iterations or in samples, and the schedule with it.
+  void check_schedule_units() {
+    const SchedulerConfig& s = c_.scheduler;
+    const bool by_samples = c_.train.train_samples.has_value();
+    struct Length {
+      const char* field;
+      bool is_set, is_in_samples;
+    };
+    const Length lengths[] = {
+        {"lr_decay_iters", s.lr_decay_iters.has_value(), false},
+        {"lr_decay_samples", s.lr_decay_samples.has_value(), true},
+        {"lr_wsd_decay_iters", s.lr_wsd_decay_iters.has_value(), false},
+        {"lr_wsd_decay_samples", s.lr_wsd_decay_samples.has_value(), true},
+        {"lr_warmup_iters", s.lr_warmup_iters != 0, false},
+        {"lr_warmup_samples", s.lr_warmup_samples != 0, true},
+    };
+    for (const Length& length : lengths)
+      if (length.is_set && length.is_in_samples != by_samples)
+        refuse(std::string("scheduler.") + length.field, "is set, but the run's length is counted in ",
+               by_samples ? "samples (train.train_samples); use the field that ends in _samples"
+                          : "iterations; use the field that ends in _iters, or give train.train_samples");
+    if (s.lr_warmup_fraction && (s.lr_warmup_iters != 0 || s.lr_warmup_samples != 0))
+      refuse("scheduler.lr_warmup_fraction", "got ", to_text(*s.lr_warmup_fraction),
+             " beside lr_warmup_iters or lr_warmup_samples; give one of them");
+  }
+
+  void check_schedule() {
+    const SchedulerConfig& s = c_.scheduler;
+    const double start = s.start_weight_decay.value_or(c_.optimizer.weight_decay),
+                 end = s.end_weight_decay.value_or(c_.optimizer.weight_decay);
+    if (s.weight_decay_incr_style == "constant" && start != end)
+      refuse("scheduler.weight_decay_incr_style", "is constant, but weight decay goes from ", to_text(start), " to ", to_text(end),
+             " (null means optimizer.weight_decay); make start_weight_decay and end_weight_decay equal, or take linear or cosine");
+    if (s.override_opt_param_scheduler && s.use_checkpoint_opt_param_scheduler)
+      refuse("scheduler.override_opt_param_scheduler", "and use_checkpoint_opt_param_scheduler are both true; they exclude each other");
+    if (s.lr_decay_style == "WSD") check_wsd();
+  }
+
+  void check_wsd() {
+    const SchedulerConfig& s = c_.scheduler;
+    const int64_t batch = c_.train.global_batch_size, run = c_.train.iterations() * batch;
+    const int64_t wsd = s.lr_wsd_decay_samples ? *s.lr_wsd_decay_samples : s.lr_wsd_decay_iters.value_or(0) * batch;
+    const int64_t decay = s.lr_decay_samples ? *s.lr_decay_samples : s.lr_decay_iters ? *s.lr_decay_iters * batch : run;
+    if (wsd == 0)
+      refuse("scheduler.lr_decay_style", "WSD needs the length of its last part: set lr_wsd_decay_iters, or lr_wsd_decay_samples");
+    else if (wsd > decay)
+      refuse("scheduler.lr_wsd_decay_iters", "makes ", wsd, " samples, expected at most the ", decay, " of the whole decay");
+  }
+
+  void check_checkpoint() {
+    const CheckpointConfig& k = c_.checkpoint;
+    if (k.save_interval && k.save.empty())
+      refuse("checkpoint.save_interval", "got ", *k.save_interval, ", but checkpoint.save names no folder");
+    if (k.finetune && k.load.empty()) refuse("checkpoint.finetune", "is true, but checkpoint.load names no folder");
+    if (k.ckpt_step && k.load.empty()) refuse("checkpoint.ckpt_step", "got ", *k.ckpt_step, ", but checkpoint.load names no folder");
+    if (k.most_recent_k == 0) refuse("checkpoint.most_recent_k", "got 0, expected -1 (keep all) or at least 1");
+  }
+
+  void check_evaluation() {
+    const ValidationConfig& v = c_.validation;
+    if (v.skip_train && v.eval_iters == 0 && !v.full_validation)
+      refuse("validation.skip_train", "is true and eval_iters is 0: nothing is left to do; set eval_iters or full_validation");
+    const ProfilingConfig& p = c_.profiling;
+    if (!p.trace_path.empty() && p.profile_step_end <= p.profile_step_start)
+      refuse("profiling.profile_step_end", "got ", p.profile_step_end, ", expected more than profile_step_start ", p.profile_step_start);
+  }
+
+  /// Products that no 64-bit count of bytes or tokens can hold.
+  void check_sizes() {
+    const ModelConfig& m = c_.model;
+    const auto real = [](int64_t v) { return static_cast<double>(v); };
+    const double layers = real(m.num_layers), hidden = real(m.hidden_size), ffn = real(m.ffn()), vocab = real(m.padded_vocab_size());
+    const double qkv = real(m.qkv_width()), tokens = real(c_.train.micro_batch_size) * real(m.seq_length);
+    constexpr double kBytesOfParameter = 18;  // 16-bit weight, fp32 gradient, master and two moments
+    const double parameters = layers * hidden * (2 * qkv + 3 * ffn) + 2 * vocab * hidden;
+    if (parameters * kBytesOfParameter > kLargestCount)
+      refuse("model", "makes ", to_text(parameters),
+             " parameters, whose bytes no 64-bit number counts; lower num_layers, hidden_size, ffn_hidden_size");
+    if (tokens * 4 * (layers * (hidden + qkv + ffn) + vocab) > kLargestCount)
+      refuse("train.micro_batch_size", "with seq_length ", m.seq_length,
+             " makes activations whose bytes no 64-bit number counts; lower either");
+    if (real(c_.train.iterations()) * real(c_.train.global_batch_size) * real(m.seq_length) > kLargestCount)
+      refuse("train", "the run's tokens (iterations x global_batch_size x seq_length) are more than 64 bits count; shorten it");
+  }
+
+  const RunConfig& c_;
+  int ranks_;
+  std::vector<Problem>& problems_;
+};
+
+}  // namespace
+
+void validate_shape(const RunConfig& config, int ranks, std::vector<Problem>& problems) {
+  MBT_CHECK(ranks >= 1, "ranks ", ranks);
+  ShapeRules(config, ranks, problems).check_all();
+}
+
+}  // namespace mbt

@@ -1,0 +1,1 @@
+namespace mbt::cpu::MBT_LEVEL {}

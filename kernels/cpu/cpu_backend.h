@@ -1,0 +1,44 @@
+// The CPU backend: each op is a loop of kernels/cpu/loops at the level of this processor, or a free-standing part beside this file.
+#pragma once
+
+#include "core/backend/backend.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/memory.h"
+
+namespace mbt::cpu {
+
+/// Ops are done when they return. Used by one thread at a time; the ops themselves run on `num_threads` threads.
+/// The same calls with the same thread count give the same bits.
+class CpuBackend final : public Backend {
+ public:
+  /// num_threads 0: OMP_NUM_THREADS, else all cores given to the process.
+  explicit CpuBackend(int num_threads = 0);
+
+  std::string name() const override { return "cpu"; }
+  BackendFacts facts() const override;
+  GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const override { return gemm_.support(a, b, act); }
+
+  void* allocate(size_t bytes) override;
+  void deallocate(void* data, size_t bytes) noexcept override;
+  void upload(const void* host, TensorView device) override;
+  void download(ConstTensorView device, void* host) override;
+  void synchronize() override {}
+  size_t allocated_bytes() const override { return allocated_bytes_; }
+  size_t scratch_bytes() const override { return scratch_.bytes() + gemm_.scratch_bytes() + attention_.scratch_bytes(); }
+  void fill_zero(TensorView t) override;
+
+ protected:
+#define MBT_DECLARE_DO(op, Args) void do_##op(const Args& args) override;
+  MBT_FOR_EACH_OP(MBT_DECLARE_DO)
+#undef MBT_DECLARE_DO
+
+ private:
+  int num_threads_;
+  size_t allocated_bytes_ = 0;
+  Scratch scratch_;
+  Gemm gemm_;
+  Attention attention_;
+};
+
+}  // namespace mbt::cpu

@@ -1,0 +1,173 @@
+// CpuBackend's ops: refuse what a loop could not survive (dtypes, indices out of range), then run the loop of this processor's level.
+#include <cmath>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/loops/activation.h"
+#include "kernels/cpu/loops/cross_entropy.h"
+#include "kernels/cpu/loops/elementwise.h"
+#include "kernels/cpu/loops/embedding.h"
+#include "kernels/cpu/loops/norm.h"
+#include "kernels/cpu/loops/optimizer.h"
+#include "kernels/cpu/loops/qk_norm.h"
+#include "kernels/cpu/loops/rope.h"
+#include "kernels/cpu/processor.h"
+#include "kernels/cpu/quantize.h"
+
+namespace mbt::cpu {
+namespace {
+
+void expect_act(const char* op, const char* name, const ConstTensorView& t) {
+  const bool is_act = t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16;
+  if (t.empty() || !is_act)
+    throw Error(text(op, ": tensor '", name, "' is ", t.empty() ? "missing" : t.str(), ", expected f32, bf16 or f16"));
+}
+
+void expect_indices(const char* op, const char* name, const ConstTensorView& t, int64_t limit) {
+  const int32_t* index = t.as<int32_t>();
+  for (int64_t i = 0; i < t.size(); ++i) {
+    if (index[i] < 0 || index[i] >= limit) throw Error(text(op, ": ", name, "[", i, "] is ", index[i], ", expected 0 to ", limit - 1));
+  }
+}
+
+size_t flat_chunks(const ConstTensorView& t) { return static_cast<size_t>((t.size() + kFlatChunk - 1) / kFlatChunk); }
+
+/// Floats of the partial sums over rows of a matrix of `cols` columns.
+size_t row_partials(int64_t cols) { return static_cast<size_t>(kMaxRowChunks * cols); }
+
+}  // namespace
+
+void CpuBackend::do_embedding_fwd(const EmbeddingFwdArgs& args) {
+  expect_act("embedding_fwd", "table", args.table);
+  expect_indices("embedding_fwd", "tokens", args.tokens, args.table.rows());
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(embedding_fwd)(args);
+}
+
+void CpuBackend::do_embedding_bwd(const EmbeddingBwdArgs& args) {
+  expect_act("embedding_bwd", "d_out", args.d_out);
+  expect_indices("embedding_bwd", "tokens", args.tokens, args.d_table.rows());
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(embedding_bwd)(args);
+}
+
+void CpuBackend::do_norm_fwd(const NormFwdArgs& args) {
+  expect_act("norm_fwd", "x", args.x);
+  if (!args.h.empty()) expect_tensor("norm_fwd", "h", args.h, args.x.dtype, args.x.shape);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(norm_fwd)(args);
+}
+
+void CpuBackend::do_norm_bwd(const NormBwdArgs& args) {
+  expect_act("norm_bwd", "h", args.h);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(norm_bwd)(args, scratch_.get<float>(2 * row_partials(args.h.cols())));
+}
+
+void CpuBackend::do_qk_norm_fwd(const QkNormFwdArgs& args) {
+  expect_act("qk_norm_fwd", "qkv", args.qkv);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(qk_norm_fwd)(args);
+}
+
+void CpuBackend::do_qk_norm_bwd(const QkNormBwdArgs& args) {
+  expect_act("qk_norm_bwd", "qkv", args.qkv);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(qk_norm_bwd)(args, scratch_.get<float>(2 * row_partials(args.q_weight.cols())));
+}
+
+void CpuBackend::do_rope(const RopeArgs& args) {
+  expect_act("rope", "qkv", args.qkv);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(rope)(args);
+}
+
+void CpuBackend::do_attention_fwd(const AttentionFwdArgs& args) {
+  use_threads(num_threads_);
+  attention_.fwd(args);
+}
+
+void CpuBackend::do_attention_bwd(const AttentionBwdArgs& args) {
+  use_threads(num_threads_);
+  attention_.bwd(args);
+}
+
+void CpuBackend::do_attention_cached(const AttentionCachedArgs& args) {
+  use_threads(num_threads_);
+  attention_.cached(args);
+}
+
+void CpuBackend::do_activation_fwd(const ActivationFwdArgs& args) {
+  expect_act("activation_fwd", "x", args.x);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(activation_fwd)(args);
+}
+
+void CpuBackend::do_activation_bwd(const ActivationBwdArgs& args) {
+  expect_act("activation_bwd", "x", args.x);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(activation_bwd)(args);
+}
+
+void CpuBackend::do_cross_entropy(const CrossEntropyArgs& args) {
+  expect_act("cross_entropy", "logits", args.logits);
+  expect_indices("cross_entropy", "targets", args.targets, args.vocab_size);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(cross_entropy)(args);
+}
+
+void CpuBackend::do_gemm(const GemmArgs& args) {
+  use_threads(num_threads_);
+  gemm_.run(args);
+}
+
+void CpuBackend::do_bias_bwd(const BiasBwdArgs& args) {
+  expect_act("bias_bwd", "d_y", args.d_y);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(bias_bwd)(args, scratch_.get<float>(row_partials(args.d_y.cols())));
+}
+
+void CpuBackend::do_quantize(const QuantizeArgs& args) {
+  use_threads(num_threads_);
+  cpu::quantize(args);
+}
+
+void CpuBackend::do_delayed_scaling_update(const DelayedScalingUpdateArgs& args) { cpu::delayed_scaling_update(args); }
+
+void CpuBackend::do_grad_norm(const GradNormArgs& args) {
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(grad_norm)(args, scratch_.get<double>(flat_chunks(args.grad)));
+}
+
+void CpuBackend::do_clip_scale(const ClipScaleArgs& args) {
+  const double coefficient = args.max_norm / (std::sqrt(*args.squared_norm.as<double>()) + 1e-6);
+  const bool clips = args.max_norm > 0 && coefficient < 1.0;
+  *args.scale.as<float>() = static_cast<float>((clips ? coefficient : 1.0) * args.inverse_scale);
+}
+
+void CpuBackend::do_adamw(const AdamwArgs& args) {
+  if (!args.param.empty()) expect_act("adamw", "param", args.param);
+  if (!args.skip.empty()) expect_tensor("adamw", "skip", args.skip, DType::i32, {1});
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(adamw)(args);
+}
+
+void CpuBackend::do_cast(const CastArgs& args) {
+  if (!is_float(args.src.dtype) || !is_float(args.dst.dtype)) {
+    throw Error(text("cast: ", args.src.str(), " to ", args.dst.str(), ", expected floating-point types"));
+  }
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(cast)(args);
+}
+
+void CpuBackend::do_add(const AddArgs& args) {
+  expect_act("add", "a", args.a);
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(add)(args);
+}
+
+void CpuBackend::do_sum(const SumArgs& args) {
+  use_threads(num_threads_);
+  MBT_AT_LEVEL(sum)(args, scratch_.get<double>(flat_chunks(args.x)));
+}
+
+}  // namespace mbt::cpu

@@ -1,1 +1,0 @@
-namespace mbt::cpu::MBT_LEVEL {}

@@ -1,0 +1,89 @@
+#include "kernels/cpu/loops/optimizer.h"
+
+#include <cmath>
+
+#include "kernels/cpu/loops/element.h"
+
+namespace mbt::cpu::MBT_LEVEL {
+namespace {
+
+/// Sum of term(i) for 0 <= i < n in f64: over chunks in any order, then over their sums in order.
+template <class Term>
+double chunked_sum(int64_t n, double* partials, Term term) {
+  const int64_t chunks = (n + kFlatChunk - 1) / kFlatChunk;
+#pragma omp parallel for schedule(static)
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const int64_t first = chunk * kFlatChunk;
+    const int64_t last = first + kFlatChunk < n ? first + kFlatChunk : n;
+    double total = 0;
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = first; i < last; ++i) total += term(i);
+    partials[chunk] = total;
+  }
+  double total = 0;
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) total += partials[chunk];
+  return total;
+}
+
+struct NoParam {};
+
+/// P: element type of the working copy, NoParam when there is none.
+template <class P, bool kDecoupled>
+void adamw_of(const AdamwArgs& a, P* param) {
+  const int64_t n = a.master.size();
+  float* master = a.master.as<float>();
+  float* exp_avg = a.exp_avg.as<float>();
+  float* exp_avg_sq = a.exp_avg_sq.as<float>();
+  const float* grad = a.grad.as<float>();
+  const float grad_scale = *a.grad_scale.as<float>();
+  const float beta1 = a.beta1, beta2 = a.beta2, eps = a.eps;
+  const float rest1 = 1.0f - beta1, rest2 = 1.0f - beta2;
+  const float step = a.lr / a.bias_correction1;
+  const float inverse_correction2 = 1.0f / a.bias_correction2;
+  const float keep = kDecoupled ? 1.0f - a.lr * a.weight_decay : 1.0f;
+  const float l2 = kDecoupled ? 0.0f : a.weight_decay;
+#pragma omp parallel for simd schedule(static)
+  for (int64_t i = 0; i < n; ++i) {
+    float w = master[i];
+    float g = grad[i] * grad_scale;
+    if constexpr (!kDecoupled) g += l2 * w;
+    const float m = beta1 * exp_avg[i] + rest1 * g;
+    const float v = beta2 * exp_avg_sq[i] + rest2 * (g * g);
+    w = w * keep - step * (m / (std::sqrt(v * inverse_correction2) + eps));
+    exp_avg[i] = m;
+    exp_avg_sq[i] = v;
+    master[i] = w;
+    if constexpr (!__is_same(P, NoParam)) store(param, i, w);
+  }
+}
+
+template <class P>
+void adamw_of(const AdamwArgs& a, P* param) {
+  a.decoupled ? adamw_of<P, true>(a, param) : adamw_of<P, false>(a, param);
+}
+
+}  // namespace
+
+void grad_norm(const GradNormArgs& args, double* partials) {
+  const float* grad = args.grad.as<float>();
+  const double scale = args.inverse_scale;
+  const double total = chunked_sum(args.grad.size(), partials, [=](int64_t i) {
+    const double g = grad[i] * scale;
+    return g * g;
+  });
+  *args.squared_norm.as<double>() = total;
+  *args.non_finite.as<int32_t>() = std::isfinite(total) ? 0 : 1;  // finite fp32 squares cannot overflow an f64 sum
+}
+
+void sum(const SumArgs& args, double* partials) {
+  const float* x = args.x.as<float>();
+  *args.out.as<double>() += chunked_sum(args.x.size(), partials, [=](int64_t i) { return static_cast<double>(x[i]); });
+}
+
+void adamw(const AdamwArgs& args) {
+  if (args.skip.data != nullptr && *args.skip.as<int32_t>() != 0) return;
+  if (args.param.data == nullptr) return adamw_of(args, static_cast<NoParam*>(nullptr));
+  with_act(args.param.dtype, [&]<class P>(P*) { adamw_of(args, args.param.as<P>()); });
+}
+
+}  // namespace mbt::cpu::MBT_LEVEL

@@ -1,0 +1,101 @@
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/recipe/policy.h"
+#include "core/recipe/validate.h"
+
+namespace mbt {
+namespace {
+
+class Notes {
+ public:
+  Notes(const RunConfig& config, const Origins& origins) : config_(config), model_(config.model), origins_(origins) {}
+
+  std::vector<std::string> collect() {
+    note_idle_switches();
+    note_idle_scaling_fields();
+    note_layers();
+    note_loss_scale();
+    note_alignment();
+    return std::move(notes_);
+  }
+
+ private:
+  /// The user wrote it; a recipe's own value is the recipe's business.
+  bool is_given(const std::string& field) const {
+    const Origin::Kind kind = origin_of(origins_, "mixed_precision." + field).kind;
+    return kind == Origin::Kind::config_file || kind == Origin::Kind::command_line;
+  }
+  void idle(const std::string& field, const std::string& why) { notes_.push_back("mixed_precision." + field + " has no effect: " + why); }
+
+  void note_idle_switches() {
+    const MixedPrecisionConfig& p = config_.mixed_precision;
+    if (!p.fp8_wgrad) idle("fp8_wgrad=false", "weight gradients are computed from quantised operands, as upstream's current version does");
+    if (p.autocast_enabled) idle("autocast_enabled", "nothing reads it, as upstream");
+    if (is_given("autocast_dtype")) idle("autocast_dtype", "there is no autocast region");
+    if (is_given("pipeline_dtype")) idle("pipeline_dtype", "there is one pipeline stage");
+  }
+
+  void note_idle_scaling_fields() {
+    if (is_given("fp8_recipe") && !model_.fp8) idle("fp8_recipe", "fp8 is null");
+    const bool is_delayed = model_.fp8 && model_.fp8_recipe == "delayed";
+    for (const char* field : {"fp8_margin", "fp8_amax_history_len", "fp8_amax_compute_algo"})
+      if (is_given(field) && !is_delayed) idle(field, "it belongs to delayed scaling");
+    if (config_.ddp.reuse_grad_buf_for_mxfp8_param_ag && model_.fp8_recipe != "mxfp8")
+      idle("reuse_grad_buf_for_mxfp8_param_ag", "fp8_recipe is " + model_.fp8_recipe);
+  }
+
+  void note_layers() {
+    if (!model_.first_last_layers_bf16) {
+      for (const char* field : {"num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16"})
+        if (is_given(field)) idle(field, "first_last_layers_bf16 is false");
+      return;
+    }
+    if (!model_.fp8 && !model_.fp4) {
+      if (is_given("first_last_layers_bf16")) idle("first_last_layers_bf16", "fp8 and fp4 are null");
+      return;
+    }
+    const int64_t start = model_.num_layers_at_start_in_bf16, end = model_.num_layers_at_end_in_bf16;
+    if (start + end == 0) idle("first_last_layers_bf16", "num_layers_at_start_in_bf16 and num_layers_at_end_in_bf16 are 0");
+    if (start + end >= model_.num_layers)
+      notes_.push_back(text("no layer is quantised: the recipe keeps the first ", start, " and the last ", end,
+                            " layers in 16 bits, the model has ", model_.num_layers));
+  }
+
+  void note_loss_scale() {
+    const OptimizerConfig& o = config_.optimizer;
+    const bool is_constant = o.loss_scale.value_or(0) != 0;
+    if (is_constant && !o.fp16)
+      notes_.push_back(
+          "mixed_precision.loss_scale without fp16: the loss is scaled by a constant, and steps with a non-finite gradient are skipped");
+    for (const char* field : {"initial_loss_scale", "min_loss_scale", "loss_scale_window", "hysteresis"})
+      if (is_given(field) && (!o.fp16 || is_constant))
+        idle(field, o.fp16 ? "loss_scale is constant" : "only fp16 has a dynamic loss scale");
+  }
+
+  /// The CPU emulates partial blocks exactly; NVIDIA's libraries refuse them.
+  void note_alignment() {
+    if (!model_.fp8 && !model_.fp4) return;
+    const int64_t multiple = model_.fp8 && model_.fp8_recipe == "mxfp8" ? 32 : 16;
+    const int64_t heads = model_.num_attention_heads * model_.head_dim();
+    const int64_t tokens = config_.train.micro_batch_size * model_.seq_length;
+    std::vector<std::string> odd;
+    for (const auto& [name, size] :
+         {std::pair{"hidden_size", model_.hidden_size}, std::pair{"ffn_hidden_size", model_.ffn()},
+          std::pair{"QKV width", model_.qkv_width()}, std::pair{"attention width", heads}, std::pair{"tokens of a micro-batch", tokens}})
+      if (size % multiple != 0) odd.push_back(text(name, " ", size));
+    if (!odd.empty())
+      notes_.push_back(text("a GPU would refuse sizes that are no multiple of ", multiple, " in this recipe: ", join(odd, ", "),
+                            "; on the CPU they work"));
+  }
+
+  const RunConfig& config_;
+  const ModelConfig& model_;
+  const Origins& origins_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace
+
+std::vector<std::string> precision_notes(const RunConfig& config, const Origins& origins) { return Notes(config, origins).collect(); }
+
+}  // namespace mbt

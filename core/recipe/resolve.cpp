@@ -1,0 +1,110 @@
+#include "core/recipe/resolve.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/config/validate.h"
+#include "core/recipe/finalize.h"
+#include "core/recipe/library.h"
+#include "core/recipe/validate.h"
+
+namespace mbt {
+namespace {
+
+bool is_precision(const Assignment& a) { return underscored(a.section) == "mixed_precision"; }
+
+/// The recipe the input names, spells out or leaves to the default. On a bad name: a problem, and the default.
+Recipe choose_recipe(const ConfigInput& input, const RecipeLibrary& library, std::vector<Problem>& problems) {
+  if (input.inline_recipe) return library.from_inline(*input.inline_recipe, input.inline_origins, kDefaultRecipe, problems);
+  if (!input.recipe) return library.get(kDefaultRecipe);
+  try {
+    return library.get_or_read(*input.recipe);
+  } catch (const InputError& e) {
+    problems.push_back({"mixed_precision (" + to_string(input.recipe_origin) + ")", e.what()});
+    return library.get(kDefaultRecipe);
+  }
+}
+
+class Resolver {
+ public:
+  Resolver(const ConfigInput& input, int ranks) : input_(input), ranks_(ranks), problems_(input.problems) {
+    std::partition_copy(input.assignments.begin(), input.assignments.end(), std::back_inserter(precision_), std::back_inserter(others_),
+                        is_precision);
+  }
+
+  ResolvedRun run() {
+    apply_assignments(run_.config, others_, run_.origins, problems_);
+    apply_recipe();
+    stop_on_problems();  // the rules below would only repeat in other words what is wrong with one value
+    run_.overwrites = synchronise(run_.config, run_.origins, problems_);
+    derive();
+    validate_shape(run_.config, ranks_, problems_);
+    validate_precision(run_.config, run_.origins, problems_);
+    stop_on_problems();
+    for (std::string& note : precision_notes(run_.config, run_.origins)) run_.notes.push_back(std::move(note));
+    return std::move(run_);
+  }
+
+ private:
+  void stop_on_problems() const {
+    if (!problems_.empty()) throw_problems(problems_);
+  }
+
+  void apply_recipe() {
+    const Recipe recipe = choose_recipe(input_, RecipeLibrary::load(input_.recipe_files), problems_);
+    MixedPrecisionConfig& p = run_.config.mixed_precision;
+    p = recipe.config;
+    for (const auto& [field, origin] : recipe.origins) run_.origins["mixed_precision." + field] = origin;
+    run_.origins["mixed_precision.name"] =
+        input_.recipe || input_.inline_recipe ? input_.recipe_origin : Origin{Origin::Kind::default_value, ""};
+    if (!recipe.model.empty())
+      run_.notes.push_back(
+          text("recipe ", recipe.name, " is made for ", recipe.model, " (", recipe.vendor, ", ", recipe.architecture, ")"));
+    apply_overrides();
+    finalize(p);
+  }
+
+  void apply_overrides() {
+    apply_assignments(run_.config, precision_, run_.origins, problems_);
+    std::set<std::string> given;
+    for (const Assignment& a : precision_) {
+      given.insert(underscored(a.field));
+      if (underscored(a.field) == "name")
+        problems_.push_back({"mixed_precision.name (" + to_string(a.origin) + ")", "choose a recipe with --mixed-precision NAME"});
+    }
+    const std::string wrong = join_param_gather(run_.config.mixed_precision, given);
+    if (!wrong.empty()) problems_.push_back({"mixed_precision", wrong});
+    for (const char* format : {"fp8", "fp4"}) {
+      const std::string param = std::string(format) + "_param", gather = param + "_gather";
+      if (given.count(param) != given.count(gather)) {
+        Origin& known = run_.origins["mixed_precision." + (given.count(param) != 0 ? param : gather)];
+        run_.origins["mixed_precision." + (given.count(param) != 0 ? gather : param)] = known;
+      }
+    }
+  }
+
+  /// Overflows are the dynamic loss scale's daily work: a check that aborts on them would end every fp16 run at its first step.
+  void derive() {
+    const OptimizerConfig& o = run_.config.optimizer;
+    const bool is_dynamic = o.fp16 && o.loss_scale.value_or(0) == 0;
+    if (!is_dynamic || !run_.config.ddp.check_for_nan_in_grad) return;
+    run_.config.ddp.check_for_nan_in_grad = false;
+    run_.origins["ddp.check_for_nan_in_grad"] = {Origin::Kind::derived, "dynamic loss scaling"};
+    run_.notes.push_back("ddp.check_for_nan_in_grad is switched off: with a dynamic loss scale an overflow is skipped, not fatal");
+  }
+
+  const ConfigInput& input_;
+  int ranks_;
+  std::vector<Problem> problems_;
+  std::vector<Assignment> precision_, others_;
+  ResolvedRun run_;
+};
+
+}  // namespace
+
+ResolvedRun resolve_run(const ConfigInput& input, int ranks) { return Resolver(input, ranks).run(); }
+
+}  // namespace mbt

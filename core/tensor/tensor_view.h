@@ -32,7 +32,10 @@ class Shape {
   bool operator==(const Shape&) const = default;
   std::string str() const {
     std::string s = "[";
-    for (int i = 0; i < rank_; ++i) s += (i ? "," : "") + std::to_string((*this)[i]);
+    for (int i = 0; i < rank_; ++i) {
+      if (i > 0) s += ',';  // not "," + to_string(...): GCC 12 warns of an overflow that is none (bug 105651)
+      s += std::to_string((*this)[i]);
+    }
     return s + "]";
   }
 

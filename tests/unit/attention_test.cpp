@@ -1,0 +1,183 @@
+#include "kernels/cpu/attention.h"
+
+#include "kernels/cpu/threads.h"
+#include "tests/support/catch.h"
+#include "tests/support/guarded_tensor.h"
+
+namespace mbt {
+namespace {
+
+using test::GuardedTensor;
+
+struct Case {
+  int64_t batch, length, heads, kv_heads, width;
+  int64_t rows() const { return batch * length; }
+  int64_t qkv_cols() const { return (heads + 2 * kv_heads) * width; }
+  float scale() const { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(width))); }
+};
+
+/// Everything in double, with the [T,T] matrix, from the rounded inputs.
+struct Reference {
+  std::vector<double> out, lse, d_qkv;
+
+  Reference(const Case& c, const GuardedTensor& qkv, const GuardedTensor& d_out)
+      : out(static_cast<size_t>(c.rows() * c.heads * c.width)),
+        lse(static_cast<size_t>(c.batch * c.heads * c.length)),
+        d_qkv(static_cast<size_t>(c.rows() * c.qkv_cols())) {
+    for (int64_t b = 0; b < c.batch; ++b)
+      for (int64_t h = 0; h < c.heads; ++h)
+        for (int64_t t = 0; t < c.length; ++t) row(c, qkv, d_out, b, h, t);
+  }
+
+ private:
+  void row(const Case& c, const GuardedTensor& qkv, const GuardedTensor& d_out, int64_t b, int64_t h, int64_t t) {
+    const int64_t kv = h / (c.heads / c.kv_heads);
+    auto index = [&](int64_t position, int64_t head) { return (b * c.length + position) * c.qkv_cols() + head * c.width; };
+    auto dot = [&](const GuardedTensor& x, int64_t i, const GuardedTensor& y, int64_t j) {
+      double sum = 0;
+      for (int64_t d = 0; d < c.width; ++d) sum += x.at(i + d) * y.at(j + d);
+      return sum;
+    };
+    const int64_t q = index(t, h), o = (b * c.length + t) * c.heads * c.width + h * c.width;
+    std::vector<double> p(static_cast<size_t>(t + 1)), d_p(p.size());
+    double max = -INFINITY, sum = 0, mean = 0;
+    for (int64_t s = 0; s <= t; ++s) max = std::max(max, p[static_cast<size_t>(s)] = c.scale() * dot(qkv, q, qkv, index(s, c.heads + kv)));
+    for (double& x : p) sum += x = std::exp(x - max);
+    lse[static_cast<size_t>((b * c.heads + h) * c.length + t)] = max + std::log(sum);
+    for (int64_t s = 0; s <= t; ++s) {
+      const auto i = static_cast<size_t>(s);
+      const int64_t v = index(s, c.heads + c.kv_heads + kv);
+      p[i] /= sum;
+      d_p[i] = dot(d_out, o, qkv, v);
+      mean += p[i] * d_p[i];
+      for (int64_t d = 0; d < c.width; ++d) {
+        out[static_cast<size_t>(o + d)] += p[i] * qkv.at(v + d);
+        d_qkv[static_cast<size_t>(v + d)] += p[i] * d_out.at(o + d);
+      }
+    }
+    for (int64_t s = 0; s <= t; ++s) {
+      const double d_score = c.scale() * p[static_cast<size_t>(s)] * (d_p[static_cast<size_t>(s)] - mean);
+      const int64_t k = index(s, c.heads + kv);
+      for (int64_t d = 0; d < c.width; ++d) {
+        d_qkv[static_cast<size_t>(q + d)] += d_score * qkv.at(k + d);
+        d_qkv[static_cast<size_t>(k + d)] += d_score * qkv.at(q + d);
+      }
+    }
+  }
+};
+
+double relative_error(const GuardedTensor& x, const std::vector<double>& want) {
+  double error = 0, norm = 0;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const double w = want[static_cast<size_t>(i)];
+    error += (x.at(i) - w) * (x.at(i) - w);
+    norm += w * w;
+  }
+  return std::sqrt(error / norm);
+}
+
+struct Tensors {
+  GuardedTensor qkv, d_out, out, lse, d_qkv;
+  Tensors(const Case& c, DType act)
+      : qkv(act, {c.rows(), c.qkv_cols()}),
+        d_out(act, {c.rows(), c.heads * c.width}),
+        out(act, {c.rows(), c.heads * c.width}),
+        lse(DType::f32, {c.batch, c.heads, c.length}),
+        d_qkv(act, {c.rows(), c.qkv_cols()}) {
+    std::mt19937 random(7);
+    qkv.fill_normal(random);
+    d_out.fill_normal(random);
+    d_qkv.fill([](int64_t) { return 99.0; });
+  }
+  AttentionFwdArgs fwd(const Case& c) { return {qkv, out, lse, c.heads, c.kv_heads, c.length, c.scale()}; }
+  AttentionBwdArgs bwd(const Case& c) { return {d_out, qkv, out, lse, d_qkv, c.heads, c.kv_heads, c.length, c.scale()}; }
+  void run(const Case& c, cpu::Attention& attention) {
+    fwd(c).check();
+    attention.fwd(fwd(c));
+    bwd(c).check();
+    attention.bwd(bwd(c));
+  }
+  bool guards_intact() const { return out.guards_intact() && lse.guards_intact() && d_qkv.guards_intact(); }
+};
+
+const Case kCases[] = {{1, 1, 1, 1, 8},    {2, 5, 2, 1, 16},   {1, 16, 3, 3, 33},  {1, 127, 4, 2, 48},
+                       {2, 128, 2, 2, 64}, {1, 129, 2, 1, 80}, {1, 300, 6, 2, 32}, {1, 257, 1, 1, 128}};
+
+}  // namespace
+
+TEST_CASE("attention forward and backward agree with a double reference") {
+  cpu::Attention attention;
+  for (DType act : {DType::f32, DType::bf16, DType::f16}) {
+    const double tolerance = act == DType::f32 ? 2e-6 : 2 * test::unit_of(act);
+    for (const Case& c : kCases) {
+      CAPTURE(name_of(act), c.batch, c.length, c.heads, c.kv_heads, c.width);
+      Tensors t(c, act);
+      const Reference want(c, t.qkv, t.d_out);
+      t.run(c, attention);
+      CHECK(relative_error(t.out, want.out) < tolerance);
+      CHECK(relative_error(t.lse, want.lse) < (act == DType::bf16 ? 1e-5 : 2e-6));
+      CHECK(relative_error(t.d_qkv, want.d_qkv) < tolerance);
+      CHECK(t.guards_intact());
+    }
+  }
+}
+
+TEST_CASE("attention survives large scores") {
+  const Case c{1, 40, 1, 1, 16};
+  Tensors t(c, DType::f32);
+  std::mt19937 random(3);
+  t.qkv.fill_normal(random, 100.0);
+  const Reference want(c, t.qkv, t.d_out);
+  cpu::Attention attention;
+  t.run(c, attention);
+  CHECK(relative_error(t.out, want.out) < 1e-3);  // scores near 1e5: their fp32 rounding alone moves a probability by 1e-2
+  for (int64_t i = 0; i < t.d_qkv.size(); ++i) REQUIRE(std::isfinite(t.d_qkv.at(i)));
+}
+
+TEST_CASE("cached attention gives the rows of the full forward pass") {
+  const Case c{1, 150, 4, 2, 32};
+  for (DType act : {DType::f32, DType::bf16, DType::f16}) {
+    Tensors t(c, act);
+    cpu::Attention attention;
+    attention.fwd(t.fwd(c));
+    GuardedTensor k_cache(act, {160, c.kv_heads * c.width}), v_cache(act, {160, c.kv_heads * c.width});
+    GuardedTensor out(act, {c.length, c.heads * c.width});
+    int64_t first = 0;
+    for (int64_t count : {100, 1, 1, 17, 1, 30}) {
+      const AttentionCachedArgs args{t.qkv.view().row_range(first, count),
+                                     k_cache,
+                                     v_cache,
+                                     out.view().row_range(first, count),
+                                     c.heads,
+                                     c.kv_heads,
+                                     first,
+                                     c.scale()};
+      args.check();
+      attention.cached(args);
+      first += count;
+    }
+    REQUIRE(first == c.length);
+    for (int64_t i = 0; i < out.size(); ++i)
+      REQUIRE(std::fabs(out.at(i) - t.out.at(i)) <= 4 * test::unit_of(act) * std::max(1.0, std::fabs(t.out.at(i))));
+    CHECK((out.guards_intact() && k_cache.guards_intact() && v_cache.guards_intact()));
+  }
+}
+
+TEST_CASE("attention gives the same bits on every run and any number of threads, in stable scratch") {
+  const Case c{2, 200, 3, 3, 64};
+  const int threads = cpu::max_threads();
+  Tensors a(c, DType::bf16), b(c, DType::bf16);
+  cpu::Attention attention, other;
+  a.run(c, attention);
+  const size_t scratch = attention.scratch_bytes();
+  b.run(c, attention);
+  CHECK(attention.scratch_bytes() <= static_cast<size_t>(threads) * scratch);
+  CHECK((a.out.same_bits(b.out) && a.lse.same_bits(b.lse) && a.d_qkv.same_bits(b.d_qkv)));
+  cpu::set_max_threads(threads == 1 ? 3 : 1);
+  Tensors d(c, DType::bf16);
+  d.run(c, other);
+  cpu::set_max_threads(threads);
+  CHECK((a.out.same_bits(d.out) && a.lse.same_bits(d.lse) && a.d_qkv.same_bits(d.d_qkv)));
+}
+
+}  // namespace mbt

@@ -72,6 +72,8 @@ class GuardedTensor {
       std::memcpy(&bits, &f, 4);
       return write(i, static_cast<uint16_t>(bits >> 16));
     }
+    if (!std::isfinite(y) || std::fabs(y) > 65504.0)
+      return write(i, static_cast<uint16_t>(std::isnan(y) ? 0x7e00 : y > 0 ? 0x7c00 : 0xfc00));
     int exponent = 0;
     const double fraction = std::frexp(std::fabs(y), &exponent);  // in [1/2, 1)
     const int biased = exponent + 14;

@@ -6,6 +6,13 @@
 namespace mbt::cpu::MBT_LEVEL {
 namespace {
 
+/// Rows of one head lie kilobytes apart, which the processor's own prefetcher does not follow.
+template <class T>
+void prefetch_row(const T* x, int64_t stride, int64_t width) {
+  constexpr int64_t kRowsAhead = 8, kLine = 64 / sizeof(T);
+  for (int64_t c = 0; c < width; c += kLine) __builtin_prefetch(x + kRowsAhead * stride + c);
+}
+
 int64_t clamp_to(int64_t x, int64_t limit) { return x < 0 ? 0 : x > limit ? limit : x; }
 
 template <class T>
@@ -84,6 +91,7 @@ void attention_pack(const void* x, DType type, int64_t rows, int64_t stride, int
   with_act(type, [&]<class T>(T*) {
     const T* from = static_cast<const T*>(x);
     for (int64_t r = 0; r < rows; ++r, from += stride, to += bytes) {
+      prefetch_row(from, stride, width);
       if (type == operand)
         __builtin_memcpy(to, from, static_cast<size_t>(bytes));
       else
@@ -97,6 +105,7 @@ void attention_unpack(const float* x, const float* row_scale, int64_t rows, int6
   with_act(type, [&]<class T>(T*) {
     T* to = static_cast<T*>(out);
     for (int64_t r = 0; r < rows; ++r, x += width, to += stride) {
+      prefetch_row(to, stride, width);
       const float scale = row_scale ? row_scale[r] : 1.0f;
       for (int64_t c = 0; c < width; ++c) store(to, c, x[c] * scale);
     }
@@ -108,6 +117,8 @@ void attention_row_dots(const void* a, const void* b, DType type, int64_t rows, 
     const T* x = static_cast<const T*>(a);
     const T* y = static_cast<const T*>(b);
     for (int64_t r = 0; r < rows; ++r, x += stride, y += stride) {
+      prefetch_row(x, stride, width);
+      prefetch_row(y, stride, width);
       float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
       for (int64_t c = 0; c < width; ++c) sum += load(x, c) * load(y, c);

@@ -1,0 +1,151 @@
+#include "kernels/cpu/gemm.h"
+
+#include "kernels/cpu/gemm_engine.h"
+#include "kernels/cpu/loops/gemm.h"
+#include "tests/support/catch.h"
+#include "tests/support/guarded_tensor.h"
+
+namespace mbt {
+namespace {
+
+using test::GuardedTensor;
+
+constexpr GemmRole kRoles[] = {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad};
+
+/// Extents of D and of the sum.
+struct Extents {
+  int64_t m, n, k;
+};
+constexpr Extents kExtents[] = {{1, 1, 1}, {1, 127, 33}, {31, 1, 64}, {33, 31, 127}, {127, 129, 31}, {96, 256, 300}, {5, 300, 1}};
+
+Shape a_shape(GemmRole role, const Extents& e) { return role == GemmRole::wgrad ? Shape{e.k, e.m} : Shape{e.m, e.k}; }
+Shape b_shape(GemmRole role, const Extents& e) { return role == GemmRole::fprop ? Shape{e.n, e.k} : Shape{e.k, e.n}; }
+
+auto values_of(const GuardedTensor& t) {
+  return [&t](int64_t i) { return t.at(i); };
+}
+
+/// One element of the product in double, and the sum of the magnitudes of its terms.
+struct Element {
+  double value = 0, magnitude = 0;
+};
+template <class A, class B>
+Element element(GemmRole role, const Extents& e, int64_t i, int64_t j, const A& a, const B& b) {
+  Element r;
+  for (int64_t p = 0; p < e.k; ++p) {
+    const double x = a(role == GemmRole::wgrad ? p * e.m + i : i * e.k + p) * b(role == GemmRole::fprop ? j * e.k + p : p * e.n + j);
+    r.value += x;
+    r.magnitude += std::fabs(x);
+  }
+  return r;
+}
+
+/// The largest |d - want| in units of what fp32 accumulation and one rounding to d's dtype allow; `factor` multiplies the sum.
+template <class A, class B>
+double worst_error(GemmRole role, const Extents& e, const A& a, const B& b, double factor, const GuardedTensor* bias,
+                   const GuardedTensor* before, const GuardedTensor& d) {
+  double worst = 0;
+  for (int64_t i = 0; i < e.m; ++i) {
+    for (int64_t j = 0; j < e.n; ++j) {
+      const Element sum = element(role, e, i, j, a, b);
+      const double b_j = bias ? bias->at(j) : 0.0, d_ij = before ? before->at(i * e.n + j) : 0.0;
+      const double want = factor * sum.value + b_j + d_ij;
+      const double allowed =
+          0x1p-21 * (factor * sum.magnitude + std::fabs(b_j) + std::fabs(d_ij)) + test::unit_of(d.dtype()) * std::fabs(want);
+      const double error = std::fabs(d.at(i * e.n + j) - want);
+      worst = error <= worst * allowed ? worst : error / allowed;
+    }
+  }
+  return worst;
+}
+
+void check_plain(cpu::Gemm& gemm, GemmRole role, const Extents& e, DType act, DType d_type, bool has_bias, bool accumulate) {
+  std::mt19937 random(11);
+  GuardedTensor a(act, a_shape(role, e)), b(act, b_shape(role, e)), d(d_type, {e.m, e.n}), bias(act, {e.n});
+  a.fill_normal(random);
+  b.fill_normal(random);
+  bias.fill_normal(random);
+  d.fill_normal(random);
+  GuardedTensor before = d;
+  GemmArgs args{role, a.view(), b.view(), d.view()};
+  if (has_bias) args.bias = bias;
+  args.accumulate = accumulate;
+  args.check();
+  gemm.run(args);
+  CAPTURE(name_of(role), name_of(act), name_of(d_type), e.m, e.n, e.k, has_bias, accumulate);
+  CHECK(worst_error(role, e, values_of(a), values_of(b), 1.0, has_bias ? &bias : nullptr, accumulate ? &before : nullptr, d) <= 1.0);
+  CHECK(d.guards_intact());
+}
+
+}  // namespace
+
+TEST_CASE("gemm of plain operands: every role, dtype, bias and accumulation, odd extents") {
+  cpu::Gemm gemm;
+  for (GemmRole role : kRoles)
+    for (DType act : {DType::f32, DType::bf16, DType::f16})
+      for (DType d_type : {DType::f32, act})
+        for (const Extents& e : kExtents)
+          for (bool accumulate : {false, true})
+            for (bool has_bias : {false, true})
+              if (!has_bias || role == GemmRole::fprop) check_plain(gemm, role, e, act, d_type, has_bias, accumulate);
+}
+
+TEST_CASE("the fp32 product of builds without oneDNN") {
+  std::mt19937 random(5);
+  for (GemmRole role : kRoles) {
+    for (const Extents& e : kExtents) {
+      for (bool accumulate : {false, true}) {
+        GuardedTensor a(DType::f32, a_shape(role, e)), b(DType::f32, b_shape(role, e)), d(DType::f32, {e.m, e.n}), bias(DType::f32, {e.n});
+        for (GuardedTensor* t : {&a, &b, &d, &bias}) t->fill_normal(random);
+        GuardedTensor before = d;
+        MBT_AT_LEVEL(gemm_f32)
+        (e.m, e.n, e.k, a.view().as<float>(), role == GemmRole::wgrad, b.view().as<float>(), role == GemmRole::fprop, d.view().as<float>(),
+         0.5f, bias.view().as<float>(), accumulate);
+        CAPTURE(name_of(role), e.m, e.n, e.k, accumulate);
+        CHECK(worst_error(role, e, values_of(a), values_of(b), 0.5, &bias, accumulate ? &before : nullptr, d) <= 1.0);
+        CHECK(d.guards_intact());
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm gives the same bits on every run, in scratch that stops growing") {
+  std::mt19937 random(2);
+  const Extents e{130, 140, 257};
+  for (DType act : {DType::f32, DType::bf16, DType::f16}) {
+    GuardedTensor a(act, a_shape(GemmRole::wgrad, e)), b(act, b_shape(GemmRole::wgrad, e)), d(DType::f32, {e.m, e.n});
+    a.fill_normal(random);
+    b.fill_normal(random);
+    GuardedTensor again = d;
+    cpu::Gemm gemm;
+    gemm.run({GemmRole::wgrad, a.view(), b.view(), d.view()});
+    const size_t scratch = gemm.scratch_bytes();
+    gemm.run({GemmRole::wgrad, a.view(), b.view(), again.view()});
+    CHECK(d.same_bits(again));
+    CHECK(gemm.scratch_bytes() == scratch);
+  }
+}
+
+TEST_CASE("gemm propagates NaN and infinity") {
+  for (DType act : {DType::f32, DType::bf16, DType::f16}) {
+    GuardedTensor a(act, {2, 3}), b(act, {2, 3}), d(act, {2, 2});
+    a.fill([](int64_t i) { return i == 1 ? INFINITY : 1.0; });
+    b.fill([](int64_t) { return 1.0; });
+    cpu::Gemm().run({GemmRole::fprop, a.view(), b.view(), d.view()});
+    CHECK((std::isinf(d.at(0)) && d.at(2) == 3.0));
+  }
+}
+
+TEST_CASE("gemm support says how operands are multiplied") {
+  const cpu::Gemm gemm;
+  const QuantSpec spec{};
+  CHECK(gemm.support(nullptr, nullptr, DType::f32).execution == Execution::native);
+  CHECK(gemm.support(nullptr, nullptr, DType::f16).execution == Execution::emulated);
+  CHECK(gemm.support(&spec, &spec, DType::bf16).execution == Execution::emulated);
+  CHECK(gemm.support(&spec, nullptr, DType::bf16).execution == Execution::unsupported);
+  CHECK(gemm.support(nullptr, nullptr, DType::i32).execution == Execution::unsupported);
+  const bool has_bf16 = cpu::GemmEngine::has_bf16();
+  CHECK(gemm.support(nullptr, nullptr, DType::bf16).execution == (has_bf16 ? Execution::native : Execution::emulated));
+}
+
+}  // namespace mbt

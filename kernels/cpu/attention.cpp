@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "kernels/cpu/gemm_engine.h"
-#include "kernels/cpu/gemm_scratch.h"
 #include "kernels/cpu/loops/attention.h"
+#include "kernels/cpu/memory.h"
 #include "kernels/cpu/threads.h"
 
 namespace mbt::cpu {
@@ -71,14 +71,14 @@ class HeadWorker {
   void bwd(const AttentionBwdArgs& g, int64_t sequence, int64_t kv_head);
   size_t scratch_bytes() const {
     size_t sum = engine_.scratch_bytes();
-    for (const Scratch& s : scratch_) sum += s.size();
+    for (const Scratch& s : scratch_) sum += s.bytes();
     return sum;
   }
 
  private:
   enum Slot { kQ, kK, kV, kScores, kP, kDScores, kDP, kOut, kMax, kSum, kDOut, kDQ, kDK, kDV, kDelta, kSlots };
-  float* floats(Slot slot, int64_t count) { return scratch_[slot].of<float>(count); }
-  void* operands(Slot slot, int64_t count) { return scratch_[slot].bytes(static_cast<size_t>(count * size_of(operand_))); }
+  float* floats(Slot slot, int64_t count) { return scratch_[slot].get<float>(static_cast<size_t>(count)); }
+  void* operands(Slot slot, int64_t count) { return scratch_[slot].get<char>(static_cast<size_t>(count * size_of(operand_))); }
   float* zeros(Slot slot, int64_t count) {
     float* p = floats(slot, count);
     std::memset(p, 0, static_cast<size_t>(count) * sizeof(float));
@@ -193,13 +193,13 @@ void HeadWorker::bwd_head(const AttentionBwdArgs& g, int64_t sequence, int64_t h
 }  // namespace
 
 struct Attention::State {
-  std::vector<HeadWorker> workers;
+  std::vector<std::unique_ptr<HeadWorker>> workers;
 
   /// A worker for every thread that OpenMP may use now.
   void prepare() {
-    if (workers.size() < static_cast<size_t>(max_threads())) workers.resize(static_cast<size_t>(max_threads()));
+    while (workers.size() < static_cast<size_t>(max_threads())) workers.push_back(std::make_unique<HeadWorker>());
   }
-  HeadWorker& worker(int thread) { return workers[static_cast<size_t>(thread)]; }
+  HeadWorker& worker(int thread) { return *workers[static_cast<size_t>(thread)]; }
 };
 
 Attention::Attention() : state_(std::make_unique<State>()) {}
@@ -253,7 +253,7 @@ void Attention::cached(const AttentionCachedArgs& g) {
 
 size_t Attention::scratch_bytes() const {
   size_t sum = 0;
-  for (const HeadWorker& w : state_->workers) sum += w.scratch_bytes();
+  for (const auto& w : state_->workers) sum += w->scratch_bytes();
   return sum;
 }
 

@@ -1,8 +1,8 @@
 #include "kernels/cpu/gemm.h"
 
 #include "kernels/cpu/gemm_engine.h"
-#include "kernels/cpu/gemm_scratch.h"
 #include "kernels/cpu/loops/gemm.h"
+#include "kernels/cpu/memory.h"
 #include "kernels/cpu/quantize.h"
 
 namespace mbt::cpu {
@@ -35,24 +35,25 @@ struct Gemm::State {
 
   /// The operand as the engine reads it: in place, widened, or decoded into `scratch`.
   static const void* prepare(const GemmOperand& x, bool columnwise, DType type, Scratch& scratch) {
-    if (x.is_quantised()) {
-      const int64_t size = x.rows() * x.cols();
-      if (type == DType::bf16)
-        decode_to_bf16(x.quant, columnwise, scratch.of<uint16_t>(size));
-      else
-        decode_to_f32(x.quant, columnwise, scratch.of<float>(size));
-      return scratch.data();
+    if (!x.is_quantised() && x.plain.dtype == type) return x.plain.data;
+    const auto size = static_cast<size_t>(x.rows() * x.cols());
+    if (type == DType::bf16) {
+      auto* decoded = scratch.get<uint16_t>(size);
+      decode_to_bf16(x.quant, columnwise, decoded);
+      return decoded;
     }
-    if (x.plain.dtype == type) return x.plain.data;
-    float* widened = scratch.of<float>(x.plain.size());
-    MBT_AT_LEVEL(gemm_widen)(x.plain, widened);
-    return widened;
+    auto* values = scratch.get<float>(size);
+    if (x.is_quantised())
+      decode_to_f32(x.quant, columnwise, values);
+    else
+      MBT_AT_LEVEL(gemm_widen)(x.plain, values);
+    return values;
   }
 
   const float* prepare_bias(const ConstTensorView& x) {
     if (x.empty()) return nullptr;
     if (x.dtype == DType::f32) return x.as<float>();
-    float* widened = bias.of<float>(x.size());
+    float* widened = bias.get<float>(static_cast<size_t>(x.size()));
     MBT_AT_LEVEL(gemm_widen)(x, widened);
     return widened;
   }
@@ -83,7 +84,7 @@ void Gemm::run(const GemmArgs& g) {
     return;
   }
   p.result_type = DType::f32;
-  p.c = s.sum.of<float>(p.m * p.n);
+  p.c = s.sum.get<float>(static_cast<size_t>(p.m * p.n));
   s.engine.run(p);
   MBT_AT_LEVEL(gemm_finish)(static_cast<const float*>(p.c), alpha, bias, g.accumulate, g.d);
 }
@@ -110,7 +111,7 @@ std::string Gemm::description() const { return GemmEngine::description(); }
 
 size_t Gemm::scratch_bytes() const {
   const State& s = *state_;
-  return s.engine.scratch_bytes() + s.a.size() + s.b.size() + s.bias.size() + s.sum.size();
+  return s.engine.scratch_bytes() + s.a.bytes() + s.b.bytes() + s.bias.bytes() + s.sum.bytes();
 }
 
 }  // namespace mbt::cpu

@@ -11,8 +11,6 @@ struct GemmEngine::State {};
 
 GemmEngine::GemmEngine() = default;
 GemmEngine::~GemmEngine() = default;
-GemmEngine::GemmEngine(GemmEngine&&) noexcept = default;
-GemmEngine& GemmEngine::operator=(GemmEngine&&) noexcept = default;
 
 void GemmEngine::run(const MatrixProduct& p) {
   MBT_CHECK(p.operand_type == DType::f32 && p.result_type == DType::f32, "the loops multiply f32, not ", name_of(p.operand_type));

@@ -30,8 +30,8 @@ class GemmEngine {
  public:
   GemmEngine();
   ~GemmEngine();
-  GemmEngine(GemmEngine&&) noexcept;
-  GemmEngine& operator=(GemmEngine&&) noexcept;
+  GemmEngine(const GemmEngine&) = delete;
+  GemmEngine& operator=(const GemmEngine&) = delete;
 
   void run(const MatrixProduct& product);
   size_t scratch_bytes() const;

@@ -8,7 +8,7 @@
 
 #include "core/base/error.h"
 #include "kernels/cpu/gemm_engine.h"
-#include "kernels/cpu/gemm_scratch.h"
+#include "kernels/cpu/memory.h"
 
 namespace mbt::cpu {
 namespace {
@@ -132,8 +132,6 @@ struct GemmEngine::State {
 
 GemmEngine::GemmEngine() : state_(std::make_unique<State>()) {}
 GemmEngine::~GemmEngine() = default;
-GemmEngine::GemmEngine(GemmEngine&&) noexcept = default;
-GemmEngine& GemmEngine::operator=(GemmEngine&&) noexcept = default;
 
 void GemmEngine::run(const MatrixProduct& product) {
   if (product.m == 0 || product.n == 0) return;
@@ -141,7 +139,7 @@ void GemmEngine::run(const MatrixProduct& product) {
     const ProductKey key(product);
     auto found = state_->primitives.find(key);
     if (found == state_->primitives.end()) found = state_->primitives.try_emplace(key, key).first;
-    void* scratchpad = state_->scratchpad.bytes(found->second.scratchpad_bytes());
+    void* scratchpad = state_->scratchpad.get<char>(found->second.scratchpad_bytes());
     found->second.run(product, scratchpad, state_->stream);
     state_->stream.wait();
   } catch (const dnnl::error& e) {
@@ -150,7 +148,7 @@ void GemmEngine::run(const MatrixProduct& product) {
   }
 }
 
-size_t GemmEngine::scratch_bytes() const { return state_->scratchpad.size(); }
+size_t GemmEngine::scratch_bytes() const { return state_->scratchpad.bytes(); }
 
 bool GemmEngine::has_bf16() {
 #if defined(__x86_64__)

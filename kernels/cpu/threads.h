@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <exception>
 
+#include "kernels/cpu/processor.h"
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -18,13 +20,6 @@ inline int max_threads() {
 #endif
 }
 
-/// For what the calling thread starts from now on.
-inline void set_max_threads([[maybe_unused]] int count) {
-#ifdef _OPENMP
-  omp_set_num_threads(count);
-#endif
-}
-
 /// Calls task(thread, i) for every i in [0, count), thread < max_threads(). Whatever a task starts (oneDNN's primitives, nested loops)
 /// runs on the task's own thread. The first exception of a task is thrown again here.
 template <class Task>
@@ -34,7 +29,7 @@ void parallel_tasks(int64_t count, Task&& task) {
 #pragma omp parallel
   {
     const int thread = omp_get_thread_num();
-    set_max_threads(1);  // for this thread, until the end of the region
+    use_threads(1);  // for this thread, until the end of the region
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < count; ++i) {
       try {

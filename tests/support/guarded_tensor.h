@@ -62,6 +62,11 @@ class GuardedTensor {
     if (exponent == 31) return fraction ? NAN : sign * INFINITY;
     return sign * (exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
   }
+  std::vector<double> values() const {
+    std::vector<double> all(static_cast<size_t>(size()));
+    for (int64_t i = 0; i < size(); ++i) all[static_cast<size_t>(i)] = at(i);
+    return all;
+  }
   void set(int64_t i, double x) {
     const double y = round_to(dtype_, x);
     if (dtype_ == DType::f32) return write(i, static_cast<float>(y));

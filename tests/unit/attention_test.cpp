@@ -8,6 +8,7 @@ namespace mbt {
 namespace {
 
 using test::GuardedTensor;
+using Values = std::vector<double>;
 
 struct Case {
   int64_t batch, length, heads, kv_heads, width;
@@ -20,22 +21,23 @@ struct Case {
 struct Reference {
   std::vector<double> out, lse, d_qkv;
 
-  Reference(const Case& c, const GuardedTensor& qkv, const GuardedTensor& d_out)
+  Reference(const Case& c, const GuardedTensor& qkv_tensor, const GuardedTensor& d_out_tensor)
       : out(static_cast<size_t>(c.rows() * c.heads * c.width)),
         lse(static_cast<size_t>(c.batch * c.heads * c.length)),
         d_qkv(static_cast<size_t>(c.rows() * c.qkv_cols())) {
+    const Values qkv = qkv_tensor.values(), d_out = d_out_tensor.values();
     for (int64_t b = 0; b < c.batch; ++b)
       for (int64_t h = 0; h < c.heads; ++h)
         for (int64_t t = 0; t < c.length; ++t) row(c, qkv, d_out, b, h, t);
   }
 
  private:
-  void row(const Case& c, const GuardedTensor& qkv, const GuardedTensor& d_out, int64_t b, int64_t h, int64_t t) {
+  void row(const Case& c, const Values& qkv, const Values& d_out, int64_t b, int64_t h, int64_t t) {
     const int64_t kv = h / (c.heads / c.kv_heads);
     auto index = [&](int64_t position, int64_t head) { return (b * c.length + position) * c.qkv_cols() + head * c.width; };
-    auto dot = [&](const GuardedTensor& x, int64_t i, const GuardedTensor& y, int64_t j) {
+    auto dot = [&](const Values& x, int64_t i, const Values& y, int64_t j) {
       double sum = 0;
-      for (int64_t d = 0; d < c.width; ++d) sum += x.at(i + d) * y.at(j + d);
+      for (int64_t d = 0; d < c.width; ++d) sum += x[static_cast<size_t>(i + d)] * y[static_cast<size_t>(j + d)];
       return sum;
     };
     const int64_t q = index(t, h), o = (b * c.length + t) * c.heads * c.width + h * c.width;
@@ -51,16 +53,16 @@ struct Reference {
       d_p[i] = dot(d_out, o, qkv, v);
       mean += p[i] * d_p[i];
       for (int64_t d = 0; d < c.width; ++d) {
-        out[static_cast<size_t>(o + d)] += p[i] * qkv.at(v + d);
-        d_qkv[static_cast<size_t>(v + d)] += p[i] * d_out.at(o + d);
+        out[static_cast<size_t>(o + d)] += p[i] * qkv[static_cast<size_t>(v + d)];
+        d_qkv[static_cast<size_t>(v + d)] += p[i] * d_out[static_cast<size_t>(o + d)];
       }
     }
     for (int64_t s = 0; s <= t; ++s) {
       const double d_score = c.scale() * p[static_cast<size_t>(s)] * (d_p[static_cast<size_t>(s)] - mean);
       const int64_t k = index(s, c.heads + kv);
       for (int64_t d = 0; d < c.width; ++d) {
-        d_qkv[static_cast<size_t>(q + d)] += d_score * qkv.at(k + d);
-        d_qkv[static_cast<size_t>(k + d)] += d_score * qkv.at(q + d);
+        d_qkv[static_cast<size_t>(q + d)] += d_score * qkv[static_cast<size_t>(k + d)];
+        d_qkv[static_cast<size_t>(k + d)] += d_score * qkv[static_cast<size_t>(q + d)];
       }
     }
   }
@@ -157,9 +159,7 @@ TEST_CASE("cached attention gives the rows of the full forward pass") {
       first += count;
     }
     REQUIRE(first == c.length);
-    std::vector<double> want(static_cast<size_t>(out.size()));
-    for (int64_t i = 0; i < out.size(); ++i) want[static_cast<size_t>(i)] = t.out.at(i);
-    CHECK(relative_error(out, want) < 2 * test::unit_of(act));
+    CHECK(relative_error(out, t.out.values()) < 2 * test::unit_of(act));
     CHECK((out.guards_intact() && k_cache.guards_intact() && v_cache.guards_intact()));
   }
 }
@@ -174,10 +174,10 @@ TEST_CASE("attention gives the same bits on every run and any number of threads,
   b.run(c, attention);
   CHECK(attention.scratch_bytes() <= static_cast<size_t>(threads) * scratch);
   CHECK((a.out.same_bits(b.out) && a.lse.same_bits(b.lse) && a.d_qkv.same_bits(b.d_qkv)));
-  cpu::set_max_threads(threads == 1 ? 3 : 1);
+  cpu::use_threads(threads == 1 ? 3 : 1);
   Tensors d(c, DType::bf16);
   d.run(c, other);
-  cpu::set_max_threads(threads);
+  cpu::use_threads(threads);
   CHECK((a.out.same_bits(d.out) && a.lse.same_bits(d.lse) && a.d_qkv.same_bits(d.d_qkv)));
 }
 

@@ -1,0 +1,290 @@
+#include "core/config/hf_config.h"
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <limits>
+#include <map>
+
+#include "core/base/error.h"
+#include "core/base/json_reader.h"
+
+namespace mbt {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array kModelTypes{"gpt2", "llama", "mistral", "qwen2", "qwen3"};
+
+/// A key that changes the result in a way that is not implemented, unless it has a neutral value; null is always neutral.
+struct Unsupported {
+  const char* key;
+  std::vector<json> neutral;
+};
+
+const std::vector<Unsupported>& unsupported_keys() {
+  static const std::vector<Unsupported> keys{
+      {"quantization_config", {}},
+      {"is_encoder_decoder", {false}},
+      {"add_cross_attention", {false}},
+      {"scale_attn_by_inverse_layer_idx", {false}},
+      {"num_experts", {0}},
+      {"num_local_experts", {0}},
+      {"n_routed_experts", {0}},
+      {"attn_logit_softcapping", {}},
+      {"final_logit_softcapping", {}},
+      {"query_pre_attn_scalar", {}},
+      {"attention_multiplier", {}},
+      {"embedding_multiplier", {1}},
+      {"residual_multiplier", {1}},
+      {"logits_scaling", {1}},
+      {"logit_scale", {1}},
+      {"clip_qkv", {}},
+      {"partial_rotary_factor", {1}},
+      {"no_rope_layers", {}},
+      {"attention_chunk_size", {}},
+  };
+  return keys;
+}
+
+/// config.json with checked access: each value is of the wanted type or an InputError names the key and its line.
+class HfConfig {
+ public:
+  explicit HfConfig(const std::string& folder) : document_(read_json_file(folder + "/config.json")) {
+    if (!document_.root.is_object()) throw InputError(text(document_.source, ": expected an object"));
+  }
+
+  /// Absent and null are the same.
+  bool has(const std::string& pointer) const {
+    const json::json_pointer p(pointer);
+    return document_.root.contains(p) && !document_.root[p].is_null();
+  }
+  const json& at(const std::string& pointer) const {
+    if (!has(pointer)) throw InputError(text(document_.source, ": ", pointer.substr(1), " is missing"));
+    return document_.root[json::json_pointer(pointer)];
+  }
+  int64_t integer(const std::string& pointer) const { return typed<int64_t>(pointer, &json::is_number_integer, "an integer"); }
+  double number(const std::string& pointer) const { return typed<double>(pointer, &json::is_number, "a number"); }
+  bool boolean(const std::string& pointer) const { return typed<bool>(pointer, &json::is_boolean, "true or false"); }
+  std::string string(const std::string& pointer) const { return typed<std::string>(pointer, &json::is_string, "a string"); }
+  int64_t integer_or(const std::string& pointer, int64_t value) const { return has(pointer) ? integer(pointer) : value; }
+  double number_or(const std::string& pointer, double value) const { return has(pointer) ? number(pointer) : value; }
+  bool boolean_or(const std::string& pointer, bool value) const { return has(pointer) ? boolean(pointer) : value; }
+  std::string string_or(const std::string& pointer, const std::string& value) const { return has(pointer) ? string(pointer) : value; }
+
+  std::string where(const std::string& pointer) const { return text(document_.where(pointer), ": ", pointer.substr(1)); }
+  [[noreturn]] void refuse(const std::string& pointer, const std::string& why) const {
+    throw InputError(text(where(pointer), " is ", at(pointer).dump().substr(0, 200), ": ", why));
+  }
+
+ private:
+  template <class T, class Is>
+  T typed(const std::string& pointer, Is is, const char* expected) const {
+    const json& value = at(pointer);
+    if (!(value.*is)()) refuse(pointer, text("expected ", expected));
+    return value.get<T>();
+  }
+
+  JsonDocument document_;
+};
+
+/// Translates one config.json.
+class Translator {
+ public:
+  explicit Translator(const std::string& folder) : hf_(folder), type_(model_type()) {}
+
+  std::vector<Assignment> run() {
+    refuse_unsupported();
+    type_ == "gpt2" ? gpt2() : llama_like();
+    return std::move(assignments_);
+  }
+
+  std::string model_type() const {
+    const std::string type = hf_.string("/model_type");
+    if (std::find(kModelTypes.begin(), kModelTypes.end(), type) == kModelTypes.end()) {
+      hf_.refuse("/model_type", "known are gpt2, llama, mistral, qwen2 and qwen3");
+    }
+    return type;
+  }
+
+ private:
+  void set(const char* field, json value, const std::string& pointer) {
+    assignments_.push_back({"model", field, std::move(value), {Origin::Kind::hf_config, hf_.where(pointer)}});
+  }
+  void set_integer(const char* field, const std::string& pointer) { set(field, hf_.integer(pointer), pointer); }
+
+  void refuse_unsupported() const {
+    for (const Unsupported& u : unsupported_keys()) {
+      const std::string pointer = text("/", u.key);
+      if (!hf_.has(pointer)) continue;
+      if (std::find(u.neutral.begin(), u.neutral.end(), hf_.at(pointer)) == u.neutral.end()) {
+        hf_.refuse(pointer, "not implemented, and it would change the result");
+      }
+    }
+  }
+
+  void gpt2() {
+    set_integer("num_layers", "/n_layer");
+    set_integer("hidden_size", "/n_embd");
+    set_integer("num_attention_heads", "/n_head");
+    set_integer("num_query_groups", "/n_head");
+    check_heads("/n_head", "/n_embd");
+    set("kv_channels", hf_.integer("/n_embd") / hf_.integer("/n_head"), "/n_embd");
+    if (hf_.has("/n_inner")) {
+      set_integer("ffn_hidden_size", "/n_inner");
+    } else {
+      set("ffn_hidden_size", checked_times(hf_.integer("/n_embd"), 4, "/n_embd"), "/n_embd");
+    }
+    set_integer("vocab_size", "/vocab_size");
+    set_integer("max_position_embeddings", "/n_positions");
+    set("normalization", "LayerNorm", "/model_type");
+    set("layernorm_epsilon", hf_.number_or("/layer_norm_epsilon", 1e-5), "/layer_norm_epsilon");
+    activation("/activation_function", "gelu_new",
+               {{"gelu_new", "gelu"},
+                {"gelu_pytorch_tanh", "gelu"},
+                {"gelu", "gelu_erf"},
+                {"silu", "silu"},
+                {"swish", "silu"},
+                {"relu", "relu"},
+                {"relu2", "squared_relu"}});
+    set("position_embedding_type", "learned_absolute", "/model_type");
+    set("rope_scaling", false, "/model_type");
+    set("add_bias_linear", true, "/model_type");
+    set("add_qkv_bias", true, "/model_type");
+    set("qk_layernorm", false, "/model_type");
+    set("share_embeddings_and_output_weights", hf_.boolean_or("/tie_word_embeddings", true), "/tie_word_embeddings");
+    set("softmax_scale", hf_.boolean_or("/scale_attn_weights", true) ? json() : json(1.0), "/scale_attn_weights");
+  }
+
+  void llama_like() {
+    set_integer("num_layers", "/num_hidden_layers");
+    set_integer("hidden_size", "/hidden_size");
+    set_integer("num_attention_heads", "/num_attention_heads");
+    // Llama 1 files have no num_key_value_heads; the other families always write it.
+    const bool has_groups = hf_.has("/num_key_value_heads") || type_ != "llama";
+    set_integer("num_query_groups", has_groups ? "/num_key_value_heads" : "/num_attention_heads");
+    head_width();
+    set_integer("ffn_hidden_size", "/intermediate_size");
+    set_integer("vocab_size", "/vocab_size");
+    set("normalization", "RMSNorm", "/model_type");
+    set("layernorm_epsilon", hf_.number_or("/rms_norm_eps", 1e-6), "/rms_norm_eps");
+    activation("/hidden_act", "silu", {{"silu", "swiglu"}, {"swish", "swiglu"}, {"gelu_pytorch_tanh", "geglu"}, {"gelu_new", "geglu"}});
+    set("position_embedding_type", "rope", "/model_type");
+    positions();
+    rope();
+    biases();
+    set("qk_layernorm", type_ == "qwen3", "/model_type");
+    set("share_embeddings_and_output_weights", hf_.boolean_or("/tie_word_embeddings", false), "/tie_word_embeddings");
+    set("softmax_scale", json(), "/model_type");
+  }
+
+  void head_width() {
+    if (hf_.has("/head_dim")) return set_integer("kv_channels", "/head_dim");
+    if (type_ == "qwen3") return set("kv_channels", 128, "/head_dim");
+    check_heads("/num_attention_heads", "/hidden_size");
+    set("kv_channels", hf_.integer("/hidden_size") / hf_.integer("/num_attention_heads"), "/hidden_size");
+  }
+
+  void check_heads(const char* heads, const char* width) const {
+    if (hf_.integer(heads) <= 0) hf_.refuse(heads, "expected an integer from 1 on");
+    if (hf_.integer(width) % hf_.integer(heads) != 0) hf_.refuse(width, text("expected a multiple of ", heads + 1));
+  }
+
+  int64_t checked_times(int64_t a, int64_t b, const char* pointer) const {
+    int64_t product = 0;
+    if (__builtin_mul_overflow(a, b, &product)) hf_.refuse(pointer, "too large");
+    return product;
+  }
+
+  void activation(const std::string& pointer, const std::string& fallback, const std::map<std::string, std::string>& known) {
+    const auto it = known.find(hf_.string_or(pointer, fallback));
+    if (it == known.end()) {
+      std::string names;
+      for (const auto& [hf_name, ours] : known) names += text(names.empty() ? "" : ", ", hf_name);
+      hf_.refuse(pointer, text("this activation is not implemented for ", type_, "; known are ", names));
+    }
+    set("activation_func", it->second, pointer);
+  }
+
+  /// Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
+  void positions() {
+    const std::string longest = "/max_position_embeddings";
+    const int64_t limit = type_ == "llama" ? hf_.integer_or(longest, 2048) : hf_.integer(longest);
+    if (has_sliding_window() && hf_.integer("/sliding_window") < limit) {
+      set_integer("max_position_embeddings", "/sliding_window");
+    } else {
+      set("max_position_embeddings", limit, longest);
+    }
+  }
+
+  bool has_sliding_window() const {
+    bool in_layers = false;
+    if (hf_.has("/layer_types")) {
+      for (const json& layer : hf_.at("/layer_types")) {
+        if (layer != "full_attention" && layer != "sliding_attention")
+          hf_.refuse("/layer_types", "only full_attention and sliding_attention are known");
+        in_layers |= layer == "sliding_attention";
+      }
+    }
+    if (!hf_.has("/sliding_window")) {
+      if (in_layers) hf_.refuse("/layer_types", "sliding_attention without sliding_window");
+      return false;
+    }
+    return in_layers || type_ == "mistral" || (type_ != "llama" && hf_.boolean_or("/use_sliding_window", false));
+  }
+
+  /// Two forms are in use: rope_theta and rope_scaling at the top level, or both in one object rope_parameters.
+  void rope() {
+    const bool is_new = hf_.has("/rope_parameters");
+    const std::string object = is_new ? "/rope_parameters" : "/rope_scaling";
+    const std::string theta = is_new && hf_.has("/rope_parameters/rope_theta") ? "/rope_parameters/rope_theta" : "/rope_theta";
+    set("rotary_base", hf_.number_or(theta, 10000.0), theta);
+    set("rotary_percent", 1.0, "/model_type");
+    if (is_new && hf_.has("/rope_scaling") && hf_.at("/rope_scaling") != hf_.at(object)) {
+      hf_.refuse("/rope_scaling", "contradicts rope_parameters");
+    }
+    if (hf_.has(object) && !hf_.at(object).is_object()) hf_.refuse(object, "expected an object");
+    const std::string kind = hf_.has(object + "/rope_type") ? object + "/rope_type" : object + "/type";
+    if (hf_.has(object) && !is_new && !hf_.has(kind)) hf_.refuse(object, "has no rope_type");
+    const std::string rope_type = hf_.string_or(kind, "default");
+    if (rope_type != "default" && rope_type != "llama3")
+      hf_.refuse(kind, "this kind of RoPE is not implemented; known are default and llama3");
+    if (hf_.has(object + "/partial_rotary_factor") && hf_.number(object + "/partial_rotary_factor") != 1) {
+      hf_.refuse(object + "/partial_rotary_factor", "not implemented, and it would change the result");
+    }
+    set("rope_scaling", rope_type == "llama3", hf_.has(kind) ? kind : object);
+    if (rope_type != "llama3") return;
+    const auto set_number = [&](const char* field, const std::string& pointer) { set(field, hf_.number(pointer), pointer); };
+    set_number("rope_scaling_factor", object + "/factor");
+    set_number("rope_low_freq_factor", object + "/low_freq_factor");
+    set_number("rope_high_freq_factor", object + "/high_freq_factor");
+    set_integer("rope_original_max_position_embeddings", object + "/original_max_position_embeddings");
+  }
+
+  /// attention_bias puts biases on Q, K, V and the output, mlp_bias on the MLP; qwen2 always has them on Q, K and V alone.
+  void biases() {
+    const bool attention = hf_.boolean_or("/attention_bias", false) && type_ != "mistral" && type_ != "qwen2";
+    const bool mlp = type_ == "llama" && hf_.boolean_or("/mlp_bias", false);
+    if (attention != mlp) hf_.refuse(attention ? "/attention_bias" : "/mlp_bias", "biases on attention or MLP alone are not implemented");
+    set("add_bias_linear", attention, attention ? "/attention_bias" : "/model_type");
+    set("add_qkv_bias", attention || type_ == "qwen2", "/model_type");
+  }
+
+  HfConfig hf_;
+  std::string type_;
+  std::vector<Assignment> assignments_;
+};
+
+}  // namespace
+
+std::vector<Assignment> hf_assignments(const std::string& folder) { return Translator(folder).run(); }
+
+std::string hf_model_type(const std::string& folder) { return Translator(folder).model_type(); }
+
+void apply_hf_config(const std::string& folder, RunConfig& config, Origins& origins) {
+  std::vector<Problem> problems;
+  apply_assignments(config, hf_assignments(folder), origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+}
+
+}  // namespace mbt

@@ -1,0 +1,102 @@
+#include "core/io/safetensors_folder.h"
+
+#include <filesystem>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/json_reader.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSingle = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+/// Tensor name to shard, as the index says.
+std::map<std::string, std::string> read_weight_map(const std::string& path) {
+  const JsonDocument document = read_json_file(path, {.max_bytes = 256 << 20, .record_lines = false});
+  const auto fail = [&](const std::string& what) { throw InputError(text(path, ": ", what)); };
+  if (!document.root.is_object() || !document.root.contains("weight_map")) fail("has no object 'weight_map'");
+  const nlohmann::json& map = document.root["weight_map"];
+  if (!map.is_object() || map.empty()) fail("'weight_map' is no object with tensor names");
+  std::map<std::string, std::string> shards;
+  for (const auto& [tensor, shard] : map.items()) {
+    if (!shard.is_string()) fail(text("'weight_map' of tensor '", tensor, "' is ", shard.type_name(), ", expected a file name"));
+    const std::string name = shard.get<std::string>();
+    if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != name.npos) {
+      fail(text("tensor '", tensor, "' is said to be in '", name, "', expected the name of a file in the same folder"));
+    }
+    shards[tensor] = name;
+  }
+  return shards;
+}
+
+}  // namespace
+
+SafetensorsFolder SafetensorsFolder::open(const std::string& folder) {
+  SafetensorsFolder result(folder);
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) throw InputError(text(folder, ": no such folder"));
+  const fs::path single = fs::path(folder) / kSingle, index = fs::path(folder) / kIndex;
+  if (fs::exists(single, error)) {
+    result.add_shard(single.string());
+  } else if (fs::exists(index, error)) {
+    result.add_indexed_shards(index.string());
+  } else {
+    throw InputError(text(folder, ": holds neither ", kSingle, " nor ", kIndex));
+  }
+  return result;
+}
+
+void SafetensorsFolder::add_shard(const std::string& file) {
+  files_.push_back(SafetensorsFile::open(file));
+  const std::vector<SafetensorsEntry>& entries = files_.back().entries();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto [it, is_new] = tensors_.emplace(entries[i].name, Place{files_.size() - 1, i});
+    if (!is_new) throw InputError(text(file, ": tensor '", it->first, "' is also in ", files_[it->second.file].path()));
+  }
+}
+
+void SafetensorsFolder::add_indexed_shards(const std::string& index_path) {
+  const std::map<std::string, std::string> shard_of = read_weight_map(index_path);
+  std::set<std::string> shards;
+  for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
+  for (const std::string& shard : shards) add_shard((fs::path(path_) / shard).string());
+  for (const auto& [tensor, shard] : shard_of) {
+    const auto it = tensors_.find(tensor);
+    const std::string said = text(index_path, ": tensor '", tensor, "' is said to be in ", shard);
+    if (it == tensors_.end()) throw InputError(text(said, ", which does not hold it"));
+    const std::string found = fs::path(files_[it->second.file].path()).filename().string();
+    if (found != shard) throw InputError(text(said, ", but is in ", found));
+  }
+  for (const auto& [tensor, place] : tensors_) {
+    if (!shard_of.contains(tensor))
+      throw InputError(text(files_[place.file].path(), ": holds tensor '", tensor, "', which ", index_path, " does not list"));
+  }
+}
+
+std::vector<std::string> SafetensorsFolder::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, place] : tensors_) names.push_back(name);
+  return names;
+}
+
+const SafetensorsEntry& SafetensorsFolder::at(std::string_view name) const {
+  const auto it = tensors_.find(name);
+  if (it == tensors_.end()) throw InputError(text(path_, ": has no tensor '", name, "'"));
+  return files_[it->second.file].entries()[it->second.entry];
+}
+
+std::vector<float> SafetensorsFolder::read_f32(std::string_view name, const std::vector<int64_t>& shape) const {
+  const SafetensorsEntry& entry = at(name);
+  const SafetensorsFile& file = files_[tensors_.find(name)->second.file];
+  if (entry.shape != shape) {
+    throw InputError(text(file.path(), ": tensor '", name, "' is ", name_of(entry.type), shape_text(entry.shape), ", expected the shape ",
+                          shape_text(shape)));
+  }
+  return file.read_f32(entry);
+}
+
+}  // namespace mbt

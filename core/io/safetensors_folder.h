@@ -1,0 +1,41 @@
+// The tensors of a model folder as Hugging Face lays it out: model.safetensors, or shards that model.safetensors.index.json lists.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/io/safetensors.h"
+
+namespace mbt {
+
+/// InputError names the folder or the shard: no such files, a shard missing or outside the folder, a tensor that the index puts into a
+/// shard that lacks it, one that a shard holds and the index puts elsewhere or nowhere.
+class SafetensorsFolder {
+ public:
+  static SafetensorsFolder open(const std::string& folder);
+
+  const std::string& path() const { return path_; }
+  /// Sorted.
+  std::vector<std::string> names() const;
+  bool contains(std::string_view name) const { return tensors_.find(name) != tensors_.end(); }
+  /// InputError when there is none.
+  const SafetensorsEntry& at(std::string_view name) const;
+  /// As SafetensorsFile::read_f32; InputError also when the shape is not `shape`.
+  std::vector<float> read_f32(std::string_view name, const std::vector<int64_t>& shape) const;
+
+ private:
+  explicit SafetensorsFolder(const std::string& path) : path_(path) {}
+  void add_shard(const std::string& file);
+  void add_indexed_shards(const std::string& index_path);
+
+  struct Place {
+    size_t file, entry;
+  };
+  std::string path_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, Place, std::less<>> tensors_;
+};
+
+}  // namespace mbt

@@ -1,0 +1,34 @@
+// Hugging Face tensor names as data: which rows of which of our parameters a tensor of a model file holds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config/model_config.h"
+
+namespace mbt {
+
+/// Tensor `hf_name` is rows [row_begin, row_begin + rows) of `parameter`, a matrix [*, cols]; vectors have one column.
+struct HfSlice {
+  std::string hf_name;
+  std::string parameter;
+  std::vector<int64_t> hf_shape;  ///< [rows, cols]; [cols, rows] when transposed; [rows] for vectors
+  int64_t row_begin = 0, rows = 0, cols = 1;
+  bool transposed = false;  ///< gpt2 stores linear weights as [in, out]
+};
+
+/// All tensors of a model, in the order of the forward pass; model_type as in config.json. Embedding and head cover the first vocab_size
+/// rows: the padding has no counterpart.
+std::vector<HfSlice> hf_slices(const std::string& model_type, const ModelConfig& model);
+
+/// Tensors that files of older transformers hold beside the weights: causal masks, rotary frequencies. They follow from the config.
+bool is_known_hf_buffer(const std::string& name);
+
+/// values [hf_shape] of the file -> rows of the parameter, whose values are `parameter`.
+void scatter_hf(const HfSlice& slice, const std::vector<float>& values, std::vector<float>& parameter);
+
+/// The reverse: the tensor as the file would hold it.
+std::vector<float> gather_hf(const HfSlice& slice, const std::vector<float>& parameter);
+
+}  // namespace mbt

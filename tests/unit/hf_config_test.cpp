@@ -1,0 +1,290 @@
+// Hugging Face folders: config.json to our fields, tensor names to our parameters, and everything we must refuse.
+#include "core/config/hf_config.h"
+
+#include <filesystem>
+#include <numeric>
+
+#include "core/base/error.h"
+#include "core/io/safetensors_folder.h"
+#include "core/model/hf_weights.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace mbt;
+using nlohmann::json;
+
+namespace {
+
+const char* const kGpt2 =
+    R"({"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "n_inner": null, "n_positions": 32, "vocab_size": 250,
+  "activation_function": "gelu_new", "layer_norm_epsilon": 1e-6, "attn_pdrop": 0.1, "scale_attn_by_inverse_layer_idx": false})";
+const char* const kLlama =
+    R"({"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 4, "num_key_value_heads": 2,
+  "intermediate_size": 12, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "rope_scaling": null,
+  "hidden_act": "silu", "tie_word_embeddings": false, "vocab_size": 10, "attention_bias": false, "mlp_bias": false, "pretraining_tp": 1})";
+
+json with(const char* base, const json& changes) {
+  json j = json::parse(base);
+  j.merge_patch(changes);
+  return j;
+}
+
+ModelConfig model_of(const json& config) {
+  const TemporaryFolder folder;
+  folder.file("config.json", config.dump(1));
+  RunConfig run;
+  Origins origins;
+  apply_hf_config(folder.path(), run, origins);
+  CHECK(origins.at("model.hidden_size").kind == Origin::Kind::hf_config);
+  return run.model;
+}
+
+void refuse(const json& config, const std::string& message) {
+  const TemporaryFolder folder;
+  folder.file("config.json", config.dump(1));
+  RunConfig run;
+  Origins origins;
+  REQUIRE_THROWS_WITH(apply_hf_config(folder.path(), run, origins), ContainsSubstring(message));
+  REQUIRE_THROWS_AS(apply_hf_config(folder.path(), run, origins), InputError);
+}
+
+/// A folder with every tensor of the model, element i of tensor n being 1000 n + i.
+void write_model(const TemporaryFolder& folder, const std::vector<HfSlice>& slices, const std::string& file = "model.safetensors") {
+  std::vector<std::vector<float>> values;
+  std::vector<TensorToWrite> tensors;
+  for (size_t n = 0; n < slices.size(); ++n) {
+    values.emplace_back(static_cast<size_t>(slices[n].rows * slices[n].cols));
+    std::iota(values.back().begin(), values.back().end(), 1000.0F * static_cast<float>(n));
+  }
+  for (size_t n = 0; n < slices.size(); ++n) {
+    tensors.push_back({slices[n].hf_name, SafetensorsType::F32, slices[n].hf_shape, values[n].data()});
+  }
+  write_safetensors(folder.path(file), tensors);
+}
+
+std::string shard_index(const json& weight_map) { return json{{"metadata", json::object()}, {"weight_map", weight_map}}.dump(); }
+
+}  // namespace
+
+TEST_CASE("gpt2 config", "[hf_config]") {
+  const ModelConfig m = model_of(json::parse(kGpt2));
+  CHECK(m.num_layers == 2);
+  CHECK(m.hidden_size == 64);
+  CHECK(m.kv_heads() == 4);
+  CHECK(m.head_dim() == 16);
+  CHECK(m.ffn() == 256);
+  CHECK(m.vocab_size == 250);
+  CHECK(m.padded_vocab_size() == 256);
+  CHECK(m.max_positions() == 32);
+  CHECK(m.normalization == "LayerNorm");
+  CHECK(m.layernorm_epsilon == 1e-6);
+  CHECK(m.activation_func == "gelu");
+  CHECK(m.position_embedding_type == "learned_absolute");
+  CHECK(m.add_bias_linear);
+  CHECK(m.share_embeddings_and_output_weights);
+  CHECK_FALSE(m.softmax_scale);
+  CHECK(model_of(with(kGpt2, {{"activation_function", "gelu"}})).activation_func == "gelu_erf");
+  CHECK(model_of(with(kGpt2, {{"n_inner", 100}})).ffn() == 100);
+  CHECK(model_of(with(kGpt2, {{"scale_attn_weights", false}})).softmax_scale == 1.0);
+}
+
+TEST_CASE("llama config", "[hf_config]") {
+  const ModelConfig m = model_of(json::parse(kLlama));
+  CHECK(m.kv_heads() == 2);
+  CHECK(m.head_dim() == 2);
+  CHECK(m.ffn() == 12);
+  CHECK(m.normalization == "RMSNorm");
+  CHECK(m.activation_func == "swiglu");
+  CHECK(m.position_embedding_type == "rope");
+  CHECK(m.rotary_base == 10000);
+  CHECK_FALSE((m.rope_scaling || m.add_bias_linear || m.add_qkv_bias || m.qk_layernorm || m.share_embeddings_and_output_weights));
+  CHECK(model_of(with(kLlama, {{"num_key_value_heads", nullptr}})).kv_heads() == 4);
+  CHECK(model_of(with(kLlama, {{"head_dim", 16}})).head_dim() == 16);
+  CHECK(model_of(with(kLlama, {{"attention_bias", true}, {"mlp_bias", true}})).add_bias_linear);
+  CHECK(model_of(with(kLlama, {{"hidden_act", "gelu_pytorch_tanh"}})).activation_func == "geglu");
+}
+
+TEST_CASE("rope settings in both forms", "[hf_config]") {
+  json scaling = {{"rope_type", "llama3"},
+                  {"factor", 4},
+                  {"low_freq_factor", 2.0},
+                  {"high_freq_factor", 3.0},
+                  {"original_max_position_embeddings", 32}};
+  const ModelConfig old = model_of(with(kLlama, {{"rope_scaling", scaling}, {"rope_theta", 5e5}}));
+  CHECK(old.rope_scaling);
+  CHECK(old.rope_scaling_factor == 4);
+  CHECK(old.rope_low_freq_factor == 2);
+  CHECK(old.rope_high_freq_factor == 3);
+  CHECK(old.rope_original_max_position_embeddings == 32);
+  CHECK(old.rotary_base == 5e5);
+  scaling["rope_theta"] = 1e6;
+  const ModelConfig renewed = model_of(with(kLlama, {{"rope_parameters", scaling}, {"rope_theta", nullptr}}));
+  CHECK(renewed.rope_scaling);
+  CHECK(renewed.rotary_base == 1e6);
+  const ModelConfig plain =
+      model_of(with(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}, {"rope_theta", nullptr}}));
+  CHECK_FALSE(plain.rope_scaling);
+  CHECK(plain.rotary_base == 7e4);
+}
+
+TEST_CASE("qwen and mistral configs", "[hf_config]") {
+  const ModelConfig qwen2 = model_of(with(kLlama, {{"model_type", "qwen2"}, {"sliding_window", 8}, {"use_sliding_window", false}}));
+  CHECK((qwen2.add_qkv_bias && !qwen2.add_bias_linear && !qwen2.qk_layernorm));
+  CHECK(qwen2.max_positions() == 64);
+  const ModelConfig qwen3 = model_of(with(kLlama, {{"model_type", "qwen3"}, {"mlp_bias", nullptr}}));
+  CHECK((qwen3.qk_layernorm && !qwen3.add_qkv_bias));
+  CHECK(qwen3.head_dim() == 128);
+  CHECK(model_of(with(kLlama, {{"model_type", "mistral"}})).max_positions() == 64);
+  CHECK(model_of(with(kLlama, {{"model_type", "mistral"}, {"sliding_window", 16}})).max_positions() == 16);
+}
+
+TEST_CASE("what we do not implement is refused by name", "[hf_config]") {
+  refuse(with(kLlama, {{"model_type", "mixtral"}}), "model_type is \"mixtral\": known are gpt2, llama");
+  refuse(with(kLlama, {{"model_type", nullptr}}), "model_type is missing");
+  for (const char* type : {"yarn", "dynamic", "linear", "longrope"}) {
+    refuse(with(kLlama, {{"rope_scaling", {{"rope_type", type}, {"factor", 2.0}}}}), "this kind of RoPE is not implemented");
+    refuse(with(kLlama, {{"rope_scaling", {{"type", type}, {"factor", 2.0}}}}), "rope_scaling/type is");
+    refuse(with(kLlama, {{"rope_parameters", {{"rope_type", type}}}}), "rope_parameters/rope_type is");
+  }
+  refuse(with(kLlama, {{"rope_scaling", {{"factor", 2.0}}}}), "has no rope_type");
+  refuse(with(kLlama, {{"rope_scaling", {{"rope_type", "llama3"}}}}), "rope_scaling/factor is missing");
+  refuse(with(kLlama, {{"rope_scaling", "linear"}}), "rope_scaling is \"linear\": expected an object");
+  refuse(with(kLlama, {{"quantization_config", {{"bits", 4}}}}), "quantization_config");
+  refuse(with(kLlama, {{"final_logit_softcapping", 30.0}}), "final_logit_softcapping is 30.0: not implemented");
+  refuse(with(kLlama, {{"num_local_experts", 8}}), "num_local_experts is 8");
+  refuse(with(kLlama, {{"attention_multiplier", 0.5}}), "attention_multiplier");
+  refuse(with(kLlama, {{"partial_rotary_factor", 0.5}}), "partial_rotary_factor");
+  refuse(with(kLlama, {{"hidden_act", "gelu"}}), "hidden_act is \"gelu\": this activation is not implemented for llama");
+  refuse(with(kLlama, {{"attention_bias", true}}), "attention_bias is true");
+  refuse(with(kLlama, {{"mlp_bias", true}}), "mlp_bias is true");
+  refuse(with(kLlama, {{"layer_types", {"linear_attention"}}}), "layer_types");
+  refuse(with(kGpt2, {{"scale_attn_by_inverse_layer_idx", true}}), "scale_attn_by_inverse_layer_idx is true");
+  refuse(with(kGpt2, {{"add_cross_attention", true}}), "add_cross_attention");
+}
+
+TEST_CASE("broken values are refused with key and line", "[hf_config]") {
+  refuse(with(kLlama, {{"hidden_size", "big"}}), "hidden_size is \"big\": expected an integer");
+  refuse(with(kLlama, {{"hidden_size", 8.0}}), "expected an integer");
+  refuse(with(kLlama, {{"hidden_size", nullptr}}), "hidden_size is missing");
+  refuse(with(kLlama, {{"hidden_size", 9}}), "expected a multiple of num_attention_heads");
+  refuse(with(kLlama, {{"num_attention_heads", 0}}), "num_attention_heads is 0");
+  refuse(with(kLlama, {{"num_hidden_layers", -1}}), "num_layers");
+  refuse(with(kLlama, {{"tie_word_embeddings", 1}}), "tie_word_embeddings is 1: expected true or false");
+  refuse(with(kGpt2, {{"n_embd", 9223372036854775804}}), "n_embd");
+  refuse(json::array(), "expected an object");
+  const TemporaryFolder folder;
+  CHECK_THROWS_AS(hf_assignments(folder.path()), InputError);
+  folder.file("config.json", "{\n \"model_type\": \"llama\",\n \"hidden_size\": []}");
+  CHECK_THROWS_WITH(hf_assignments(folder.path()), ContainsSubstring("config.json"));
+}
+
+TEST_CASE("llama weights fill our parameters", "[hf_config]") {
+  const TemporaryFolder folder;
+  folder.file("config.json", kLlama);
+  const ModelConfig m = model_of(json::parse(kLlama));
+  write_model(folder, hf_slices("llama", m));
+  const HfWeights weights(folder.path(), m);
+  std::vector<float> qkv(16 * 8, -1.0F), fc1(24 * 8, -1.0F), head(128 * 8, -1.0F);
+  weights.read("layers.0.qkv.weight", qkv);
+  CHECK((qkv[0] == 2000 && qkv[63] == 2063));   // q_proj is the third tensor: 8 rows of 8
+  CHECK((qkv[64] == 3000 && qkv[96] == 4000));  // k_proj and v_proj: 4 rows each
+  weights.read("layers.0.fc1.weight", fc1);
+  CHECK((fc1[0] == 7000 && fc1[95] == 7095 && fc1[96] == 8000));
+  weights.read("head.weight", head);
+  CHECK((head[79] == 11079 && head[80] == -1));  // vocabulary 10: the padding rows are not touched
+  for (const HfSlice& s : weights.slices()) {
+    if (s.parameter == "layers.0.qkv.weight") CHECK(gather_hf(s, qkv)[5] == qkv[static_cast<size_t>(s.row_begin * 8 + 5)]);
+  }
+}
+
+TEST_CASE("gpt2 weights are stored transposed; names may lack the prefix", "[hf_config]") {
+  const json config = with(kGpt2, {{"n_embd", 4}, {"n_head", 2}, {"n_layer", 1}});
+  const TemporaryFolder folder;
+  folder.file("config.json", config.dump());
+  const ModelConfig m = model_of(config);
+  std::vector<HfSlice> slices = hf_slices("gpt2", m);
+  CHECK(slices.size() == 2 + 12 + 2);
+  for (HfSlice& s : slices) s.hf_name = s.hf_name.substr(std::string("transformer.").size());
+  const size_t c_attn = 4;
+  REQUIRE(slices[c_attn].hf_name == "h.0.attn.c_attn.weight");
+  CHECK(slices[c_attn].hf_shape == std::vector<int64_t>{4, 12});
+  slices.push_back({"h.0.attn.bias", "", {1, 1, 2, 2}, 0, 2, 2, false});  // the causal mask in old files
+  write_model(folder, slices);
+  const HfWeights weights(folder.path(), m);
+  CHECK(weights.slices()[c_attn].hf_name == "h.0.attn.c_attn.weight");
+  std::vector<float> qkv(12 * 4);
+  weights.read("layers.0.qkv.weight", qkv);
+  CHECK((qkv[0] == 4000 && qkv[1] == 4012 && qkv[4] == 4001));  // [out, in] here, [in, out] in the file
+  std::vector<float> back(48);
+  std::iota(back.begin(), back.end(), 4000.0F);
+  CHECK(gather_hf(weights.slices()[c_attn], qkv) == back);
+}
+
+TEST_CASE("folders that contradict config.json are refused by tensor", "[hf_config]") {
+  const TemporaryFolder folder;
+  folder.file("config.json", kLlama);
+  const ModelConfig m = model_of(json::parse(kLlama));
+  CHECK_THROWS_WITH(HfWeights(folder.path(), m), ContainsSubstring("holds neither model.safetensors nor"));
+  const std::vector<HfSlice> all = hf_slices("llama", m);
+  std::vector<HfSlice> some = all;
+  some.erase(some.begin() + 3);
+  write_model(folder, some);
+  CHECK_THROWS_WITH(HfWeights(folder.path(), m), ContainsSubstring("has no tensor 'model.layers.0.self_attn.k_proj.weight'"));
+  some = all;
+  some[3].hf_shape = {2, 16};
+  write_model(folder, some);
+  CHECK_THROWS_WITH(HfWeights(folder.path(), m), ContainsSubstring("k_proj.weight' is F32[2,16], but config.json asks for [4,8]"));
+  some = all;
+  some.push_back({"model.layers.1.input_layernorm.weight", "", {8}, 0, 8, 1, false});
+  write_model(folder, some);
+  CHECK_THROWS_WITH(HfWeights(folder.path(), m), ContainsSubstring("'model.layers.1.input_layernorm.weight' is not part of the model"));
+}
+
+TEST_CASE("sharded folders", "[hf_config]") {
+  const TemporaryFolder folder;
+  const auto vector = [](const std::string& name) { return HfSlice{name, "", {3}, 0, 3, 1, false}; };
+  write_model(folder, {vector("a"), vector("b")}, "1.safetensors");
+  write_model(folder, {vector("c")}, "2.safetensors");
+  const auto index = [&](const json& map) { folder.file("model.safetensors.index.json", shard_index(map)); };
+  const auto refuse_index = [&](const std::string& message) {
+    CHECK_THROWS_WITH(SafetensorsFolder::open(folder.path()), ContainsSubstring(message));
+    CHECK_THROWS_AS(SafetensorsFolder::open(folder.path()), InputError);
+  };
+  const json good = {{"a", "1.safetensors"}, {"b", "1.safetensors"}, {"c", "2.safetensors"}};
+  index(good);
+  const SafetensorsFolder open = SafetensorsFolder::open(folder.path());
+  CHECK(open.names() == std::vector<std::string>{"a", "b", "c"});
+  CHECK(open.read_f32("b", {3}) == std::vector<float>{1000, 1001, 1002});
+  CHECK_THROWS_WITH(open.read_f32("b", {3, 1}), ContainsSubstring("1.safetensors: tensor 'b' is F32[3], expected the shape [3,1]"));
+  CHECK_THROWS_WITH(open.at("d"), ContainsSubstring("has no tensor 'd'"));
+  json bad = good;
+  bad["c"] = "3.safetensors";
+  index(bad);
+  refuse_index("3.safetensors: cannot open it: No such file");
+  bad["c"] = "1.safetensors";
+  index(bad);
+  refuse_index("tensor 'c' is said to be in 1.safetensors, which does not hold it");
+  bad = good;
+  bad["b"] = "2.safetensors";
+  index(bad);
+  refuse_index("tensor 'b' is said to be in 2.safetensors, but is in 1.safetensors");
+  bad = good;
+  bad.erase("b");
+  index(bad);
+  refuse_index("holds tensor 'b', which");
+  for (const char* path : {"../1.safetensors", "/etc/passwd", "", "..", "sub/1.safetensors"}) {
+    bad["b"] = path;
+    index(bad);
+    refuse_index("expected the name of a file in the same folder");
+  }
+  bad["b"] = 1;
+  index(bad);
+  refuse_index("'weight_map' of tensor 'b' is number");
+  index(json::object());
+  refuse_index("'weight_map' is no object");
+  folder.file("model.safetensors.index.json", R"({"weight_map": {"a": "1.safetensors", "a": "1.safetensors"}})");
+  refuse_index("model.safetensors.index.json");
+  index(good);
+  write_model(folder, {vector("c"), vector("a")}, "2.safetensors");
+  refuse_index("2.safetensors: tensor 'a' is also in");
+}

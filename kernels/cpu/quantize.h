@@ -9,7 +9,8 @@
 namespace mbt::cpu {
 
 /// Fills the copies that args.q has. One amax pass serves both copies; per-tensor and square scalings write the shared codes once.
-/// x: f32, bf16 or f16, any rows and cols: a partial block has the elements that exist.
+/// x: f32, bf16 or f16, any rows and cols: a partial block has the elements that exist. A Hadamard copy leaves a last group of fewer than
+/// 16 rows untransformed (in both operands of wgrad, so that their product still is the sum over all rows).
 /// *q.amax (when given, and with args.stage_amax) becomes max(*q.amax, amax of x).
 /// Throws Error when the spec is contradictory (nvfp4 with 8-bit codes, two unlike copies of shared codes, ...).
 void quantize(const QuantizeArgs& args);
@@ -25,8 +26,8 @@ void dequantize(const QuantTensorView& q, bool columnwise, float* out);
 // gemm_alpha(a) * gemm_alpha(b). Power-of-two block scales (blockwise, mxfp8) and nvfp4's E4M3 block scales are folded into the elements;
 // per-tensor scales and nvfp4's global factor are not, since they would not fit into bf16.
 
-/// out[rows, cols] = bf16 bits. Exact, with two exceptions at the ends of the range of blockwise and mxfp8: magnitudes below 2^-126 (a block
-/// whose amax is under about 2^-110) round to the nearest bf16 subnormal or to 0, and 2^128 (a block that reaches bf16's largest
+/// out[rows, cols] = bf16 bits. Exact, with two exceptions at the ends of the range of blockwise and mxfp8: magnitudes below 2^-126 (only
+/// in blocks whose amax is below 2^-94) round to the nearest bf16 subnormal or to 0, and 2^128 (in a block that reaches bf16's largest
 /// values) becomes Inf. NaN codes become NaN.
 void decode_to_bf16(const QuantTensorView& q, bool columnwise, uint16_t* out);
 /// The same as f32: exact down to the last code (2^-143); 2^128 becomes Inf.

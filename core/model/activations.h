@@ -1,0 +1,86 @@
+// What one micro-batch keeps between forward and backward, and the buffers that layers share. All shapes: N = micro-batch x sequence.
+#pragma once
+
+#include <vector>
+
+#include "core/model/quant_slots.h"
+#include "core/model/shapes.h"
+#include "core/recipe/policy.h"
+#include "core/tensor/arena_plan.h"
+
+namespace mbt {
+
+/// Which activations backward finds as forward left them.
+enum class Recompute : uint8_t {
+  none,
+  selective,  ///< outputs of norms and of the activation function are made again from their inputs; quantised inputs are quantised again
+  full,       ///< a layer keeps only its input; its forward runs again in backward
+};
+
+/// The tensors of one layer, as slots (Slot = TensorSlot) or as views (Slot = TensorView); Quant is QuantSlots or QuantTensorView.
+template <class Slot, class Quant>
+struct LayerTensors {
+  Slot input;                     // [N,C] act: the residual stream at the input norm
+  Slot input_rstd, input_mean;    // [N] f32; mean with LayerNorm only
+  Slot input_norm;                // [N,C] act: output of the input norm
+  Slot qkv_raw;                   // [N,(H+2K)D] act: before QK-norm; only with it
+  Slot qk_rstd;                   // [N,H+K] f32; only with QK-norm
+  Slot qkv;                       // [N,(H+2K)D] act: after QK-norm and RoPE
+  Slot attention;                 // [N,H*D] act
+  Slot lse;                       // [B,H,T] f32
+  Slot middle;                    // [N,C] act: the stream after attention, input of the pre-MLP norm
+  Slot mlp_rstd, mlp_mean;        // [N] f32
+  Slot mlp_norm;                  // [N,C] act
+  Slot fc1;                       // [N,F] or [N,2F] act
+  Slot activation;                // [N,F] act
+  // Quantised inputs and output gradients of the linear layers; empty when the layer is not quantised.
+  Quant x_qkv, x_proj, x_fc1, x_fc2;
+  Quant dy_qkv, dy_proj, dy_fc1, dy_fc2;  // memory shared by all layers, scales each layer's own
+};
+
+using LayerSlots = LayerTensors<TensorSlot, QuantSlots>;
+using LayerViews = LayerTensors<TensorView, QuantTensorView>;
+
+/// Buffers used by one layer at a time.
+template <class Slot>
+struct SharedTensors {
+  Slot tokens, targets;  // [N] i32
+  Slot loss_mask, loss;  // [N] f32
+  Slot loss_sum;         // [1] f64
+  Slot delta;            // [N,C] act: output of proj or fc2, added to the stream by the next norm
+  Slot final_input;      // [N,C] act: the stream at the final norm
+  Slot final_rstd, final_mean;
+  Slot final_norm;       // [N,C] act
+  Slot logits;           // [chunk,Vp] act
+  Slot d_stream;         // [N,C] act: gradient of the residual stream
+  Slot d_norm;           // [N,C] act: gradient of a norm's output
+  Slot d_qkv;            // [N,(H+2K)D] act
+  Slot d_attention;      // [N,H*D] act
+  Slot d_fc1;            // [N,F] or [N,2F] act
+  Slot d_activation;     // [N,F] act
+};
+
+using SharedSlots = SharedTensors<TensorSlot>;
+using SharedViews = SharedTensors<TensorView>;
+
+struct ActivationsPlan {
+  ArenaPlan arena;
+  std::vector<LayerSlots> layers;  ///< tensors that layers may share carry the same slot
+  SharedSlots shared;
+  int64_t logits_rows = 0;         ///< rows of one chunk of logits
+};
+
+/// How layer `i` recomputes under model.recompute_*.
+Recompute recompute_of(const ModelConfig& model, int64_t layer);
+
+/// with_backward false: evaluation and probing of logits only; every layer then shares one set.
+ActivationsPlan plan_activations(const ModelConfig& model, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward);
+
+/// Views into one block of memory, made from a plan.
+struct Activations {
+  std::vector<LayerViews> layers;
+  SharedViews shared;
+};
+Activations bind_activations(const ActivationsPlan& plan, void* base);
+
+}  // namespace mbt

@@ -1,0 +1,171 @@
+#include "core/model/block.h"
+
+namespace mbt {
+namespace {
+
+void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, ConstTensorView delta, TensorView h, TensorView y, TensorView rstd,
+              TensorView mean) {
+  c.backend.norm_fwd({.kind = norm_kind(c.model),
+                      .x = x,
+                      .weight = w.weight,
+                      .y = y,
+                      .rstd = rstd,
+                      .bias = w.bias,
+                      .mean = mean,
+                      .delta = delta,
+                      .h = delta.empty() ? TensorView{} : h,
+                      .eps = static_cast<float>(c.model.layernorm_epsilon)});
+}
+
+void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, ConstTensorView h, TensorView rstd, TensorView mean, TensorView d_h) {
+  c.backend.norm_bwd({.kind = norm_kind(c.model),
+                      .d_y = d_y,
+                      .h = h,
+                      .weight = w.weight,
+                      .rstd = rstd,
+                      .d_h = d_h,
+                      .d_weight = w.d_weight,
+                      .mean = mean,
+                      .d_bias = w.d_bias});
+}
+
+void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews& a) {
+  const ModelShapes& s = c.shapes;
+  if (!a.qkv_raw.empty()) {
+    c.backend.qk_norm_fwd({.qkv = a.qkv_raw,
+                           .q_weight = w.q_norm,
+                           .k_weight = w.k_norm,
+                           .qkv_out = a.qkv,
+                           .rstd = a.qk_rstd,
+                           .num_heads = s.heads,
+                           .num_kv_heads = s.kv_heads,
+                           .eps = static_cast<float>(c.model.layernorm_epsilon)});
+  }
+  if (!c.rope_table.empty()) {
+    c.backend.rope({.qkv = a.qkv, .cos_sin = c.rope_table, .num_heads = s.heads, .num_kv_heads = s.kv_heads, .sequence_length = s.sequence});
+  }
+  c.backend.attention_fwd({.qkv = a.qkv,
+                           .out = a.attention,
+                           .lse = a.lse,
+                           .num_heads = s.heads,
+                           .num_kv_heads = s.kv_heads,
+                           .sequence_length = s.sequence,
+                           .scale = c.softmax_scale});
+}
+
+void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const SharedViews& t) {
+  const ModelShapes& s = c.shapes;
+  c.backend.attention_bwd({.d_out = t.d_attention,
+                           .qkv = a.qkv,
+                           .out = a.attention,
+                           .lse = a.lse,
+                           .d_qkv = t.d_qkv,
+                           .num_heads = s.heads,
+                           .num_kv_heads = s.kv_heads,
+                           .sequence_length = s.sequence,
+                           .scale = c.softmax_scale});
+  if (!c.rope_table.empty()) {
+    c.backend.rope({.qkv = t.d_qkv,
+                    .cos_sin = c.rope_table,
+                    .num_heads = s.heads,
+                    .num_kv_heads = s.kv_heads,
+                    .sequence_length = s.sequence,
+                    .inverse = true});
+  }
+  if (!a.qkv_raw.empty()) {
+    c.backend.qk_norm_bwd({.d_qkv = t.d_qkv,
+                           .qkv = a.qkv_raw,
+                           .q_weight = w.q_norm,
+                           .k_weight = w.k_norm,
+                           .rstd = a.qk_rstd,
+                           .d_q_weight = w.d_q_norm,
+                           .d_k_weight = w.d_k_norm,
+                           .num_heads = s.heads,
+                           .num_kv_heads = s.kv_heads});
+  }
+}
+
+/// Selective recomputation: norm and activation outputs, and the codes made from them, once more.
+void recompute_outputs(const BlockContext& c, const PassContext& pass, const LayerParams& w, const LayerViews& a) {
+  norm_fwd(c, w.input_norm, a.input, {}, {}, a.input_norm, a.input_rstd, a.input_mean);
+  norm_fwd(c, w.mlp_norm, a.middle, {}, {}, a.mlp_norm, a.mlp_rstd, a.mlp_mean);
+  c.backend.activation_fwd({.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation});
+  quantise_for(c.backend, pass, w.qkv, a.input_norm, a.x_qkv);
+  quantise_for(c.backend, pass, w.proj, a.attention, a.x_proj);
+  quantise_for(c.backend, pass, w.fc1, a.mlp_norm, a.x_fc1);
+  quantise_for(c.backend, pass, w.fc2, a.activation, a.x_fc2);
+}
+
+}  // namespace
+
+NormParams bind_norm(const Weights& w, const std::string& name) {
+  NormParams p;
+  const int64_t weight = w.params().index_of(name + ".weight"), bias = w.params().index_of(name + ".bias");
+  p.weight = w.working(weight);
+  p.d_weight = w.part(w.grad(), weight);
+  if (bias >= 0) p.bias = w.working(bias), p.d_bias = w.part(w.grad(), bias);
+  return p;
+}
+
+LinearParams bind_linear(const Weights& w, const std::string& name) {
+  LinearParams p;
+  const int64_t weight = w.params().index_of(name + ".weight"), bias = w.params().index_of(name + ".bias");
+  p.weight = w.working(weight);
+  p.weight_q = w.quantised(weight);
+  p.d_weight = w.part(w.grad(), weight);
+  p.id = weight;
+  if (bias >= 0) p.bias = w.working(bias), p.d_bias = w.part(w.grad(), bias);
+  return p;
+}
+
+LayerParams bind_layer(const Weights& w, const ModelConfig& model, int64_t layer) {
+  const std::string p = "layers." + std::to_string(layer) + ".";
+  LayerParams l;
+  l.input_norm = bind_norm(w, p + "input_norm");
+  l.mlp_norm = bind_norm(w, p + "pre_mlp_norm");
+  l.qkv = bind_linear(w, p + "qkv");
+  l.proj = bind_linear(w, p + "proj");
+  l.fc1 = bind_linear(w, p + "fc1");
+  l.fc2 = bind_linear(w, p + "fc2");
+  if (model.qk_layernorm) {
+    const int64_t q = w.params().index_of(p + "q_norm.weight"), k = w.params().index_of(p + "k_norm.weight");
+    l.q_norm = w.working(q), l.d_q_norm = w.part(w.grad(), q);
+    l.k_norm = w.working(k), l.d_k_norm = w.part(w.grad(), k);
+  }
+  return l;
+}
+
+void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& t,
+               ConstTensorView stream, ConstTensorView delta, bool without_fc2) {
+  Backend& b = c.backend;
+  const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
+  norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean);
+  linear_fwd(b, pass, precision, w.qkv, a.input_norm, a.x_qkv, a.qkv_raw.empty() ? a.qkv : a.qkv_raw);
+  attention_fwd(c, w, a);
+  linear_fwd(b, pass, precision, w.proj, a.attention, a.x_proj, t.delta);
+  norm_fwd(c, w.mlp_norm, a.input, t.delta, a.middle, a.mlp_norm, a.mlp_rstd, a.mlp_mean);
+  linear_fwd(b, pass, precision, w.fc1, a.mlp_norm, a.x_fc1, a.fc1);
+  b.activation_fwd({.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation});
+  if (without_fc2) quantise_for(b, pass, w.fc2, a.activation, a.x_fc2);  // wgrad needs fc2's input, nothing its output
+  else linear_fwd(b, pass, precision, w.fc2, a.activation, a.x_fc2, t.delta);
+}
+
+void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& t) {
+  Backend& b = c.backend;
+  const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
+  const Recompute recompute = recompute_of(c.model, layer);
+  if (recompute == Recompute::full) layer_fwd(c, pass, layer, w, a, t, a.input, {}, true);
+  if (recompute == Recompute::selective) recompute_outputs(c, pass, w, a);
+
+  linear_bwd(b, pass, precision, w.fc2, a.activation, a.x_fc2, t.d_stream, a.dy_fc2, t.d_activation);
+  b.activation_bwd({.kind = activation_kind(c.model), .d_y = t.d_activation, .x = a.fc1, .d_x = t.d_fc1});
+  linear_bwd(b, pass, precision, w.fc1, a.mlp_norm, a.x_fc1, t.d_fc1, a.dy_fc1, t.d_norm);
+  norm_bwd(c, w.mlp_norm, t.d_norm, a.middle, a.mlp_rstd, a.mlp_mean, t.d_stream);
+
+  linear_bwd(b, pass, precision, w.proj, a.attention, a.x_proj, t.d_stream, a.dy_proj, t.d_attention);
+  attention_bwd(c, w, a, t);
+  linear_bwd(b, pass, precision, w.qkv, a.input_norm, a.x_qkv, t.d_qkv, a.dy_qkv, t.d_norm);
+  norm_bwd(c, w.input_norm, t.d_norm, a.input, a.input_rstd, a.input_mean, t.d_stream);
+}
+
+}  // namespace mbt

@@ -1,0 +1,49 @@
+// One transformer layer: forward and backward side by side.
+//   x -> norm -> qkv -> (QK-norm, RoPE) -> attention -> proj -> + -> norm -> fc1 -> activation -> fc2 -> +
+// The two additions happen inside the norm that follows (core/ops/norm.h), so a layer hands on its stream and the last delta.
+#pragma once
+
+#include "core/backend/backend.h"
+#include "core/model/activations.h"
+#include "core/model/linear.h"
+#include "core/model/shapes.h"
+#include "core/model/weights.h"
+
+namespace mbt {
+
+struct NormParams {
+  ConstTensorView weight, bias;  // [C] act; bias with LayerNorm only
+  TensorView d_weight, d_bias;   // [C] f32
+};
+
+/// Parameters of one layer as views; made from Weights by name.
+struct LayerParams {
+  NormParams input_norm, mlp_norm;
+  ConstTensorView q_norm, k_norm;  // [D] act; with QK-norm only
+  TensorView d_q_norm, d_k_norm;   // [D] f32
+  LinearParams qkv, proj, fc1, fc2;
+};
+
+/// What all layers of one model share.
+struct BlockContext {
+  Backend& backend;
+  const ModelConfig& model;
+  const PrecisionPolicy& policy;
+  ModelShapes shapes;
+  ConstTensorView rope_table;  // [P,R] f32; empty without RoPE
+  float softmax_scale;
+};
+
+NormParams bind_norm(const Weights& w, const std::string& name);
+LinearParams bind_linear(const Weights& w, const std::string& name);
+LayerParams bind_layer(const Weights& w, const ModelConfig& model, int64_t layer);
+
+/// stream: where the residual stream stands; delta: the sub-layer output still to be added to it (empty for the first layer).
+/// On return `shared.delta` holds fc2's output, to be added to a.middle. When `without_fc2`, stops before fc2: recomputation.
+void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& shared,
+               ConstTensorView stream, ConstTensorView delta, bool without_fc2 = false);
+
+/// shared.d_stream: gradient of the layer's output on entry, of its input stream on return. Parameter gradients accumulate.
+void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& shared);
+
+}  // namespace mbt

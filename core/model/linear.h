@@ -1,0 +1,38 @@
+// The quantised linear layer, written once: Y = X W^T (+ bias), dX = dY W, dW += dY^T X. The recipe's QuantSpecs travel in the tensors;
+// plain and quantised layers differ only in whether those tensors are empty.
+#pragma once
+
+#include "core/backend/backend.h"
+#include "core/recipe/policy.h"
+
+namespace mbt {
+
+/// One linear layer's parameters. weight is empty when it exists only as codes; weight_q when the layer is not quantised.
+struct LinearParams {
+  ConstTensorView weight;    // [out,in] act
+  QuantTensorView weight_q;
+  ConstTensorView bias;      // [out] act, optional
+  TensorView d_weight;       // [out,in] f32, accumulated; empty without training
+  TensorView d_bias;         // [out] f32
+  int64_t id = 0;            // distinct for every linear layer: each draws its own random numbers
+};
+
+/// What a pass over the network is for: it decides whether amaxes are staged and where random numbers come from.
+struct PassContext {
+  bool is_training = true;          ///< false: evaluation and generation; delayed amaxes are not staged
+  uint64_t seed = 0;                ///< of stochastic rounding
+  uint64_t stream = 0;              ///< distinct for every micro-batch of the run
+};
+
+/// q := quantised x, for one linear layer of one pass; does nothing when q is empty.
+void quantise_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q);
+
+/// y = x W^T + bias. Quantises x into x_q first (its copies serve wgrad later) when the layer is quantised.
+void linear_fwd(Backend& backend, const PassContext& pass, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x,
+                const QuantTensorView& x_q, TensorView y);
+
+/// d_x = d_y W; d_weight += d_y^T x; d_bias += sum d_y. d_y is quantised into dy_q first when the layer is quantised.
+void linear_bwd(Backend& backend, const PassContext& pass, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x,
+                const QuantTensorView& x_q, ConstTensorView d_y, const QuantTensorView& dy_q, TensorView d_x);
+
+}  // namespace mbt

@@ -1,0 +1,55 @@
+#include "core/model/quant_slots.h"
+
+namespace mbt {
+namespace {
+
+struct CopySlots {
+  TensorSlot codes, scale, amax;
+};
+
+CopySlots plan_copy(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, bool is_columnwise) {
+  const QuantCopyShape shape = quant_copy_shape(spec, rows, cols, is_columnwise);
+  CopySlots s;
+  s.codes = arena.add(category, DType::u8, {shape.codes_bytes});
+  s.scale = arena.add(category, DType::u8, {shape.scale_bytes});
+  if (spec.scaling == QuantScaling::nvfp4) s.amax = arena.add(category, DType::f32, {1});
+  return s;
+}
+
+QuantCopy bind_copy(const ArenaPlan& arena, void* base, const CopySlots& s) {
+  return {.codes = arena.bind(base, s.codes).data,
+          .scale_inv = arena.bind(base, s.scale).data,
+          .global_amax = static_cast<float*>(arena.bind(base, s.amax).data)};
+}
+
+}  // namespace
+
+QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies) {
+  QuantSlots slots;
+  slots.spec = spec;
+  slots.rows = rows;
+  slots.cols = cols;
+  const bool is_shared = spec.columnwise_shares_codes();
+  if (copies.rowwise || is_shared) {
+    const CopySlots s = plan_copy(arena, category, spec, rows, cols, false);
+    slots.row_codes = s.codes, slots.row_scale = s.scale, slots.row_amax = s.amax;
+  }
+  if (copies.columnwise && !is_shared) {
+    const CopySlots s = plan_copy(arena, category, spec, rows, cols, true);
+    slots.col_codes = s.codes, slots.col_scale = s.scale, slots.col_amax = s.amax;
+  }
+  return slots;
+}
+
+QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& s) {
+  QuantTensorView q;
+  if (s.empty()) return q;
+  q.spec = s.spec;
+  q.rows = s.rows;
+  q.cols = s.cols;
+  q.rowwise = bind_copy(arena, base, {s.row_codes, s.row_scale, s.row_amax});
+  q.columnwise = s.spec.columnwise_shares_codes() ? q.rowwise : bind_copy(arena, base, {s.col_codes, s.col_scale, s.col_amax});
+  return q;
+}
+
+}  // namespace mbt

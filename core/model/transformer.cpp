@@ -1,0 +1,145 @@
+#include "core/model/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/model/rope_table.h"
+
+namespace mbt {
+
+Transformer::Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch, bool with_backward)
+    : backend_(backend),
+      model_(model),
+      policy_(policy),
+      weights_(weights),
+      plan_(plan_activations(model, policy, micro_batch, with_backward)),
+      memory_(backend, static_cast<size_t>(plan_.arena.total_bytes())),
+      acts_(bind_activations(plan_, memory_.data())),
+      context_{.backend = backend,
+               .model = model_,
+               .policy = policy_,
+               .shapes = shapes_of(model, micro_batch, model.seq_length),
+               .rope_table = {},
+               .softmax_scale = static_cast<float>(model.softmax_scale.value_or(1.0 / std::sqrt(static_cast<double>(model.head_dim()))))} {
+  if (model.position_embedding_type == "rope") {
+    const std::vector<float> table = rope_table(model, model.seq_length);
+    rope_memory_ = Buffer(backend, table.size() * sizeof(float));
+    const TensorView view(rope_memory_.data(), DType::f32, {model.seq_length, rotary_width(model)});
+    backend.upload(table.data(), view);
+    context_.rope_table = view;
+  }
+  for (int64_t i = 0; i < model.num_layers; ++i) {
+    layers_.push_back(bind_layer(weights, model, i));
+    LayerViews& a = acts_.layers[static_cast<size_t>(i)];
+    const DelayedState& delayed = weights.delayed();
+    QuantTensorView* inputs[] = {&a.x_qkv, &a.x_proj, &a.x_fc1, &a.x_fc2};
+    QuantTensorView* gradients[] = {&a.dy_qkv, &a.dy_proj, &a.dy_fc1, &a.dy_fc2};
+    for (int k = 0; k < 4; ++k) {
+      delayed.attach(*inputs[k], i, static_cast<LinearKind>(k), TensorRole::input);
+      delayed.attach(*gradients[k], i, static_cast<LinearKind>(k), TensorRole::grad_output);
+    }
+  }
+  final_norm_ = bind_norm(weights, "final_norm");
+  const ParamList& params = weights.params();
+  const int64_t word = params.index_of("embedding.word.weight"), position = params.index_of("embedding.position.weight");
+  const int64_t head = model.share_embeddings_and_output_weights ? word : params.index_of("head.weight");
+  word_ = weights.working(word), d_word_ = weights.part(weights.grad(), word);
+  head_ = weights.working(head), d_head_ = weights.part(weights.grad(), head);
+  if (position >= 0) position_ = weights.working(position), d_position_ = weights.part(weights.grad(), position);
+}
+
+void Transformer::upload(const MicroBatch& batch) {
+  backend_.upload(batch.tokens, acts_.shared.tokens);
+  backend_.upload(batch.targets, acts_.shared.targets);
+  backend_.upload(batch.loss_mask, acts_.shared.loss_mask);
+}
+
+void Transformer::forward_layers(const PassContext& pass) {
+  if (weights_.codes_are_stale()) weights_.quantise_working();
+  const SharedViews& t = acts_.shared;
+  backend_.embedding_fwd({.tokens = t.tokens,
+                          .table = word_,
+                          .out = acts_.layers.front().input,
+                          .sequence_length = model_.seq_length,
+                          .position_table = position_});
+  ConstTensorView stream = acts_.layers.front().input, delta;
+  for (int64_t i = 0; i < model_.num_layers; ++i) {
+    const LayerViews& a = acts_.layers[static_cast<size_t>(i)];
+    layer_fwd(context_, pass, i, layers_[static_cast<size_t>(i)], a, t, stream, delta);
+    stream = a.middle;
+    delta = t.delta;
+  }
+  backend_.norm_fwd({.kind = norm_kind(model_),
+                     .x = stream,
+                     .weight = final_norm_.weight,
+                     .y = t.final_norm,
+                     .rstd = t.final_rstd,
+                     .bias = final_norm_.bias,
+                     .mean = t.final_mean,
+                     .delta = delta,
+                     .h = t.final_input,
+                     .eps = static_cast<float>(model_.layernorm_epsilon)});
+}
+
+/// Logits, loss and their gradient chunk by chunk: no [N,V] tensor exists.
+void Transformer::head(bool with_backward, float loss_gradient_scale) {
+  const SharedViews& t = acts_.shared;
+  const int64_t n = context_.shapes.tokens;
+  for (int64_t first = 0; first < n; first += plan_.logits_rows) {
+    const int64_t rows = std::min(plan_.logits_rows, n - first);
+    const TensorView logits = t.logits.row_range(0, rows), x = t.final_norm.row_range(first, rows);
+    auto tokens = [&](const TensorView& v) { return v.reshaped({n, 1}).row_range(first, rows).reshaped({rows}); };
+    backend_.gemm({.role = GemmRole::fprop, .a = x, .b = head_, .d = logits});
+    if (logits_hook_) logits_hook_(logits, first);
+    backend_.cross_entropy({.logits = logits,
+                            .targets = tokens(t.targets),
+                            .loss_mask = tokens(t.loss_mask),
+                            .loss = tokens(t.loss),
+                            .vocab_size = context_.shapes.vocab,
+                            .compute_gradient = with_backward,
+                            .d_scale = loss_gradient_scale});
+    if (!with_backward) continue;
+    backend_.gemm({.role = GemmRole::dgrad, .a = logits, .b = head_, .d = t.d_norm.row_range(first, rows)});
+    backend_.gemm({.role = GemmRole::wgrad, .a = logits, .b = x, .d = d_head_, .accumulate = true});
+  }
+  backend_.sum({.x = t.loss, .out = t.loss_sum});
+}
+
+void Transformer::backward_layers(const PassContext& pass) {
+  const SharedViews& t = acts_.shared;
+  backend_.norm_bwd({.kind = norm_kind(model_),
+                     .d_y = t.d_norm,
+                     .h = t.final_input,
+                     .weight = final_norm_.weight,
+                     .rstd = t.final_rstd,
+                     .d_h = t.d_stream,
+                     .d_weight = final_norm_.d_weight,
+                     .mean = t.final_mean,
+                     .d_bias = final_norm_.d_bias,
+                     .accumulate = false});
+  for (int64_t i = model_.num_layers - 1; i >= 0; --i) {
+    const auto at = static_cast<size_t>(i);
+    layer_bwd(context_, pass, i, layers_[at], acts_.layers[at], t);
+  }
+  backend_.embedding_bwd({.d_out = t.d_stream,
+                          .tokens = t.tokens,
+                          .d_table = d_word_,
+                          .sequence_length = model_.seq_length,
+                          .d_position_table = d_position_});
+}
+
+void Transformer::forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale) {
+  upload(batch);
+  forward_layers(pass);
+  head(true, loss_gradient_scale);
+  backward_layers(pass);
+  weights_.delayed().update(backend_);
+}
+
+void Transformer::forward(const PassContext& pass, const MicroBatch& batch) {
+  upload(batch);
+  forward_layers(pass);
+  head(false, 1.0f);
+}
+
+}  // namespace mbt

@@ -1,0 +1,66 @@
+// The decoder-only transformer: embedding, layers, head and loss, forward and backward of one micro-batch.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "core/model/activations.h"
+#include "core/model/block.h"
+#include "core/model/weights.h"
+
+namespace mbt {
+
+/// One micro-batch on the host; [B,T] each, B and T as the model was built for.
+struct MicroBatch {
+  const int32_t* tokens;   ///< in [0, V)
+  const int32_t* targets;  ///< already shifted: the token that follows
+  const float* loss_mask;  ///< weight of each position in the loss
+};
+
+class Transformer {
+ public:
+  /// weights must outlive it. with_backward false: loss and logits only.
+  Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch, bool with_backward);
+
+  /// Adds sum(mask * ce) to loss_sum(); the logits' gradient is loss_gradient_scale * mask * (softmax - onehot) and the parameters'
+  /// gradients accumulate into weights.grad().
+  void forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale);
+  /// Adds to loss_sum() as above; no gradients.
+  void forward(const PassContext& pass, const MicroBatch& batch);
+
+  /// Device f64 [1]: the sum of losses since reset_loss_sum().
+  TensorView loss_sum() const { return acts_.shared.loss_sum; }
+  void reset_loss_sum() { backend_.fill_zero(loss_sum()); }
+  /// Device f32 [N]: masked loss of each token of the last micro-batch.
+  TensorView token_losses() const { return acts_.shared.loss; }
+
+  /// Called with each chunk of logits (device view [rows,Vp] act, first row) before the loss overwrites it. For probing.
+  using LogitsHook = std::function<void(ConstTensorView logits, int64_t first_row)>;
+  void set_logits_hook(LogitsHook hook) { logits_hook_ = std::move(hook); }
+
+  const ModelShapes& shapes() const { return context_.shapes; }
+  const ArenaPlan& arena_plan() const { return plan_.arena; }
+
+ private:
+  void upload(const MicroBatch& batch);
+  void forward_layers(const PassContext& pass);
+  void head(bool with_backward, float loss_gradient_scale);
+  void backward_layers(const PassContext& pass);
+
+  Backend& backend_;
+  ModelConfig model_;
+  PrecisionPolicy policy_;
+  Weights& weights_;
+  ActivationsPlan plan_;
+  Buffer memory_, rope_memory_;
+  Activations acts_;
+  BlockContext context_;
+  std::vector<LayerParams> layers_;
+  NormParams final_norm_;
+  ConstTensorView word_, position_, head_;           // act
+  TensorView d_word_, d_position_, d_head_;          // f32
+  LogitsHook logits_hook_;
+};
+
+}  // namespace mbt

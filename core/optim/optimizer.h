@@ -1,0 +1,40 @@
+// One optimizer step over all parameters: unscale, check, clip, AdamW on the fp32 masters, new working weights and codes.
+#pragma once
+
+#include "core/backend/backend.h"
+#include "core/config/optimizer_config.h"
+#include "core/model/weights.h"
+#include "core/optim/loss_scaler.h"
+
+namespace mbt {
+
+struct StepOutcome {
+  double grad_norm = 0.0;   ///< of the unscaled gradients, before clipping; NaN or infinite when they are
+  bool is_finite = true;    ///< no NaN or infinity in the gradients
+  bool was_skipped = false; ///< the weights did not change
+};
+
+class Optimizer {
+ public:
+  Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights);
+
+  /// gradients are in weights.grad(), scaled by scaler.scale(). Order as upstream: unscale and check, update the scaler, skip on
+  /// overflow, clip, update. skip_non_finite: leave the weights alone also without a loss scaler (nan_policy skip or abort).
+  StepOutcome step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite);
+
+  /// Steps that changed the weights: Adam's t.
+  int64_t updates() const { return updates_; }
+  void set_updates(int64_t n) { updates_ = n; }
+
+ private:
+  void update(double lr, double weight_decay);
+
+  Backend& backend_;
+  OptimizerConfig config_;
+  Weights& weights_;
+  Buffer scalars_;
+  TensorView squared_norm_, non_finite_, grad_scale_;
+  int64_t updates_ = 0;
+};
+
+}  // namespace mbt

@@ -128,6 +128,22 @@ void Transformer::backward_layers(const PassContext& pass) {
                           .d_position_table = d_position_});
 }
 
+std::string Transformer::first_non_finite_activation() {
+  auto has_non_finite = [&](const TensorView& t) {
+    std::vector<float> values(static_cast<size_t>(t.size()));
+    Buffer as_f32(backend_, values.size() * sizeof(float));
+    const TensorView f32(as_f32.data(), DType::f32, t.shape);
+    backend_.cast({.src = t, .dst = f32});
+    backend_.download(f32, values.data());
+    return std::any_of(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  };
+  for (int64_t i = 0; i < model_.num_layers; ++i) {
+    if (has_non_finite(acts_.layers[static_cast<size_t>(i)].input)) return i == 0 ? "the embedding's output" : text("the output of layer ", i - 1);
+  }
+  if (has_non_finite(acts_.shared.final_input)) return text("the output of layer ", model_.num_layers - 1);
+  return "";
+}
+
 void Transformer::forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale) {
   upload(batch);
   forward_layers(pass);

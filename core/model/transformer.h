@@ -39,6 +39,9 @@ class Transformer {
   using LogitsHook = std::function<void(ConstTensorView logits, int64_t first_row)>;
   void set_logits_hook(LogitsHook hook) { logits_hook_ = std::move(hook); }
 
+  /// After a pass: where a NaN or an infinity entered the residual stream, e.g. "the output of layer 3"; empty when nowhere. Slow.
+  std::string first_non_finite_activation();
+
   const ModelShapes& shapes() const { return context_.shapes; }
   const ArenaPlan& arena_plan() const { return plan_.arena; }
 

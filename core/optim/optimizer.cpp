@@ -13,7 +13,7 @@ Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, Weights& w
 }
 
 StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite) {
-  const auto inverse_scale = static_cast<float>(1.0 / scaler.scale());
+  const float inverse_scale = scaler.inverse_scale();
   backend_.grad_norm({.grad = weights_.grad(), .squared_norm = squared_norm_, .non_finite = non_finite_, .inverse_scale = inverse_scale});
   backend_.clip_scale({.squared_norm = squared_norm_,
                        .scale = grad_scale_,
@@ -27,7 +27,7 @@ StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, 
   StepOutcome outcome;
   outcome.grad_norm = std::sqrt(squared_norm);
   outcome.is_finite = non_finite == 0;
-  const bool overflow = !outcome.is_finite && scaler.checks_overflow();
+  const bool overflow = !outcome.is_finite && scaler.checks_gradients();
   scaler.update(overflow);
   const bool is_spike = config_.grad_norm_skip_threshold && outcome.grad_norm > *config_.grad_norm_skip_threshold;
   outcome.was_skipped = overflow || is_spike || (skip_non_finite && !outcome.is_finite);

@@ -18,7 +18,7 @@ class Optimizer {
  public:
   Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights);
 
-  /// gradients are in weights.grad(), scaled by scaler.scale(). Order as upstream: unscale and check, update the scaler, skip on
+  /// gradients are in weights.grad(), scaled by scaler.scale. Order as upstream: unscale and check, update the scaler, skip on
   /// overflow, clip, update. skip_non_finite: leave the weights alone also without a loss scaler (nan_policy skip or abort).
   StepOutcome step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite);
 

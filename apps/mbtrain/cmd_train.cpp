@@ -1,0 +1,82 @@
+// mbtrain train: the default verb.
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/console.h"
+#include "core/config/field_table.h"
+#include "core/io/files.h"
+#include "core/recipe/policy.h"
+#include "core/recipe/resolve.h"
+#include "core/train/trainer.h"
+#include "kernels/kernels.h"
+
+namespace mbt {
+namespace {
+
+Trainer* running_trainer = nullptr;  // for the signal handler alone
+
+void on_stop_signal(int signal) {
+  if (running_trainer) running_trainer->request_stop();
+  std::signal(signal, SIG_DFL);  // a second one ends the program at once
+}
+
+void show_start(const ResolvedRun& run, const Backend& backend, const Dataset& dataset, const Trainer& trainer) {
+  const RunConfig& c = run.config;
+  for (const auto& [what, value] : backend.facts()) spdlog::info("{}: {}", what, value);
+  spdlog::info("recipe: {}", c.mixed_precision.name);
+  for (const Overwrite& o : run.overwrites) spdlog::debug("{}", to_string(o));
+  if (!run.overwrites.empty()) spdlog::info("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size());
+  for (const std::string& note : run.notes) spdlog::warn("{}", note);
+  spdlog::info("data: {}", dataset.describe());
+  if (dataset.entropy_rate()) spdlog::info("no model can do better than {:.4f} nats a token on this data", *dataset.entropy_rate());
+  spdlog::info("model: {:.3f} M parameters, {} iterations of {} x {} tokens", static_cast<double>(trainer.num_params()) * 1e-6, c.train.iterations(),
+               c.train.global_batch_size, c.model.seq_length);
+}
+
+const char* exit_text(ExitReason reason) {
+  switch (reason) {
+    case ExitReason::finished: return nullptr;
+    case ExitReason::signal: return "exiting program after receiving SIGTERM.";
+    case ExitReason::duration: return "exiting program after the given duration";
+    case ExitReason::interval: return "exiting program at the given interval";
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+int cmd_train(const std::vector<std::string>& args) {
+  CLI::App app("Train a model", "mbtrain train");
+  const ResolvedRun run = resolve_run(parse_config_args(app, args));
+  const RunConfig& config = run.config;
+  spdlog::set_level(spdlog::level::from_str(config.logger.logging_level));
+
+  const std::unique_ptr<Dataset> dataset = make_dataset(config.dataset, config.model.seq_length, config.rng.seed);
+  if (dataset->vocab_size() > config.model.vocab_size) {
+    throw InputError(text("model.vocab_size: ", config.model.vocab_size, " is smaller than the ", dataset->vocab_size(), " tokens of the data"));
+  }
+  const std::unique_ptr<Backend> backend = make_backend(config.train.device, static_cast<int>(config.train.num_threads));
+  ConsoleObserver console(config);
+  Trainer trainer(*backend, config, make_policy(config.model, config.ddp), *dataset, console);
+  if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
+  show_start(run, *backend, *dataset, trainer);
+
+  running_trainer = &trainer;
+  if (config.train.exit_signal_handler) {
+    std::signal(SIGTERM, on_stop_signal);
+    std::signal(SIGINT, on_stop_signal);
+  }
+  const ExitReason reason = trainer.run();
+  running_trainer = nullptr;
+  console.finish();
+  if (const char* why = exit_text(reason)) std::printf("%s\n", why);
+  else std::printf("[after training is done] %lld iterations\n", static_cast<long long>(trainer.state().iteration));
+  return 0;
+}
+
+}  // namespace mbt

@@ -1,0 +1,42 @@
+// What a training run shows: Megatron's log lines on stdout, a progress line on a terminal's stderr, metrics as JSON lines.
+#pragma once
+
+#include <chrono>
+#include <fstream>
+#include <string>
+
+#include "core/config/run_config.h"
+#include "core/train/trainer.h"
+
+namespace mbt {
+
+class ConsoleObserver : public TrainObserver {
+ public:
+  explicit ConsoleObserver(const RunConfig& config);
+  ~ConsoleObserver() override;
+
+  void on_message(const std::string& text) override;
+  void on_iteration(const IterationRecord& record) override;
+  void on_evaluation(const EvaluationRecord& record) override;
+  void on_checkpoint(const std::string& path, int64_t iteration) override;
+  /// Clears the progress line.
+  void finish();
+
+ private:
+  void show_progress(const IterationRecord& record);
+  void clear_progress();
+  void print_line(const std::string& line);
+  void write_metrics(const std::string& line);
+
+  LoggerConfig logger_;
+  int64_t seq_length_;
+  bool shows_progress_;
+  bool progress_is_visible_ = false;
+  std::chrono::steady_clock::time_point last_progress_{};
+  double smoothed_ms_ = 0.0;
+  IntervalAverage interval_;
+  std::ofstream metrics_;
+  std::string metrics_path_;
+};
+
+}  // namespace mbt

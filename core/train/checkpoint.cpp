@@ -1,0 +1,207 @@
+#include "core/train/checkpoint.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/base/json_reader.h"
+#include "core/config/field_table.h"
+#include "core/io/files.h"
+#include "core/io/safetensors.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kTracker = "latest_checkpointed_iteration.txt";
+
+std::string iteration_name(int64_t iteration) {
+  char name[32];
+  std::snprintf(name, sizeof name, "iter_%07lld", static_cast<long long>(iteration));
+  return name;
+}
+
+/// A file of f32 tensors, one a parameter, taken from a flat device buffer.
+class FlatWriter {
+ public:
+  FlatWriter(Weights& weights) : weights_(weights) {}
+
+  void add(const TensorView& flat, const std::string& prefix) {
+    for (int64_t i = 0; i < weights_.num_params(); ++i) add(prefix + weights_.spec(i).name, weights_.spec(i).shape, weights_.get(flat, i));
+  }
+  void add(const std::string& name, const Shape& shape, std::vector<float> values) {
+    std::vector<int64_t> extents;
+    for (int d = 0; d < shape.rank(); ++d) extents.push_back(shape[d]);
+    values_.push_back(std::move(values));
+    tensors_.push_back({name, SafetensorsType::F32, extents, values_.back().data()});
+  }
+  void write(const fs::path& path) const { write_safetensors(path.string(), tensors_, {{"format", "mbtrain"}}); }
+
+ private:
+  Weights& weights_;
+  std::vector<std::vector<float>> values_;  // moving a vector keeps its elements in place
+  std::vector<TensorToWrite> tensors_;
+};
+
+std::vector<float> download_f32(Backend& backend, const TensorView& t) {
+  std::vector<float> values(static_cast<size_t>(t.size()));
+  backend.download(t, values.data());
+  return values;
+}
+
+std::vector<float> read_checked(const SafetensorsFile& file, const std::string& name, const Shape& shape) {
+  const SafetensorsEntry& e = file.at(name);
+  std::vector<int64_t> want;
+  for (int d = 0; d < shape.rank(); ++d) want.push_back(shape[d]);
+  if (e.shape != want) {
+    std::string have = "[";
+    for (size_t d = 0; d < e.shape.size(); ++d) have += (d ? "," : "") + std::to_string(e.shape[d]);
+    throw InputError(text(file.path(), ": tensor '", name, "' has shape ", have, "], this model's is ", shape.str(),
+                          ". The checkpoint is of another model; its config is in run_config.json beside it"));
+  }
+  return file.read_f32(e);
+}
+
+json state_json(const TrainState& s, const LossScaler& scaler) {
+  return {{"iteration", s.iteration},
+          {"consumed_samples", s.consumed_samples},
+          {"scheduler_samples", s.scheduler_samples},
+          {"optimizer_updates", s.optimizer_updates},
+          {"skipped_iterations", s.skipped_iterations},
+          {"flops", s.flops},
+          {"loss_scaler", {{"scale", scaler.scale}, {"growth_tracker", scaler.growth_tracker}, {"hysteresis_tracker", scaler.hysteresis_tracker}}}};
+}
+
+void remove_old(const fs::path& folder, int64_t keep) {
+  std::vector<fs::path> found;
+  for (const fs::directory_entry& e : fs::directory_iterator(folder)) {
+    const std::string name = e.path().filename().string();
+    if (name.size() == 12 && name.rfind("iter_", 0) == 0 && e.is_directory()) found.push_back(e.path());
+  }
+  std::sort(found.begin(), found.end());
+  for (size_t i = 0; i + static_cast<size_t>(keep) < found.size(); ++i) fs::remove_all(found[i]);
+}
+
+}  // namespace
+
+void check_save_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder)) {
+    throw InputError(text("checkpoint.save: cannot create the folder ", folder, ": ", error ? error.message() : "something else has that name"));
+  }
+  write_file_atomically((fs::path(folder) / ".mbtrain-write-test").string(), "");
+  fs::remove(fs::path(folder) / ".mbtrain-write-test", error);
+}
+
+std::string save_checkpoint(const std::string& folder, const RunConfig& config, Backend& backend, Weights& weights, const TrainState& state,
+                            const LossScaler& scaler, bool with_optimizer, int64_t keep) {
+  const fs::path target = fs::path(folder) / iteration_name(state.iteration), temporary = fs::path(folder) / (".tmp-" + iteration_name(state.iteration));
+  try {
+    fs::remove_all(temporary);
+    fs::create_directories(temporary);
+    FlatWriter weights_file(weights);
+    weights_file.add(weights.master(), "");
+    weights_file.write(temporary / "weights.safetensors");
+    if (with_optimizer) {
+      FlatWriter optimizer_file(weights);
+      optimizer_file.add(weights.exp_avg(), "exp_avg.");
+      optimizer_file.add(weights.exp_avg_sq(), "exp_avg_sq.");
+      optimizer_file.write(temporary / "optimizer.safetensors");
+    }
+    if (const DelayedState& delayed = weights.delayed(); !delayed.empty()) {
+      FlatWriter precision_file(weights);
+      precision_file.add("amax_history", delayed.history().shape, download_f32(backend, delayed.history()));
+      precision_file.add("scale", delayed.scale().shape, download_f32(backend, delayed.scale()));
+      precision_file.write(temporary / "precision.safetensors");
+    }
+    write_file_atomically((temporary / "train_state.json").string(), state_json(state, scaler).dump(2) + "\n");
+    write_file_atomically((temporary / "run_config.json").string(), to_json(config).dump(2) + "\n");
+    fs::remove_all(target);  // the same iteration saved again, after a rewind
+    fs::rename(temporary, target);
+    write_file_atomically((fs::path(folder) / kTracker).string(), std::to_string(state.iteration) + "\n");
+    if (keep > 0) remove_old(folder, keep);
+  } catch (const fs::filesystem_error& e) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw InputError(text("checkpoint.save: cannot write ", target.string(), ": ", e.code().message()));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  return target.string();
+}
+
+std::optional<std::string> find_checkpoint(const std::string& folder, std::optional<int64_t> step) {
+  const fs::path base(folder);
+  if (!fs::is_directory(base)) throw InputError(text("checkpoint.load: there is no folder ", folder));
+  if (fs::exists(base / "train_state.json")) return folder;  // a checkpoint itself, not the folder of a run
+  if (!step) {
+    if (!fs::exists(base / kTracker)) return std::nullopt;
+    const std::string content = read_text_file((base / kTracker).string(), 64);
+    char* end = nullptr;
+    errno = 0;
+    const long long value = std::strtoll(content.c_str(), &end, 10);
+    if (end == content.c_str() || errno != 0 || value < 0 || std::strspn(end, " \n\r\t") != std::strlen(end)) {
+      throw InputError(text((base / kTracker).string(), ": expected the number of an iteration, found '", content, "'"));
+    }
+    step = value;
+  }
+  const fs::path path = base / iteration_name(*step);
+  if (!fs::is_directory(path)) throw InputError(text("checkpoint.load: there is no checkpoint ", path.string()));
+  return path.string();
+}
+
+void load_weights(const std::string& checkpoint, Weights& weights) {
+  const SafetensorsFile file = SafetensorsFile::open((fs::path(checkpoint) / "weights.safetensors").string());
+  for (const SafetensorsEntry& e : file.entries()) {
+    if (weights.params().index_of(e.name) < 0) throw InputError(text(file.path(), ": tensor '", e.name, "' is none of this model's parameters"));
+  }
+  for (int64_t i = 0; i < weights.num_params(); ++i) weights.set_master(i, read_checked(file, weights.spec(i).name, weights.spec(i).shape));
+}
+
+TrainState load_training_state(const std::string& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler, bool with_optimizer) {
+  const fs::path base(checkpoint);
+  if (with_optimizer) {
+    const SafetensorsFile file = SafetensorsFile::open((base / "optimizer.safetensors").string());
+    for (int64_t i = 0; i < weights.num_params(); ++i) {
+      const ParamSpec& s = weights.spec(i);
+      backend.upload(read_checked(file, "exp_avg." + s.name, s.shape).data(), weights.part(weights.exp_avg(), i));
+      backend.upload(read_checked(file, "exp_avg_sq." + s.name, s.shape).data(), weights.part(weights.exp_avg_sq(), i));
+    }
+  }
+  if (const DelayedState& delayed = weights.delayed(); !delayed.empty()) {
+    const SafetensorsFile file = SafetensorsFile::open((base / "precision.safetensors").string());
+    backend.upload(read_checked(file, "amax_history", delayed.history().shape).data(), delayed.history());
+    backend.upload(read_checked(file, "scale", delayed.scale().shape).data(), delayed.scale());
+  }
+  const std::string path = (base / "train_state.json").string();
+  const JsonDocument document = read_json_file(path);
+  try {
+    const json& j = document.root;
+    TrainState s;
+    s.iteration = j.at("iteration");
+    s.consumed_samples = j.at("consumed_samples");
+    s.scheduler_samples = j.at("scheduler_samples");
+    s.optimizer_updates = j.at("optimizer_updates");
+    s.skipped_iterations = j.at("skipped_iterations");
+    s.flops = j.at("flops");
+    const json& l = j.at("loss_scaler");
+    if (scaler.kind != LossScaling::constant) scaler.scale = l.at("scale");  // a constant scale is the config's
+    scaler.growth_tracker = l.at("growth_tracker");
+    scaler.hysteresis_tracker = l.at("hysteresis_tracker");
+    return s;
+  } catch (const json::exception& e) {
+    throw InputError(text(path, ": not the state of a training run: ", e.what()));
+  }
+}
+
+}  // namespace mbt

@@ -1,0 +1,219 @@
+#include "core/train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/model/flops.h"
+
+namespace mbt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed); }
+
+MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets = b.targets.data(), .loss_mask = b.loss_mask.data()}; }
+
+double tokens_in_loss(const Batch& b) { return std::accumulate(b.loss_mask.begin(), b.loss_mask.end(), 0.0); }
+
+}  // namespace
+
+Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer)
+    : backend_(backend),
+      config_(config),
+      policy_(policy),
+      dataset_(dataset),
+      observer_(observer),
+      weights_(backend, config.model, policy, !config.validation.skip_train),
+      transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
+      optimizer_(backend, config.optimizer, weights_),
+      scaler_(make_loss_scaler(config.optimizer)),
+      schedule_(config.optimizer, config.scheduler, config.train),
+      loader_(dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)) {
+  for (const std::string& note : schedule_.notes()) observer_.on_message(note);
+  if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
+  initialise();
+  if (!config.checkpoint.load.empty()) load();
+  weights_.refresh_working();
+}
+
+void Trainer::initialise() {
+  for (int64_t i = 0; i < weights_.num_params(); ++i) {
+    weights_.set_master(i, initial_values(weights_.spec(i), config_.model, seed_of(config_)));
+  }
+}
+
+void Trainer::load() {
+  const CheckpointConfig& c = config_.checkpoint;
+  const std::optional<std::string> path = find_checkpoint(c.load, c.ckpt_step);
+  if (!path) {
+    if (c.save != c.load) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no latest_checkpointed_iteration.txt)"));
+    observer_.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
+    return;
+  }
+  load_weights(*path, weights_);
+  if (!c.finetune) {
+    state_ = load_training_state(*path, backend_, weights_, scaler_, c.load_optim);
+    optimizer_.set_updates(state_.optimizer_updates);
+  }
+  observer_.on_message(text("loaded checkpoint ", *path, " at iteration ", state_.iteration));
+}
+
+double Trainer::accumulate_gradients() {
+  const int64_t micro_batch = config_.train.micro_batch_size, micro_batches = config_.train.global_batch_size / micro_batch;
+  backend_.fill_zero(weights_.grad());
+  transformer_.reset_loss_sum();
+  double tokens = 0.0;
+  for (int64_t m = 0; m < micro_batches; ++m) {
+    const int64_t first_sample = state_.consumed_samples + m * micro_batch;
+    const Batch batch = loader_.get(first_sample);
+    const double in_loss = tokens_in_loss(batch);
+    tokens += in_loss;
+    // Upstream's normalisation: each micro-batch's mean, averaged over the micro-batches.
+    const double scale = static_cast<double>(scaler_.scale) / (std::max(1.0, in_loss) * static_cast<double>(micro_batches));
+    const PassContext pass{.is_training = true, .seed = seed_of(config_), .stream = static_cast<uint64_t>(first_sample)};
+    transformer_.forward_backward(pass, view_of(batch), static_cast<float>(scale));
+  }
+  double loss_sum = 0.0;
+  backend_.download(transformer_.loss_sum(), &loss_sum);
+  return loss_sum / std::max(1.0, tokens);
+}
+
+IterationRecord Trainer::step() {
+  const auto start = Clock::now();
+  IterationRecord r;
+  r.iteration = state_.iteration + 1;
+  r.train_iters = config_.train.iterations();
+  r.global_batch_size = config_.train.global_batch_size;
+  r.learning_rate = schedule_.lr(state_.scheduler_samples);
+  r.loss_scale = static_cast<double>(scaler_.scale);
+  if (is_skipped_by_user(r.iteration)) {
+    r.was_skipped = true;
+    r.loss = std::nan("");
+  } else {
+    r.loss = accumulate_gradients();
+    r.is_nan = !std::isfinite(r.loss);
+    const bool guards = config_.train.check_for_nan_in_loss;
+    if (r.is_nan && guards && config_.train.nan_policy == "abort") handle_non_finite(r, true);
+    const StepOutcome outcome = optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards);
+    r.grad_norm = outcome.grad_norm;
+    r.was_skipped = outcome.was_skipped;
+    if (!outcome.is_finite && guards && !scaler_.checks_gradients() && config_.train.nan_policy == "abort") handle_non_finite(r, false);
+  }
+  state_.iteration += 1;
+  state_.consumed_samples += config_.train.global_batch_size;
+  state_.optimizer_updates = optimizer_.updates();
+  if (r.was_skipped) state_.skipped_iterations += 1;
+  else state_.scheduler_samples += config_.train.global_batch_size;
+  r.consumed_samples = state_.consumed_samples;
+  r.elapsed_ms = milliseconds_since(start);
+  const double tokens = static_cast<double>(config_.train.global_batch_size * config_.model.seq_length);
+  const double flops = tokens * flops_per_token(config_.model);
+  state_.flops += flops;
+  r.tokens_per_second = tokens / (r.elapsed_ms * 1e-3);
+  r.tflops = flops / (r.elapsed_ms * 1e-3) * 1e-12;
+  return r;
+}
+
+bool Trainer::is_skipped_by_user(int64_t iteration) const {
+  const std::vector<int64_t>& skip = config_.train.iterations_to_skip;
+  return std::find(skip.begin(), skip.end(), iteration) != skip.end();
+}
+
+void Trainer::handle_non_finite(const IterationRecord& r, bool gradients_are_finite) {
+  throw Error(text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss, ", consumed samples ",
+                   state_.consumed_samples, "); first found in ", find_non_finite(),
+                   ". The weights are those of iteration ", state_.iteration,
+                   ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"));
+}
+
+std::string Trainer::find_non_finite() {
+  auto has_non_finite = [](const std::vector<float>& values) {
+    return std::any_of(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  };
+  for (int64_t i = 0; i < weights_.num_params(); ++i) {
+    if (has_non_finite(weights_.get(weights_.master(), i))) return text("the weight ", weights_.spec(i).name);
+  }
+  const std::string activation = transformer_.first_non_finite_activation();
+  if (!activation.empty()) return activation;
+  for (int64_t i = weights_.num_params() - 1; i >= 0; --i) {  // backward runs from the last layer to the first
+    if (has_non_finite(weights_.get(weights_.grad(), i))) return text("the gradient of ", weights_.spec(i).name);
+  }
+  return "the logits";
+}
+
+std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batches) {
+  const int64_t micro_batch = config_.train.micro_batch_size;
+  const int64_t available = dataset_.num_samples(split) / micro_batch;
+  const int64_t wanted = max_batches * (config_.train.global_batch_size / micro_batch);
+  const int64_t micro_batches = config_.validation.full_validation ? available : std::min(available, wanted);
+  if (micro_batches == 0) return std::nullopt;
+  // From sample 0 every time: the losses of different iterations compare.
+  const BatchLoader loader(dataset_, split, micro_batch, data_seed(config_.dataset, config_.rng.seed));
+  transformer_.reset_loss_sum();
+  double tokens = 0.0, loss_sum = 0.0;
+  for (int64_t m = 0; m < micro_batches; ++m) {
+    const Batch batch = loader.get(m * micro_batch);
+    tokens += tokens_in_loss(batch);
+    transformer_.forward({.is_training = false, .seed = seed_of(config_)}, view_of(batch));
+  }
+  backend_.download(transformer_.loss_sum(), &loss_sum);
+  EvaluationRecord r;
+  r.iteration = state_.iteration;
+  r.split = split == Split::valid ? "validation" : "test";
+  r.loss = loss_sum / std::max(1.0, tokens);
+  r.tokens = static_cast<int64_t>(tokens);
+  return r;
+}
+
+void Trainer::evaluate_and_report(bool is_final) {
+  if (config_.validation.eval_iters == 0) return;
+  for (const Split split : {Split::valid, Split::test}) {
+    if (split == Split::test && !is_final) continue;
+    if (std::optional<EvaluationRecord> r = evaluate(split, config_.validation.eval_iters)) {
+      r->is_final = is_final;
+      observer_.on_evaluation(*r);
+    }
+  }
+}
+
+void Trainer::save() {
+  if (config_.checkpoint.save.empty() || last_saved_ == state_.iteration) return;
+  const std::string path = save_checkpoint(config_.checkpoint.save, config_, backend_, weights_, state_, scaler_, config_.checkpoint.save_optim,
+                                           config_.checkpoint.most_recent_k);
+  last_saved_ = state_.iteration;
+  observer_.on_checkpoint(path, state_.iteration);
+}
+
+std::optional<ExitReason> Trainer::exit_reason() const {
+  if (stop_requested_) return ExitReason::signal;
+  const TrainConfig& t = config_.train;
+  if (t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3) return ExitReason::duration;
+  if (t.exit_interval && state_.iteration % *t.exit_interval == 0) return ExitReason::interval;
+  return std::nullopt;
+}
+
+ExitReason Trainer::run() {
+  const int64_t iterations = config_.train.iterations();
+  const ValidationConfig& v = config_.validation;
+  while (!v.skip_train && state_.iteration < iterations) {
+    observer_.on_iteration(step());
+    const int64_t i = state_.iteration;
+    if (v.eval_interval && i % *v.eval_interval == 0 && i >= v.start_eval_at_iter.value_or(0) && i < iterations) evaluate_and_report(false);
+    const auto& interval = config_.checkpoint.save_interval;
+    if (interval && i % *interval == 0) save();
+    if (i == iterations) break;
+    if (const std::optional<ExitReason> reason = exit_reason()) {
+      save();
+      return *reason;
+    }
+  }
+  if (!v.skip_train) save();
+  evaluate_and_report(true);
+  return ExitReason::finished;
+}
+
+}  // namespace mbt

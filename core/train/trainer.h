@@ -1,0 +1,80 @@
+// The training loop: batches, micro-batches, optimizer steps, evaluation, checkpoints, exits. It prints nothing: what happens goes to a
+// TrainObserver.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "core/config/run_config.h"
+#include "core/data/loader.h"
+#include "core/model/transformer.h"
+#include "core/model/weights.h"
+#include "core/optim/lr_schedule.h"
+#include "core/optim/optimizer.h"
+#include "core/train/checkpoint.h"
+#include "core/train/records.h"
+
+namespace mbt {
+
+class TrainObserver {
+ public:
+  virtual ~TrainObserver() = default;
+  virtual void on_message(const std::string& text) = 0;                ///< something worth knowing
+  virtual void on_iteration(const IterationRecord& record) = 0;        ///< after every step
+  virtual void on_evaluation(const EvaluationRecord& record) = 0;
+  virtual void on_checkpoint(const std::string& path, int64_t iteration) = 0;
+};
+
+/// Why run() returned.
+enum class ExitReason : uint8_t { finished, signal, duration, interval };
+
+class Trainer {
+ public:
+  /// Everything is allocated and loaded here; InputError and Error before the first step. config: resolved, synchronised, validated.
+  /// The backend, the dataset and the observer must outlive it.
+  Trainer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer);
+
+  /// Trains to the end or until told to stop, evaluates and saves as configured.
+  ExitReason run();
+  /// From a signal handler: finish the step, save, return.
+  void request_stop() { stop_requested_ = true; }
+
+  const TrainState& state() const { return state_; }
+  int64_t num_params() const { return weights_.params().num_params; }
+  /// Mean loss of a split over at most `max_batches` global batches; nullopt when the split has no sample.
+  std::optional<EvaluationRecord> evaluate(Split split, int64_t max_batches);
+
+ private:
+  void initialise();
+  void load();
+  IterationRecord step();
+  double accumulate_gradients();
+  void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
+  std::string find_non_finite();
+  void evaluate_and_report(bool is_final);
+  void save();
+  std::optional<ExitReason> exit_reason() const;
+  bool is_skipped_by_user(int64_t iteration) const;
+
+  Backend& backend_;
+  RunConfig config_;
+  PrecisionPolicy policy_;
+  const Dataset& dataset_;
+  TrainObserver& observer_;
+  Weights weights_;
+  Transformer transformer_;
+  Optimizer optimizer_;
+  LossScaler scaler_;
+  LrSchedule schedule_;
+  BatchLoader loader_;
+  TrainState state_;
+  int64_t last_saved_ = -1;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::atomic<bool> stop_requested_{false};
+};
+
+}  // namespace mbt

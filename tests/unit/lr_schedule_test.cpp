@@ -1,0 +1,87 @@
+// Every schedule at its corners; values from the formulas of lr_schedule.h worked by hand.
+#include "core/optim/lr_schedule.h"
+
+#include "tests/support/catch.h"
+
+using namespace mbt;
+
+namespace {
+
+struct Case {
+  OptimizerConfig optimizer;
+  SchedulerConfig scheduler;
+  TrainConfig train;
+  Case() {
+    optimizer.lr = 1.0;
+    optimizer.min_lr = 0.1;
+    optimizer.weight_decay = 0.05;
+    train.global_batch_size = 10;
+    train.train_iters = 100;  // 1000 samples
+  }
+  LrSchedule make() const { return {optimizer, scheduler, train}; }
+};
+
+}  // namespace
+
+TEST_CASE("warm-up rises from its initial value and reaches the highest rate at its end") {
+  Case c;
+  c.scheduler.lr_decay_style = "linear";
+  c.scheduler.lr_warmup_iters = 20;
+  c.scheduler.lr_warmup_init = 0.2;
+  const LrSchedule s = c.make();
+  CHECK(s.lr(0) == Approx(0.2));
+  CHECK(s.lr(100) == Approx(0.6));
+  CHECK(s.lr(200) == Approx(1.0));
+  CHECK(s.lr(600) == Approx(0.55));
+  CHECK(s.lr(1000) == Approx(0.1));
+  CHECK(s.lr(1001) == Approx(0.1));
+}
+
+TEST_CASE("cosine, constant and inverse square root") {
+  Case c;
+  c.scheduler.lr_decay_style = "cosine";
+  CHECK(c.make().lr(0) == Approx(1.0));
+  CHECK(c.make().lr(500) == Approx(0.55));
+  CHECK(c.make().lr(250) == Approx(0.1 + 0.9 * 0.85355339));
+  c.scheduler.lr_decay_style = "constant";
+  CHECK(c.make().lr(100000) == Approx(1.0));
+  c.scheduler.lr_decay_style = "inverse-square-root";
+  c.scheduler.lr_warmup_samples = 100;
+  CHECK(c.make().lr(400) == Approx(0.5));
+  CHECK(c.make().lr(5000) == Approx(0.1));
+}
+
+TEST_CASE("WSD holds, then decays in four shapes") {
+  Case c;
+  c.scheduler.lr_decay_style = "WSD";
+  c.scheduler.lr_wsd_decay_iters = 20;  // 200 samples
+  for (const auto& [style, middle] : {std::pair{"linear", 0.5}, {"cosine", 0.5}, {"exponential", 2 * 0.70710678 - 1}, {"minus_sqrt", 1 - 0.70710678}}) {
+    c.scheduler.lr_wsd_decay_style = style;
+    INFO(style);
+    CHECK(c.make().lr(800) == Approx(1.0));
+    CHECK(c.make().lr(900) == Approx(0.1 + 0.9 * middle));
+    CHECK(c.make().lr(1000) == Approx(0.1));
+  }
+}
+
+TEST_CASE("warm-up as a share of the decay; one that is too long is cut and said") {
+  Case c;
+  c.scheduler.lr_warmup_fraction = 0.1;
+  CHECK(c.make().warmup_samples() == 100);
+  CHECK(c.make().notes().empty());
+  c.scheduler.lr_warmup_fraction = 1.0;
+  CHECK(c.make().warmup_samples() == 999);
+  CHECK(c.make().notes().size() == 1);
+}
+
+TEST_CASE("weight decay has its own clock") {
+  Case c;
+  CHECK(c.make().weight_decay(300) == Approx(0.05));
+  c.scheduler.start_weight_decay = 0.0;
+  c.scheduler.end_weight_decay = 0.1;
+  c.scheduler.weight_decay_incr_style = "linear";
+  CHECK(c.make().weight_decay(500) == Approx(0.05));
+  c.scheduler.weight_decay_incr_style = "cosine";
+  CHECK(c.make().weight_decay(250) == Approx(0.1 * 0.5 * (1 - 0.70710678)));
+  CHECK(c.make().weight_decay(2000) == Approx(0.1));
+}

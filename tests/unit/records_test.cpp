@@ -1,0 +1,79 @@
+// The log line is parsed by others: its form is fixed.
+#include "core/train/records.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "tests/support/catch.h"
+
+using namespace mbt;
+
+namespace {
+
+IterationRecord record(int64_t iteration, double loss) {
+  IterationRecord r;
+  r.iteration = iteration;
+  r.train_iters = 200;
+  r.consumed_samples = 16 * iteration;
+  r.global_batch_size = 16;
+  r.elapsed_ms = 12.34;
+  r.learning_rate = 3e-4;
+  r.loss = loss;
+  r.grad_norm = 1.0404;
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("the iteration line has Megatron's fields in Megatron's order and widths") {
+  IntervalAverage interval;
+  interval.add(record(1, 5.545177));
+  CHECK(interval.take_line(false) ==
+        " iteration        1/     200 | consumed samples:           16 | elapsed time per iteration (ms): 12.3 | learning rate: 3.000000E-04 | global batch "
+        "size:    16 | lm loss: 5.545177E+00 | loss scale: 1.0 | grad norm: 1.040 | number of skipped iterations:   0 | number of nan iterations:   0 |");
+}
+
+TEST_CASE("upstream's parsers find their numbers") {
+  IntervalAverage interval;
+  interval.add(record(10, 2.5));
+  const std::string line = interval.take_line(true);
+  for (const char* pattern : {"iteration\\s+(\\d+)/\\s+\\d+", "elapsed time per iteration \\(ms\\):\\s+([\\d.]+)", "lm loss:\\s+([\\d.E+\\-]+)",
+                              "grad norm:\\s+([\\d.]+|nan|inf)", "throughput per GPU \\(TFLOP/s/GPU\\):\\s+([\\d.]+)"}) {
+    INFO(pattern);
+    CHECK(std::regex_search(line, std::regex(pattern)));
+  }
+}
+
+TEST_CASE("the loss of an interval is the mean over the steps that advanced") {
+  IntervalAverage interval;
+  interval.add(record(1, 4.0));
+  IterationRecord skipped = record(2, 100.0);
+  skipped.was_skipped = true;
+  interval.add(skipped);
+  IterationRecord nan = record(3, std::nan(""));
+  nan.is_nan = nan.was_skipped = true;
+  interval.add(nan);
+  interval.add(record(4, 2.0));
+  const std::string line = interval.take_line(false);
+  CHECK_THAT(line, ContainsSubstring("lm loss: 3.000000E+00"));
+  CHECK_THAT(line, ContainsSubstring("skipped iterations:   1"));
+  CHECK_THAT(line, ContainsSubstring("nan iterations:   1"));
+  CHECK(interval.empty());
+}
+
+TEST_CASE("an interval without a loss says nan in its place") {
+  IntervalAverage interval;
+  IterationRecord r = record(1, std::nan(""));
+  r.is_nan = true;
+  interval.add(r);
+  CHECK_THAT(interval.take_line(false), ContainsSubstring(" lm loss: nan |"));
+  CHECK(to_json(r)["lm_loss"].is_null());
+}
+
+TEST_CASE("evaluation lines as upstream writes them") {
+  EvaluationRecord r{.iteration = 100, .split = "validation", .loss = 2.0, .tokens = 10};
+  CHECK_THAT(r.lines(), ContainsSubstring(" validation loss at iteration 100 | lm loss value: 2.000000E+00 | lm loss PPL: 7.389056E+00 | "));
+  r.is_final = true;
+  CHECK_THAT(r.lines(), ContainsSubstring("at iteration 100 on validation set | lm loss value"));
+}

@@ -29,7 +29,9 @@ void show_start(const ResolvedRun& run, const Backend& backend, const Dataset& d
   const RunConfig& c = run.config;
   for (const auto& [what, value] : backend.facts()) spdlog::info("{}: {}", what, value);
   spdlog::info("recipe: {}", c.mixed_precision.name);
-  for (const Overwrite& o : run.overwrites) spdlog::debug("{}", to_string(o));
+  for (const Overwrite& o : run.overwrites) {
+    spdlog::debug("{}.{}: {} ({}) -> {}", o.section, o.field, o.old_value.dump(), to_string(o.old_origin), o.new_value.dump());
+  }
   if (!run.overwrites.empty()) spdlog::info("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size());
   for (const std::string& note : run.notes) spdlog::warn("{}", note);
   spdlog::info("data: {}", dataset.describe());

@@ -29,7 +29,7 @@ LrSchedule::LrSchedule(const OptimizerConfig& optimizer, const SchedulerConfig& 
       wsd_style_(s.lr_wsd_decay_style),
       wd_style_(s.weight_decay_incr_style),
       max_lr_(optimizer.lr),
-      min_lr_(optimizer.min_lr),
+      min_lr_(optimizer.final_lr()),
       init_lr_(s.lr_warmup_init),
       start_wd_(s.start_weight_decay.value_or(optimizer.weight_decay)),
       end_wd_(s.end_weight_decay.value_or(optimizer.weight_decay)) {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/model/flops.h"
+#include "core/model/initialise.h"
 
 namespace mbt {
 namespace {
@@ -35,15 +36,9 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolic
       loader_(dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)) {
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);
   if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
-  initialise();
+  initialise_weights(weights_, config.model, seed_of(config));
   if (!config.checkpoint.load.empty()) load();
   weights_.refresh_working();
-}
-
-void Trainer::initialise() {
-  for (int64_t i = 0; i < weights_.num_params(); ++i) {
-    weights_.set_master(i, initial_values(weights_.spec(i), config_.model, seed_of(config_)));
-  }
 }
 
 void Trainer::load() {

@@ -49,7 +49,6 @@ class Trainer {
   std::optional<EvaluationRecord> evaluate(Split split, int64_t max_batches);
 
  private:
-  void initialise();
   void load();
   IterationRecord step();
   double accumulate_gradients();

@@ -1,0 +1,30 @@
+// mbtrain probe: every number of a few steps, for comparison with other programs.
+#include <cstdio>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "core/recipe/policy.h"
+#include "core/recipe/resolve.h"
+#include "core/train/probe.h"
+#include "kernels/kernels.h"
+
+namespace mbt {
+
+int cmd_probe(const std::vector<std::string>& args) {
+  CLI::App app(
+      "Load a Hugging Face folder (--model.hf_path DIR), run forward and backward of batch 0, then --steps optimizer steps, and write\n"
+      "loss, logits, grad.<name> (of batch 0, unclipped), losses, grad_norms and after.<name>",
+      "mbtrain probe");
+  std::string batch, out;
+  int64_t steps = 0;
+  app.add_option("--batch", batch, "safetensors with input_ids, labels (already shifted) and loss_mask, each [steps, batch, sequence]")->required();
+  app.add_option("--out", out, "safetensors to write")->required();
+  app.add_option("--steps", steps, "Optimizer steps; each takes one batch")->check(CLI::Range(int64_t{0}, int64_t{1000000}));
+  const ResolvedRun run = resolve_run(parse_config_args(app, args));
+  const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
+  run_probe(*backend, run.config, make_policy(run.config.model, run.config.ddp), batch, out, steps);
+  std::printf("wrote %s\n", out.c_str());
+  return 0;
+}
+
+}  // namespace mbt

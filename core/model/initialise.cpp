@@ -1,0 +1,24 @@
+#include "core/model/initialise.h"
+
+#include <optional>
+
+#include "core/model/hf_weights.h"
+
+namespace mbt {
+
+void initialise_weights(Weights& weights, const ModelConfig& model, uint64_t seed) {
+  std::optional<HfWeights> imported;
+  if (!model.hf_path.empty()) imported.emplace(model.hf_path, model);
+  for (int64_t i = 0; i < weights.num_params(); ++i) {
+    const ParamSpec& spec = weights.spec(i);
+    if (!imported) {
+      weights.set_master(i, initial_values(spec, model, seed));
+      continue;
+    }
+    std::vector<float> values(static_cast<size_t>(spec.shape.size()), 0.0f);
+    imported->read(spec.name, values);
+    weights.set_master(i, values);
+  }
+}
+
+}  // namespace mbt

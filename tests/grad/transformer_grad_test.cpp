@@ -48,7 +48,7 @@ TEST_CASE("every parameter's gradient agrees with finite differences") {
     const RandomBatch batch(family.model, 2, 5);
     const std::vector<float> gradient = m.gradients(batch);
     for (int64_t i = 0; i < m.weights.num_params(); ++i) {
-      const Directional d = directional(m, batch, gradient, i, 3e-3);
+      const Directional d = directional(m, batch, gradient, i, 1e-3);
       INFO(family.name << " " << m.weights.spec(i).name << ": numeric " << d.numeric << ", analytic " << d.analytic << ", scale " << d.scale);
       CHECK(d.scale > 0.0);
       CHECK(std::abs(d.numeric - d.analytic) <= 0.02 * std::max(std::abs(d.analytic), d.scale) + 2e-5);

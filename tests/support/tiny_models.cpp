@@ -13,7 +13,7 @@ ModelConfig base() {
   m.seq_length = 12;
   m.vocab_size = 50;
   m.make_vocab_size_divisible_by = 16;
-  m.init_method_std = 0.2;
+  m.init_method_std = 0.1;
   m.share_embeddings_and_output_weights = false;
   return m;
 }

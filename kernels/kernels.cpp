@@ -5,9 +5,9 @@
 namespace mbt {
 
 std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads) {
-  if (name == "cpu") return std::make_unique<cpu::CpuBackend>(num_threads);
+  if (name == "cpu" || name == "auto") return std::make_unique<cpu::CpuBackend>(num_threads);
   if (name == "cuda") throw InputError("backend 'cuda': built without CUDA; configure with -DMBT_CUDA=ON, or use 'cpu'");
-  throw InputError(text("backend '", name, "' does not exist; known: cpu, cuda"));
+  throw InputError(text("backend '", name, "' does not exist; known: auto, cpu, cuda"));
 }
 
 }  // namespace mbt

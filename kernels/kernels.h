@@ -8,7 +8,7 @@
 
 namespace mbt {
 
-/// name: "cpu" or "cuda". num_threads 0: all cores given to the process. Throws InputError when the build or the machine lacks it.
+/// name: "cpu", "cuda", or "auto": cuda where the build and the machine have it, else cpu. num_threads 0: all cores given to the process. Throws InputError when the build or the machine lacks it.
 std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads = 0);
 
 }  // namespace mbt

@@ -8,6 +8,8 @@
 namespace mbt {
 
 int cmd_config(const std::vector<std::string>& args);
+int cmd_probe(const std::vector<std::string>& args);
+int cmd_train(const std::vector<std::string>& args);
 
 struct Verb {
   const char* name;
@@ -18,6 +20,8 @@ struct Verb {
 /// In the order of `mbtrain --help`.
 inline const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
+      {"train", "Train a model", cmd_train},
+      {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
   };
   return all;

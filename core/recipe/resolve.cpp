@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/config/hf_config.h"
 #include "core/config/validate.h"
 #include "core/recipe/finalize.h"
 #include "core/recipe/library.h"
@@ -36,6 +37,7 @@ class Resolver {
   }
 
   ResolvedRun run() {
+    apply_hf_folder();
     apply_assignments(run_.config, others_, run_.origins, problems_);
     apply_recipe();
     stop_on_problems();  // the rules below would only repeat in other words what is wrong with one value
@@ -51,6 +53,25 @@ class Resolver {
  private:
   void stop_on_problems() const {
     if (!problems_.empty()) throw_problems(problems_);
+  }
+
+  /// model.hf_path, whoever sets it, comes before all other settings: the user's own override what the folder says.
+  void apply_hf_folder() {
+    const Assignment* folder = nullptr;
+    for (const Assignment& a : others_)
+      if (underscored(a.section) == "model" && underscored(a.field) == "hf_path") folder = &a;
+    if (!folder || !folder->value.is_string() || folder->value.get<std::string>().empty()) return;
+    try {
+      apply_hf_config(folder->value.get<std::string>(), run_.config, run_.origins);
+    } catch (const InputError& e) {
+      problems_.push_back({"model.hf_path (" + to_string(folder->origin) + ")", e.what()});
+      return;
+    }
+    ModelConfig& m = run_.config.model;
+    if (m.max_positions() < m.seq_length) {
+      m.seq_length = m.max_positions();
+      run_.origins["model.seq_length"] = {Origin::Kind::derived, "the longest sequence of model.hf_path"};
+    }
   }
 
   void apply_recipe() {

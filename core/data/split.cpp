@@ -19,7 +19,7 @@ std::array<double, 3> parse_split(const std::string& split) {
   for (size_t i = 0;; ++i) {
     const std::string_view item = rest.substr(0, rest.find(','));
     const size_t first = item.find_first_not_of(' '), last = item.find_last_not_of(' ');
-    if (i == 3 || first == item.npos) refuse();
+    if (i == 3 || first == std::string_view::npos) refuse();
     const auto [end, error] = std::from_chars(item.data() + first, item.data() + last + 1, weights[i]);
     if (error != std::errc() || end != item.data() + last + 1 || !std::isfinite(weights[i]) || weights[i] < 0) refuse();
     sum += weights[i];

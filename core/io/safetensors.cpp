@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <limits>
+
+#include "core/numerics/codecs.h"
 
 namespace mbt {
 
@@ -12,17 +13,7 @@ static_assert(std::endian::native == std::endian::little, "safetensors are littl
 
 namespace {
 
-float from_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
-
-float from_f16(uint16_t bits) {
-  const int exponent = bits >> 10 & 31;
-  const float sign = bits & 0x8000 ? -1.0F : 1.0F;
-  const float mantissa = static_cast<float>(bits & 0x3ff);
-  if (exponent == 31) return mantissa == 0 ? sign * std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
-  return sign * (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024.0F + mantissa, exponent - 25));
-}
-
-/// `count` little-endian elements of type From, each through `convert`.
+/// Elements of type From, each through `convert`.
 template <class From, class To, class Convert>
 void convert_all(const std::vector<char>& bytes, std::vector<To>& out, Convert convert) {
   for (size_t i = 0; i < out.size(); ++i) {
@@ -87,8 +78,8 @@ std::vector<float> SafetensorsFile::read_f32(const SafetensorsEntry& entry) cons
   read(entry, bytes.data());
   switch (entry.type) {
     case SafetensorsType::F64: convert_all<double>(bytes, out, [](double v) { return static_cast<float>(v); }); break;
-    case SafetensorsType::F16: convert_all<uint16_t>(bytes, out, from_f16); break;
-    case SafetensorsType::BF16: convert_all<uint16_t>(bytes, out, from_bf16); break;
+    case SafetensorsType::F16: convert_all<uint16_t>(bytes, out, decode_fp16); break;
+    case SafetensorsType::BF16: convert_all<uint16_t>(bytes, out, decode_bf16); break;
     default: wrong_type(path(), entry, "F64, F32, F16 or BF16");
   }
   return out;

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/gemm_engine.h"
 #include "kernels/cpu/loops/gemm.h"
+#include "kernels/cpu/quantize.h"
 #include "tests/support/catch.h"
 #include "tests/support/guarded_tensor.h"
 
@@ -74,6 +75,81 @@ void check_plain(cpu::Gemm& gemm, GemmRole role, const Extents& e, DType act, DT
   CHECK(d.guards_intact());
 }
 
+/// A quantised matrix with its memory.
+class QuantisedMatrix {
+ public:
+  QuantisedMatrix(const QuantSpec& spec, GuardedTensor x, float delayed_scale = 0.0f) : values_(std::move(x)), scale_(delayed_scale) {
+    view_.spec = spec;
+    view_.rows = values_.view().rows();
+    view_.cols = values_.view().cols();
+    view_.rowwise = allocate(0);
+    view_.columnwise = spec.columnwise_shares_codes() ? view_.rowwise : allocate(1);
+    if (spec.scaling == QuantScaling::delayed) view_.scale = &scale_;
+    QuantizeArgs args{values_.view(), view_};
+    args.check();
+    cpu::quantize(args);
+  }
+  QuantisedMatrix(const QuantisedMatrix&) = delete;
+  QuantisedMatrix& operator=(const QuantisedMatrix&) = delete;
+  const QuantTensorView& view() const { return view_; }
+  Values values(bool columnwise) const {
+    std::vector<float> out(static_cast<size_t>(view_.rows * view_.cols));
+    cpu::dequantize(view_, columnwise, out.data());
+    return {out.begin(), out.end()};
+  }
+
+ private:
+  QuantCopy allocate(int copy) {
+    const QuantCopyShape shape = quant_copy_shape(view_.spec, view_.rows, view_.cols, copy == 1);
+    codes_[copy].resize(static_cast<size_t>(shape.codes_bytes));
+    scales_[copy].resize(static_cast<size_t>(shape.scale_bytes + 3) / 4);
+    return {codes_[copy].data(), scales_[copy].data(), view_.spec.scaling == QuantScaling::nvfp4 ? &amax_[copy] : nullptr};
+  }
+
+  GuardedTensor values_;
+  float scale_;
+  float amax_[2] = {0, 0};
+  std::vector<uint8_t> codes_[2];
+  std::vector<float> scales_[2];
+  QuantTensorView view_;
+};
+
+struct OperandSpecs {
+  const char* name;
+  QuantSpec input, weight, gradient;
+};
+
+/// What the recipes give to the three tensors of a linear layer.
+std::vector<OperandSpecs> operand_specs() {
+  using enum QuantFormat;
+  using enum QuantScaling;
+  auto spec = [](QuantFormat format, QuantScaling scaling, bool is_2d = false, bool hadamard = false) {
+    QuantSpec s;
+    s.format = format;
+    s.scaling = scaling;
+    s.is_2d = is_2d;
+    s.hadamard_columnwise = hadamard;
+    return s;
+  };
+  return {{"delayed", spec(e4m3, delayed), spec(e4m3, delayed), spec(e5m2, delayed)},
+          {"tensorwise", spec(e4m3, tensorwise), spec(e4m3, tensorwise), spec(e5m2, tensorwise)},
+          {"blockwise", spec(e4m3, blockwise), spec(e4m3, blockwise, true), spec(e4m3, blockwise)},
+          {"mxfp8", spec(e4m3, mxfp8), spec(e4m3, mxfp8), spec(e4m3, mxfp8)},
+          {"nvfp4", spec(e2m1, nvfp4, false, true), spec(e2m1, nvfp4, true), spec(e2m1, nvfp4, false, true)}};
+}
+
+GuardedTensor matrix(DType dtype, int64_t rows, int64_t cols, const std::vector<double>& values) {
+  GuardedTensor t(dtype, {rows, cols});
+  t.fill([&](int64_t i) { return values[static_cast<size_t>(i)]; });
+  return t;
+}
+GuardedTensor normal_matrix(Shape shape, unsigned seed) {
+  GuardedTensor t(DType::bf16, shape);
+  std::mt19937 random(seed);
+  t.fill_normal(random);
+  return t;
+}
+
 }  // namespace
 
 TEST_CASE("gemm of plain operands: every role, dtype, bias and accumulation, odd extents") {
@@ -143,6 +219,64 @@ TEST_CASE("gemm support says how operands are multiplied") {
   CHECK(gemm.support(nullptr, nullptr, DType::i32).execution == Execution::unsupported);
   const bool has_bf16 = cpu::GemmEngine::has_bf16();
   CHECK(gemm.support(nullptr, nullptr, DType::bf16).execution == (has_bf16 ? Execution::native : Execution::emulated));
+}
+
+TEST_CASE("gemm of quantised operands equals the product of the values they represent") {
+  cpu::Gemm gemm;
+  const Extents e{33, 50, 161};
+  for (const OperandSpecs& specs : operand_specs()) {
+    for (GemmRole role : kRoles) {
+      const bool a_columnwise = role == GemmRole::wgrad, b_columnwise = role != GemmRole::fprop;
+      const QuantisedMatrix a(role == GemmRole::fprop ? specs.input : specs.gradient, normal_matrix(a_shape(role, e), 3), 100.0f);
+      const QuantisedMatrix b(role == GemmRole::wgrad ? specs.input : specs.weight, normal_matrix(b_shape(role, e), 4), 50.0f);
+      for (DType d_type : {DType::f32, DType::bf16, DType::f16}) {
+        for (bool accumulate : {false, true}) {
+          GuardedTensor d = matrix(d_type, e.m, e.n, Values(static_cast<size_t>(e.m * e.n), 0.75)), bias(DType::f32, {e.n});
+          const GuardedTensor before = d;
+          bias.fill([](int64_t i) { return 0.01 * static_cast<double>(i); });
+          GemmArgs args{role, a.view(), b.view(), d.view()};
+          args.accumulate = accumulate;
+          if (role == GemmRole::fprop) args.bias = bias;
+          args.check();
+          gemm.run(args);
+          CAPTURE(specs.name, name_of(role), name_of(d_type), accumulate);
+          CHECK(worst_error(role, e, a.values(a_columnwise), b.values(b_columnwise), 1.0, role == GemmRole::fprop ? &bias : nullptr,
+                            accumulate ? &before : nullptr, d) <= 1.0);
+          CHECK(d.guards_intact());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm of per-tensor FP8 operands: the reference vector") {
+  QuantSpec spec;  // tensorwise E4M3
+  const QuantisedMatrix x(spec, matrix(DType::bf16, 2, 4, {.5, -1, 2, 3, 1.5, .25, -.75, .1}));
+  const QuantisedMatrix w(spec, matrix(DType::bf16, 2, 4, {1, .3, -.6, .2, -.4, .9, .05, 1.2}));
+  GuardedTensor y(DType::f32, {2, 2}), rounded(DType::bf16, {2, 2});
+  cpu::Gemm gemm;
+  gemm.run({GemmRole::fprop, x.view(), w.view(), y.view()});
+  gemm.run({GemmRole::fprop, x.view(), w.view(), rounded.view()});
+  const double want[] = {-0.37290737, 2.6874652, 2.0899789, -0.28831264};
+  const uint16_t bits[] = {0xbebf, 0x402c, 0x4006, 0xbe94};
+  for (int i = 0; i < 4; ++i) {
+    CHECK(y.at(i) == Approx(want[i]).epsilon(2e-7));
+    CHECK(rounded.view().as<uint16_t>()[i] == bits[i]);
+  }
+}
+
+TEST_CASE("gemm of 1x128 by 128x128 blocks: the reference vector") {
+  Values x(256, 1.0), w(256, 0.5);
+  std::fill(x.begin() + 128, x.end(), 3.0);
+  std::fill(w.begin() + 128, w.end(), -2.0);
+  QuantSpec spec;
+  spec.scaling = QuantScaling::blockwise;
+  QuantSpec square = spec;
+  square.is_2d = true;
+  const QuantisedMatrix a(spec, matrix(DType::bf16, 1, 256, x)), b(square, matrix(DType::bf16, 1, 256, w));
+  GuardedTensor y(DType::f32, {1, 1});
+  cpu::Gemm().run({GemmRole::fprop, a.view(), b.view(), y.view()});
+  CHECK(y.at(0) == -704.0);
 }
 
 }  // namespace mbt

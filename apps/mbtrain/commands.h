@@ -7,6 +7,7 @@
 
 namespace mbt {
 
+int cmd_bench(const std::vector<std::string>& args);
 int cmd_config(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
@@ -23,6 +24,7 @@ inline const std::vector<Verb>& verbs() {
       {"train", "Train a model", cmd_train},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
+      {"bench", "Measure this machine: matrix products by shape, role and precision", cmd_bench},
   };
   return all;
 }

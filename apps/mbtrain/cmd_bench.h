@@ -1,0 +1,12 @@
+// The benchmarks of `mbtrain bench`: one function and one file each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace mbt {
+
+/// Matrix products of a GPT-2-124M layer and its head: shapes x roles x operand kinds.
+int bench_gemm(const std::vector<std::string>& args);
+
+}  // namespace mbt

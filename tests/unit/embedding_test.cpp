@@ -1,0 +1,73 @@
+#include "core/ops/embedding.h"
+
+#include "tests/support/op_cases.h"
+
+namespace mbt::test {
+namespace {
+
+constexpr int64_t kVocab = 11;
+
+TEST_CASE("embedding_fwd adds token and position rows", "[loops]") {
+  for_each_case([](DType dtype, int64_t rows, int64_t cols) {
+    const int64_t length = rows % 2 == 0 ? rows / 2 : rows;
+    const int64_t first = 3;
+    Indices tokens(rows, kVocab, 1);
+    GuardedTensor table = normal_tensor(dtype, {kVocab, cols}, 2);
+    GuardedTensor positions = normal_tensor(dtype, {first + length, cols}, 3);
+    GuardedTensor out(dtype, {rows, cols}), plain(dtype, {rows, cols});
+    backend().embedding_fwd({.tokens = tokens, .table = table, .out = plain, .sequence_length = length});
+    backend().embedding_fwd(
+        {.tokens = tokens, .table = table, .out = out, .sequence_length = length, .position_table = positions, .first_position = first});
+    std::vector<double> want, want_plain;
+    for (int64_t n = 0; n < rows; ++n)
+      for (int64_t c = 0; c < cols; ++c) {
+        want_plain.push_back(table.at(tokens[n] * cols + c));
+        want.push_back(want_plain.back() + positions.at((first + n % length) * cols + c));
+      }
+    CHECK(values(plain) == want_plain);
+    CHECK(plain.guards_intact());
+    CHECK(mismatch("embedding_fwd", out, want) == "");
+  });
+}
+
+TEST_CASE("embedding_bwd accumulates into both tables", "[loops]") {
+  for_each_case([](DType dtype, int64_t rows, int64_t cols) {
+    const int64_t length = rows % 2 == 0 ? rows / 2 : rows;
+    Indices tokens(rows, kVocab, 1);
+    GuardedTensor d_out = normal_tensor(dtype, {rows, cols}, 2);
+    GuardedTensor d_table = normal_tensor(DType::f32, {kVocab, cols}, 3);
+    GuardedTensor d_positions = normal_tensor(DType::f32, {length, cols}, 4);
+    std::vector<double> want = values(d_table), want_positions = values(d_positions);
+    for (int64_t n = 0; n < rows; ++n)
+      for (int64_t c = 0; c < cols; ++c) {
+        want[static_cast<size_t>(tokens[n] * cols + c)] += d_out.at(n * cols + c);
+        want_positions[static_cast<size_t>(n % length * cols + c)] += d_out.at(n * cols + c);
+      }
+    backend().embedding_bwd(
+        {.d_out = d_out, .tokens = tokens, .d_table = d_table, .sequence_length = length, .d_position_table = d_positions});
+    CHECK(mismatch("embedding_bwd", d_table, want) == "");
+    CHECK(mismatch("embedding_bwd", d_positions, want_positions) == "");
+  });
+}
+
+TEST_CASE("embedding_bwd has the same bits on any number of threads", "[loops]") {
+  Indices tokens(500, kVocab, 1);
+  GuardedTensor d_out = normal_tensor(DType::bf16, {500, 200}, 2);
+  CHECK(same_bits_on_any_threads(GuardedTensor(DType::f32, {kVocab, 200}), [&](Backend& cpu, GuardedTensor& d_table) {
+    cpu.embedding_bwd({.d_out = d_out, .tokens = tokens, .d_table = d_table, .sequence_length = 500});
+  }));
+}
+
+TEST_CASE("a token outside the table is an error, not a read outside", "[loops]") {
+  for (int32_t bad : {-1, 11, 70000}) {
+    Indices tokens(5, kVocab, 1);
+    tokens[3] = bad;
+    GuardedTensor table(DType::f32, {kVocab, 4}), out(DType::f32, {5, 4});
+    CHECK_THROWS_WITH(backend().embedding_fwd({.tokens = tokens, .table = table, .out = out, .sequence_length = 5}),
+                      ContainsSubstring("tokens[3] is " + std::to_string(bad)));
+    CHECK_THROWS_AS(backend().embedding_bwd({.d_out = out, .tokens = tokens, .d_table = table, .sequence_length = 5}), Error);
+  }
+}
+
+}  // namespace
+}  // namespace mbt::test

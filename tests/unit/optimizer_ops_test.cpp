@@ -1,0 +1,147 @@
+#include "core/ops/optimizer.h"
+
+#include "core/ops/gemm.h"
+#include "tests/support/op_cases.h"
+
+namespace mbt::test {
+namespace {
+
+constexpr int64_t kSizes[] = {1, 31, 129, 16384, 40001};
+
+struct Adam {
+  GuardedTensor master, exp_avg, exp_avg_sq, grad, grad_scale{DType::f32, {1}};
+
+  explicit Adam(int64_t n)
+      : master(normal_tensor(DType::f32, {n}, 1)),
+        exp_avg(normal_tensor(DType::f32, {n}, 2, 0.1)),
+        exp_avg_sq(normal_tensor(DType::f32, {n}, 3, 0.01)),
+        grad(normal_tensor(DType::f32, {n}, 4)) {
+    for (int64_t i = 0; i < n; ++i) exp_avg_sq.set(i, std::fabs(exp_avg_sq.at(i)));
+    grad_scale.set(0, 0.5);
+  }
+  AdamwArgs args() {
+    return {.master = master,
+            .exp_avg = exp_avg,
+            .exp_avg_sq = exp_avg_sq,
+            .grad = grad,
+            .lr = 0.01f,
+            .beta1 = 0.9f,
+            .beta2 = 0.95f,
+            .eps = 1e-8f,
+            .weight_decay = 0.1f,
+            .bias_correction1 = 0.271f,
+            .bias_correction2 = 0.142625f,
+            .grad_scale = grad_scale};
+  }
+};
+
+TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loops]") {
+  for (DType dtype : kActTypes)
+    for (bool decoupled : {true, false})
+      for (int64_t n : kSizes) {
+        INFO(name_of(dtype) << " " << n << (decoupled ? " decoupled" : " L2"));
+        Adam a(n);
+        GuardedTensor param(dtype, {n});
+        AdamwArgs args = a.args();
+        args.param = param;
+        args.decoupled = decoupled;
+        std::vector<double> w = values(a.master), m = values(a.exp_avg), v = values(a.exp_avg_sq);
+        for (size_t i = 0; i < w.size(); ++i) {
+          double g = a.grad.at(static_cast<int64_t>(i)) * 0.5;
+          if (!decoupled) g += args.weight_decay * w[i];
+          m[i] = args.beta1 * m[i] + (1.0 - args.beta1) * g;
+          v[i] = args.beta2 * v[i] + (1.0 - args.beta2) * g * g;
+          if (decoupled) w[i] *= 1.0 - double{args.lr} * args.weight_decay;
+          w[i] -= args.lr * (m[i] / args.bias_correction1) / (std::sqrt(v[i] / args.bias_correction2) + args.eps);
+        }
+        backend().adamw(args);
+        CHECK(mismatch("adamw", a.master, w) == "");
+        CHECK(mismatch("adamw", a.exp_avg, m) == "");
+        CHECK(mismatch("adamw", a.exp_avg_sq, v) == "");
+        std::vector<double> rounded;  // the working copy is the master, rounded once
+        for (int64_t i = 0; i < n; ++i) rounded.push_back(round_to(dtype, a.master.at(i)));
+        CHECK(values(param) == rounded);
+        CHECK((param.guards_intact() && a.grad.guards_intact()));
+      }
+}
+
+TEST_CASE("adamw: a skipped step changes nothing; no working copy is fine", "[loops]") {
+  Adam a(100), before(100);
+  int32_t flag = 1;
+  AdamwArgs args = a.args();
+  args.skip = ConstTensorView(&flag, DType::i32, {1});
+  backend().adamw(args);
+  CHECK((a.master.same_bits(before.master) && a.exp_avg.same_bits(before.exp_avg) && a.exp_avg_sq.same_bits(before.exp_avg_sq)));
+  flag = 0;
+  backend().adamw(args);
+  CHECK_FALSE(a.master.same_bits(before.master));
+}
+
+TEST_CASE("grad_norm and sum: f64 over fixed chunks", "[loops]") {
+  for (int64_t n : kSizes) {
+    GuardedTensor grad = normal_tensor(DType::f32, {n}, 1), total(DType::f64, {1}), norm(DType::f64, {1});
+    int32_t flag = 7;
+    double squares = 0, sum = 2.5;
+    for (double g : values(grad)) squares += g * g * 0.0625, sum += g;
+    total.set(0, 2.5);
+    backend().grad_norm({.grad = grad, .squared_norm = norm, .non_finite = TensorView(&flag, DType::i32, {1}), .inverse_scale = 0.25f});
+    backend().sum({.x = grad, .out = total});
+    CHECK(norm.at(0) == Approx(squares).epsilon(1e-13));
+    CHECK(total.at(0) == Approx(sum).epsilon(1e-12).margin(1e-12));
+    CHECK(flag == 0);
+  }
+}
+
+TEST_CASE("grad_norm flags NaN and infinities, not large numbers", "[loops]") {
+  GuardedTensor grad = normal_tensor(DType::f32, {40000}, 1), norm(DType::f64, {1});
+  int32_t flag = 0;
+  const GradNormArgs args{.grad = grad, .squared_norm = norm, .non_finite = TensorView(&flag, DType::i32, {1})};
+  grad.set(39999, 3e38);
+  backend().grad_norm(args);
+  CHECK(flag == 0);
+  for (double bad : {double{INFINITY}, -double{INFINITY}, double{NAN}}) {
+    grad.set(20000, bad);
+    backend().grad_norm(args);
+    CHECK(flag == 1);
+  }
+}
+
+TEST_CASE("grad_norm has the same bits on any number of threads", "[loops]") {
+  GuardedTensor grad = normal_tensor(DType::f32, {300001}, 1);
+  CHECK(same_bits_on_any_threads(GuardedTensor(DType::f64, {1}), [&](Backend& cpu, GuardedTensor& norm) {
+    int32_t flag = 0;
+    cpu.grad_norm({.grad = grad, .squared_norm = norm, .non_finite = TensorView(&flag, DType::i32, {1})});
+  }));
+}
+
+TEST_CASE("clip_scale compares the norm, not its square", "[loops]") {
+  GuardedTensor squared(DType::f64, {1}), scale(DType::f32, {1});
+  auto clipped = [&](double norm, float max_norm, float inverse_scale) {
+    squared.set(0, norm * norm);
+    backend().clip_scale({.squared_norm = squared, .scale = scale, .max_norm = max_norm, .inverse_scale = inverse_scale});
+    return scale.at(0);
+  };
+  CHECK(clipped(4.0, 1.0f, 1.0f) == Approx(1.0 / (4.0 + 1e-6)));
+  CHECK(clipped(0.5, 1.0f, 1.0f) == 1.0);
+  CHECK(clipped(4.0, 1.0f, 0.125f) == Approx(0.125 / (4.0 + 1e-6)));
+  CHECK(clipped(4.0, 0.0f, 0.125f) == 0.125);
+}
+
+TEST_CASE("add and bias_bwd", "[loops]") {
+  for_each_case([](DType dtype, int64_t rows, int64_t cols) {
+    GuardedTensor a = normal_tensor(dtype, {rows, cols}, 1), b = normal_tensor(dtype, {rows, cols}, 2);
+    GuardedTensor d_bias = normal_tensor(DType::f32, {cols}, 3);
+    std::vector<double> sum, want = values(d_bias);
+    for (int64_t i = 0; i < a.size(); ++i) sum.push_back(a.at(i) + b.at(i)), want[static_cast<size_t>(i % cols)] += b.at(i);
+    backend().bias_bwd({.d_y = b, .d_bias = d_bias});
+    backend().add({.a = a, .b = b, .out = a});
+    CHECK(mismatch("add", a, sum) == "");
+    CHECK(mismatch("bias_bwd", d_bias, want) == "");
+  });
+  GuardedTensor d_y = normal_tensor(DType::bf16, {2000, 300}, 1);
+  CHECK(same_bits_on_any_threads(GuardedTensor(DType::f32, {300}),
+                                 [&](Backend& cpu, GuardedTensor& d_bias) { cpu.bias_bwd({.d_y = d_y, .d_bias = d_bias}); }));
+}
+
+}  // namespace
+}  // namespace mbt::test

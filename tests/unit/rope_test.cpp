@@ -1,0 +1,62 @@
+#include "core/ops/attention.h"
+#include "tests/support/op_cases.h"
+
+namespace mbt::test {
+namespace {
+
+struct Case {
+  int64_t rows, length, heads, kv_heads, width, rotated, first;
+};
+constexpr Case kCases[] = {{1, 1, 1, 1, 2, 2, 0}, {6, 3, 3, 1, 10, 6, 2}, {33, 33, 4, 2, 64, 64, 0}, {34, 17, 2, 2, 128, 62, 5}};
+
+GuardedTensor angles(const Case& c) {
+  GuardedTensor table(DType::f32, {c.first + c.length, c.rotated});
+  const int64_t half = c.rotated / 2;
+  table.fill([&](int64_t i) {
+    const double angle = static_cast<double>(i / c.rotated) * std::pow(10000.0, -static_cast<double>(i % half) / static_cast<double>(half));
+    return i % c.rotated < half ? std::cos(angle) : std::sin(angle);
+  });
+  return table;
+}
+
+RopeArgs args_of(const Case& c, GuardedTensor& qkv, const ConstTensorView& table, bool inverse) {
+  return {.qkv = qkv,
+          .cos_sin = table,
+          .num_heads = c.heads,
+          .num_kv_heads = c.kv_heads,
+          .sequence_length = c.length,
+          .inverse = inverse,
+          .first_position = c.first};
+}
+
+TEST_CASE("rope rotates query and key pairs by their position", "[loops]") {
+  for (DType dtype : kActTypes)
+    for (const Case& c : kCases) {
+      const int64_t cols = (c.heads + 2 * c.kv_heads) * c.width, half = c.rotated / 2;
+      GuardedTensor table = angles(c), qkv = normal_tensor(dtype, {c.rows, cols}, 1);
+      std::vector<double> want = values(qkv);
+      for (int64_t n = 0; n < c.rows; ++n)
+        for (int64_t h = 0; h < c.heads + c.kv_heads; ++h)
+          for (int64_t i = 0; i < half; ++i) {
+            const int64_t low = n * cols + h * c.width + i, row = (c.first + n % c.length) * c.rotated;
+            const double cosine = table.at(row + i), sine = table.at(row + half + i);
+            want[static_cast<size_t>(low)] = qkv.at(low) * cosine - qkv.at(low + half) * sine;
+            want[static_cast<size_t>(low + half)] = qkv.at(low + half) * cosine + qkv.at(low) * sine;
+          }
+      backend().rope(args_of(c, qkv, table, false));
+      CHECK(mismatch("rope", qkv, want) == "");
+    }
+}
+
+TEST_CASE("rope's inverse takes it back", "[loops]") {
+  for (const Case& c : kCases) {
+    GuardedTensor table = angles(c), qkv = normal_tensor(DType::f32, {c.rows, (c.heads + 2 * c.kv_heads) * c.width}, 1);
+    const std::vector<double> before = values(qkv);
+    backend().rope(args_of(c, qkv, table, false));
+    backend().rope(args_of(c, qkv, table, true));
+    CHECK(mismatch("rope", qkv, before) == "");
+  }
+}
+
+}  // namespace
+}  // namespace mbt::test

@@ -104,7 +104,7 @@ TEST_CASE("the gradient of cross_entropy", "[loops]") {
   CHECK(gradient_mismatch("logits", logits, gradient, [&] {
           backend().cross_entropy(args);
           double sum = 0;
-          for (double l : values(loss)) sum += l;
+          for (double l : loss.values()) sum += l;
           return sum;
         }) == "");
 }

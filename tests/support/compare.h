@@ -13,12 +13,6 @@
 
 namespace mbt::test {
 
-inline std::vector<double> values(const GuardedTensor& t) {
-  std::vector<double> v(static_cast<size_t>(t.size()));
-  for (int64_t i = 0; i < t.size(); ++i) v[static_cast<size_t>(i)] = t.at(i);
-  return v;
-}
-
 /// Empty when `got` is `want` within the tolerance of `op` and nothing was written around it; else a sentence about the worst element.
 inline std::string mismatch(std::string_view op, const GuardedTensor& got, const std::vector<double>& want) {
   if (!got.guards_intact()) return text(op, ": wrote outside its output");

@@ -19,7 +19,7 @@ inline double weighted_sum(const GuardedTensor& t, const GuardedTensor& weights)
 inline std::string gradient_mismatch(std::string_view name, GuardedTensor& x, const GuardedTensor& gradient,
                                      const std::function<double()>& loss, double h = 0x1p-6, int64_t most = 200) {
   double largest = 1e-3;
-  for (double g : values(gradient)) largest = std::max(largest, std::fabs(g));
+  for (double g : gradient.values()) largest = std::max(largest, std::fabs(g));
   const int64_t step = std::max<int64_t>(1, x.size() / most);
   for (int64_t i = 0; i < x.size(); i += step) {
     const double at = x.at(i);

@@ -13,9 +13,9 @@ TEST_CASE("cast rounds once, from any float type to any other", "[loops]") {
         INFO(name_of(from) << " to " << name_of(to) << " of " << n);
         GuardedTensor src = normal_tensor(from, {n}, 1, 100.0), dst(to, {n});
         std::vector<double> want;
-        for (double x : values(src)) want.push_back(round_to(to, x));
+        for (double x : src.values()) want.push_back(round_to(to, x));
         backend().cast({.src = src, .dst = dst});
-        CHECK(values(dst) == want);
+        CHECK(dst.values() == want);
         CHECK(dst.guards_intact());
       }
 }

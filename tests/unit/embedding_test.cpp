@@ -24,7 +24,7 @@ TEST_CASE("embedding_fwd adds token and position rows", "[loops]") {
         want_plain.push_back(table.at(tokens[n] * cols + c));
         want.push_back(want_plain.back() + positions.at((first + n % length) * cols + c));
       }
-    CHECK(values(plain) == want_plain);
+    CHECK(plain.values() == want_plain);
     CHECK(plain.guards_intact());
     CHECK(mismatch("embedding_fwd", out, want) == "");
   });
@@ -37,7 +37,7 @@ TEST_CASE("embedding_bwd accumulates into both tables", "[loops]") {
     GuardedTensor d_out = normal_tensor(dtype, {rows, cols}, 2);
     GuardedTensor d_table = normal_tensor(DType::f32, {kVocab, cols}, 3);
     GuardedTensor d_positions = normal_tensor(DType::f32, {length, cols}, 4);
-    std::vector<double> want = values(d_table), want_positions = values(d_positions);
+    std::vector<double> want = d_table.values(), want_positions = d_positions.values();
     for (int64_t n = 0; n < rows; ++n)
       for (int64_t c = 0; c < cols; ++c) {
         want[static_cast<size_t>(tokens[n] * cols + c)] += d_out.at(n * cols + c);

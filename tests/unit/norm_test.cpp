@@ -41,7 +41,7 @@ void check_fwd(NormKind kind, DType dtype, int64_t rows, int64_t cols, bool with
   backend().norm_fwd(args);
   CHECK(mismatch("norm_fwd", y, want) == "");
   CHECK(mismatch("norm_fwd", rstd, want_rstd) == "");
-  CHECK(values(x) == want_h);
+  CHECK(x.values() == want_h);
   CHECK((x.guards_intact() && mean.guards_intact()));
 }
 
@@ -66,7 +66,7 @@ void check_bwd(NormKind kind, DType dtype, int64_t rows, int64_t cols, bool accu
   Backward b(kind, dtype, rows, cols);
   GuardedTensor d_h = normal_tensor(dtype, {rows, cols}, 4);
   GuardedTensor d_weight = normal_tensor(DType::f32, {cols}, 5), d_bias = normal_tensor(DType::f32, {cols}, 6);
-  std::vector<double> want_h, want_weight = values(d_weight), want_bias = values(d_bias);
+  std::vector<double> want_h, want_weight = d_weight.values(), want_bias = d_bias.values();
   for (int64_t n = 0; n < rows; ++n) {
     const NormRow row(kind, row_of(b.h, n, cols), kEps);
     std::vector<double> g;
@@ -135,7 +135,7 @@ TEST_CASE("qk_norm normalises query and key heads and keeps the values", "[loops
     GuardedTensor q_weight = normal_tensor(dtype, {width}, 3), k_weight = normal_tensor(dtype, {width}, 4);
     GuardedTensor out(dtype, {rows, kAll * width}), d_qkv = d_out, rstd(DType::f32, {rows, kNormed});
     GuardedTensor d_q = normal_tensor(DType::f32, {width}, 5), d_k = normal_tensor(DType::f32, {width}, 6);
-    std::vector<double> want = values(qkv), want_d = values(d_out), want_d_q = values(d_q), want_d_k = values(d_k);
+    std::vector<double> want = qkv.values(), want_d = d_out.values(), want_d_q = d_q.values(), want_d_k = d_k.values();
     for (int64_t n = 0; n < rows; ++n)
       for (int64_t h = 0; h < kNormed; ++h) {
         const int64_t head = n * kAll + h;

@@ -45,7 +45,7 @@ TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loop
         AdamwArgs args = a.args();
         args.param = param;
         args.decoupled = decoupled;
-        std::vector<double> w = values(a.master), m = values(a.exp_avg), v = values(a.exp_avg_sq);
+        std::vector<double> w = a.master.values(), m = a.exp_avg.values(), v = a.exp_avg_sq.values();
         for (size_t i = 0; i < w.size(); ++i) {
           double g = a.grad.at(static_cast<int64_t>(i)) * 0.5;
           if (!decoupled) g += args.weight_decay * w[i];
@@ -60,7 +60,7 @@ TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loop
         CHECK(mismatch("adamw", a.exp_avg_sq, v) == "");
         std::vector<double> rounded;  // the working copy is the master, rounded once
         for (int64_t i = 0; i < n; ++i) rounded.push_back(round_to(dtype, a.master.at(i)));
-        CHECK(values(param) == rounded);
+        CHECK(param.values() == rounded);
         CHECK((param.guards_intact() && a.grad.guards_intact()));
       }
 }
@@ -82,7 +82,7 @@ TEST_CASE("grad_norm and sum: f64 over fixed chunks", "[loops]") {
     GuardedTensor grad = normal_tensor(DType::f32, {n}, 1), total(DType::f64, {1}), norm(DType::f64, {1});
     int32_t flag = 7;
     double squares = 0, sum = 2.5;
-    for (double g : values(grad)) squares += g * g * 0.0625, sum += g;
+    for (double g : grad.values()) squares += g * g * 0.0625, sum += g;
     total.set(0, 2.5);
     backend().grad_norm({.grad = grad, .squared_norm = norm, .non_finite = TensorView(&flag, DType::i32, {1}), .inverse_scale = 0.25f});
     backend().sum({.x = grad, .out = total});
@@ -131,7 +131,7 @@ TEST_CASE("add and bias_bwd", "[loops]") {
   for_each_case([](DType dtype, int64_t rows, int64_t cols) {
     GuardedTensor a = normal_tensor(dtype, {rows, cols}, 1), b = normal_tensor(dtype, {rows, cols}, 2);
     GuardedTensor d_bias = normal_tensor(DType::f32, {cols}, 3);
-    std::vector<double> sum, want = values(d_bias);
+    std::vector<double> sum, want = d_bias.values();
     for (int64_t i = 0; i < a.size(); ++i) sum.push_back(a.at(i) + b.at(i)), want[static_cast<size_t>(i % cols)] += b.at(i);
     backend().bias_bwd({.d_y = b, .d_bias = d_bias});
     backend().add({.a = a, .b = b, .out = a});

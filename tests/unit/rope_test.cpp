@@ -34,7 +34,7 @@ TEST_CASE("rope rotates query and key pairs by their position", "[loops]") {
     for (const Case& c : kCases) {
       const int64_t cols = (c.heads + 2 * c.kv_heads) * c.width, half = c.rotated / 2;
       GuardedTensor table = angles(c), qkv = normal_tensor(dtype, {c.rows, cols}, 1);
-      std::vector<double> want = values(qkv);
+      std::vector<double> want = qkv.values();
       for (int64_t n = 0; n < c.rows; ++n)
         for (int64_t h = 0; h < c.heads + c.kv_heads; ++h)
           for (int64_t i = 0; i < half; ++i) {
@@ -51,7 +51,7 @@ TEST_CASE("rope rotates query and key pairs by their position", "[loops]") {
 TEST_CASE("rope's inverse takes it back", "[loops]") {
   for (const Case& c : kCases) {
     GuardedTensor table = angles(c), qkv = normal_tensor(DType::f32, {c.rows, (c.heads + 2 * c.kv_heads) * c.width}, 1);
-    const std::vector<double> before = values(qkv);
+    const std::vector<double> before = qkv.values();
     backend().rope(args_of(c, qkv, table, false));
     backend().rope(args_of(c, qkv, table, true));
     CHECK(mismatch("rope", qkv, before) == "");

@@ -7,21 +7,31 @@
 namespace mbt::cpu::MBT_LEVEL {
 namespace {
 
-/// Sum of term(i) for 0 <= i < n in f64: over chunks in any order, then over their sums in order.
-template <class Term>
-double chunked_sum(int64_t n, double* partials, Term term) {
+/// range_sum(first, last) over every chunk of [0, n), on any thread; then the sum of those in order.
+template <class RangeSum>
+double chunked_sum(int64_t n, double* partials, RangeSum range_sum) {
   const int64_t chunks = (n + kFlatChunk - 1) / kFlatChunk;
 #pragma omp parallel for schedule(static)
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     const int64_t first = chunk * kFlatChunk;
-    const int64_t last = first + kFlatChunk < n ? first + kFlatChunk : n;
-    double total = 0;
-#pragma omp simd reduction(+ : total)
-    for (int64_t i = first; i < last; ++i) total += term(i);
-    partials[chunk] = total;
+    partials[chunk] = range_sum(first, first + kFlatChunk < n ? first + kFlatChunk : n);
   }
   double total = 0;
   for (int64_t chunk = 0; chunk < chunks; ++chunk) total += partials[chunk];
+  return total;
+}
+
+double sum_of(const float* x, int64_t n) {
+  double total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < n; ++i) total += static_cast<double>(x[i]);
+  return total;
+}
+
+double sum_of_squares(const float* x, int64_t n, double scale) {
+  double total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < n; ++i) total += (x[i] * scale) * (x[i] * scale);
   return total;
 }
 
@@ -67,17 +77,16 @@ void adamw_of(const AdamwArgs& a, P* param) {
 void grad_norm(const GradNormArgs& args, double* partials) {
   const float* grad = args.grad.as<float>();
   const double scale = args.inverse_scale;
-  const double total = chunked_sum(args.grad.size(), partials, [=](int64_t i) {
-    const double g = grad[i] * scale;
-    return g * g;
-  });
+  const double total = chunked_sum(args.grad.size(), partials,
+                                   [=](int64_t first, int64_t last) { return sum_of_squares(grad + first, last - first, scale); });
   *args.squared_norm.as<double>() = total;
   *args.non_finite.as<int32_t>() = std::isfinite(total) ? 0 : 1;  // finite fp32 squares cannot overflow an f64 sum
 }
 
 void sum(const SumArgs& args, double* partials) {
   const float* x = args.x.as<float>();
-  *args.out.as<double>() += chunked_sum(args.x.size(), partials, [=](int64_t i) { return static_cast<double>(x[i]); });
+  *args.out.as<double>() +=
+      chunked_sum(args.x.size(), partials, [=](int64_t first, int64_t last) { return sum_of(x + first, last - first); });
 }
 
 void adamw(const AdamwArgs& args) {

@@ -12,9 +12,10 @@ namespace {
 
 TEST_CASE("make_backend: known names, and what to do about the others") {
   CHECK(make_backend("cpu")->name() == "cpu");
+  CHECK_FALSE(make_backend("auto")->name().empty());
   CHECK_THROWS_WITH(make_backend("cuda"), ContainsSubstring("-DMBT_CUDA=ON"));
   CHECK_THROWS_AS(make_backend("cuda"), InputError);
-  CHECK_THROWS_WITH(make_backend("tpu"), ContainsSubstring("known: cpu, cuda"));
+  CHECK_THROWS_WITH(make_backend("tpu"), ContainsSubstring("known: auto, cpu, cuda"));
   CHECK_THROWS_AS(make_backend("cpu", -1), InputError);
   CHECK_THROWS_AS(make_backend("cpu", 1000000), InputError);
 }

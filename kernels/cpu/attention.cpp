@@ -156,6 +156,7 @@ void HeadWorker::bwd(const AttentionBwdArgs& g, int64_t sequence, int64_t kv_hea
     const Head to(g.d_qkv, first_row, column);
     MBT_AT_LEVEL(attention_unpack)(x, nullptr, tiles.count, width_, to.data, to.dtype, to.stride);
   };
+  if (g.qkv.dtype == DType::f32) MBT_AT_LEVEL(attention_cancel_columns)(d_k, tiles.count, width_);
   unpack(d_k, shape.k(kv_head));
   unpack(d_v, shape.v(kv_head));
 }

@@ -123,7 +123,7 @@ void CpuBackend::do_gemm(const GemmArgs& args) {
 void CpuBackend::do_bias_bwd(const BiasBwdArgs& args) {
   expect_act("bias_bwd", "d_y", args.d_y);
   use_threads(num_threads_);
-  MBT_AT_LEVEL(bias_bwd)(args, scratch_.get<float>(row_partials(args.d_y.cols())));
+  MBT_AT_LEVEL(bias_bwd)(args, scratch_.get<double>(row_partials(args.d_y.cols())));
 }
 
 void CpuBackend::do_quantize(const QuantizeArgs& args) {

@@ -112,6 +112,20 @@ void attention_unpack(const float* x, const float* row_scale, int64_t rows, int6
   });
 }
 
+void attention_cancel_columns(float* x, int64_t rows, int64_t width) {
+  for (int64_t c = 0; c < width; ++c) {
+    double sum = 0.0;
+    int64_t smallest = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float value = x[r * width + c];
+      sum += value;
+      if (__builtin_fabsf(value) < __builtin_fabsf(x[smallest * width + c])) smallest = r;
+    }
+    float& corrected = x[smallest * width + c];
+    corrected = static_cast<float>(corrected - sum);
+  }
+}
+
 void attention_row_dots(const void* a, const void* b, DType type, int64_t rows, int64_t stride, int64_t width, float* delta) {
   with_act(type, [&]<class T>(T*) {
     const T* x = static_cast<const T*>(a);

@@ -29,17 +29,21 @@ struct RowChunks {
   int64_t end(int64_t i) const { return (i + 1) * per_chunk < rows ? (i + 1) * per_chunk : rows; }
 };
 
-/// out[c] += sum over chunks of partials[chunk * stride + c].
-inline void add_partials(const float* partials, int64_t count, int64_t stride, int64_t cols, float* out) {
+/// out[c] += sum over chunks of partials[chunk * stride + c], summed in the type of the partials, in the order of the chunks.
+template <class P>
+inline void add_partials(const P* partials, int64_t count, int64_t stride, int64_t cols, float* out) {
   constexpr int64_t kStrip = 256;
 #pragma omp parallel for schedule(static)
   for (int64_t first = 0; first < cols; first += kStrip) {
-    const int64_t last = first + kStrip < cols ? first + kStrip : cols;
+    const int64_t width = first + kStrip < cols ? kStrip : cols - first;
+    P sum[kStrip] = {};
     for (int64_t chunk = 0; chunk < count; ++chunk) {
-      const float* partial = partials + chunk * stride;
+      const P* partial = partials + chunk * stride + first;
 #pragma omp simd
-      for (int64_t c = first; c < last; ++c) out[c] += partial[c];
+      for (int64_t c = 0; c < width; ++c) sum[c] += partial[c];
     }
+#pragma omp simd
+    for (int64_t c = 0; c < width; ++c) out[first + c] += static_cast<float>(sum[c]);
   }
 }
 

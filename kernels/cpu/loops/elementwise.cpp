@@ -48,14 +48,16 @@ void add_of(const T* a, const T* b, T* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) store(out, i, load(a, i) + load(b, i));
 }
 
+/// In double: a sum over many tokens that nearly cancels (a key bias without RoPE has gradient 0) must not be rounding noise, which Adam
+/// would blow up to full steps.
 template <class T>
-void bias_of(const BiasBwdArgs& a, float* partials) {
+void bias_of(const BiasBwdArgs& a, double* partials) {
   const int64_t cols = a.d_y.cols();
   const RowChunks chunks(a.d_y.rows());
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < chunks.count; ++i) {
-    float* partial = partials + i * cols;
-    __builtin_memset(partial, 0, static_cast<size_t>(cols) * sizeof(float));
+    double* partial = partials + i * cols;
+    __builtin_memset(partial, 0, static_cast<size_t>(cols) * sizeof(double));
     for (int64_t n = chunks.begin(i); n < chunks.end(i); ++n) {
       const T* row = a.d_y.as<T>() + n * cols;
 #pragma omp simd
@@ -77,7 +79,7 @@ void add(const AddArgs& args) {
   with_act(args.a.dtype, [&]<class T>(T*) { add_of(args.a.as<T>(), args.b.as<T>(), args.out.as<T>(), args.out.size()); });
 }
 
-void bias_bwd(const BiasBwdArgs& args, float* partials) {
+void bias_bwd(const BiasBwdArgs& args, double* partials) {
   with_act(args.d_y.dtype, [&]<class T>(T*) { bias_of<T>(args, partials); });
 }
 

@@ -6,5 +6,5 @@
 #include "kernels/cpu/level.h"
 #include "kernels/cpu/loops/chunks.h"
 
-/// bias_bwd's `partials`: kMaxRowChunks * columns floats.
-MBT_LEVELS(void cast(const CastArgs& args); void add(const AddArgs& args); void bias_bwd(const BiasBwdArgs& args, float* partials);)
+/// bias_bwd's `partials`: kMaxRowChunks * columns doubles.
+MBT_LEVELS(void cast(const CastArgs& args); void add(const AddArgs& args); void bias_bwd(const BiasBwdArgs& args, double* partials);)

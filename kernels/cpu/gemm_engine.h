@@ -24,11 +24,15 @@ struct MatrixProduct {
   bool accumulate = false;
 };
 
+/// f32 products of fewer than `limit` multiply-adds are summed in double (loops/gemm_small.h). False: it is none of those.
+bool run_if_small(const MatrixProduct& product, int64_t limit);
+
 /// Not thread-safe. Each product runs on the number of threads that OpenMP gave where its shape came first: one engine must always be
 /// called from the same kind of place, inside a parallel region (with omp_set_num_threads(1) in force) or outside.
 class GemmEngine {
  public:
-  GemmEngine();
+  /// small_limit: see run_if_small.
+  explicit GemmEngine(int64_t small_limit = 1 << 22);
   ~GemmEngine();
   GemmEngine(const GemmEngine&) = delete;
   GemmEngine& operator=(const GemmEngine&) = delete;
@@ -44,6 +48,7 @@ class GemmEngine {
  private:
   struct State;
   std::unique_ptr<State> state_;
+  int64_t small_limit_;
 };
 
 }  // namespace mbt::cpu

@@ -130,11 +130,11 @@ struct GemmEngine::State {
   Scratch scratchpad;
 };
 
-GemmEngine::GemmEngine() : state_(std::make_unique<State>()) {}
+GemmEngine::GemmEngine(int64_t small_limit) : state_(std::make_unique<State>()), small_limit_(small_limit) {}
 GemmEngine::~GemmEngine() = default;
 
 void GemmEngine::run(const MatrixProduct& product) {
-  if (product.m == 0 || product.n == 0) return;
+  if (product.m == 0 || product.n == 0 || run_if_small(product, small_limit_)) return;
   try {
     const ProductKey key(product);
     auto found = state_->primitives.find(key);

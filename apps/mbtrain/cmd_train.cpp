@@ -63,6 +63,7 @@ int cmd_train(const std::vector<std::string>& args) {
     throw InputError(text("model.vocab_size: ", config.model.vocab_size, " is smaller than the ", dataset->vocab_size(), " tokens of the data"));
   }
   const std::unique_ptr<Backend> backend = make_backend(config.train.device, static_cast<int>(config.train.num_threads));
+  if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
   ConsoleObserver console(config);
   Trainer trainer(*backend, config, make_policy(config.model, config.ddp), *dataset, console);
   if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");

@@ -9,6 +9,7 @@ namespace mbt {
 
 int cmd_bench(const std::vector<std::string>& args);
 int cmd_config(const std::vector<std::string>& args);
+int cmd_generate(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
 
@@ -22,6 +23,7 @@ struct Verb {
 inline const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
       {"train", "Train a model", cmd_train},
+      {"generate", "Sample from a trained model", cmd_generate},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
       {"bench", "Measure this machine: matrix products by shape, role and precision", cmd_bench},

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/json_reader.h"
+#include "core/config/assign.h"
 #include "core/config/field_table.h"
 #include "core/io/files.h"
 #include "core/io/safetensors.h"
@@ -168,6 +169,14 @@ void load_weights(const std::string& checkpoint, Weights& weights) {
   for (int64_t i = 0; i < weights.num_params(); ++i) weights.set_master(i, read_checked(file, weights.spec(i).name, weights.spec(i).shape));
 }
 
+void load_precision_state(const std::string& checkpoint, Backend& backend, Weights& weights) {
+  const DelayedState& delayed = weights.delayed();
+  if (delayed.empty()) return;
+  const SafetensorsFile file = SafetensorsFile::open((fs::path(checkpoint) / "precision.safetensors").string());
+  backend.upload(read_checked(file, "amax_history", delayed.history().shape).data(), delayed.history());
+  backend.upload(read_checked(file, "scale", delayed.scale().shape).data(), delayed.scale());
+}
+
 TrainState load_training_state(const std::string& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler, bool with_optimizer) {
   const fs::path base(checkpoint);
   if (with_optimizer) {
@@ -178,11 +187,7 @@ TrainState load_training_state(const std::string& checkpoint, Backend& backend, 
       backend.upload(read_checked(file, "exp_avg_sq." + s.name, s.shape).data(), weights.part(weights.exp_avg_sq(), i));
     }
   }
-  if (const DelayedState& delayed = weights.delayed(); !delayed.empty()) {
-    const SafetensorsFile file = SafetensorsFile::open((base / "precision.safetensors").string());
-    backend.upload(read_checked(file, "amax_history", delayed.history().shape).data(), delayed.history());
-    backend.upload(read_checked(file, "scale", delayed.scale().shape).data(), delayed.scale());
-  }
+  load_precision_state(checkpoint, backend, weights);
   const std::string path = (base / "train_state.json").string();
   const JsonDocument document = read_json_file(path);
   try {
@@ -202,6 +207,24 @@ TrainState load_training_state(const std::string& checkpoint, Backend& backend, 
   } catch (const json::exception& e) {
     throw InputError(text(path, ": not the state of a training run: ", e.what()));
   }
+}
+
+RunConfig load_run_config(const std::string& checkpoint) {
+  const std::string path = (fs::path(checkpoint) / "run_config.json").string();
+  const JsonDocument document = read_json_file(path);
+  std::vector<Assignment> assignments;
+  std::vector<Problem> problems;
+  for (const auto& [section, fields] : document.root.items()) {
+    if (!fields.is_object()) throw InputError(text(path, ": section ", section, " is not an object"));
+    for (const auto& [field, value] : fields.items()) {
+      assignments.push_back({section, field, value, {Origin::Kind::config_file, document.where("/" + section + "/" + field)}});
+    }
+  }
+  RunConfig config;
+  Origins origins;
+  apply_assignments(config, assignments, origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+  return config;
 }
 
 }  // namespace mbt

@@ -35,7 +35,6 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolic
       schedule_(config.optimizer, config.scheduler, config.train),
       loader_(dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)) {
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);
-  if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
   initialise_weights(weights_, config.model, seed_of(config));
   if (!config.checkpoint.load.empty()) load();
   weights_.refresh_working();

@@ -103,7 +103,7 @@ class HeadWorker {
   void fwd_rows(const HeadFwd& h, const Tiling& tiles, const Tiling& key_tiles, int64_t first, const void* k, const void* v);
   void bwd_head(const AttentionBwdArgs& g, int64_t sequence, int64_t head, const void* k, const void* v, float* d_k, float* d_v);
 
-  GemmEngine engine_{1 << 20};  // the tiles of short sequences are small products, those of long ones are not
+  GemmEngine engine_{1 << 19};  // the tiles of short sequences are small products, those of long ones are not
   Scratch scratch_[kSlots];
   DType operand_ = DType::f32;
   int64_t width_ = 0;

@@ -12,6 +12,7 @@ int cmd_config(const std::vector<std::string>& args);
 int cmd_generate(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
+int cmd_quantize(const std::vector<std::string>& args);
 
 struct Verb {
   const char* name;
@@ -27,6 +28,7 @@ inline const std::vector<Verb>& verbs() {
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
       {"bench", "Measure this machine: matrix products by shape, role and precision", cmd_bench},
+      {"quantize", "Quantise the tensors of a safetensors file as a recipe would", cmd_quantize},
   };
   return all;
 }

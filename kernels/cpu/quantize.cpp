@@ -244,7 +244,7 @@ const QuantCopy& copy_of(const QuantTensorView& q, bool columnwise) {
   return copy;
 }
 
-void decode(const QuantTensorView& q, bool columnwise, float factor, bool to_bf16, void* out) {
+void decode(const QuantTensorView& q, bool columnwise, bool to_bf16, void* out) {
   const QuantCopy& copy = copy_of(q, columnwise);
   const QuantSpec& s = q.spec;
   const int64_t block_rows = s.is_per_tensor() ? kTileRows : s.is_2d || columnwise ? s.block_size() : 1;
@@ -263,7 +263,6 @@ void decode(const QuantTensorView& q, bool columnwise, float factor, bool to_bf1
                    .scaling = s.scaling,
                    .scale_inv = s.is_per_tensor() ? nullptr : static_cast<const char*>(copy.scale_inv) + first_scale * s.scale_bytes(),
                    .scale_stride = scale_cols,
-                   .factor = factor,
                    .to_bf16 = to_bf16,
                    .out = static_cast<char*>(out) + (t.row * q.cols + t.col) * (to_bf16 ? 2 : 4),
                    .out_stride = q.cols});
@@ -272,16 +271,8 @@ void decode(const QuantTensorView& q, bool columnwise, float factor, bool to_bf1
 
 }  // namespace
 
-void dequantize(const QuantTensorView& q, bool columnwise, float* out) {
-  const QuantCopy& copy = copy_of(q, columnwise);
-  const float factor = q.spec.is_per_tensor()                  ? *static_cast<const float*>(copy.scale_inv)
-                       : q.spec.scaling == QuantScaling::nvfp4 ? 1.0F / nvfp4_global_encode_scale(*copy.global_amax)
-                                                               : 1.0F;
-  decode(q, columnwise, factor, false, out);
-}
-
-void decode_to_bf16(const QuantTensorView& q, bool columnwise, uint16_t* out) { decode(q, columnwise, 1.0F, true, out); }
-void decode_to_f32(const QuantTensorView& q, bool columnwise, float* out) { decode(q, columnwise, 1.0F, false, out); }
+void decode_to_bf16(const QuantTensorView& q, bool columnwise, uint16_t* out) { decode(q, columnwise, true, out); }
+void decode_to_f32(const QuantTensorView& q, bool columnwise, float* out) { decode(q, columnwise, false, out); }
 
 float gemm_alpha(const QuantTensorView& q, bool columnwise) {
   const QuantCopy& copy = copy_of(q, columnwise);

@@ -1,5 +1,5 @@
 // Quantisation on the CPU: codes and scales bit for bit those of core/numerics, at every instruction level and thread count; and the
-// way back, as real values (dequantize) or as GEMM operands (decode_*, gemm_alpha).
+// way back as operands of an emulated GEMM.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,6 @@ void quantize(const QuantizeArgs& args);
 
 /// One update of n delayed scales (numerics reference 2.4); see core/numerics/scaling.h.
 void delayed_scaling_update(const DelayedScalingUpdateArgs& args);
-
-/// out[rows, cols] = the represented values, f32. For a Hadamard copy these are the values of the transformed tensor.
-void dequantize(const QuantTensorView& q, bool columnwise, float* out);
 
 // -- operands of an emulated GEMM --------------------------------------------------------------------------------------------------------
 // Real value = gemm_alpha(q) * decoded element. A GEMM multiplies decoded operands, accumulates in fp32 and scales the sum by

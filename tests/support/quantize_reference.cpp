@@ -23,10 +23,6 @@ float max_of(QuantFormat f) { return f == QuantFormat::e4m3 ? kE4m3Max : f == Qu
 uint8_t cast(QuantFormat f, float x) {
   return f == QuantFormat::e4m3 ? encode_e4m3(x) : f == QuantFormat::e5m2 ? encode_e5m2(x) : encode_e2m1(x);
 }
-float value_of(QuantFormat f, uint8_t code) {
-  return f == QuantFormat::e4m3 ? decode_e4m3(code) : f == QuantFormat::e5m2 ? decode_e5m2(code) : decode_e2m1(code);
-}
-
 void transform(std::vector<float>& x, int64_t rows, int64_t cols) {
   for (int64_t r = 0; r < rows; r += 16) {
     for (int64_t c = 0; c < cols; ++c) {
@@ -102,22 +98,6 @@ OwnedCopy reference_quantize(const ReferenceArgs& a) {
           out.codes[r * a.cols + c] = a.spec.stochastic_rounding ? encode_e2m1_stochastic(t, random_byte(a, r, c)) : cast(a.spec.format, t);
         }
       }
-    }
-  }
-  return out;
-}
-
-std::vector<float> reference_dequantize(const OwnedCopy& copy, int64_t rows, int64_t cols, const QuantSpec& spec, bool columnwise) {
-  const Geometry g(spec, rows, cols, columnwise);
-  std::vector<float> out(copy.codes.size());
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < cols; ++c) {
-      const auto k = static_cast<size_t>(r / g.block_rows * g.scale_cols + c / g.block_cols);
-      const float code = value_of(spec.format, copy.codes[r * cols + c]);
-      out[r * cols + c] = spec.scaling == QuantScaling::mxfp8 ? code * decode_e8m0(copy.scale_inv[k])
-                          : spec.scaling == QuantScaling::nvfp4
-                              ? code * decode_e4m3(copy.scale_inv[k]) * (1.0F / nvfp4_global_encode_scale(copy.global_amax))
-                              : code * copy.scale_f32(k);
     }
   }
   return out;

@@ -33,7 +33,4 @@ struct ReferenceArgs {
 };
 
 OwnedCopy reference_quantize(const ReferenceArgs& args);
-/// The represented values [rows, cols].
-std::vector<float> reference_dequantize(const OwnedCopy& copy, int64_t rows, int64_t cols, const QuantSpec& spec, bool columnwise);
-
 }  // namespace mbt::testing

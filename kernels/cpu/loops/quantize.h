@@ -52,7 +52,7 @@ struct BlockJob {
   const RandomBits* random;  // null: round to nearest
 };
 
-/// The way back: out = code * block scale * factor, as f32 or bf16. A null scale_inv stands for 1.
+/// The way back: out = code * block scale, as f32 or bf16. A null scale_inv stands for 1.
 struct DecodeJob {
   const uint8_t* codes;
   int64_t codes_stride;
@@ -64,7 +64,6 @@ struct DecodeJob {
   QuantScaling scaling;
   const void* scale_inv;
   int64_t scale_stride;
-  float factor;
   bool to_bf16;
   void* out;
   int64_t out_stride;

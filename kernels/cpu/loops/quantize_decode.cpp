@@ -23,8 +23,8 @@ void column_scales(const DecodeJob& job, int64_t block_row, float* scale) {
 }
 
 template <class Code, class Out>
-void decode_row(const uint8_t* codes, const float* scale, float factor, int64_t n, Out* out) {
-  for (int64_t c = 0; c < n; ++c) out[c] = from_float<Out>(Code::decode(codes[c]) * scale[c] * factor);
+void decode_row(const uint8_t* codes, const float* scale, int64_t n, Out* out) {
+  for (int64_t c = 0; c < n; ++c) out[c] = from_float<Out>(Code::decode(codes[c]) * scale[c]);
 }
 
 template <class Out>
@@ -35,9 +35,9 @@ void decode_tile(const DecodeJob& job) {
     const uint8_t* codes = job.codes + r * job.codes_stride;
     Out* out = static_cast<Out*>(job.out) + r * job.out_stride;
     switch (job.format) {
-      case QuantFormat::e4m3: decode_row<Code<QuantFormat::e4m3>>(codes, scale, job.factor, job.cols, out); break;
-      case QuantFormat::e5m2: decode_row<Code<QuantFormat::e5m2>>(codes, scale, job.factor, job.cols, out); break;
-      case QuantFormat::e2m1: decode_row<Code<QuantFormat::e2m1>>(codes, scale, job.factor, job.cols, out); break;
+      case QuantFormat::e4m3: decode_row<Code<QuantFormat::e4m3>>(codes, scale, job.cols, out); break;
+      case QuantFormat::e5m2: decode_row<Code<QuantFormat::e5m2>>(codes, scale, job.cols, out); break;
+      case QuantFormat::e2m1: decode_row<Code<QuantFormat::e2m1>>(codes, scale, job.cols, out); break;
     }
   }
 }

@@ -6,6 +6,7 @@
 
 #include "core/numerics/scaling.h"
 #include "kernels/cpu/loops/quantize.h"
+#include "kernels/cpu/threads.h"
 
 namespace mbt::cpu {
 namespace {
@@ -61,18 +62,16 @@ struct Tiling {
 template <class Body>
 void for_each_tile(int64_t rows, int64_t cols, const Body& body) {
   const Tiling tiles{rows, cols};
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < tiles.count; ++i) body(tiles[i]);
+  parallel_tasks(tiles.count, [&](int, int64_t i) { body(tiles[i]); });
 }
 
 /// Maximum over the tiles of body(tile), which returns fp32 bits of a magnitude: integers order like the values.
 template <class Body>
 float max_over_tiles(int64_t rows, int64_t cols, const Body& body) {
   const Tiling tiles{rows, cols};
-  uint32_t best = 0;
-#pragma omp parallel for schedule(static) reduction(max : best)
-  for (int64_t i = 0; i < tiles.count; ++i) best = std::max(best, body(tiles[i]));
-  return std::bit_cast<float>(best);
+  std::vector<uint32_t> maxima(static_cast<size_t>(tiles.count));
+  parallel_tasks(tiles.count, [&](int, int64_t i) { maxima[static_cast<size_t>(i)] = body(tiles[i]); });
+  return maxima.empty() ? 0 : std::bit_cast<float>(*std::max_element(maxima.begin(), maxima.end()));
 }
 
 float amax_of(const Source& x, int64_t rows, int64_t cols) {

@@ -1,5 +1,6 @@
 #include "kernels/cpu/gemm.h"
 
+#include "core/quant/dequantize.h"
 #include "kernels/cpu/gemm_engine.h"
 #include "kernels/cpu/loops/gemm.h"
 #include "kernels/cpu/quantize.h"
@@ -93,8 +94,7 @@ class QuantisedMatrix {
   QuantisedMatrix& operator=(const QuantisedMatrix&) = delete;
   const QuantTensorView& view() const { return view_; }
   Values values(bool columnwise) const {
-    std::vector<float> out(static_cast<size_t>(view_.rows * view_.cols));
-    cpu::dequantize(view_, columnwise, out.data());
+    const std::vector<float> out = dequantize(view_, columnwise);
     return {out.begin(), out.end()};
   }
 

@@ -6,13 +6,13 @@
 namespace mbt::cpu::MBT_LEVEL {
 namespace {
 
-/// Max of the magnitude bits of n values, NaN (bits above `inf`) dropped.
+/// Max of the magnitude bits of n values, NaN (bits above `inf`) dropped. The mask by product keeps compilers from making it a branch.
 template <class Bits>
 Bits max_magnitude(const Bits* x, int64_t n, Bits mask, Bits inf) {
   Bits best = 0;
   for (int64_t i = 0; i < n; ++i) {
     const Bits magnitude = x[i] & mask;
-    const Bits valid = magnitude > inf ? Bits{0} : magnitude;
+    const Bits valid = static_cast<Bits>(magnitude * (magnitude <= inf));
     best = valid > best ? valid : best;
   }
   return best;
@@ -46,7 +46,7 @@ void encode_rows(const Source& x, int64_t rows, int64_t cols, float scale, Quant
   }
 }
 
-constexpr int64_t kLanes = 16;
+constexpr int64_t kLanes = 64;  // many vectors, so that compilers keep the loop over lanes and vectorise it
 constexpr uint32_t kHadamardNegative = 0xD7E8;
 
 /// v[16][kLanes] = H v, unscaled.

@@ -8,9 +8,12 @@ namespace mbt {
 
 int cmd_bench(const std::vector<std::string>& args) {
   if (!args.empty() && args[0] == "gemm") return bench_gemm({args.begin() + 1, args.end()});
+  if (!args.empty() && args[0] == "step") return bench_step({args.begin() + 1, args.end()});
   CLI::App app("Measure this machine", "mbtrain bench");
   std::string what;
-  app.add_option("WHAT", what, "gemm: matrix products by shape, role and precision")->required()->check(CLI::IsMember({"gemm"}));
+  app.add_option("WHAT", what, "gemm: matrix products by shape, role and precision; step: a training step by part")
+      ->required()
+      ->check(CLI::IsMember({"gemm", "step"}));
   parse_args(app, args);
   return 0;
 }

@@ -8,5 +8,7 @@ namespace mbt {
 
 /// Matrix products of a GPT-2-124M layer and its head: shapes x roles x operand kinds.
 int bench_gemm(const std::vector<std::string>& args);
+/// A training step of the configured model by part, against its matrix products alone and the machine's peak.
+int bench_step(const std::vector<std::string>& args);
 
 }  // namespace mbt

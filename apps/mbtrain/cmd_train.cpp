@@ -8,6 +8,7 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/console.h"
+#include "apps/mbtrain/trace.h"
 #include "core/config/field_table.h"
 #include "core/io/files.h"
 #include "core/recipe/policy.h"
@@ -65,7 +66,11 @@ int cmd_train(const std::vector<std::string>& args) {
   const std::unique_ptr<Backend> backend = make_backend(config.train.device, static_cast<int>(config.train.num_threads));
   if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
   ConsoleObserver console(config);
-  Trainer trainer(*backend, config, make_policy(config.model, config.ddp), *dataset, console);
+  TimingBackend timing(*backend);
+  TracingObserver tracing(config.profiling, timing, console);
+  const bool traces = !config.profiling.trace_path.empty();
+  Trainer trainer(traces ? timing : *backend, config, make_policy(config.model, config.ddp), *dataset,
+                  traces ? static_cast<TrainObserver&>(tracing) : console);
   if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
   show_start(run, *backend, *dataset, trainer);
 

@@ -1,0 +1,188 @@
+// mbtrain bench step: one training step by part, against the same step's matrix products alone and the machine's peak.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/cmd_bench.h"
+#include "core/backend/timing_backend.h"
+#include "core/base/philox.h"
+#include "core/model/flops.h"
+#include "core/model/initialise.h"
+#include "core/model/transformer.h"
+#include "core/optim/optimizer.h"
+#include "core/recipe/resolve.h"
+#include "kernels/kernels.h"
+
+namespace mbt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
+}
+
+/// A training step on random tokens.
+class StepRunner {
+ public:
+  StepRunner(Backend& backend, const RunConfig& config)
+      : backend_(backend),
+        config_(config),
+        policy_(make_policy(config.model, config.ddp)),
+        weights_(backend, config.model, policy_, true),
+        transformer_(backend, config.model, policy_, weights_, config.train.micro_batch_size, true),
+        optimizer_(backend, config.optimizer, weights_),
+        scaler_(make_loss_scaler(config.optimizer)) {
+    initialise_weights(weights_, config.model, 1);
+    weights_.refresh_working();
+    const int64_t n = config.train.micro_batch_size * config.model.seq_length;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto words = philox(1, 0, static_cast<uint64_t>(i));
+      tokens_.push_back(static_cast<int32_t>(words[0] % static_cast<uint32_t>(config.model.vocab_size)));
+      targets_.push_back(static_cast<int32_t>(words[1] % static_cast<uint32_t>(config.model.vocab_size)));
+    }
+    mask_.assign(static_cast<size_t>(n), 1.0f);
+  }
+  void run() {
+    backend_.fill_zero(weights_.grad());
+    const int64_t micro_batches = config_.train.global_batch_size / config_.train.micro_batch_size;
+    const auto scale = static_cast<float>(scaler_.scale / (static_cast<double>(mask_.size()) * static_cast<double>(micro_batches)));
+    for (int64_t m = 0; m < micro_batches; ++m) {
+      transformer_.forward_backward({.seed = 1, .stream = stream_++}, {tokens_.data(), targets_.data(), mask_.data()}, scale);
+    }
+    optimizer_.step(scaler_, 1e-4, 0.01, true);
+    backend_.synchronize();
+  }
+  DType act() const { return policy_.act; }
+
+ private:
+  Backend& backend_;
+  const RunConfig& config_;
+  PrecisionPolicy policy_;
+  Weights weights_;
+  Transformer transformer_;
+  Optimizer optimizer_;
+  LossScaler scaler_;
+  uint64_t stream_ = 0;
+  std::vector<int32_t> tokens_, targets_;
+  std::vector<float> mask_;
+};
+
+/// FLOP/s of the best of several square products in the activation dtype.
+double measured_peak(Backend& backend, DType act) {
+  constexpr int64_t n = 2048;
+  Buffer memory(backend, static_cast<size_t>(3 * n * n * size_of(act)));
+  auto matrix = [&](int64_t i) { return TensorView(static_cast<char*>(memory.data()) + i * n * n * size_of(act), act, {n, n}); };
+  double best = 0.0;
+  for (int i = 0; i < 6; ++i) {
+    const auto start = Clock::now();
+    backend.gemm({.role = GemmRole::fprop, .a = matrix(0), .b = matrix(1), .d = matrix(2)});
+    backend.synchronize();
+    best = std::max(best, 2.0 * n * n * n / seconds_since(start));
+  }
+  return best;
+}
+
+struct StepTimes {
+  double step_s = 0.0, gemm_only_s = 0.0, gemm_flops = 0.0, model_flops = 0.0, peak = 0.0, tokens = 0.0;
+  struct Part {
+    double seconds = 0.0, flops = 0.0;
+    int64_t calls = 0;
+  };
+  std::map<std::string, Part> parts;
+
+  double share_of_gemm_only() const { return gemm_only_s / step_s; }
+};
+
+StepTimes measure(Backend& backend, const RunConfig& config, int64_t steps) {
+  TimingBackend timing(backend);
+  timing.set_enabled(false);
+  StepRunner runner(timing, config);
+  StepTimes t;
+  t.tokens = static_cast<double>(config.train.global_batch_size * config.model.seq_length);
+  t.model_flops = t.tokens * flops_per_token(config.model);
+  for (int i = 0; i < 2; ++i) runner.run();
+  std::vector<double> times;
+  for (int64_t i = 0; i < steps; ++i) {
+    const auto start = Clock::now();
+    runner.run();
+    times.push_back(seconds_since(start));
+  }
+  t.step_s = median(times);
+  timing.clear();
+  timing.set_enabled(true);
+  runner.run();
+  timing.set_enabled(false);
+  for (const OpEvent& e : timing.events()) {
+    StepTimes::Part& p = t.parts[e.name];
+    p.seconds += e.seconds, p.flops += e.flops, p.calls += 1;
+    t.gemm_flops += e.flops;
+  }
+  std::vector<double> gemm_only;
+  for (int64_t i = 0; i < std::max<int64_t>(steps / 2, 2); ++i) {
+    const auto start = Clock::now();
+    for (const GemmArgs& g : timing.gemms()) backend.gemm(g);
+    backend.synchronize();
+    gemm_only.push_back(seconds_since(start));
+  }
+  t.gemm_only_s = median(gemm_only);
+  t.peak = measured_peak(backend, runner.act());
+  return t;
+}
+
+void print_table(const RunConfig& config, const StepTimes& t) {
+  std::printf("%s, %lld x %lld tokens a step\n", config.mixed_precision.name.c_str(), static_cast<long long>(config.train.global_batch_size),
+              static_cast<long long>(config.model.seq_length));
+  std::printf("  step                  %10.1f ms   %8.0f tokens/s   %.3f TFLOP/s (model)\n", t.step_s * 1e3, t.tokens / t.step_s, t.model_flops / t.step_s * 1e-12);
+  std::printf("  its GEMMs alone       %10.1f ms   %.3f TFLOP/s, %.2f of the peak of %.3f\n", t.gemm_only_s * 1e3, t.gemm_flops / t.gemm_only_s * 1e-12,
+              t.gemm_flops / t.gemm_only_s / t.peak, t.peak * 1e-12);
+  std::printf("  GEMM-only time / step %10.2f\n\n", t.share_of_gemm_only());
+  std::vector<std::pair<std::string, StepTimes::Part>> rows(t.parts.begin(), t.parts.end());
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  double total = 0.0;
+  for (const auto& [name, p] : rows) total += p.seconds;
+  std::printf("  %-24s %8s %10s %7s %9s\n", "part", "calls", "ms", "share", "TFLOP/s");
+  for (const auto& [name, p] : rows) {
+    std::printf("  %-24s %8lld %10.2f %6.1f%%", name.c_str(), static_cast<long long>(p.calls), p.seconds * 1e3, 100.0 * p.seconds / total);
+    if (p.flops > 0.0) std::printf(" %9.3f", p.flops / p.seconds * 1e-12);
+    std::printf("\n");
+  }
+}
+
+nlohmann::ordered_json to_json(const RunConfig& config, const StepTimes& t) {
+  nlohmann::ordered_json j = {{"recipe", config.mixed_precision.name},
+                              {"tokens", t.tokens},
+                              {"step_ms", t.step_s * 1e3},
+                              {"tokens_per_second", t.tokens / t.step_s},
+                              {"model_tflops", t.model_flops / t.step_s * 1e-12},
+                              {"gemm_only_ms", t.gemm_only_s * 1e3},
+                              {"gemm_tflops", t.gemm_flops / t.gemm_only_s * 1e-12},
+                              {"peak_tflops", t.peak * 1e-12},
+                              {"gemm_only_over_step", t.share_of_gemm_only()}};
+  for (const auto& [name, p] : t.parts) j["parts"][name] = {{"calls", p.calls}, {"ms", p.seconds * 1e3}, {"flops", p.flops}};
+  return j;
+}
+
+}  // namespace
+
+int bench_step(const std::vector<std::string>& args) {
+  CLI::App app("Time a training step of the configured model on random tokens: by part, and against its matrix products alone", "mbtrain bench step");
+  bool as_json = false;
+  int64_t steps = 5;
+  app.add_flag("--json", as_json, "Print JSON");
+  app.add_option("--steps", steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
+  const ResolvedRun run = resolve_run(parse_config_args(app, args));
+  const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
+  const StepTimes times = measure(*backend, run.config, steps);
+  if (as_json) std::printf("%s\n", to_json(run.config, times).dump(2).c_str());
+  else print_table(run.config, times);
+  return 0;
+}
+
+}  // namespace mbt

@@ -10,7 +10,9 @@ namespace mbt {
 int cmd_bench(const std::vector<std::string>& args);
 int cmd_config(const std::vector<std::string>& args);
 int cmd_generate(const std::vector<std::string>& args);
+int cmd_plan(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
+int cmd_recipes(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
 int cmd_quantize(const std::vector<std::string>& args);
 
@@ -24,6 +26,8 @@ struct Verb {
 inline const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
       {"train", "Train a model", cmd_train},
+      {"plan", "Show what a run will do, without doing it", cmd_plan},
+      {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
       {"generate", "Sample from a trained model", cmd_generate},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},

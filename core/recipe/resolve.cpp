@@ -91,11 +91,7 @@ class Resolver {
   void apply_overrides() {
     apply_assignments(run_.config, precision_, run_.origins, problems_);
     std::set<std::string> given;
-    for (const Assignment& a : precision_) {
-      given.insert(underscored(a.field));
-      if (underscored(a.field) == "name")
-        problems_.push_back({"mixed_precision.name (" + to_string(a.origin) + ")", "choose a recipe with --mixed-precision NAME"});
-    }
+    for (const Assignment& a : precision_) given.insert(underscored(a.field));
     const std::string wrong = join_param_gather(run_.config.mixed_precision, given);
     if (!wrong.empty()) problems_.push_back({"mixed_precision", wrong});
     for (const char* format : {"fp8", "fp4"}) {

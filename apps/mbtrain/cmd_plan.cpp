@@ -1,0 +1,30 @@
+// mbtrain plan: what a run would do, without doing it.
+#include <iostream>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/plan_text.h"
+#include "core/recipe/resolve.h"
+#include "core/train/plan.h"
+#include "kernels/kernels.h"
+
+namespace mbt {
+
+int cmd_plan(const std::vector<std::string>& args) {
+  CLI::App app("Show what a run will do: config with origins, precision of every GEMM, parameters, memory, FLOPs, length", "mbtrain plan");
+  bool as_json = false, show_all = false;
+  app.add_flag("--json", as_json, "Print one JSON object");
+  app.add_flag("--all", show_all, "Print every field and every overwrite");
+  ResolvedRun run = resolve_run(parse_config_args(app, args));
+  const TrainConfig& train = run.config.train;
+  const std::unique_ptr<Backend> backend = make_backend(train.device, static_cast<int>(train.num_threads));
+  const auto support = [&](const QuantSpec* a, const QuantSpec* b, DType act) { return backend->gemm_support(a, b, act); };
+  const RunPlan plan = make_plan(std::move(run), 1, backend->name(), support);
+  if (as_json)
+    std::cout << to_json(plan).dump(2) << "\n";
+  else
+    std::cout << plan_text(plan, show_all);
+  return 0;
+}
+
+}  // namespace mbt

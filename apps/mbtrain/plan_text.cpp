@@ -1,0 +1,135 @@
+#include "apps/mbtrain/plan_text.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "apps/mbtrain/text_table.h"
+#include "core/base/error.h"
+#include "core/config/field_table.h"
+#include "core/recipe/finalize.h"
+
+namespace mbt {
+namespace {
+
+std::string heading(const std::string& title) { return "\n" + title + "\n"; }
+
+std::string share(int64_t part, int64_t total) {
+  char buffer[16];
+  std::snprintf(buffer, sizeof buffer, "%.1f%%", 100.0 * static_cast<double>(part) / static_cast<double>(total));
+  return buffer;
+}
+
+std::string config_text(const RunPlan& plan, bool show_all) {
+  RunConfig config = plan.run.config, plain;
+  finalize(plain.mixed_precision);
+  const FieldTable table(config), defaults(plain);
+  TextTable rows("lll");
+  for (size_t i = 0; i < table.all().size(); ++i) {
+    const Field& field = table.all()[i];
+    const Origin origin = origin_of(plan.run.origins, field.path());
+    const bool is_copy = origin.kind == Origin::Kind::synchronised;
+    if (show_all || (!is_copy && field.get() != defaults.all()[i].get())) rows.add({field.path(), field.get().dump(), to_string(origin)});
+  }
+  const std::string lines = rows.str();
+  return heading(show_all ? "Configuration" : "Configuration, where it differs from the defaults (--all: everything)") +
+         (lines.empty() ? "  nothing\n" : lines);
+}
+
+std::string overwrites_text(const RunPlan& plan, bool show_all) {
+  TextTable rows("lllll");
+  int64_t unseen = 0;
+  for (const bool given : {true, false})  // what someone wrote comes first: that is news
+    for (const Overwrite& o : plan.run.overwrites) {
+      if (o.was_given() != given) continue;
+      if (given || show_all)
+        rows.add({o.section + "." + o.field, o.old_value.dump(), "->", o.new_value.dump(), "was: " + to_string(o.old_origin)});
+      else
+        ++unseen;
+    }
+  std::string lines = rows.str();
+  if (unseen > 0) lines += text("  ", unseen, " defaults of model, optimizer and ddp (--all lists them)\n");
+  return heading("Overwritten by mixed_precision") + (lines.empty() ? "  nothing\n" : lines);
+}
+
+std::string operand_text(const OperandPlan& p) {
+  std::string s = text(name_of(p.tensor), " ", p.format);
+  if (!p.spec) return s;
+  s += text(" ", p.scaling);
+  if (p.block != "tensor") s += " " + p.block;
+  if (p.has_hadamard) s += " hadamard";
+  if (p.has_stochastic_rounding) s += " stochastic";
+  return s;
+}
+
+const char* execution_text(Execution e) {
+  return e == Execution::native ? "native" : e == Execution::emulated ? "emulated" : "UNSUPPORTED";
+}
+
+std::string precision_text(const RunPlan& plan) {
+  TextTable rows("lllll");
+  rows.add({"layers", "GEMM", "first operand", "second operand", "on " + plan.device});
+  std::vector<std::string> explanations;
+  for (const LayerRangePlan& range : plan.precision_map)
+    for (const GemmPlan& g : range.gemms) {
+      const std::string layers = range.first == range.last ? text(range.first) : text(range.first, "-", range.last);
+      rows.add({&g == range.gemms.data() ? layers : "", std::string(name_of(g.role)), operand_text(g.a), operand_text(g.b),
+                execution_text(g.support.execution)});
+      const std::string how = text(execution_text(g.support.execution), ": ", g.support.how);
+      if (!g.support.how.empty() && std::find(explanations.begin(), explanations.end(), how) == explanations.end())
+        explanations.push_back(how);
+    }
+  const PrecisionPolicy& p = plan.policy;
+  std::string lines = rows.str();
+  for (const std::string& how : explanations) lines += "  " + how + "\n";
+  lines += text("  The same for qkv, proj, fc1 and fc2. Embeddings, norms, attention, residual stream, head: ", name_of(p.act),
+                "; loss: f32;\n", "  main gradients: ", name_of(p.main_grad), "; gradient exchange: ", name_of(p.grad_reduce),
+                "; quantised weights kept as ", p.quantised_params ? "codes alone" : text("codes beside ", name_of(p.act)), "\n");
+  return heading("Precision of the linear layers") + lines;
+}
+
+std::string parameters_text(const RunPlan& plan) {
+  const int64_t total = total_elements(plan.parameters);
+  TextTable rows("lrr");
+  for (const ParameterGroup& g : plan.parameters)
+    if (g.elements > 0) rows.add({g.name, with_commas(g.elements), share(g.elements, total)});
+  rows.add({"total", with_commas(total), ""});
+  const ModelConfig& m = plan.run.config.model;
+  return heading("Parameters") + rows.str() +
+         text("  vocabulary ", m.vocab_size, " padded to ", m.padded_vocab_size(),
+              m.share_embeddings_and_output_weights ? "; head tied to the word embeddings\n" : "\n");
+}
+
+std::string memory_text(const RunPlan& plan) {
+  TextTable rows("lrl");
+  for (const MemoryItem& item : plan.memory)
+    if (item.bytes > 0) rows.add({item.category, human_bytes(item.bytes), item.what});
+  rows.add({"total", human_bytes(total_bytes(plan.memory)), ""});
+  return heading("Memory of one rank") + rows.str();
+}
+
+std::string run_text(const RunPlan& plan) {
+  const RunLength& l = plan.length;
+  const TrainConfig& t = plan.run.config.train;
+  TextTable rows("lr");
+  rows.add({"FLOPs per token", human_number(plan.flops.total())});
+  rows.add({"FLOPs per iteration", human_number(plan.flops.total() * static_cast<double>(l.tokens_per_iteration))});
+  rows.add({"FLOPs of the run", human_number(plan.flops.total() * static_cast<double>(l.tokens))});
+  rows.add({"iterations", with_commas(l.iterations)});
+  rows.add({"samples", with_commas(l.samples)});
+  rows.add({"tokens", with_commas(l.tokens)});
+  return heading("Run") + rows.str() +
+         text("  An iteration: ", t.global_batch_size, " samples of ", plan.run.config.model.seq_length, " tokens = ", l.ranks,
+              l.ranks == 1 ? " rank" : " ranks", " x ", l.micro_batches, " micro-batches x ", t.micro_batch_size, "\n");
+}
+
+}  // namespace
+
+std::string plan_text(const RunPlan& plan, bool show_all) {
+  std::string out = text("Plan: ", plan.run.config.mixed_precision.name, " on ", plan.device, "\n");
+  if (!plan.run.notes.empty()) out += heading("Notes");
+  for (const std::string& note : plan.run.notes) out += "  - " + note + "\n";
+  return out + config_text(plan, show_all) + overwrites_text(plan, show_all) + precision_text(plan) + parameters_text(plan) +
+         memory_text(plan) + run_text(plan);
+}
+
+}  // namespace mbt

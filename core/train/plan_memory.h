@@ -1,0 +1,41 @@
+// Parameters by kind and the memory of one training process by category: arithmetic on the config, nothing is allocated. The plans that
+// the model binds to memory are the ones counted here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config/run_config.h"
+#include "core/recipe/policy.h"
+
+namespace mbt {
+
+struct ParameterGroup {
+  std::string name;
+  int64_t elements;
+};
+
+/// All parameters by kind, the padding of the vocabulary included. A tied head has no elements of its own.
+std::vector<ParameterGroup> count_parameters(const ModelConfig& model);
+int64_t total_elements(const std::vector<ParameterGroup>& groups);
+
+struct MemoryItem {
+  std::string category;  ///< a key for scripts
+  int64_t bytes;
+  std::string what;  ///< one line: what lies there
+};
+
+/// weights            plain parameters in the activation dtype (fp32: the masters serve)
+/// quantised_weights  codes and scales of quantised linear weights
+/// masters, moments, main_gradients   fp32, of every parameter
+/// activations        kept from forward to backward of one micro-batch, by the recompute setting
+/// logits             the chunk of logits that is in memory at one time
+/// workspace          what layers share: activation gradients, codes of the current operands, tables
+/// device_scratch     the CPU backend's own: operands widened for an emulated product (an estimate)
+/// program            code and libraries (an estimate)
+/// Categories of 0 bytes are there too, so that scripts find every key. From a validated config.
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy);
+int64_t total_bytes(const std::vector<MemoryItem>& items);
+
+}  // namespace mbt

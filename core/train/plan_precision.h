@@ -1,0 +1,53 @@
+// Which operand of which GEMM is in which format, and whether the device computes it natively.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "core/recipe/policy.h"
+
+namespace mbt {
+
+/// One operand of one GEMM: the copy of the tensor that this GEMM reads.
+struct OperandPlan {
+  TensorRole tensor;
+  bool is_columnwise;             ///< which copy
+  std::optional<QuantSpec> spec;  ///< nothing: plain, in the activation dtype
+  std::string format;             ///< "e4m3", "bf16", ...
+  std::string scaling;            ///< "tensorwise", ...; empty when plain
+  std::string block;              ///< of one scale, rows x columns: "tensor", "1x128", "128x1", "128x128"; empty when plain
+  bool has_hadamard = false;
+  bool has_stochastic_rounding = false;
+};
+
+struct GemmPlan {
+  GemmRole role;
+  OperandPlan a;
+  OperandPlan b;
+  bool fast_accumulation;
+  GemmSupport support;
+};
+
+/// Layers first..last, whose four linear layers (qkv, proj, fc1, fc2) run alike: fprop, dgrad, wgrad.
+struct LayerRangePlan {
+  int64_t first;
+  int64_t last;
+  bool is_quantised;
+  std::array<GemmPlan, 3> gemms;
+};
+
+/// Backend::gemm_support, or what stands for it.
+using GemmSupportQuery = std::function<GemmSupport(const QuantSpec* a, const QuantSpec* b, DType act)>;
+
+/// All layers in order; neighbours that run alike share a range.
+std::vector<LayerRangePlan> plan_precision(const PrecisionPolicy& policy, const GemmSupportQuery& support);
+
+/// Throws InputError, with the reason and the flag that helps, when a product is not supported on `device`, or emulated while
+/// `emulate_precision` is false. There is no silent fallback.
+void require_support(const std::vector<LayerRangePlan>& ranges, const std::string& device, bool emulate_precision);
+
+}  // namespace mbt

@@ -1,0 +1,178 @@
+// The plan of a run: published FLOP and parameter counts, the precision map, memory, JSON.
+#include "core/train/plan.h"
+
+#include <set>
+
+#include "core/base/error.h"
+#include "core/config/command_line.h"
+#include "tests/support/catch.h"
+
+using namespace mbt;
+
+namespace {
+
+GemmSupport emulate_all(const QuantSpec* a, const QuantSpec*, DType) {
+  return a != nullptr ? GemmSupport{Execution::emulated, "bf16 GEMM on codes"} : GemmSupport{};
+}
+
+RunPlan plan_of(const std::vector<std::string>& args) {
+  return make_plan(resolve_run(parse_config_arguments(args)), 1, "cpu", emulate_all);
+}
+
+const std::vector<std::string> kLlama3_8B = {"model.num_layers=32",          "model.hidden_size=4096",
+                                             "model.num_attention_heads=32", "model.num_query_groups=8",
+                                             "model.vocab_size=128256",      "model.ffn_hidden_size=14336",
+                                             "model.seq_length=8192",        "train.micro_batch_size=1",
+                                             "train.global_batch_size=128",  "model.share_embeddings_and_output_weights=false"};
+
+std::vector<std::string> llama3(std::vector<std::string> args, const std::vector<std::string>& more) {
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+double gflops(const std::vector<std::string>& args) { return plan_of(args).flops.total() * 1e-9; }
+
+std::string operand(const OperandPlan& p) { return text(name_of(p.tensor), " ", p.format, " ", p.block); }
+
+int64_t bytes_of(const RunPlan& plan, const std::string& category) {
+  for (const MemoryItem& item : plan.memory)
+    if (item.category == category) return item.bytes;
+  return -1;
+}
+
+}  // namespace
+
+TEST_CASE("FLOPs per token are the published ones") {
+  CHECK(gflops(kLlama3_8B) == Approx(51.470).epsilon(2e-5));
+  CHECK(gflops(llama3(kLlama3_8B, {"model.num_layers=80", "model.hidden_size=8192", "model.num_attention_heads=64",
+                                   "model.ffn_hidden_size=28672"})) == Approx(449.22).epsilon(2e-5));
+  CHECK(gflops(llama3(kLlama3_8B, {"model.num_layers=126", "model.hidden_size=16384", "model.num_attention_heads=128",
+                                   "model.ffn_hidden_size=53248"})) == Approx(2523.96).epsilon(2e-5));
+  CHECK(gflops({"model.num_layers=36", "model.hidden_size=4096", "model.num_attention_heads=32", "model.num_query_groups=8",
+                "model.ffn_hidden_size=12288", "model.vocab_size=151936", "model.seq_length=4096", "train.micro_batch_size=1"}) ==
+        Approx(49.032).epsilon(2e-5));
+}
+
+TEST_CASE("parameters are the published ones") {
+  CHECK(total_elements(plan_of(kLlama3_8B).parameters) == 8030261248);
+  const std::vector<std::string> gpt2 = {"model.num_layers=12",
+                                         "model.hidden_size=768",
+                                         "model.num_attention_heads=12",
+                                         "model.vocab_size=50257",
+                                         "model.make_vocab_size_divisible_by=1",
+                                         "model.seq_length=1024",
+                                         "model.normalization=LayerNorm",
+                                         "model.activation_func=gelu",
+                                         "model.position_embedding_type=learned_absolute",
+                                         "model.add_bias_linear=true"};
+  CHECK(total_elements(plan_of(gpt2).parameters) == 124439808);
+  CHECK(total_elements(plan_of(llama3(gpt2, {"model.make_vocab_size_divisible_by=128"})).parameters) == 124439808 + 47 * 768);
+  CHECK(total_elements(plan_of({"model.num_layers=36", "model.hidden_size=4096", "model.num_attention_heads=32", "model.num_query_groups=8",
+                                "model.kv_channels=128", "model.ffn_hidden_size=12288", "model.vocab_size=151936",
+                                "model.qk_layernorm=true", "model.share_embeddings_and_output_weights=false"})
+                           .parameters) == 8190735360);  // Qwen3-8B
+}
+
+TEST_CASE("the precision map names the copy that each GEMM reads, and joins layers that run alike") {
+  const RunPlan plan = plan_of({"--mixed-precision", "nanov2_bf16_with_fp8_current_scaling_mixed", "model.num_layers=8"});
+  REQUIRE(plan.precision_map.size() == 3);
+  CHECK(plan.precision_map[0].last == 1);
+  CHECK(plan.precision_map[1].first == 2);
+  CHECK(plan.precision_map[1].last == 5);
+  CHECK(plan.precision_map[2].first == 6);
+  CHECK(operand(plan.precision_map[0].gemms[0].a) == "input bf16 ");
+  CHECK(plan.precision_map[0].gemms[0].support.execution == Execution::native);
+  const auto& [fprop, dgrad, wgrad] = plan.precision_map[1].gemms;
+  CHECK(operand(fprop.a) == "input e4m3 1x128");
+  CHECK(operand(fprop.b) == "weight e4m3 128x128");
+  CHECK(operand(dgrad.a) == "grad_output e5m2 1x128");
+  CHECK(operand(dgrad.b) == "weight e4m3 128x128");
+  CHECK(operand(wgrad.a) == "grad_output e5m2 128x1");
+  CHECK(operand(wgrad.b) == "input e4m3 128x1");
+  CHECK(fprop.support.execution == Execution::emulated);
+}
+
+TEST_CASE("Hadamard transforms stand in wgrad alone, stochastic rounding on gradients alone") {
+  const RunPlan plan = plan_of({"--mixed-precision", "bf16_with_nvfp4_mixed"});
+  REQUIRE(plan.precision_map.size() == 1);
+  const auto& [fprop, dgrad, wgrad] = plan.precision_map[0].gemms;
+  CHECK_FALSE(fprop.a.has_hadamard);
+  CHECK_FALSE(dgrad.a.has_hadamard);
+  CHECK(wgrad.a.has_hadamard);
+  CHECK(wgrad.b.has_hadamard);
+  CHECK(dgrad.a.has_stochastic_rounding);
+  CHECK(wgrad.a.has_stochastic_rounding);
+  CHECK_FALSE(wgrad.b.has_stochastic_rounding);
+  CHECK(operand(fprop.b) == "weight e2m1 16x16");
+}
+
+TEST_CASE("length of a run") {
+  const RunLength l =
+      plan_of({"train.micro_batch_size=2", "train.global_batch_size=8", "train.train_iters=50", "model.seq_length=64"}).length;
+  CHECK(l.iterations == 50);
+  CHECK(l.micro_batches == 4);
+  CHECK(l.samples == 400);
+  CHECK(l.tokens == 25600);
+}
+
+TEST_CASE("memory follows the recipe and the recompute setting") {
+  const RunPlan bf16 = plan_of(kLlama3_8B);
+  const int64_t n = total_elements(bf16.parameters);
+  CHECK(bytes_of(bf16, "weights") >= 2 * n);
+  CHECK(bytes_of(bf16, "masters") >= 4 * n);
+  CHECK(bytes_of(bf16, "moments") >= 8 * n);
+  CHECK(bytes_of(bf16, "main_gradients") >= 4 * n);
+  CHECK(bytes_of(bf16, "masters") < 4 * n + n / 1000);  // alignment is small
+  CHECK(bytes_of(bf16, "quantised_weights") == 0);
+  const RunPlan codes = plan_of(llama3(kLlama3_8B, {"--mixed-precision", "bf16_with_fp8_current_scaling_mixed"}));
+  CHECK(bytes_of(codes, "weights") < bytes_of(bf16, "weights") / 3);  // embeddings, head, two layers
+  CHECK(bytes_of(codes, "quantised_weights") > 0);
+  const RunPlan beside = plan_of(llama3(kLlama3_8B, {"--mixed-precision", "bf16_with_fp8_subchannel_scaling_mixed"}));
+  CHECK(bytes_of(beside, "weights") == bytes_of(bf16, "weights"));
+  const RunPlan full = plan_of(llama3(kLlama3_8B, {"model.recompute_granularity=full"}));
+  const RunPlan selective = plan_of(llama3(kLlama3_8B, {"model.recompute_granularity=selective"}));
+  CHECK(bytes_of(full, "activations") < bytes_of(selective, "activations"));
+  CHECK(bytes_of(selective, "activations") < bytes_of(bf16, "activations"));
+  CHECK(bytes_of(plan_of(llama3(kLlama3_8B, {"--mixed-precision", "fp32"})), "masters") >= 4 * n);
+}
+
+TEST_CASE("JSON has the documented keys, one precision entry a layer and an origin for every field") {
+  const nlohmann::ordered_json json = to_json(plan_of({"--mixed-precision", "bf16_with_fp8_current_scaling_mixed", "--lr", "0.001"}));
+  std::set<std::string> keys;
+  for (const auto& [key, value] : json.items()) keys.insert(key);
+  for (const char* key : {"config", "origins", "overwrites", "precision_map", "parameters", "memory", "flops_per_token", "run"})
+    CHECK(keys.count(key) == 1);
+  CHECK(json["precision_map"].size() == 4);
+  CHECK(json["precision_map"][1]["gemms"]["dgrad"]["a"]["format"] == "e5m2");
+  CHECK(json["precision_map"][0]["gemms"]["dgrad"]["a"]["format"] == "bf16");
+  CHECK(json["precision_map"][1]["linears"].size() == 4);
+  CHECK(json["origins"]["optimizer.lr"]["kind"] == "command_line");
+  CHECK(json["origins"]["model.fp8"]["kind"] == "synchronised");
+  CHECK(json["origins"]["model.num_layers"]["kind"] == "default");
+  CHECK(json["config"]["model"]["fp8"] == "hybrid");
+  CHECK(json["overwrites"].size() > 0);
+  int64_t sum = 0;
+  for (const auto& [key, bytes] : json["memory"]["categories"].items()) sum += bytes.get<int64_t>();
+  CHECK(json["memory"]["total"] == sum);
+}
+
+TEST_CASE("what the device cannot run is refused with the reason and the flag") {
+  const auto error_with = [](Execution execution) {
+    const GemmSupportQuery support = [&](const QuantSpec*, const QuantSpec*, DType) { return GemmSupport{execution, "no such units"}; };
+    try {
+      make_plan(resolve_run(parse_config_arguments({"--emulate-precision", "false"})), 1, "cpu", support);
+    } catch (const InputError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(error_with(Execution::native).empty());
+  CHECK_THAT(error_with(Execution::emulated), ContainsSubstring("--emulate-precision true"));
+  CHECK_THAT(error_with(Execution::unsupported), ContainsSubstring("no such units"));
+}
+
+TEST_CASE("sizes beyond any machine are refused, not overflowed") {
+  CHECK_THROWS_AS(plan_of({"model.hidden_size=1048576", "model.num_layers=100000", "model.ffn_hidden_size=1000000000000",
+                           "model.num_attention_heads=64"}),
+                  InputError);
+}

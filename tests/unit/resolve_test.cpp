@@ -1,0 +1,146 @@
+// The whole way from arguments to the config that runs, and what is refused on it (numerics reference 10.4, 12.3, 12.6, 13.17).
+#include "core/recipe/resolve.h"
+
+#include "core/base/error.h"
+#include "core/config/command_line.h"
+#include "tests/support/catch.h"
+
+using namespace mbt;
+
+namespace {
+
+ResolvedRun resolve(const std::vector<std::string>& args) { return resolve_run(parse_config_arguments(args)); }
+
+std::string error_of(const std::vector<std::string>& args) {
+  try {
+    resolve(args);
+  } catch (const InputError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+bool has_note(const ResolvedRun& run, const std::string& part) {
+  for (const std::string& note : run.notes)
+    if (note.find(part) != std::string::npos) return true;
+  return false;
+}
+
+const std::string kCurrent = "bf16_with_fp8_current_scaling_mixed";
+
+}  // namespace
+
+TEST_CASE("no arguments: the default recipe, synchronised") {
+  const ResolvedRun run = resolve({});
+  CHECK(run.config.mixed_precision.name == "bf16_mixed");
+  CHECK(run.config.model.bf16);
+  CHECK(run.config.model.params_dtype == "bf16");
+  CHECK(run.config.model.num_layers_at_start_in_bf16 == 0);
+  CHECK(run.config.ddp.grad_reduce_in_fp32);
+  CHECK(origin_of(run.origins, "mixed_precision.bf16").kind == Origin::Kind::recipe);
+  CHECK(origin_of(run.origins, "model.bf16").kind == Origin::Kind::synchronised);
+  CHECK(run.notes.empty());
+}
+
+TEST_CASE("every built-in recipe resolves on the default model") {
+  for (const char* name : {"fp32", "bf16_mixed", "fp16_mixed", "bf16_with_fp8_delayed_scaling_mixed", "fp16_with_fp8_delayed_scaling_mixed",
+                           "bf16_with_fp8_current_scaling_mixed", "fp16_with_fp8_current_scaling_mixed",
+                           "bf16_with_fp8_subchannel_scaling_mixed", "fp16_with_fp8_subchannel_scaling_mixed", "bf16_with_mxfp8_mixed",
+                           "fp16_with_mxfp8_mixed", "bf16_with_nvfp4_mixed", "nemotron_h_bf16_with_fp8_current_scaling_mixed",
+                           "nanov2_bf16_with_fp8_current_scaling_mixed", "nemotron_3_super_bf16_with_nvfp4_mixed"}) {
+    CAPTURE(name);
+    CHECK(error_of({"--mixed-precision", name}).empty());
+  }
+  CHECK(has_note(resolve({"--mixed-precision", "nemotron-h-bf16-with-fp8-current-scaling-mixed"}), "made for Nemotron-H"));
+  CHECK(has_note(resolve({"--mixed-precision", "nemotron_3_super_bf16_with_nvfp4_mixed"}), "no layer is quantised"));
+}
+
+TEST_CASE("single fields override the recipe, whatever the order of arguments") {
+  for (const auto& args : {std::vector<std::string>{"--mixed-precision", kCurrent, "--mixed-precision.fp8", "e4m3"},
+                           std::vector<std::string>{"mixed_precision.fp8=e4m3", "--mixed-precision", kCurrent}}) {
+    const ResolvedRun run = resolve(args);
+    CHECK(run.config.model.fp8.value_or("") == "e4m3");
+    CHECK(origin_of(run.origins, "mixed_precision.fp8").kind == Origin::Kind::command_line);
+    CHECK(origin_of(run.origins, "mixed_precision.fp8_recipe").kind == Origin::Kind::recipe);
+  }
+}
+
+TEST_CASE("mixed_precision.name chooses a recipe, as --mixed-precision does") {
+  CHECK(resolve({"mixed_precision.name=fp16_mixed"}).config.model.fp16);
+}
+
+TEST_CASE("an override of fp8_param takes fp8_param_gather along") {
+  for (const char* field : {"--mixed-precision.fp8_param", "--mixed-precision.fp8_param_gather"}) {
+    const ResolvedRun run = resolve({"--mixed-precision", kCurrent, field, "false"});
+    CHECK_FALSE(run.config.model.fp8_param);
+    CHECK_FALSE(run.config.ddp.fp8_param_gather);
+    CHECK(origin_of(run.origins, "mixed_precision.fp8_param").kind == Origin::Kind::command_line);
+    CHECK(origin_of(run.origins, "mixed_precision.fp8_param_gather").kind == Origin::Kind::command_line);
+  }
+  CHECK_THAT(error_of({"--mixed-precision", kCurrent, "mixed_precision.fp8_param=true", "mixed_precision.fp8_param_gather=false"}),
+             ContainsSubstring("they are one setting"));
+}
+
+TEST_CASE("a model field that the recipe owns gives way on record") {
+  const ResolvedRun run = resolve({"--model.num_layers_at_start_in_bf16", "3"});
+  CHECK(run.config.model.num_layers_at_start_in_bf16 == 0);
+  bool is_on_record = false;
+  for (const Overwrite& o : run.overwrites) is_on_record |= o.field == "num_layers_at_start_in_bf16" && o.was_given() && o.old_value == 3;
+  CHECK(is_on_record);
+}
+
+TEST_CASE("contradictions are refused by name") {
+  const auto with = [](const std::string& recipe, std::vector<std::string> args) {
+    args.insert(args.begin(), {"--mixed-precision", recipe});
+    return error_of(args);
+  };
+  CHECK_THAT(with("bf16_mixed", {"mixed_precision.fp16=true"}), ContainsSubstring("exclude each other"));
+  CHECK_THAT(with("bf16_mixed", {"mixed_precision.fp32=true"}), ContainsSubstring("exclude each other"));
+  CHECK_THAT(with("bf16_mixed", {"mixed_precision.params_dtype=fp32"}), ContainsSubstring("params_dtype"));
+  CHECK_THAT(with(kCurrent, {"mixed_precision.fp4=e2m1"}), ContainsSubstring("fp8 and fp4 are both set"));
+  CHECK_THAT(with("fp32", {"mixed_precision.fp8=hybrid"}), ContainsSubstring("bf16 or fp16"));
+  CHECK_THAT(with("fp16_mixed", {"mixed_precision.fp4=e2m1"}), ContainsSubstring("Hadamard"));
+  CHECK_THAT(with("bf16_mixed", {"mixed_precision.fp8_param=true"}), ContainsSubstring("need fp8"));
+  CHECK_THAT(with("bf16_mixed", {"mixed_precision.fp4_param=true"}), ContainsSubstring("need fp4"));
+  CHECK_THAT(with("bf16_with_mxfp8_mixed", {"mixed_precision.reuse_grad_buf_for_mxfp8_param_ag=false"}), ContainsSubstring("must be true"));
+  CHECK_THAT(with("bf16_with_mxfp8_mixed", {"mixed_precision.fp8_param=false"}), ContainsSubstring("needs fp8_param_gather"));
+  CHECK_THAT(with("bf16_with_fp8_delayed_scaling_mixed", {"mixed_precision.first_last_layers_bf16=true"}), ContainsSubstring("delayed"));
+  CHECK_THAT(with(kCurrent, {"mixed_precision.num_layers_at_end_in_bf16=5"}), ContainsSubstring("the model has 4 layers"));
+  CHECK_THAT(with(kCurrent, {"mixed_precision.fp8_dot_product_attention=true"}), ContainsSubstring("FP8 attention"));
+  CHECK_THAT(with(kCurrent, {"mixed_precision.fp8_multi_head_attention=true"}), ContainsSubstring("FP8 attention"));
+  CHECK_THAT(with(kCurrent, {"model.fp8_output_proj=true"}), ContainsSubstring("FP8 head"));
+  CHECK_THAT(with(kCurrent, {"mixed_precision.fp8=e5m2"}), ContainsSubstring("hybrid"));
+  CHECK_THAT(with("fp16_mixed", {"mixed_precision.min_loss_scale=1e20"}), ContainsSubstring("initial_loss_scale"));
+}
+
+TEST_CASE("all problems come at once, with the nearest recipe") {
+  const std::string error = error_of({"--mixed-precision", "bf16_mixd", "model.hidden_sise=3", "train.micro_batch_size=x"});
+  CHECK_THAT(error, ContainsSubstring("did you mean \"bf16_mixed\"?"));
+  CHECK_THAT(error, ContainsSubstring("hidden_size"));
+  CHECK_THAT(error, ContainsSubstring("micro_batch_size"));
+}
+
+TEST_CASE("dynamic loss scaling switches the fatal gradient check off, and says so") {
+  const ResolvedRun dynamic = resolve({"--mixed-precision", "fp16_mixed", "ddp.check_for_nan_in_grad=true"});
+  CHECK_FALSE(dynamic.config.ddp.check_for_nan_in_grad);
+  CHECK(origin_of(dynamic.origins, "ddp.check_for_nan_in_grad").kind == Origin::Kind::derived);
+  CHECK(has_note(dynamic, "check_for_nan_in_grad is switched off"));
+  const ResolvedRun constant =
+      resolve({"--mixed-precision", "fp16_mixed", "ddp.check_for_nan_in_grad=true", "mixed_precision.loss_scale=128"});
+  CHECK(constant.config.ddp.check_for_nan_in_grad);
+}
+
+TEST_CASE("settings without effect are noted") {
+  CHECK(has_note(resolve({"mixed_precision.fp8_wgrad=false"}), "fp8_wgrad=false has no effect"));
+  CHECK(has_note(resolve({"mixed_precision.autocast_enabled=true"}), "autocast_enabled has no effect"));
+  CHECK(has_note(resolve({"mixed_precision.fp8_margin=2"}), "fp8_margin has no effect"));
+  CHECK(has_note(resolve({"mixed_precision.hysteresis=3"}), "hysteresis has no effect"));
+  CHECK(has_note(resolve({"--mixed-precision", kCurrent, "mixed_precision.num_layers_at_start_in_bf16=0",
+                          "mixed_precision.num_layers_at_end_in_bf16=0"}),
+                 "first_last_layers_bf16 has no effect"));
+  CHECK(has_note(resolve({"--mixed-precision", "bf16_with_mxfp8_mixed", "model.ffn_hidden_size=100"}), "multiple of 32"));
+}
+
+TEST_CASE("a missing Hugging Face folder is a problem beside the others") {
+  CHECK_THAT(error_of({"--model.hf_path", "/nonexistent_folder"}), ContainsSubstring("nonexistent_folder"));
+}

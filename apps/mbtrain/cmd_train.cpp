@@ -4,6 +4,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
@@ -41,6 +42,16 @@ void show_start(const ResolvedRun& run, const Backend& backend, const Dataset& d
                c.train.global_batch_size, c.model.seq_length);
 }
 
+/// Several processes that each train the whole model for themselves are not what mpirun and srun are for.
+void refuse_several_ranks() {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    const char* size = std::getenv(variable);
+    if (size != nullptr && std::atoi(size) > 1) {
+      throw InputError(text("started as one of ", size, " processes (", variable, "): this version trains in one process alone; start it without mpirun or srun"));
+    }
+  }
+}
+
 const char* exit_text(ExitReason reason) {
   switch (reason) {
     case ExitReason::finished: return nullptr;
@@ -56,6 +67,7 @@ const char* exit_text(ExitReason reason) {
 int cmd_train(const std::vector<std::string>& args) {
   CLI::App app("Train a model", "mbtrain train");
   const ResolvedRun run = resolve_run(parse_config_args(app, args));
+  refuse_several_ranks();
   const RunConfig& config = run.config;
   spdlog::set_level(spdlog::level::from_str(config.logger.logging_level));
 

@@ -49,7 +49,7 @@ if(NOT MBT_ONEDNN STREQUAL "OFF")
     set(MBT_ONEDNN_TARGET DNNL::dnnl)
   endif()
 endif()
-mbt_report(ONEDNN ${MBT_HAVE_ONEDNN} "oneDNN ${dnnl_VERSION}" "the CPU backend uses its own plain GEMM, many times slower")
+mbt_report(ONEDNN ${MBT_HAVE_ONEDNN} "oneDNN ${dnnl_VERSION}" "the CPU backend multiplies in its own fp32 loops, about 0.7 of the speed, and leaves bf16 units idle")
 
 mbt_part(CUDA "CUDA backend")
 mbt_report(CUDA FALSE "" "built for the CPU alone")

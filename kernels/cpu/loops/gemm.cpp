@@ -27,6 +27,9 @@ struct Blocks {
   alignas(64) float c[kBlockRows * kBlockCols];
 };
 
+/// Elements below which starting the threads takes longer than the loop.
+constexpr int64_t kWorthThreads = 1 << 14;
+
 constexpr int64_t smaller(int64_t x, int64_t y) { return x < y ? x : y; }
 
 /// Packs `extent` x `summed` elements into panels of kPanel; element (i, p) lies at x[i * stride_i + p * stride_p]. Pads with zeros.
@@ -110,7 +113,7 @@ void gemm_widen(const ConstTensorView& x, float* out) {
   const int64_t size = x.size();
   with_act(x.dtype, [&]<class T>(T*) {
     const T* in = x.as<T>();
-#pragma omp parallel for simd schedule(static)
+#pragma omp parallel for simd schedule(static) if (size > kWorthThreads)
     for (int64_t i = 0; i < size; ++i) out[i] = load(in, i);
   });
 }
@@ -118,7 +121,7 @@ void gemm_widen(const ConstTensorView& x, float* out) {
 void gemm_finish(const float* sum, float alpha, const float* bias, bool accumulate, const TensorView& out) {
   const int64_t rows = out.rows(), cols = out.cols();
   with_act(out.dtype, [&]<class T>(T*) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * cols > kWorthThreads)
     for (int64_t i = 0; i < rows; ++i) {
       T* y = out.as<T>() + i * cols;
       const float* x = sum + i * cols;

@@ -68,6 +68,9 @@ struct Reference {
   }
 };
 
+/// Of a relative L2 error: fp32 sums in some order, one rounding to `act`.
+double tolerance_of(DType act) { return act == DType::f32 ? 2e-6 : 2 * test::unit_of(act); }
+
 double relative_error(const GuardedTensor& x, const std::vector<double>& want) {
   double error = 0, norm = 0;
   for (int64_t i = 0; i < x.size(); ++i) {
@@ -110,7 +113,7 @@ const Case kCases[] = {{1, 1, 1, 1, 8},    {2, 5, 2, 1, 16},   {1, 16, 3, 3, 33}
 TEST_CASE("attention forward and backward agree with a double reference") {
   cpu::Attention attention;
   for (DType act : {DType::f32, DType::bf16, DType::f16}) {
-    const double tolerance = act == DType::f32 ? 2e-6 : 2 * test::unit_of(act);
+    const double tolerance = tolerance_of(act);
     for (const Case& c : kCases) {
       CAPTURE(name_of(act), c.batch, c.length, c.heads, c.kv_heads, c.width);
       Tensors t(c, act);
@@ -159,7 +162,8 @@ TEST_CASE("cached attention gives the rows of the full forward pass") {
       first += count;
     }
     REQUIRE(first == c.length);
-    CHECK(relative_error(out, t.out.values()) < 2 * test::unit_of(act));
+    // Not to the last bits: tiles of other sizes sum in another order, and small fp32 products in double.
+    CHECK(relative_error(out, t.out.values()) < tolerance_of(act));
     CHECK((out.guards_intact() && k_cache.guards_intact() && v_cache.guards_intact()));
   }
 }

@@ -11,12 +11,22 @@
 namespace mbt {
 namespace {
 
+constexpr const char* kRecipeName = "mixed_precision.name";
+
 std::string heading(const std::string& title) { return "\n" + title + "\n"; }
 
 std::string share(int64_t part, int64_t total) {
   char buffer[16];
   std::snprintf(buffer, sizeof buffer, "%.1f%%", 100.0 * static_cast<double>(part) / static_cast<double>(total));
   return buffer;
+}
+
+/// A copy of the field of the same name elsewhere: the section says it all.
+std::string origin_text(const Field& field, const Origin& origin) {
+  const std::string same_name = text(".", field.info.name);
+  const size_t at = origin.text.rfind(same_name);
+  const bool is_same = at != std::string::npos && at + same_name.size() == origin.text.size();
+  return origin.kind == Origin::Kind::synchronised && is_same ? "synchronised " + origin.text.substr(0, at) : to_string(origin);
 }
 
 std::string config_text(const RunPlan& plan, bool show_all) {
@@ -26,9 +36,11 @@ std::string config_text(const RunPlan& plan, bool show_all) {
   TextTable rows("lll");
   for (size_t i = 0; i < table.all().size(); ++i) {
     const Field& field = table.all()[i];
+    if (field.path() == kRecipeName) continue;  // in the first line, and too long for a column
     const Origin origin = origin_of(plan.run.origins, field.path());
     const bool is_copy = origin.kind == Origin::Kind::synchronised;
-    if (show_all || (!is_copy && field.get() != defaults.all()[i].get())) rows.add({field.path(), field.get().dump(), to_string(origin)});
+    if (show_all || (!is_copy && field.get() != defaults.all()[i].get()))
+      rows.add({field.path(), field.get().dump(), origin_text(field, origin)});
   }
   const std::string lines = rows.str();
   return heading(show_all ? "Configuration" : "Configuration, where it differs from the defaults (--all: everything)") +
@@ -125,7 +137,8 @@ std::string run_text(const RunPlan& plan) {
 }  // namespace
 
 std::string plan_text(const RunPlan& plan, bool show_all) {
-  std::string out = text("Plan: ", plan.run.config.mixed_precision.name, " on ", plan.device, "\n");
+  std::string out = text("Plan: ", plan.run.config.mixed_precision.name, " (", to_string(origin_of(plan.run.origins, kRecipeName)), ") on ",
+                         plan.device, "\n");
   if (!plan.run.notes.empty()) out += heading("Notes");
   for (const std::string& note : plan.run.notes) out += "  - " + note + "\n";
   return out + config_text(plan, show_all) + overwrites_text(plan, show_all) + precision_text(plan) + parameters_text(plan) +

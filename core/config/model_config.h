@@ -1,6 +1,8 @@
 // The transformer: section "model". Names and defaults as in Megatron-Core and Megatron Bridge where those have the field.
 #pragma once
 
+#include <cmath>
+
 #include "core/base/fields.h"
 
 namespace mbt {
@@ -36,7 +38,7 @@ struct ModelConfig {
   std::optional<double> softmax_scale;
   std::string hf_path;
   // -- initialisation ------------------------------------------------------------------------------------------------------------------
-  double init_method_std = 0.02;
+  std::optional<double> init_method_std;
   std::optional<double> embedding_init_method_std;
   // -- regularisation upstream offers: only 0 is supported ------------------------------------------------------------------------------
   double hidden_dropout = 0.0;
@@ -81,6 +83,9 @@ struct ModelConfig {
     if (ffn_hidden_size) return *ffn_hidden_size;
     return is_gated() ? (hidden_size * 8 / 3 + 63) / 64 * 64 : 4 * hidden_size;
   }
+  /// Upstream's 0.02 suits widths around 1000. In a narrow model it starts attention so close to uniform that it takes hundreds of steps to
+  /// form, and when it does is chance; sqrt(2 / (5 h)) equals 0.02 at h = 1000.
+  double init_std() const { return init_method_std.value_or(hidden_size < 1000 ? std::sqrt(0.4 / static_cast<double>(hidden_size)) : 0.02); }
   int64_t padded_vocab_size() const {
     const int64_t m = make_vocab_size_divisible_by;
     return (vocab_size + m - 1) / m * m;
@@ -118,7 +123,7 @@ struct ModelConfig {
     v(s.share_embeddings_and_output_weights, FieldInfo{.name = "share_embeddings_and_output_weights", .doc = "Tied head"});
     v(s.softmax_scale, FieldInfo{.name = "softmax_scale", .doc = "Attention scale; null: 1/sqrt(head width)", .min = 0});
     v(s.hf_path, FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from"});
-    v(s.init_method_std, FieldInfo{.name = "init_method_std", .doc = "Standard deviation of the initial weights; output projections get std/sqrt(2 L)", .min = 0, .alias = "init-method-std"});
+    v(s.init_method_std, FieldInfo{.name = "init_method_std", .doc = "Standard deviation of the initial weights, output projections get it / sqrt(2 L); null: 0.02, for widths below 1000 sqrt(2 / (5 h))", .min = 0, .alias = "init-method-std"});
     v(s.embedding_init_method_std, FieldInfo{.name = "embedding_init_method_std", .doc = "The same for embeddings; null: init_method_std", .min = 0});
     v(s.hidden_dropout, FieldInfo{.name = "hidden_dropout", .doc = "Dropout of hidden states; only 0 is supported", .min = 0, .max = 0, .alias = "hidden-dropout"});
     v(s.attention_dropout, FieldInfo{.name = "attention_dropout", .doc = "Dropout of attention weights; only 0 is supported", .min = 0, .max = 0, .alias = "attention-dropout"});

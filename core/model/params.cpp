@@ -67,9 +67,9 @@ uint64_t stream_of(const std::string& name) {
 
 double init_std(const ParamSpec& s, const ModelConfig& m) {
   switch (s.init) {
-    case ParamInit::normal: return m.init_method_std;
-    case ParamInit::scaled_normal: return m.init_method_std / std::sqrt(2.0 * static_cast<double>(m.num_layers));
-    case ParamInit::embedding_normal: return m.embedding_init_method_std.value_or(m.init_method_std);
+    case ParamInit::normal: return m.init_std();
+    case ParamInit::scaled_normal: return m.init_std() / std::sqrt(2.0 * static_cast<double>(m.num_layers));
+    case ParamInit::embedding_normal: return m.embedding_init_method_std.value_or(m.init_std());
     case ParamInit::ones:
     case ParamInit::zeros: return 0.0;
   }

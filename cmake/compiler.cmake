@@ -17,6 +17,13 @@ if(MBT_SANITIZE)
   target_compile_options(mbt_flags INTERFACE -fsanitize=${MBT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(mbt_flags INTERFACE -fsanitize=${MBT_SANITIZE})
 endif()
+if(MBT_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "MBT_FUZZ=ON needs clang, which brings libFuzzer: configure with -DCMAKE_CXX_COMPILER=clang++")
+  endif()
+  target_compile_options(mbt_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  target_link_options(mbt_flags INTERFACE -fsanitize=address,undefined)
+endif()
 
 # mbt_add_levels(target sources...): compiles the sources once per x86-64 level (namespaces v2, v3, v4; kernels/cpu/level.h chooses at run
 # time), once as `generic` elsewhere.

@@ -9,6 +9,7 @@ endif()
 
 option(MBT_TESTS "Build the tests" OFF)
 option(MBT_WERROR "Warnings are errors" OFF)
+option(MBT_FUZZ "Build the fuzz targets of tests/fuzz; needs clang" OFF)
 set(MBT_SANITIZE "" CACHE STRING "address, undefined, thread or a comma list of them")
 
 function(mbt_part name doc)

@@ -201,6 +201,9 @@ std::string json_pointer_member(std::string_view key) {
 JsonDocument parse_json(std::string_view text, const std::string& source, const JsonLimits& limits) {
   if (static_cast<int64_t>(text.size()) > limits.max_bytes) refuse_size(source, limits.max_bytes);
   if (trim(text).empty()) throw InputError(source + ": empty; expected JSON, such as {}");
+  const size_t zero = text.find('\0');  // the lexer would take it for the end
+  if (zero != text.npos)
+    throw InputError(mbt::text(source, ":", 1 + std::count(text.begin(), text.begin() + zero, '\n'), ": not valid JSON: a zero byte"));
   JsonDocument document;
   document.source = source;
   Cursor cursor{text.data()};

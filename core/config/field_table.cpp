@@ -200,14 +200,14 @@ FieldTable::FieldTable(RunConfig& config) {
   });
 }
 
-Field* FieldTable::find(std::string_view section, std::string_view name) {
+Field* FieldTable::find(std::string_view section, std::string_view name) & {
   const std::string wanted_section = underscored(section), wanted_name = underscored(name);
   for (Field& field : fields_)
     if (field.section == wanted_section && field.info.name == wanted_name) return &field;
   return nullptr;
 }
 
-const Field* FieldTable::find_alias(std::string_view alias) const {
+const Field* FieldTable::find_alias(std::string_view alias) const& {
   const std::string wanted = underscored(alias);
   for (const Field& field : fields_)
     if (*field.info.alias != '\0' && underscored(field.info.alias) == wanted) return &field;

@@ -45,12 +45,14 @@ class FieldTable {
 
   std::vector<Field>& all() & { return fields_; }
   const std::vector<Field>& all() const& { return fields_; }
-  const std::vector<Field>& all() && = delete;  // would dangle in `for (const Field& f : FieldTable(config).all())`
+  const std::vector<Field>& all() && = delete;  // fields of a temporary table would dangle, as in `for (... : FieldTable(c).all())`
   /// nullptr when there is no such field.
-  Field* find(std::string_view section, std::string_view name);
-  const Field* find(std::string_view section, std::string_view name) const { return const_cast<FieldTable*>(this)->find(section, name); }
+  Field* find(std::string_view section, std::string_view name) &;
+  const Field* find(std::string_view section, std::string_view name) const& { return const_cast<FieldTable*>(this)->find(section, name); }
+  const Field* find(std::string_view section, std::string_view name) && = delete;
   /// By Megatron's flag, without dashes in front: "micro-batch-size" or "micro_batch_size".
-  const Field* find_alias(std::string_view alias) const;
+  const Field* find_alias(std::string_view alias) const&;
+  const Field* find_alias(std::string_view alias) && = delete;
 
  private:
   std::vector<Field> fields_;

@@ -1,0 +1,115 @@
+// What a user can get wrong: exit code 2, a message that says what and where on stderr, nothing on stdout, no file left behind.
+#include <set>
+
+#include "tests/support/catch.h"
+#include "tests/support/run_binary.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace mbt::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// One row. In `args`, "@NAME" stands for the path of a file NAME with the text `file`.
+struct BadInput {
+  std::vector<std::string> args;
+  std::vector<std::string> expected;  ///< each of them must be in the message
+  std::string file = "";
+};
+
+std::vector<std::string> show(std::vector<std::string> args) {
+  args.insert(args.begin(), {"config", "show"});
+  return args;
+}
+
+std::vector<BadInput> bad_arguments() {
+  return {
+      {{"trian"}, {"unknown verb \"trian\""}},
+      {{"config"}, {"WHAT is required", "mbtrain config --help"}},
+      {{"config", "scheme"}, {"scheme"}},
+      {{"config", "schema", "--jsn"}, {"unknown flag \"--jsn\""}},
+      {show({"--no-such-flag", "1"}), {"--no-such-flag", "unknown flag"}},
+      {show({"--train-iter", "1"}), {"did you mean \"--train-iters\"?"}},
+      {show({"model.hiden_size=64"}), {"command line, model.hiden_size", "did you mean \"hidden_size\"?"}},
+      {show({"--model.hidden_size", "big"}), {"--model.hidden_size", "got \"big\", expected an integer"}},
+      {show({"--train-iters", "-5"}), {"--train-iters", "got -5, expected an integer from 1"}},
+      {show({"--train-iters", "99999999999999999999"}), {"beyond 64-bit integers"}},
+      {show({"--lr", "nan"}), {"--lr", "got \"nan\", expected a number"}},
+      {show({"--lr"}), {"--lr", "needs a value"}},
+      {show({"--mixed-precision.fp8", "e9m9"}), {"got \"e9m9\", expected one of e4m3, hybrid"}},
+      {show({"--model.hidden_size", "100", "--model.num_attention_heads", "7"}),
+       {"model.hidden_size", "not a multiple of num_attention_heads 7"}},
+      {show({"--global-batch-size", "7", "--micro-batch-size", "4"}), {"train.global_batch_size", "take 4 or 8"}},
+      {show({"--train-iters", "3", "--train-samples", "64"}), {"give one of the two"}},
+      {show({"--save-interval", "3"}), {"checkpoint.save names no folder"}},
+      {show({"--nonsense", "x.y=1", "--lr", "fast"}), {"3 problems", "--nonsense", "x.y", "--lr"}},
+  };
+}
+
+std::vector<BadInput> bad_config_files() {
+  const auto row = [](const std::string& text, std::vector<std::string> expected) {
+    return BadInput{show({"--config", "@run.json"}), std::move(expected), text};
+  };
+  return {
+      {show({"--config", "none.json"}), {"none.json: cannot be read", "No such file"}},
+      {show({"--config", "."}), {"is a folder"}},
+      {show({"--config", "/dev/zero"}), {"larger than"}},
+      row("", {"run.json: empty"}),
+      row("{\"model\": {\"hidden_size\": 64,,}}", {"run.json:1: not valid JSON"}),
+      row("{\"model\": []}", {"run.json:1: model: got array, expected an object"}),
+      row("{\n\"modl\": {}}", {"run.json:2: unknown section \"modl\"; did you mean \"model\"?"}),
+      row("{\"train\": {\"train_iters\": 5,\n\"train_iters\": 6}}", {"run.json:2: key \"train_iters\" appears twice"}),
+      row("{\"train\":\n {\"train_iters\": \"5\"}}", {"run.json:2: train.train_iters: got \"5\", expected an integer"}),
+      row("{\"optimizer\": {\"lr\": nan}}", {"run.json:1", "no NaN"}),
+      row("{\"train\": {\"train_iters\": 99999999999999999999}}", {"out of range"}),
+      row(std::string(200000, '['), {"nested deeper than 100"}),
+      row(std::string("\xff\xfe\x00\x01", 4), {"run.json:1: not valid JSON"}),
+  };
+}
+
+std::set<std::string> files_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) names.insert(entry.path().filename());
+  return names;
+}
+
+void check_refused(BadInput input) {
+  const TemporaryFolder folder;
+  std::set<std::string> expected_files = {"stdout.txt", "stderr.txt"};
+  std::string shown_args;
+  for (std::string& arg : input.args) {
+    shown_args += arg + " ";
+    if (arg[0] != '@') continue;
+    arg = arg.substr(1);
+    folder.file(arg, input.file);
+    expected_files.insert(arg);
+  }
+  const RunResult result = run_binary(input.args, folder.path());
+  INFO("mbtrain " << shown_args << "\n" << input.file.substr(0, 80) << "\n" << result.err);
+  CHECK_FALSE(result.timed_out);
+  CHECK(result.exit_code == 2);
+  CHECK(result.out.empty());
+  for (const std::string& part : input.expected) CHECK_THAT(result.err, ContainsSubstring(part));
+  CHECK(files_in(folder.path()) == expected_files);
+}
+
+}  // namespace
+
+TEST_CASE("Bad arguments", "[bad_input]") {
+  for (const BadInput& input : bad_arguments()) check_refused(input);
+}
+
+TEST_CASE("Bad config files", "[bad_input]") {
+  for (const BadInput& input : bad_config_files()) check_refused(input);
+}
+
+TEST_CASE("What asks for help gets it on stdout", "[bad_input]") {
+  const TemporaryFolder folder;
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{{"--help"}, {"config", "--help"}, {"config", "show", "-h"}, {"--version"}}) {
+    const RunResult result = run_binary(args, folder.path());
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.empty());
+    CHECK_THAT(result.out, ContainsSubstring("mbtrain"));
+  }
+}

@@ -1,0 +1,118 @@
+#include "core/config/command_line.h"
+
+#include "core/config/assign.h"
+#include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace mbt;
+
+namespace {
+
+struct Applied {
+  ConfigInput input;
+  RunConfig config;
+  Origins origins;
+  std::vector<Problem> problems;
+};
+
+Applied apply(const std::vector<std::string>& args) {
+  Applied result;
+  result.input = parse_config_arguments(args);
+  result.problems = result.input.problems;
+  apply_assignments(result.config, result.input.assignments, result.origins, result.problems);
+  return result;
+}
+
+std::string only_problem(const std::vector<std::string>& args) {
+  const Applied result = apply(args);
+  REQUIRE(result.problems.size() == 1);
+  return result.problems[0].where + ": " + result.problems[0].what;
+}
+
+}  // namespace
+
+TEST_CASE("Every form of setting a field", "[command_line]") {
+  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{{"train.micro_batch_size=3"},
+                                                                                    {"--train.micro_batch_size", "3"},
+                                                                                    {"--train.micro-batch-size", "3"},
+                                                                                    {"--train.micro_batch_size=3"},
+                                                                                    {"--micro-batch-size", "3"},
+                                                                                    {"--micro_batch_size", "3"},
+                                                                                    {"--micro-batch-size=3"}}) {
+    const Applied result = apply(args);
+    INFO(args[0]);
+    CHECK(result.problems.empty());
+    CHECK(result.config.train.micro_batch_size == 3);
+    CHECK(result.origins.at("train.micro_batch_size").kind == Origin::Kind::command_line);
+  }
+}
+
+TEST_CASE("Booleans: alone, with a value, before another argument", "[command_line]") {
+  CHECK(apply({"--log-throughput"}).config.logger.log_throughput);
+  CHECK(apply({"--logger.log_throughput"}).config.logger.log_throughput);
+  CHECK_FALSE(apply({"--log-throughput", "--log-throughput", "false"}).config.logger.log_throughput);
+  const Applied result = apply({"--log-throughput", "train.train_iters=4", "--finetune", "--lr", "1"});
+  CHECK(result.problems.empty());
+  CHECK(result.config.logger.log_throughput);
+  CHECK(result.config.checkpoint.finetune);
+  CHECK(result.config.train.train_iters == 4);
+}
+
+TEST_CASE("Values keep their text: negative numbers, equal signs, blanks", "[command_line]") {
+  CHECK(apply({"--dataset.path=a=b c"}).config.dataset.path == "a=b c");
+  CHECK(apply({"dataset.path=a=b"}).config.dataset.path == "a=b");
+  CHECK(apply({"--dataset.path", "x=y"}).config.dataset.path == "x=y");
+  CHECK(apply({"--checkpoint.most_recent_k", "-1"}).problems.empty());
+  CHECK_THAT(only_problem({"--train-iters", "-5"}), ContainsSubstring("got -5, expected an integer from 1"));
+}
+
+TEST_CASE("The recipe and its single fields", "[command_line]") {
+  const Applied result = apply({"--mixed-precision", "bf16_mixed", "--mixed-precision.fp8", "hybrid", "mixed_precision.fp8_margin=1"});
+  CHECK(result.problems.empty());
+  CHECK(result.input.recipe == "bf16_mixed");
+  CHECK(to_string(result.input.recipe_origin) == "command line --mixed-precision");
+  CHECK(result.config.mixed_precision.fp8 == "hybrid");
+  CHECK(result.config.mixed_precision.fp8_margin == 1);
+  for (const char* form : {"--mixed_precision=x.json", "mixed_precision=x.json", "mixed_precision.name=x.json", "mixed-precision=x.json"})
+    CHECK(apply({form}).input.recipe == "x.json");
+  CHECK(apply({"--recipes", "a.json", "--recipes=b.json"}).input.recipe_files == std::vector<std::string>{"a.json", "b.json"});
+}
+
+TEST_CASE("The command line wins over files, the later over the earlier", "[command_line]") {
+  const TemporaryFolder folder;
+  const std::string a = folder.file("a.json", "{\"train\": {\"train_iters\": 1, \"micro_batch_size\": 1},\n\"mixed_precision\": \"fp32\"}");
+  const std::string b = folder.file("b.json", "{\"train\": {\"train_iters\": 2},\n\n\"mixed_precision\": {\"fp8\": \"e4m3\"}}");
+  const Applied result = apply({"--train-iters", "3", "train.train_iters=4", "--config", a, "--config", b});
+  CHECK(result.problems.empty());
+  CHECK(result.config.train.train_iters == 4);
+  CHECK(result.config.train.micro_batch_size == 1);
+  CHECK(to_string(result.origins.at("train.micro_batch_size")) == "config file " + a + ":1");
+  CHECK(to_string(result.origins.at("train.train_iters")) == "command line train.train_iters");
+  CHECK_FALSE(result.input.recipe);
+  CHECK(to_string(result.input.recipe_origin) == "config file " + b + ":3");
+  CHECK(apply({"--config", b, "--config", a}).input.recipe == "fp32");
+  CHECK_FALSE(apply({"--config", b, "--config", a}).input.inline_recipe);
+  CHECK_FALSE(apply({"--mixed-precision", "fp32", "--config", b}).input.inline_recipe);
+}
+
+TEST_CASE("Bad arguments name what was meant", "[command_line]") {
+  CHECK(only_problem({"--no-such-flag", "1"}) == "command line, \"--no-such-flag\": unknown flag; --help lists the flags");
+  CHECK(only_problem({"--micro-batchsize", "1"}) ==
+        "command line, \"--micro-batchsize\": unknown flag; did you mean \"--micro-batch-size\"?");
+  CHECK(only_problem({"--kind=text"}) == "command line, \"--kind\": unknown flag; there is --dataset.kind");
+  CHECK(only_problem({"--mixed-presicion", "x"}) ==
+        "command line, \"--mixed-presicion\": unknown flag; did you mean \"--mixed-precision\"?");
+  CHECK_THAT(only_problem({"model.hiden_size=64"}), ContainsSubstring("model.hiden_size: unknown field; did you mean \"hidden_size\"?"));
+  CHECK_THAT(only_problem({"--modl.hidden_sizes", "64"}), ContainsSubstring("did you mean \"model\"?"));
+  CHECK_THAT(only_problem({"stray"}), ContainsSubstring("unexpected argument"));
+  CHECK_THAT(only_problem({"lr=3"}), ContainsSubstring("there is --optimizer.lr"));
+  CHECK_THAT(only_problem({"--lr"}), ContainsSubstring("needs a value: a number from 0"));
+  CHECK_THAT(only_problem({"--lr", "--log-throughput"}), ContainsSubstring("needs a value"));
+  CHECK_THAT(only_problem({"--config"}), ContainsSubstring("needs a value"));
+  CHECK_THAT(only_problem({"--config="}), ContainsSubstring("is empty"));
+  CHECK_THAT(only_problem({"--config", "/no/such/file"}), ContainsSubstring("/no/such/file: cannot be read"));
+  CHECK_THAT(only_problem({"--"}), ContainsSubstring("unknown flag"));
+  CHECK_THAT(only_problem({""}), ContainsSubstring("unexpected argument"));
+  CHECK_THAT(only_problem({"--.=1"}), ContainsSubstring("unknown section"));
+  CHECK(apply({"--nonsense", "--lr", "nan", "x.y=1"}).problems.size() == 3);
+}

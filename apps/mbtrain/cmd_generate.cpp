@@ -6,8 +6,8 @@
 #include "apps/mbtrain/commands.h"
 #include "core/model/sampling.h"
 #include "core/model/generate.h"
-#include "core/recipe/policy.h"
 #include "core/train/checkpoint.h"
+#include "core/train/plan_precision.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -74,7 +74,7 @@ int cmd_generate(const std::vector<std::string>& args) {
   const RunConfig config = load_run_config(*checkpoint);
   if (config.model.vocab_size > 256) throw InputError(text(*checkpoint, ": the model has ", config.model.vocab_size, " tokens; generate knows bytes alone"));
   const std::unique_ptr<Backend> backend = make_backend(o.device, static_cast<int>(config.train.num_threads));
-  const PrecisionPolicy policy = make_policy(config.model, config.ddp);
+  const PrecisionPolicy policy = supported_policy(config, *backend);
   Weights weights(*backend, config.model, policy, false);
   load_weights(*checkpoint, weights);
   load_precision_state(*checkpoint, *backend, weights);

@@ -3,9 +3,9 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
-#include "core/recipe/policy.h"
 #include "core/recipe/resolve.h"
 #include "core/train/probe.h"
+#include "core/train/plan_precision.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -22,7 +22,7 @@ int cmd_probe(const std::vector<std::string>& args) {
   app.add_option("--steps", steps, "Optimizer steps; each takes one batch")->check(CLI::Range(int64_t{0}, int64_t{1000000}));
   const ResolvedRun run = resolve_run(parse_config_args(app, args));
   const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
-  run_probe(*backend, run.config, make_policy(run.config.model, run.config.ddp), batch, out, steps);
+  run_probe(*backend, run.config, supported_policy(run.config, *backend), batch, out, steps);
   std::printf("wrote %s\n", out.c_str());
   return 0;
 }

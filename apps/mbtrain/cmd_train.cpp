@@ -12,9 +12,9 @@
 #include "apps/mbtrain/trace.h"
 #include "core/config/field_table.h"
 #include "core/io/files.h"
-#include "core/recipe/policy.h"
 #include "core/recipe/resolve.h"
 #include "core/train/trainer.h"
+#include "core/train/plan_precision.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -81,7 +81,7 @@ int cmd_train(const std::vector<std::string>& args) {
   TimingBackend timing(*backend);
   TracingObserver tracing(config.profiling, timing, console);
   const bool traces = !config.profiling.trace_path.empty();
-  Trainer trainer(traces ? timing : *backend, config, make_policy(config.model, config.ddp), *dataset,
+  Trainer trainer(traces ? timing : *backend, config, supported_policy(config, *backend), *dataset,
                   traces ? static_cast<TrainObserver&>(tracing) : console);
   if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
   show_start(run, *backend, *dataset, trainer);

@@ -75,4 +75,11 @@ void require_support(const std::vector<LayerRangePlan>& ranges, const std::strin
     }
 }
 
+PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend) {
+  PrecisionPolicy policy = make_policy(config.model, config.ddp);
+  const GemmSupportQuery query = [&](const QuantSpec* a, const QuantSpec* b, DType act) { return backend.gemm_support(a, b, act); };
+  require_support(plan_precision(policy, query), backend.name(), config.train.emulate_precision);
+  return policy;
+}
+
 }  // namespace mbt

@@ -50,4 +50,7 @@ std::vector<LayerRangePlan> plan_precision(const PrecisionPolicy& policy, const 
 /// `emulate_precision` is false. There is no silent fallback.
 void require_support(const std::vector<LayerRangePlan>& ranges, const std::string& device, bool emulate_precision);
 
+/// The policy of a resolved config, after require_support on the backend that will run it.
+PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend);
+
 }  // namespace mbt

@@ -1,30 +1,19 @@
-// mbtrain config: the fields themselves.
+// mbtrain config: the fields, and the values that arguments give them.
 #include <iostream>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
-#include "core/base/error.h"
-#include "core/base/nearest.h"
-#include "core/base/strings.h"
-#include "core/config/assign.h"
 #include "core/config/describe.h"
 #include "core/config/field_table.h"
-#include "core/config/validate.h"
+#include "core/recipe/resolve.h"
 
 namespace mbt {
 namespace {
 
-/// The config that the arguments make, as a file that --config reads.
+/// The resolved config, as a file that --config reads.
 int show(const std::vector<std::string>& args) {
-  CLI::App app("Print the run config that the arguments make, before the recipe is applied", "mbtrain config show");
-  const ConfigInput input = parse_config_args(app, args);
-  std::vector<Problem> problems = input.problems;
-  RunConfig config;
-  Origins origins;
-  apply_assignments(config, input.assignments, origins, problems);
-  if (problems.empty()) validate_shape(config, 1, problems);
-  if (!problems.empty()) throw_problems(problems);
-  std::cout << to_json(config).dump(2) << "\n";
+  CLI::App app("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
+  std::cout << to_json(resolve_run(parse_config_args(app, args)).config).dump(2) << "\n";
   return 0;
 }
 

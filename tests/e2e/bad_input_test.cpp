@@ -17,43 +17,43 @@ struct BadInput {
   std::string file = "";
 };
 
-std::vector<std::string> show(std::vector<std::string> args) {
-  args.insert(args.begin(), {"config", "show"});
-  return args;
-}
-
 std::vector<BadInput> bad_arguments() {
   return {
       {{"trian"}, {"unknown verb \"trian\""}},
       {{"config"}, {"WHAT is required", "mbtrain config --help"}},
       {{"config", "scheme"}, {"scheme"}},
       {{"config", "schema", "--jsn"}, {"unknown flag \"--jsn\""}},
-      {show({"--no-such-flag", "1"}), {"--no-such-flag", "unknown flag"}},
-      {show({"--train-iter", "1"}), {"did you mean \"--train-iters\"?"}},
-      {show({"model.hiden_size=64"}), {"command line, model.hiden_size", "did you mean \"hidden_size\"?"}},
-      {show({"--model.hidden_size", "big"}), {"--model.hidden_size", "got \"big\", expected an integer"}},
-      {show({"--train-iters", "-5"}), {"--train-iters", "got -5, expected an integer from 1"}},
-      {show({"--train-iters", "99999999999999999999"}), {"beyond 64-bit integers"}},
-      {show({"--lr", "nan"}), {"--lr", "got \"nan\", expected a number"}},
-      {show({"--lr"}), {"--lr", "needs a value"}},
-      {show({"--mixed-precision.fp8", "e9m9"}), {"got \"e9m9\", expected one of e4m3, hybrid"}},
-      {show({"--model.hidden_size", "100", "--model.num_attention_heads", "7"}),
+      {{"config", "show", "--lr", "nan"}, {"expected a number"}},
+      {{"plan", "--jsn"}, {"did you mean \"--json\"?"}},
+      {{"--mixed-precision", "bf16_mixd"}, {"bf16_mixd", "bf16_mixed"}},
+      {{"--mixed-precision", "none.json"}, {"none.json", "cannot be read"}},
+      {{"--recipes", "none.json"}, {"none.json", "cannot be read"}},
+      {{"--no-such-flag", "1"}, {"--no-such-flag", "unknown flag"}},
+      {{"--train-iter", "1"}, {"did you mean \"--train-iters\"?"}},
+      {{"model.hiden_size=64"}, {"command line, model.hiden_size", "did you mean \"hidden_size\"?"}},
+      {{"--model.hidden_size", "big"}, {"--model.hidden_size", "got \"big\", expected an integer"}},
+      {{"--train-iters", "-5"}, {"--train-iters", "got -5, expected an integer from 1"}},
+      {{"--train-iters", "99999999999999999999"}, {"beyond 64-bit integers"}},
+      {{"--lr", "nan"}, {"--lr", "got \"nan\", expected a number"}},
+      {{"--lr"}, {"--lr", "needs a value"}},
+      {{"--mixed-precision.fp8", "e9m9"}, {"got \"e9m9\", expected one of e4m3, hybrid"}},
+      {{"--model.hidden_size", "100", "--model.num_attention_heads", "7"},
        {"model.hidden_size", "not a multiple of num_attention_heads 7"}},
-      {show({"--global-batch-size", "7", "--micro-batch-size", "4"}), {"train.global_batch_size", "take 4 or 8"}},
-      {show({"--train-iters", "3", "--train-samples", "64"}), {"give one of the two"}},
-      {show({"--save-interval", "3"}), {"checkpoint.save names no folder"}},
-      {show({"--nonsense", "x.y=1", "--lr", "fast"}), {"3 problems", "--nonsense", "x.y", "--lr"}},
+      {{"--global-batch-size", "7", "--micro-batch-size", "4"}, {"train.global_batch_size", "take 4 or 8"}},
+      {{"--train-iters", "3", "--train-samples", "64"}, {"give one of the two"}},
+      {{"--save-interval", "3"}, {"checkpoint.save names no folder"}},
+      {{"--nonsense", "x.y=1", "--lr", "fast"}, {"3 problems", "--nonsense", "x.y", "--lr"}},
   };
 }
 
 std::vector<BadInput> bad_config_files() {
   const auto row = [](const std::string& text, std::vector<std::string> expected) {
-    return BadInput{show({"--config", "@run.json"}), std::move(expected), text};
+    return BadInput{{"--config", "@run.json"}, std::move(expected), text};
   };
   return {
-      {show({"--config", "none.json"}), {"none.json: cannot be read", "No such file"}},
-      {show({"--config", "."}), {"is a folder"}},
-      {show({"--config", "/dev/zero"}), {"larger than"}},
+      {{"--config", "none.json"}, {"none.json: cannot be read", "No such file"}},
+      {{"--config", "."}, {"is a folder"}},
+      {{"--config", "/dev/zero"}, {"larger than"}},
       row("", {"run.json: empty"}),
       row("{\"model\": {\"hidden_size\": 64,,}}", {"run.json:1: not valid JSON"}),
       row("{\"model\": []}", {"run.json:1: model: got array, expected an object"}),
@@ -64,6 +64,22 @@ std::vector<BadInput> bad_config_files() {
       row("{\"train\": {\"train_iters\": 99999999999999999999}}", {"out of range"}),
       row(std::string(200000, '['), {"nested deeper than 100"}),
       row(std::string("\xff\xfe\x00\x01", 4), {"run.json:1: not valid JSON"}),
+  };
+}
+
+std::vector<BadInput> bad_data_and_folders() {
+  return {
+      {{"--dataset.path", "none.txt"}, {"none.txt"}},
+      {{"--dataset.path", "@empty.txt"}, {"empty.txt", "empty"}},
+      {{"--dataset.path", "@short.txt"}, {"short.txt"}, "hello"},
+      {{"--dataset.kind", "text"}, {"dataset.kind"}},
+      {{"--dataset.split", "1,x"}, {"split"}},
+      {{"--checkpoint.load", "nothing"}, {"checkpoint.load", "nothing"}},
+      {{"--checkpoint.load", "@file"}, {"checkpoint.load"}, "not a folder"},
+      {{"--checkpoint.save", "/proc/none", "--train-iters", "2"}, {"/proc/none"}},
+      {{"--checkpoint.save", "@file", "--train-iters", "2"}, {"checkpoint.save"}, "not a folder"},
+      {{"--model.hf_path", "nothing"}, {"nothing"}},
+      {{"generate", "--checkpoint.load", "nothing"}, {"nothing"}},
   };
 }
 
@@ -95,15 +111,27 @@ void check_refused(BadInput input) {
 
 }  // namespace
 
-TEST_CASE("Bad arguments", "[bad_input]") {
+TEST_CASE("Bad arguments") {
   for (const BadInput& input : bad_arguments()) check_refused(input);
 }
 
-TEST_CASE("Bad config files", "[bad_input]") {
+TEST_CASE("Bad config files") {
   for (const BadInput& input : bad_config_files()) check_refused(input);
 }
 
-TEST_CASE("What asks for help gets it on stdout", "[bad_input]") {
+TEST_CASE("Data and folders that cannot be used") {
+  for (const BadInput& input : bad_data_and_folders()) check_refused(input);
+}
+
+TEST_CASE("A shown config reads back as the same config") {
+  const TemporaryFolder folder;
+  const RunResult shown = run_binary({"config", "show", "--mixed-precision", "bf16_with_mxfp8_mixed", "--lr", "0.1"}, folder.path());
+  REQUIRE(shown.exit_code == 0);
+  folder.file("run.json", shown.out);
+  CHECK(run_binary({"config", "show", "--config", "run.json"}, folder.path()).out == shown.out);
+}
+
+TEST_CASE("What asks for help gets it on stdout") {
   const TemporaryFolder folder;
   for (const std::vector<std::string>& args :
        std::vector<std::vector<std::string>>{{"--help"}, {"config", "--help"}, {"config", "show", "-h"}, {"--version"}}) {

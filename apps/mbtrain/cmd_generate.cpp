@@ -60,7 +60,7 @@ void continue_prompt(Generator& generator, const GenerateOptions& o, uint64_t sa
     const int32_t token = sample_token(logits, o.sampling, static_cast<uint64_t>(o.seed), sample, static_cast<uint64_t>(i));
     tokens.push_back(token);
     std::fputc(token, stdout);
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0) return;  // nobody reads on
   }
   std::fputc('\n', stdout);
 }
@@ -73,6 +73,9 @@ int cmd_generate(const std::vector<std::string>& args) {
   if (!checkpoint) throw InputError(text("--checkpoint.load: ", o.load, " holds no checkpoint"));
   const RunConfig config = load_run_config(*checkpoint);
   if (config.model.vocab_size > 256) throw InputError(text(*checkpoint, ": the model has ", config.model.vocab_size, " tokens; generate knows bytes alone"));
+  for (const unsigned char byte : o.prompt) {
+    if (byte >= config.model.vocab_size) throw InputError(text("--prompt: byte ", int{byte}, " is outside the model's ", config.model.vocab_size, " tokens"));
+  }
   const std::unique_ptr<Backend> backend = make_backend(o.device, static_cast<int>(config.train.num_threads));
   const PrecisionPolicy policy = supported_policy(config, *backend);
   Weights weights(*backend, config.model, policy, false);

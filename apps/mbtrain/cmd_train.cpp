@@ -76,13 +76,14 @@ int cmd_train(const std::vector<std::string>& args) {
     throw InputError(text("model.vocab_size: ", config.model.vocab_size, " is smaller than the ", dataset->vocab_size(), " tokens of the data"));
   }
   const std::unique_ptr<Backend> backend = make_backend(config.train.device, static_cast<int>(config.train.num_threads));
-  if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
   ConsoleObserver console(config);
   TimingBackend timing(*backend);
   TracingObserver tracing(config.profiling, timing, console);
   const bool traces = !config.profiling.trace_path.empty();
   Trainer trainer(traces ? timing : *backend, config, supported_policy(config, *backend), *dataset,
                   traces ? static_cast<TrainObserver&>(tracing) : console);
+  if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
+  console.open_metrics(!config.checkpoint.load.empty());
   if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
   show_start(run, *backend, *dataset, trainer);
 

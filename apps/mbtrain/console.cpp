@@ -40,9 +40,11 @@ ConsoleObserver::ConsoleObserver(const RunConfig& config)
     : logger_(config.logger),
       seq_length_(config.model.seq_length),
       shows_progress_(config.logger.progress == "on" || (config.logger.progress == "auto" && isatty(STDERR_FILENO))),
-      metrics_path_(metrics_path(config)) {
+      metrics_path_(metrics_path(config)) {}
+
+void ConsoleObserver::open_metrics(bool appends) {
   if (metrics_path_.empty()) return;
-  metrics_.open(metrics_path_, config.checkpoint.load.empty() ? std::ios::trunc : std::ios::app);
+  metrics_.open(metrics_path_, appends ? std::ios::app : std::ios::trunc);
   if (!metrics_) throw InputError(text("logger.jsonl_path: cannot write ", metrics_path_));
 }
 

@@ -14,6 +14,8 @@ class ConsoleObserver : public TrainObserver {
  public:
   explicit ConsoleObserver(const RunConfig& config);
   ~ConsoleObserver() override;
+  /// Opens the metrics file: when everything else of the run stands, so that a refused run leaves no file. InputError when it cannot.
+  void open_metrics(bool appends);
 
   void on_message(const std::string& text) override;
   void on_iteration(const IterationRecord& record) override;

@@ -72,8 +72,12 @@ void Weights::refresh_working() {
   for (int64_t i = 0; i < num_params(); ++i) {
     if (policy_.act != DType::f32 && !working(i).empty()) backend_.cast({.src = part(master_, i), .dst = working(i)});
   }
+  renew_codes();
+}
+
+void Weights::renew_codes() {
   if (keeps_codes_only()) requantise_from_masters();
-  invalidate_codes();
+  codes_are_stale_ = true;
 }
 
 void Weights::requantise_from_masters() {

@@ -57,8 +57,9 @@ class Weights {
   void requantise_from_masters();
   /// Not quantised_params: codes := quantise(working); called in the first micro-batch of a step, when `is_stale`.
   void quantise_working();
-  /// Marks the cached codes of plain working weights as out of date (after an optimizer step).
-  void invalidate_codes() { codes_are_stale_ = true; }
+  /// New codes for the next step, from the weights and delayed scales as they are now: at once where weights exist only as codes, else in
+  /// the next forward. After every optimizer step, a skipped one too: delayed scales have moved, and each step stages its weights' amaxes.
+  void renew_codes();
   bool codes_are_stale() const { return codes_are_stale_; }
   bool keeps_codes_only() const { return policy_.quantised_params; }
 

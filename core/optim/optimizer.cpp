@@ -32,6 +32,7 @@ StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, 
   const bool is_spike = config_.grad_norm_skip_threshold && outcome.grad_norm > *config_.grad_norm_skip_threshold;
   outcome.was_skipped = overflow || is_spike || (skip_non_finite && !outcome.is_finite);
   if (!outcome.was_skipped) update(lr, weight_decay);
+  weights_.renew_codes();
   return outcome;
 }
 
@@ -58,8 +59,6 @@ void Optimizer::update(double lr, double weight_decay) {
                     .param = has_copy ? working.reshaped(flat) : TensorView{},
                     .decoupled = config_.decoupled_weight_decay});
   }
-  if (weights_.keeps_codes_only()) weights_.requantise_from_masters();
-  weights_.invalidate_codes();
 }
 
 }  // namespace mbt

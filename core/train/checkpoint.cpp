@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,8 +13,10 @@
 #include "core/base/json_reader.h"
 #include "core/config/assign.h"
 #include "core/config/field_table.h"
+#include "core/config/validate.h"
 #include "core/io/files.h"
 #include "core/io/safetensors.h"
+#include "core/recipe/validate.h"
 
 namespace mbt {
 namespace {
@@ -22,6 +25,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kTracker = "latest_checkpointed_iteration.txt";
+constexpr const char* kTemporary = ".tmp-iter_";
 
 std::string iteration_name(int64_t iteration) {
   char name[32];
@@ -80,14 +84,50 @@ json state_json(const TrainState& s, const LossScaler& scaler) {
           {"loss_scaler", {{"scale", scaler.scale}, {"growth_tracker", scaler.growth_tracker}, {"hysteresis_tracker", scaler.hysteresis_tracker}}}};
 }
 
-void remove_old(const fs::path& folder, int64_t keep) {
-  std::vector<fs::path> found;
+/// The iteration in the name of a checkpoint's folder; -1: it is none.
+int64_t iteration_of(const fs::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  long long iteration = -1;
+  return entry.is_directory() && std::sscanf(name.c_str(), "iter_%lld", &iteration) == 1 && name == iteration_name(iteration) ? iteration : -1;
+}
+
+void remove_old(const fs::path& folder, int64_t current, int64_t keep) {
+  std::vector<std::pair<bool, int64_t>> found;  // those beyond `current` sort first
   for (const fs::directory_entry& e : fs::directory_iterator(folder)) {
-    const std::string name = e.path().filename().string();
-    if (name.size() == 12 && name.rfind("iter_", 0) == 0 && e.is_directory()) found.push_back(e.path());
+    if (const int64_t iteration = iteration_of(e); iteration >= 0) found.emplace_back(iteration <= current, iteration);
   }
   std::sort(found.begin(), found.end());
-  for (size_t i = 0; i + static_cast<size_t>(keep) < found.size(); ++i) fs::remove_all(found[i]);
+  for (size_t i = 0; i + static_cast<size_t>(keep) < found.size(); ++i) fs::remove_all(folder / iteration_name(found[i].second));
+}
+
+/// An integer from 0 on, whatever the file says.
+int64_t count_at(const json& object, const char* key) {
+  const json& value = object.at(key);
+  if (!value.is_number_integer() || value < 0) throw InputError(text("'", key, "' is ", value.dump(), ", expected an integer from 0 on"));
+  return value.get<int64_t>();
+}
+
+TrainState state_from(const json& j, LossScaler& scaler) {
+  TrainState s;
+  s.iteration = count_at(j, "iteration");
+  s.consumed_samples = count_at(j, "consumed_samples");
+  s.scheduler_samples = count_at(j, "scheduler_samples");
+  s.optimizer_updates = count_at(j, "optimizer_updates");
+  s.skipped_iterations = count_at(j, "skipped_iterations");
+  s.flops = j.at("flops");
+  const json& l = j.at("loss_scaler");
+  if (scaler.kind == LossScaling::constant) return s;  // a constant scale is the config's
+  scaler.scale = l.at("scale");
+  if (!(scaler.scale > 0) || !std::isfinite(scaler.scale)) throw InputError(text("'scale' is ", l.at("scale").dump(), ", expected a number above 0"));
+  scaler.growth_tracker = count_at(l, "growth_tracker");
+  scaler.hysteresis_tracker = l.at("hysteresis_tracker");
+  return s;
+}
+
+/// A part of a checkpoint that other settings would not have written.
+SafetensorsFile open_part(const fs::path& path, const char* hint) {
+  if (!fs::exists(path)) throw InputError(text(path.string(), ": there is no such file. ", hint));
+  return SafetensorsFile::open(path.string());
 }
 
 }  // namespace
@@ -98,13 +138,16 @@ void check_save_folder(const std::string& folder) {
   if (error || !fs::is_directory(folder)) {
     throw InputError(text("checkpoint.save: cannot create the folder ", folder, ": ", error ? error.message() : "something else has that name"));
   }
+  for (const fs::directory_entry& e : fs::directory_iterator(folder)) {
+    if (e.path().filename().string().rfind(kTemporary, 0) == 0) fs::remove_all(e.path(), error);
+  }
   write_file_atomically((fs::path(folder) / ".mbtrain-write-test").string(), "");
   fs::remove(fs::path(folder) / ".mbtrain-write-test", error);
 }
 
 std::string save_checkpoint(const std::string& folder, const RunConfig& config, Backend& backend, Weights& weights, const TrainState& state,
                             const LossScaler& scaler, bool with_optimizer, int64_t keep) {
-  const fs::path target = fs::path(folder) / iteration_name(state.iteration), temporary = fs::path(folder) / (".tmp-" + iteration_name(state.iteration));
+  const fs::path target = fs::path(folder) / iteration_name(state.iteration), temporary = fs::path(folder) / (kTemporary + std::to_string(state.iteration));
   try {
     fs::remove_all(temporary);
     fs::create_directories(temporary);
@@ -128,7 +171,7 @@ std::string save_checkpoint(const std::string& folder, const RunConfig& config, 
     fs::remove_all(target);  // the same iteration saved again, after a rewind
     fs::rename(temporary, target);
     write_file_atomically((fs::path(folder) / kTracker).string(), std::to_string(state.iteration) + "\n");
-    if (keep > 0) remove_old(folder, keep);
+    if (keep > 0) remove_old(folder, state.iteration, keep);
   } catch (const fs::filesystem_error& e) {
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
@@ -172,7 +215,8 @@ void load_weights(const std::string& checkpoint, Weights& weights) {
 void load_precision_state(const std::string& checkpoint, Backend& backend, Weights& weights) {
   const DelayedState& delayed = weights.delayed();
   if (delayed.empty()) return;
-  const SafetensorsFile file = SafetensorsFile::open((fs::path(checkpoint) / "precision.safetensors").string());
+  const SafetensorsFile file = open_part(fs::path(checkpoint) / "precision.safetensors",
+                                         "It was saved by a recipe without delayed scaling: continue with that one, or set checkpoint.finetune=true");
   backend.upload(read_checked(file, "amax_history", delayed.history().shape).data(), delayed.history());
   backend.upload(read_checked(file, "scale", delayed.scale().shape).data(), delayed.scale());
 }
@@ -180,7 +224,7 @@ void load_precision_state(const std::string& checkpoint, Backend& backend, Weigh
 TrainState load_training_state(const std::string& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler, bool with_optimizer) {
   const fs::path base(checkpoint);
   if (with_optimizer) {
-    const SafetensorsFile file = SafetensorsFile::open((base / "optimizer.safetensors").string());
+    const SafetensorsFile file = open_part(base / "optimizer.safetensors", "It was saved with checkpoint.save_optim=false: set checkpoint.load_optim=false too");
     for (int64_t i = 0; i < weights.num_params(); ++i) {
       const ParamSpec& s = weights.spec(i);
       backend.upload(read_checked(file, "exp_avg." + s.name, s.shape).data(), weights.part(weights.exp_avg(), i));
@@ -191,20 +235,8 @@ TrainState load_training_state(const std::string& checkpoint, Backend& backend, 
   const std::string path = (base / "train_state.json").string();
   const JsonDocument document = read_json_file(path);
   try {
-    const json& j = document.root;
-    TrainState s;
-    s.iteration = j.at("iteration");
-    s.consumed_samples = j.at("consumed_samples");
-    s.scheduler_samples = j.at("scheduler_samples");
-    s.optimizer_updates = j.at("optimizer_updates");
-    s.skipped_iterations = j.at("skipped_iterations");
-    s.flops = j.at("flops");
-    const json& l = j.at("loss_scaler");
-    if (scaler.kind != LossScaling::constant) scaler.scale = l.at("scale");  // a constant scale is the config's
-    scaler.growth_tracker = l.at("growth_tracker");
-    scaler.hysteresis_tracker = l.at("hysteresis_tracker");
-    return s;
-  } catch (const json::exception& e) {
+    return state_from(document.root, scaler);
+  } catch (const std::exception& e) {
     throw InputError(text(path, ": not the state of a training run: ", e.what()));
   }
 }
@@ -223,6 +255,9 @@ RunConfig load_run_config(const std::string& checkpoint) {
   RunConfig config;
   Origins origins;
   apply_assignments(config, assignments, origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+  validate_shape(config, 1, problems);
+  validate_precision(config, origins, problems);
   if (!problems.empty()) throw_problems(problems);
   return config;
 }

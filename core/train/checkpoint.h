@@ -21,10 +21,11 @@ struct TrainState {
   double flops = 0.0;              ///< model FLOPs so far
 };
 
-/// Refuses a folder that cannot be written, before anything is trained. Creates it.
+/// Refuses a folder that cannot be written, before anything is trained. Creates it, and clears what a killed run left half written.
 void check_save_folder(const std::string& folder);
 
-/// Returns the checkpoint's path. keep > 0: removes all but the newest `keep` checkpoints afterwards.
+/// Returns the checkpoint's path. keep > 0: removes all but `keep` checkpoints afterwards, first those beyond this iteration (of a run that
+/// was wound back), then the oldest.
 std::string save_checkpoint(const std::string& folder, const RunConfig& config, Backend& backend, Weights& weights, const TrainState& state,
                             const LossScaler& scaler, bool with_optimizer, int64_t keep);
 

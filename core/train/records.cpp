@@ -30,9 +30,9 @@ void IntervalAverage::add(const IterationRecord& r) {
   elapsed_sum_ms_ += r.elapsed_ms;
   tflops_sum_ += r.tflops;
   nans_ += r.is_nan;
-  if (r.was_skipped || r.is_nan) return;
-  ++advanced_;
-  loss_sum_ += r.loss;
+  if (r.is_nan || !std::isfinite(r.loss)) return;
+  ++(r.was_skipped ? skipped_with_loss_ : advanced_);
+  (r.was_skipped ? skipped_loss_sum_ : loss_sum_) += r.loss;
 }
 
 std::string IntervalAverage::take_line(bool with_throughput) {
@@ -41,7 +41,9 @@ std::string IntervalAverage::take_line(bool with_throughput) {
   s += formatted(" elapsed time per iteration (ms): %.1f |", elapsed_sum_ms_ / n);
   if (with_throughput) s += formatted(" throughput per GPU (TFLOP/s/GPU): %.3f |", tflops_sum_ / n);
   s += formatted(" learning rate: %.6E | global batch size: %5lld |", last_.learning_rate, ll(last_.global_batch_size));
-  s += advanced_ > 0 ? formatted(" lm loss: %.6E |", loss_sum_ / static_cast<double>(advanced_)) : std::string(" lm loss: nan |");
+  const int64_t losses = advanced_ > 0 ? advanced_ : skipped_with_loss_;
+  const double loss_sum = advanced_ > 0 ? loss_sum_ : skipped_loss_sum_;
+  s += losses > 0 ? formatted(" lm loss: %.6E |", loss_sum / static_cast<double>(losses)) : std::string(" lm loss: nan |");
   s += formatted(" loss scale: %.1f | grad norm: %.3f |", last_.loss_scale, last_.grad_norm);
   if (last_.num_zeros) s += formatted(" num zeros: %lld |", ll(*last_.num_zeros));
   if (last_.params_norm) s += formatted(" params norm: %.3f |", *last_.params_norm);

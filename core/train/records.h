@@ -32,14 +32,14 @@ class IntervalAverage {
  public:
   void add(const IterationRecord& r);
   bool empty() const { return count_ == 0; }
-  /// Megatron's iteration line, without a line break, and a fresh interval. Loss: mean over the steps that were not skipped;
-  /// "nan" when there is none. Times: mean over all steps of the interval.
+  /// Megatron's iteration line, without a line break, and a fresh interval. Loss: mean over the steps that were not skipped; where there
+  /// is none (the fp16 loss scale finding its level), over those that have a loss; else "nan". Times: mean over all steps.
   std::string take_line(bool with_throughput);
 
  private:
   IterationRecord last_;
-  int64_t count_ = 0, advanced_ = 0, nans_ = 0;
-  double loss_sum_ = 0.0, elapsed_sum_ms_ = 0.0, tflops_sum_ = 0.0;
+  int64_t count_ = 0, advanced_ = 0, nans_ = 0, skipped_with_loss_ = 0;
+  double loss_sum_ = 0.0, skipped_loss_sum_ = 0.0, elapsed_sum_ms_ = 0.0, tflops_sum_ = 0.0;
 };
 
 nlohmann::json to_json(const IterationRecord& r);

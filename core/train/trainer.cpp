@@ -50,7 +50,9 @@ void Trainer::load() {
   }
   load_weights(*path, weights_);
   if (!c.finetune) {
-    state_ = load_training_state(*path, backend_, weights_, scaler_, c.load_optim);
+    const bool with_moments = c.load_optim && !weights_.exp_avg().empty();  // an evaluation has none
+    state_ = load_training_state(*path, backend_, weights_, scaler_, with_moments);
+    if (!with_moments) state_.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
     optimizer_.set_updates(state_.optimizer_updates);
   }
   observer_.on_message(text("loaded checkpoint ", *path, " at iteration ", state_.iteration));
@@ -94,9 +96,11 @@ IterationRecord Trainer::step() {
     if (r.is_nan && guards && config_.train.nan_policy == "abort") handle_non_finite(r, true);
     const StepOutcome outcome = optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards);
     r.grad_norm = outcome.grad_norm;
+    if (config_.optimizer.log_num_zeros_in_grad) r.num_zeros = count_zero_gradients();
     r.was_skipped = outcome.was_skipped;
     if (!outcome.is_finite && guards && !scaler_.checks_gradients() && config_.train.nan_policy == "abort") handle_non_finite(r, false);
   }
+  if (config_.logger.log_params_norm) r.params_norm = params_norm();
   state_.iteration += 1;
   state_.consumed_samples += config_.train.global_batch_size;
   state_.optimizer_updates = optimizer_.updates();
@@ -139,6 +143,24 @@ std::string Trainer::find_non_finite() {
   return "the logits";
 }
 
+double Trainer::params_norm() {
+  const Buffer memory(backend_, 2 * sizeof(double));
+  const TensorView squared(memory.data(), DType::f64, {1}), non_finite(static_cast<double*>(memory.data()) + 1, DType::i32, {1});
+  backend_.grad_norm({.grad = weights_.master(), .squared_norm = squared, .non_finite = non_finite});
+  double sum = 0.0;
+  backend_.download(squared, &sum);
+  return std::sqrt(sum);
+}
+
+int64_t Trainer::count_zero_gradients() {
+  int64_t zeros = 0;
+  for (int64_t i = 0; i < weights_.num_params(); ++i) {
+    const std::vector<float> values = weights_.get(weights_.grad(), i);
+    zeros += std::count(values.begin(), values.end(), 0.0f);
+  }
+  return zeros;
+}
+
 std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batches) {
   const int64_t micro_batch = config_.train.micro_batch_size;
   const int64_t available = dataset_.num_samples(split) / micro_batch;
@@ -164,7 +186,7 @@ std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batch
 }
 
 void Trainer::evaluate_and_report(bool is_final) {
-  if (config_.validation.eval_iters == 0) return;
+  if (config_.validation.eval_iters == 0 && !config_.validation.full_validation) return;
   for (const Split split : {Split::valid, Split::test}) {
     if (split == Split::test && !is_final) continue;
     if (std::optional<EvaluationRecord> r = evaluate(split, config_.validation.eval_iters)) {

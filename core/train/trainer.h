@@ -54,6 +54,8 @@ class Trainer {
   double accumulate_gradients();
   void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
   std::string find_non_finite();
+  double params_norm();
+  int64_t count_zero_gradients();
   void evaluate_and_report(bool is_final);
   void save();
   std::optional<ExitReason> exit_reason() const;

@@ -62,6 +62,18 @@ TEST_CASE("the loss of an interval is the mean over the steps that advanced") {
   CHECK(interval.empty());
 }
 
+TEST_CASE("where every step of an interval was skipped, their losses are shown") {
+  IntervalAverage interval;
+  for (const double loss : {5.0, 6.0, std::nan("")}) {  // the last one skipped by the user: no loss
+    IterationRecord r = record(1, loss);
+    r.was_skipped = true;
+    interval.add(r);
+  }
+  const std::string line = interval.take_line(false);
+  CHECK_THAT(line, ContainsSubstring("lm loss: 5.500000E+00"));
+  CHECK_THAT(line, ContainsSubstring("skipped iterations:   3"));
+}
+
 TEST_CASE("an interval without a loss says nan in its place") {
   IntervalAverage interval;
   IterationRecord r = record(1, std::nan(""));

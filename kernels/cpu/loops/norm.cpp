@@ -7,8 +7,10 @@
 namespace mbt::cpu::MBT_LEVEL {
 namespace {
 
+// Not inlined: rows with and without a residual would get loops of their own, which sum in different orders, and a recomputed norm must
+// have the very bits of the first.
 template <class T>
-float mean_of(const T* row, int64_t cols) {
+[[gnu::noinline]] float mean_of(const T* row, int64_t cols) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t c = 0; c < cols; ++c) sum += load(row, c);
@@ -16,7 +18,7 @@ float mean_of(const T* row, int64_t cols) {
 }
 
 template <class T>
-float mean_square_of(const T* row, int64_t cols, float mean) {
+[[gnu::noinline]] float mean_square_of(const T* row, int64_t cols, float mean) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t c = 0; c < cols; ++c) sum += (load(row, c) - mean) * (load(row, c) - mean);

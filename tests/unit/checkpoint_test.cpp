@@ -1,0 +1,151 @@
+// Checkpoints: which are kept, what is loaded, what is refused, and a full disk.
+#include "core/train/checkpoint.h"
+
+#include <sys/mount.h>
+
+#include "tests/support/catch.h"
+#include "tests/support/tiny_run.h"
+
+using namespace mbt;
+using namespace mbt::test;
+namespace fs = std::filesystem;
+
+TEST_CASE("most_recent_k keeps the newest; what a wound-back run left ahead goes first") {
+  const TemporaryFolder folder;
+  RunConfig c = tiny();
+  c.checkpoint.save = folder.path();
+  c.checkpoint.save_interval = 1;
+  c.checkpoint.most_recent_k = 2;
+  train(c);
+  CHECK(names_in(folder.path()) == std::set<std::string>{"iter_0000005", "iter_0000006", "latest_checkpointed_iteration.txt"});
+  c.train.train_iters = 2;
+  train(c);
+  CHECK(names_in(folder.path()) == std::set<std::string>{"iter_0000001", "iter_0000002", "latest_checkpointed_iteration.txt"});
+}
+
+TEST_CASE("what to load: a step, weights alone, weights without moments") {
+  const TemporaryFolder folder;
+  RunConfig c = tiny();
+  c.checkpoint.save = folder.path("run");
+  c.checkpoint.save_interval = 2;
+  const Run first = train(c);
+  c.checkpoint.load = c.checkpoint.save;
+  c.checkpoint.save.clear();
+  c.checkpoint.ckpt_step = 4;
+  const Run again = train(c);
+  REQUIRE(again.steps.size() == 2);
+  CHECK(again.steps[1].loss == first.steps[5].loss);
+  c.checkpoint.load_optim = false;
+  const Run without_moments = train(c);
+  CHECK(without_moments.steps[0].loss == first.steps[4].loss);
+  CHECK(without_moments.steps[1].loss != first.steps[5].loss);
+  CHECK(without_moments.state.optimizer_updates == 2);
+  c.checkpoint.finetune = true;
+  const Run tuned = train(c);
+  CHECK(tuned.steps.size() == 6);
+  CHECK(tuned.steps[0].iteration == 1);
+  CHECK(tuned.steps[0].loss < first.steps[0].loss);
+}
+
+TEST_CASE("checkpoints that cannot be loaded are refused with the reason") {
+  const TemporaryFolder folder;
+  const RunConfig good = saved(folder);
+  const fs::path checkpoint = folder.path("run/iter_0000002");
+  const auto refused = [](const RunConfig& c, const std::string& why) {
+    CHECK_THROWS_AS(train(c), InputError);
+    CHECK_THROWS_WITH(train(c), ContainsSubstring(why));
+  };
+  RunConfig c = good;
+  c.checkpoint.load = folder.path("none");
+  refused(c, "there is no folder");
+  c.checkpoint.load = folder.path();
+  refused(c, "holds no checkpoint");
+  c = good, c.checkpoint.ckpt_step = 9;
+  refused(c, "iter_0000009");
+  c = good, c.model.ffn_hidden_size = 64;
+  refused(c, "'layers.0.fc1.weight' has shape [96,32], this model's is [128,32]");
+  c = good, c.model.num_layers = 5;
+  refused(c, "layers.4.");
+  c = good, c.model.num_layers = 3;
+  refused(c, "'layers.3.input_norm.weight' is none of this model's parameters");
+  c = tiny("bf16_with_fp8_delayed_scaling_mixed"), c.checkpoint.load = good.checkpoint.load;
+  refused(c, "without delayed scaling");
+
+  const auto broken = [&](const std::string& name, const std::string& bytes, const std::string& why) {
+    const std::string kept = content(checkpoint / name);
+    write_file_atomically((checkpoint / name).string(), bytes);
+    refused(good, why);
+    write_file_atomically((checkpoint / name).string(), kept);
+  };
+  for (const char* name : {"weights.safetensors", "optimizer.safetensors"}) {
+    const std::string whole = content(checkpoint / name);
+    broken(name, whole.substr(0, whole.size() - 100), name);
+    broken(name, whole.substr(0, 5), name);
+    broken(name, "", name);
+    broken(name, std::string(8, '\xff') + whole.substr(8), name);
+  }
+  const std::string state = content(checkpoint / "train_state.json");
+  const auto with = [&](const std::string& key, const std::string& value) {
+    const size_t at = state.find(key) + key.size() + 3;
+    return state.substr(0, at) + value + state.substr(state.find_first_of(",\n", at));
+  };
+  broken("train_state.json", "{", "train_state.json");
+  broken("train_state.json", "[1]", "train_state.json");
+  broken("train_state.json", "{}", "train_state.json");
+  broken("train_state.json", with("iteration", "-1"), "'iteration' is -1");
+  broken("train_state.json", with("consumed_samples", "1e300"), "'consumed_samples' is 1e+300");
+  broken("train_state.json", with("iteration", "\"2\""), "'iteration'");
+  fs::remove(checkpoint / "optimizer.safetensors");
+  refused(good, "checkpoint.load_optim=false");
+  write_file_atomically(folder.path("run/latest_checkpointed_iteration.txt"), "release\n");
+  refused(good, "expected the number of an iteration");
+}
+
+TEST_CASE("the config of a checkpoint is checked like any other") {
+  const TemporaryFolder folder;
+  const RunConfig c = saved(folder);
+  const fs::path checkpoint = folder.path("run/iter_0000002"), file = checkpoint / "run_config.json";
+  CHECK(load_run_config(checkpoint.string()).model.hidden_size == 32);
+  const std::string text = content(file);
+  const auto refused = [&](const std::string& from, const std::string& to) {
+    std::string changed = text;
+    changed.replace(changed.find(from), from.size(), to);
+    write_file_atomically(file.string(), changed);
+    CHECK_THROWS_AS(load_run_config(checkpoint.string()), InputError);
+  };
+  refused("\"hidden_size\": 32", "\"hidden_size\": 33");
+  refused("\"hidden_size\": 32", "\"hidden_sise\": 32");
+  refused("\"hidden_size\": 32", "\"hidden_size\": \"32\"");
+  refused("{", "");
+}
+
+TEST_CASE("folders that cannot be saved to are refused before training") {
+  const TemporaryFolder folder;
+  CHECK_THROWS_AS(check_save_folder("/proc/none"), InputError);
+  CHECK_THROWS_AS(check_save_folder(folder.file("file", "x")), InputError);
+  CHECK_THROWS_AS(check_save_folder(folder.path("file/below")), InputError);
+  fs::create_directories(folder.path("new/.tmp-iter_7"));  // of a killed run
+  check_save_folder(folder.path("new"));
+  CHECK(names_in(folder.path("new")).empty());
+}
+
+TEST_CASE("a full disk leaves the checkpoint before as it was, and nothing half written") {
+  const TemporaryFolder folder;
+  const std::string disk = folder.path("disk");
+  fs::create_directory(disk);
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=800k") != 0) {
+    WARN("left out: mounting a small disk needs root");
+    return;
+  }
+  RunConfig c = tiny();
+  c.checkpoint.save = disk + "/run";
+  c.checkpoint.save_interval = 2;
+  Run run;
+  CHECK_THROWS_AS(train(c, run), InputError);
+  CHECK(run.steps.size() == 4);
+  CHECK(names_in(c.checkpoint.save) == std::set<std::string>{"iter_0000002", "latest_checkpointed_iteration.txt"});
+  c.checkpoint.load = c.checkpoint.save;
+  c.checkpoint.save.clear();
+  CHECK(train(c).steps.size() == 4);
+  umount(disk.c_str());
+}

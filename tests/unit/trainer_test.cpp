@@ -1,0 +1,201 @@
+// The training loop, as a library.
+#include "core/train/trainer.h"
+
+#include <cmath>
+
+#include "core/io/safetensors.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny_run.h"
+
+using namespace mbt;
+using namespace mbt::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Rewrites one value of a checkpoint's weights.
+void poison(const fs::path& checkpoint, const std::string& tensor, float value) {
+  const std::string path = (checkpoint / "weights.safetensors").string();
+  std::vector<std::vector<float>> values;
+  std::vector<TensorToWrite> tensors;
+  {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    values.reserve(file.entries().size());
+    for (const SafetensorsEntry& e : file.entries()) {
+      values.push_back(file.read_f32(e));
+      if (e.name == tensor) values.back()[3] = value;
+      tensors.push_back({e.name, SafetensorsType::F32, e.shape, values.back().data()});
+    }
+  }
+  write_safetensors(path, tensors);
+}
+
+}  // namespace
+
+TEST_CASE("the same run twice gives the same losses, and another seed others") {
+  const RunConfig c = tiny("bf16_with_nvfp4_mixed");
+  RunConfig other = c;
+  other.rng.seed += 1;
+  const std::vector<double> first = losses(train(c));
+  CHECK(first.size() == 6);
+  CHECK(losses(train(c)) == first);
+  CHECK(losses(train(other)) != first);
+}
+
+TEST_CASE("a run that is saved and continued ends where one without a break does, bit for bit, in every recipe") {
+  for (const std::string& recipe : all_recipes()) {
+    for (const bool codes_only : {false, true}) {
+      INFO(recipe << (codes_only ? " with parameters as codes" : ""));
+      RunConfig c = tiny(recipe, {"--train-iters", "13"});  // fp16: a dozen steps until the loss scale has found its level
+      if (codes_only) {
+        if (!c.model.fp8 && !c.model.fp4) continue;
+        (c.model.fp8 ? c.model.fp8_param : c.model.fp4_param) = true;
+      }
+      const TemporaryFolder folder;
+      c.checkpoint.save = folder.path("whole");
+      const Run whole = train(c);
+      for (const int64_t at : {2, 9}) {
+        RunConfig first = c, second = c;
+        first.train.exit_interval = at;
+        first.checkpoint.save = second.checkpoint.load = second.checkpoint.save = folder.path("broken" + std::to_string(at));
+        Run head = train(first);
+        CHECK(head.reason == ExitReason::interval);
+        const Run tail = train(second);
+        head.steps.insert(head.steps.end(), tail.steps.begin(), tail.steps.end());
+        CHECK(losses(head) == losses(whole));
+        CHECK((state_of(tail.checkpoints.back()) == state_of(whole.checkpoints.back())));
+      }
+    }
+  }
+}
+
+TEST_CASE("evaluation does not change training") {
+  for (const char* recipe : {"fp32", "bf16_with_fp8_delayed_scaling_mixed", "bf16_with_nvfp4_mixed"}) {
+    INFO(recipe);
+    RunConfig c = tiny(recipe);
+    const Run plain = train(c);
+    c.validation.eval_iters = 2;
+    c.validation.eval_interval = 1;
+    const Run evaluated = train(c);
+    CHECK(losses(evaluated) == losses(plain));
+    CHECK(plain.evaluations.empty());
+    REQUIRE(evaluated.evaluations.size() == 6);
+    CHECK(evaluated.evaluations.back().is_final);
+    CHECK(evaluated.evaluations.back().loss < evaluated.evaluations.front().loss);
+  }
+}
+
+TEST_CASE("evaluation alone: of a saved model, and of the whole split") {
+  const TemporaryFolder folder;
+  RunConfig c = saved(folder);
+  c.validation.skip_train = true;
+  c.validation.eval_iters = 3;
+  const Run some = train(c);
+  CHECK(some.steps.empty());
+  REQUIRE(some.evaluations.size() == 1);
+  CHECK(some.evaluations[0].tokens == 3 * 4 * 32);
+  c.validation.eval_iters = 0;
+  c.validation.full_validation = true;
+  c.dataset.synthetic_tokens = 20000;
+  const Run whole = train(c);
+  REQUIRE(whole.evaluations.size() == 1);
+  CHECK(whole.evaluations[0].tokens > 1500);
+}
+
+TEST_CASE("schedules and length count samples") {
+  RunConfig c = tiny("fp32", {"--train-samples", "22", "--scheduler.lr_decay_style", "linear", "--scheduler.lr_warmup_samples", "6"});
+  const Run run = train(c);
+  REQUIRE(run.steps.size() == 5);
+  const LrSchedule schedule(c.optimizer, c.scheduler, c.train);
+  for (size_t i = 0; i < 5; ++i) {
+    CHECK(run.steps[i].learning_rate == schedule.lr(4 * static_cast<int64_t>(i)));
+    CHECK(run.steps[i].consumed_samples == 4 * static_cast<int64_t>(i + 1));
+  }
+}
+
+TEST_CASE("fp16: steps that overflow are skipped, consume data and do not advance the schedule") {
+  RunConfig c = tiny("fp16_mixed", {"--train-iters", "30", "--scheduler.lr_decay_style", "linear"});
+  const Run run = train(c);
+  REQUIRE(run.steps.size() == 30);
+  int64_t advanced = 0;
+  const LrSchedule schedule(c.optimizer, c.scheduler, c.train);
+  for (const IterationRecord& r : run.steps) {
+    CHECK(r.learning_rate == schedule.lr(4 * advanced));
+    CHECK(std::isfinite(r.loss));
+    advanced += !r.was_skipped;
+  }
+  CHECK(run.steps.front().was_skipped);
+  CHECK_FALSE(run.steps.back().was_skipped);
+  CHECK(run.state.scheduler_samples == 4 * advanced);
+  CHECK(run.state.optimizer_updates == advanced);
+  CHECK(run.state.skipped_iterations == 30 - advanced);
+  CHECK(run.state.consumed_samples == 120);
+  CHECK(run.steps.back().loss < run.steps.front().loss);
+}
+
+TEST_CASE("iterations_to_skip consume their data without a step") {
+  RunConfig c = tiny();
+  const Run all = train(c);
+  c.train.iterations_to_skip = {1};
+  const Run skipped = train(c);
+  CHECK(skipped.steps[0].was_skipped);
+  CHECK(skipped.steps[0].consumed_samples == 4);
+  CHECK(skipped.steps[1].learning_rate == all.steps[0].learning_rate);
+  CHECK(skipped.state.optimizer_updates == 5);
+  // The second batch on the initial weights: not the first batch's loss.
+  CHECK(skipped.steps[1].loss != all.steps[0].loss);
+  CHECK(std::fabs(skipped.steps[1].loss - all.steps[0].loss) < 0.5);
+}
+
+TEST_CASE("a loss that is not a number: abort names the tensor, skip goes on with the weights as they are") {
+  const TemporaryFolder folder;
+  RunConfig c = saved(folder);
+  const fs::path checkpoint = folder.path("run/iter_0000002");
+  poison(checkpoint, "layers.2.fc1.weight", NAN);
+  CHECK_THROWS_WITH(train(c),
+                    ContainsSubstring("layers.2.fc1.weight") && ContainsSubstring("iteration 3") && ContainsSubstring("nan_policy=skip"));
+  c.train.nan_policy = "skip";
+  c.checkpoint.save = folder.path("after");
+  const Run run = train(c);
+  REQUIRE(run.steps.size() == 4);
+  for (const IterationRecord& r : run.steps) CHECK((r.is_nan && r.was_skipped));
+  CHECK(run.state.skipped_iterations == 4);
+  CHECK(run.state.optimizer_updates == 2);
+  const auto weights = [](const fs::path& path) {
+    const SafetensorsFile file = SafetensorsFile::open((path / "weights.safetensors").string());
+    return file.read_f32(file.at("layers.1.fc2.weight"));
+  };
+  CHECK((weights(folder.path("after/iter_0000006")) == weights(checkpoint)));
+
+  poison(checkpoint, "layers.2.fc1.weight", 3.4e38f);  // finite, but what follows is not
+  c.train.nan_policy = "abort";
+  c.checkpoint.save.clear();
+  CHECK_THROWS_WITH(train(c), ContainsSubstring("layer 2") || ContainsSubstring("layers.2"));
+}
+
+TEST_CASE("a run ends early when told to, and saves") {
+  const TemporaryFolder folder;
+  RunConfig c = tiny();
+  c.checkpoint.save = folder.path("signal");
+  Run run;
+  run.stop_at = 2;
+  train(c, run);
+  CHECK(run.reason == ExitReason::signal);
+  CHECK(run.steps.size() == 2);
+  CHECK(run.checkpoints == std::vector<std::string>{folder.path("signal/iter_0000002")});
+  c.checkpoint.save = folder.path("duration");
+  c.train.exit_duration_in_mins = 0.0;
+  CHECK(train(c).reason == ExitReason::duration);
+  CHECK(content(folder.path("duration/latest_checkpointed_iteration.txt")) == "1\n");
+}
+
+TEST_CASE("norms of weights and zeros of gradients are counted when asked for") {
+  RunConfig c = tiny();
+  CHECK_FALSE(train(c).steps[0].params_norm);
+  c.logger.log_params_norm = true;
+  c.optimizer.log_num_zeros_in_grad = true;
+  c.model.share_embeddings_and_output_weights = false;  // a tied table gets gradients from the head in every row
+  const IterationRecord r = train(c).steps[0];
+  CHECK(*r.params_norm > 1.0);
+  CHECK(*r.num_zeros > 32 * 100);  // the embedding's rows of bytes that no text has
+}

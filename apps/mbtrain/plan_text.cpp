@@ -77,6 +77,14 @@ const char* execution_text(Execution e) {
   return e == Execution::native ? "native" : e == Execution::emulated ? "emulated" : "UNSUPPORTED";
 }
 
+/// How linear weights of quantised layers are kept; nothing where no layer is quantised.
+std::string quantised_weights_text(const RunPlan& plan) {
+  const PrecisionPolicy& p = plan.policy;
+  const bool any = std::any_of(p.layers.begin(), p.layers.end(), [](const LinearPrecision& layer) { return layer.is_quantised(); });
+  if (!any) return "";
+  return "; quantised weights kept as " + (p.quantised_params ? "codes alone" : text("codes beside ", name_of(p.act)));
+}
+
 std::string precision_text(const RunPlan& plan) {
   TextTable rows("lllll");
   rows.add({"layers", "GEMM", "first operand", "second operand", "on " + plan.device});
@@ -95,7 +103,7 @@ std::string precision_text(const RunPlan& plan) {
   for (const std::string& how : explanations) lines += "  " + how + "\n";
   lines += text("  The same for qkv, proj, fc1 and fc2. Embeddings, norms, attention, residual stream, head: ", name_of(p.act),
                 "; loss: f32;\n", "  main gradients: ", name_of(p.main_grad), "; gradient exchange: ", name_of(p.grad_reduce),
-                "; quantised weights kept as ", p.quantised_params ? "codes alone" : text("codes beside ", name_of(p.act)), "\n");
+                quantised_weights_text(plan), "\n");
   return heading("Precision of the linear layers") + lines;
 }
 

@@ -127,7 +127,7 @@ struct ModelConfig {
     v(s.embedding_init_method_std, FieldInfo{.name = "embedding_init_method_std", .doc = "The same for embeddings; null: init_method_std", .min = 0});
     v(s.hidden_dropout, FieldInfo{.name = "hidden_dropout", .doc = "Dropout of hidden states; only 0 is supported", .min = 0, .max = 0, .alias = "hidden-dropout"});
     v(s.attention_dropout, FieldInfo{.name = "attention_dropout", .doc = "Dropout of attention weights; only 0 is supported", .min = 0, .max = 0, .alias = "attention-dropout"});
-    v(s.recompute_granularity, FieldInfo{.name = "recompute_granularity", .doc = "Activations recomputed in backward: null none, selective (norms, activation, attention), full (whole layers)", .choices = {"selective", "full"}, .alias = "recompute-granularity"});
+    v(s.recompute_granularity, FieldInfo{.name = "recompute_granularity", .doc = "Activations recomputed in backward: null none, selective (outputs of norms and of the activation function; attention keeps no score matrix anyway), full (whole layers)", .choices = {"selective", "full"}, .alias = "recompute-granularity"});
     v(s.recompute_method, FieldInfo{.name = "recompute_method", .doc = "full: uniform (every layer) or block (the first recompute_num_layers)", .choices = {"uniform", "block"}, .alias = "recompute-method"});
     v(s.recompute_num_layers, FieldInfo{.name = "recompute_num_layers", .doc = "block: layers to recompute; null: all", .min = 0, .alias = "recompute-num-layers"});
     v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training; set by mixed_precision", .alias = "fp16"});

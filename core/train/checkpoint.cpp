@@ -134,9 +134,10 @@ SafetensorsFile open_part(const fs::path& path, const char* hint) {
 
 void check_save_folder(const std::string& folder) {
   std::error_code error;
-  fs::create_directories(folder, error);
-  if (error || !fs::is_directory(folder)) {
-    throw InputError(text("checkpoint.save: cannot create the folder ", folder, ": ", error ? error.message() : "something else has that name"));
+  const bool is_taken = fs::exists(folder, error) && !fs::is_directory(folder, error);
+  if (!is_taken) fs::create_directories(folder, error);
+  if (is_taken || error) {
+    throw InputError(text("checkpoint.save: cannot create the folder ", folder, ": ", is_taken ? "something else has that name" : error.message()));
   }
   for (const fs::directory_entry& e : fs::directory_iterator(folder)) {
     if (e.path().filename().string().rfind(kTemporary, 0) == 0) fs::remove_all(e.path(), error);

@@ -44,7 +44,7 @@ std::string IntervalAverage::take_line(bool with_throughput) {
   const int64_t losses = advanced_ > 0 ? advanced_ : skipped_with_loss_;
   const double loss_sum = advanced_ > 0 ? loss_sum_ : skipped_loss_sum_;
   s += losses > 0 ? formatted(" lm loss: %.6E |", loss_sum / static_cast<double>(losses)) : std::string(" lm loss: nan |");
-  s += formatted(" loss scale: %.1f | grad norm: %.3f |", last_.loss_scale, last_.grad_norm);
+  s += formatted(" loss scale: %.1f | grad norm: %.3f |", last_.loss_scale, std::abs(last_.grad_norm));  // abs: "nan", never "-nan"
   if (last_.num_zeros) s += formatted(" num zeros: %lld |", ll(*last_.num_zeros));
   if (last_.params_norm) s += formatted(" params norm: %.3f |", *last_.params_norm);
   s += formatted(" number of skipped iterations: %3lld | number of nan iterations: %3lld |", ll(count_ - advanced_ - nans_), ll(nans_));

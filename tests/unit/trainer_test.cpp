@@ -125,7 +125,7 @@ TEST_CASE("fp16: steps that overflow are skipped, consume data and do not advanc
     advanced += !r.was_skipped;
   }
   CHECK(run.steps.front().was_skipped);
-  CHECK_FALSE(run.steps.back().was_skipped);
+  CHECK(advanced > 10);  // 2^32 halves until the gradients fit, then the run goes on
   CHECK(run.state.scheduler_samples == 4 * advanced);
   CHECK(run.state.optimizer_updates == advanced);
   CHECK(run.state.skipped_iterations == 30 - advanced);

@@ -43,10 +43,11 @@ void require_shared(const void* address, size_t bytes, size_t alignment, const c
 
 void async_copy(void* shared, const void* source, size_t bytes, size_t valid_bytes, Site site) {
   require_shared(shared, bytes, bytes, "cp.async", site);
-  if (reinterpret_cast<uintptr_t>(source) % bytes != 0) fail_here(site, text("cp.async: the source is not aligned to ", bytes, " bytes"));
+  if (valid_bytes > 0 && reinterpret_cast<uintptr_t>(source) % bytes != 0)
+    fail_here(site, text("cp.async: the source is not aligned to ", bytes, " bytes"));
   if (valid_bytes > bytes || bytes > sizeof AsyncCopy::early) fail_here(site, text("cp.async: ", valid_bytes, " of ", bytes, " bytes"));
   AsyncCopy copy{static_cast<char*>(shared), static_cast<const char*>(source), bytes, valid_bytes, {}};
-  std::memcpy(copy.early, source, valid_bytes);
+  if (valid_bytes > 0) std::memcpy(copy.early, source, valid_bytes);
   std::memset(shared, block_runner().pass().poison, bytes);
   block_runner().running_thread().copies.push_back(copy);
 }
@@ -71,7 +72,8 @@ void async_wait(int groups) {
   }
   for (size_t i = 0; i < finished; ++i) {
     const AsyncCopy& copy = thread.copies[i];
-    std::memcpy(copy.target, block_runner().pass().late_copies ? copy.source : copy.early, copy.valid_bytes);
+    const char* const from = block_runner().pass().late_copies ? copy.source : copy.early;
+    if (copy.valid_bytes > 0) std::memcpy(copy.target, from, copy.valid_bytes);
     std::memset(copy.target + copy.valid_bytes, 0, copy.bytes - copy.valid_bytes);
   }
   thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(finished));

@@ -153,8 +153,10 @@ TEST_CASE("an exception in one thread unwinds the others and ends the launch", "
   const auto kernel = +[](int bad) {
     const Alive here(&alive);
     if (static_cast<int>(threadIdx.x) == bad) throw std::out_of_range("planted");
+    if (bad < 0) throw bad;
     __syncthreads();
   };
+  CHECK_THROWS_WITH(launch("throwing", kernel, {1, 64}, nullptr, -1), ContainsSubstring("thread (0,0,0): an exception of an unknown type"));
   for (int bad : {0, 31, 63}) {
     CHECK_THROWS_WITH(launch("throwing", kernel, {2, 64}, nullptr, bad),
                       ContainsSubstring("kernel 'throwing', block (0,0,0), thread (" + std::to_string(bad) + ",0,0): planted"));

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include "core/base/error.h"
@@ -34,21 +35,12 @@ void BlockRunner::run(const Launch& launch, uint3 block_index, const Pass& pass,
   pass_ = &pass;
   shared_ = shared;
   reset(block_index);
-  const int count = static_cast<int>(threads_.size());
-  while (ended_ < count && failure_ == nullptr) {
-    if (!ready_.empty()) {
-      const int next = ready_.front();
-      ready_.pop_front();
-      resume(next);
-    } else if (started_ < count) {
-      fiber_ = idle_fiber();
-      fiber_->resume();
-    } else {
-      try {
-        fail_stalled();
-      } catch (...) {
-        failure_ = std::current_exception();
-      }
+  go_on();
+  if (failure_ == nullptr && ended_ < static_cast<int>(threads_.size())) {
+    try {
+      fail_stalled();
+    } catch (...) {
+      failure_ = std::current_exception();
     }
   }
   if (failure_ == nullptr) return;
@@ -86,35 +78,54 @@ void BlockRunner::reset(uint3 block_index) {
   started_ = ended_ = at_barrier_ = barrier_count_ = 0;
 }
 
-Fiber* BlockRunner::idle_fiber() {
-  if (idle_.empty()) return new Fiber([this] { run_fiber(); }, fibers_++);
-  Fiber* fiber = idle_.back();
+/// Leaves the running fiber for whatever comes next: a thread that may go on, threads to start, or the host when there is neither.
+void BlockRunner::go_on() {
+  if (failure_ == nullptr && !ready_.empty()) {
+    const int next = ready_.front();
+    ready_.pop_front();
+    return enter_thread(next);
+  }
+  if (failure_ != nullptr || started_ == static_cast<int>(threads_.size())) return enter(host_);
+  if (idle_.empty()) idle_.push_back(new Fiber([this] { run_fiber(); }, fibers_++));
+  Fiber* const fiber = idle_.back();
   idle_.pop_back();
-  return fiber;
+  enter(fiber);
+}
+
+void BlockRunner::enter(Fiber* fiber) {
+  Fiber* const from = std::exchange(fiber_, fiber);
+  if (fiber != from) fiber->enter_from(*from);
+}
+
+void BlockRunner::enter_thread(int thread) {
+  set_here(thread);
+  threads_[thread].status = Thread::Status::running;
+  enter(threads_[thread].fiber);
 }
 
 /// The body of every fiber: starts threads one after another, until one that waited may go on.
 void BlockRunner::run_fiber() {
-  Fiber* const self = fiber_;
   const int count = static_cast<int>(threads_.size());
   while (started_ < count && ready_.empty() && failure_ == nullptr) run_thread(in_order(started_++));
-  idle_.push_back(self);
+  idle_.push_back(fiber_);
+  go_on();
 }
 
 void BlockRunner::run_thread(int number) {
   set_here(number);
   threads_[number].status = Thread::Status::running;
   threads_[number].fiber = fiber_;
+  const auto foreign = [&](const char* what) {  // the engine's own errors say all this already
+    return std::make_exception_ptr(Error(text("kernel '", launch_->name, "', block ", coordinates(here.block_index), ", thread ",
+                                              coordinates(threads_[number].index), ": ", what)));
+  };
   try {
     launch_->body();
   } catch (const Abandoned&) {
-  } catch (const Error&) {
-    if (failure_ == nullptr) failure_ = std::current_exception();
   } catch (const std::exception& error) {
-    if (failure_ == nullptr) {
-      failure_ = std::make_exception_ptr(Error(text("kernel '", launch_->name, "', block ", coordinates(here.block_index), ", thread ",
-                                                    coordinates(threads_[number].index), ": ", error.what())));
-    }
+    failure_ = std::string_view(error.what()).starts_with("kernel '") ? std::current_exception() : foreign(error.what());
+  } catch (...) {
+    failure_ = foreign("an exception of an unknown type");
   }
   threads_[number].status = Thread::Status::ended;
   warps_[number / 32].ended |= 1U << (number % 32);
@@ -127,19 +138,12 @@ void BlockRunner::set_here(int thread) {
   here.lane = static_cast<unsigned>(thread) % 32;
 }
 
-void BlockRunner::resume(int thread) {
-  set_here(thread);
-  threads_[thread].status = Thread::Status::running;
-  fiber_ = threads_[thread].fiber;
-  fiber_->resume();
-}
-
 void BlockRunner::suspend(Thread::Status status, const char* call, Site site) {
   Thread& thread = running_thread();
   thread.status = status;
   thread.call = call;
   thread.site = site;
-  fiber_->suspend();
+  go_on();
   if (failure_ != nullptr) throw Abandoned{};
 }
 
@@ -152,7 +156,7 @@ void BlockRunner::wake(int thread) {
 void BlockRunner::abandon() {
   for (size_t thread = 0; thread < threads_.size(); ++thread) {
     const Thread::Status status = threads_[thread].status;
-    if (status != Thread::Status::unstarted && status != Thread::Status::ended) resume(static_cast<int>(thread));
+    if (status != Thread::Status::unstarted && status != Thread::Status::ended) enter_thread(static_cast<int>(thread));
   }
 }
 

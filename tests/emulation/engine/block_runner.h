@@ -1,7 +1,8 @@
 // Runs one block of a launch: its threads as fibers, its barriers, its warps.
 //
 // Threads start in order on one fiber and follow each other there until one waits; only then is a second fiber taken. A kernel without
-// barriers therefore never switches. Threads that may go on do so before others start, in the order of the pass.
+// barriers therefore never switches. Threads that may go on do so before others start, in the order of the pass. A thread that waits
+// switches to the next one itself; the host's stack is entered when a block has ended, or can go on no more.
 #pragma once
 
 #include <deque>
@@ -85,8 +86,9 @@ class BlockRunner {
   int in_order(int n) const { return pass_->descending ? static_cast<int>(threads_.size()) - 1 - n : n; }
   void run_fiber();
   void run_thread(int thread);
-  Fiber* idle_fiber();
-  void resume(int thread);
+  void go_on();
+  void enter(Fiber* fiber);
+  void enter_thread(int thread);
   void suspend(Thread::Status status, const char* call, Site site);
   void wake(int thread);
   void release_barrier();
@@ -103,7 +105,8 @@ class BlockRunner {
   std::vector<Warp> warps_;
   std::deque<int> ready_;
   std::vector<Fiber*> idle_;
-  Fiber* fiber_ = nullptr;  // the running one
+  Fiber* const host_ = new Fiber;
+  Fiber* fiber_ = host_;  // the running one
   int fibers_ = 0, running_ = 0, started_ = 0, ended_ = 0, at_barrier_ = 0, barrier_count_ = 0;
   int first_at_barrier_ = 0;
   std::exception_ptr failure_;

@@ -12,35 +12,33 @@ namespace {
 constexpr size_t kStackBytes = kAddressSanitizer ? 512 << 10 : 128 << 10;
 constexpr size_t kStagger = 320;  // 5 cache lines, so that 64 neighbours spread over a page's lines
 
+Fiber* leaving = nullptr;  // who switched last
+
 }  // namespace
 
-Fiber::Fiber(std::function<void()> body, int number) : body_(std::move(body)), allocator_(kStackBytes), stack_(allocator_.allocate()) {
+Fiber::Fiber(std::function<void()> body, int number) : body_(std::move(body)) {
+  boost::context::protected_fixedsize_stack allocator(kStackBytes);
+  const boost::context::stack_context stack = allocator.allocate();
+  bottom_ = static_cast<char*>(stack.sp) - stack.size;
+  bytes_ = stack.size;
   const size_t offset = static_cast<size_t>(number % 64) * kStagger;
-  const boost::context::preallocated place(static_cast<char*>(stack_.sp) - offset, stack_.size - offset, stack_);
-  fiber_ =
-      boost::context::fiber(std::allocator_arg, place, allocator_, [this](boost::context::fiber&& host) { return loop(std::move(host)); });
+  const boost::context::preallocated place(static_cast<char*>(stack.sp) - offset, stack.size - offset, stack);
+  fiber_ = boost::context::fiber(std::allocator_arg, place, allocator, [this](boost::context::fiber&& left) -> boost::context::fiber {
+    arrive(std::move(left));
+    for (;;) body_();
+  });
 }
 
-boost::context::fiber Fiber::loop(boost::context::fiber&& host) {
-  complete_switch(nullptr, &host_stack_, &host_stack_bytes_);
-  host_ = std::move(host);
-  for (;;) {
-    body_();
-    suspend();
-  }
+void Fiber::enter_from(Fiber& from) {
+  leaving = &from;
+  announce_switch(&from.fake_stack_, bottom_, bytes_);
+  boost::context::fiber left = std::move(fiber_).resume();
+  from.arrive(std::move(left));
 }
 
-void Fiber::resume() {
-  void* host_fake_stack = nullptr;
-  announce_switch(&host_fake_stack, static_cast<char*>(stack_.sp) - stack_.size, stack_.size);
-  fiber_ = std::move(fiber_).resume();
-  complete_switch(host_fake_stack, nullptr, nullptr);
-}
-
-void Fiber::suspend() {
-  announce_switch(&fake_stack_, host_stack_, host_stack_bytes_);
-  host_ = std::move(host_).resume();
-  complete_switch(fake_stack_, &host_stack_, &host_stack_bytes_);
+void Fiber::arrive(boost::context::fiber&& left) {
+  complete_switch(fake_stack_, &leaving->bottom_, &leaving->bytes_);
+  leaving->fiber_ = std::move(left);
 }
 
 }  // namespace mbt::emulation

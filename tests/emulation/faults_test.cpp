@@ -36,7 +36,7 @@ std::string message_of(const std::string& fault) {
   return message;
 }
 
-/// What the process writes to stderr before AddressSanitizer ends it.
+/// What the process writes to stderr before a sanitizer ends it.
 std::string report_of(const std::string& fault) {
   const DeviceArray<float> out(std::vector<float>(64, 0.0F)), in(inputs());
   int ends[2];
@@ -91,6 +91,12 @@ TEST_CASE("accesses outside of memory", "[faults]") {
     CHECK(holds(message_of("write_beyond_shared"), {"'write_beyond_shared', block (0,0,0) wrote beyond its 256 bytes of shared memory"}));
   }
 }
+
+#if defined(MBT_UNDEFINED_SANITIZER)
+TEST_CASE("a vector read at an address that the hardware would refuse", "[faults]") {
+  CHECK(holds(report_of("read_misaligned_vector"), {"faults.cu:", "misaligned address", "float4"}));
+}
+#endif
 
 TEST_CASE("shared memory: read before written, more than the launch asked for", "[faults]") {
   CHECK(holds(message_of("read_unwritten_shared"), {kOrder, "holds at byte 28 0xffffffff (as float", "0x5a5a5a5a"}));

@@ -17,6 +17,10 @@ struct Shared {
 __global__ void write_beyond(float* out, const float*) { out[threadIdx.x + (threadIdx.x == 63 ? 3 : 0)] = 1; }
 __global__ void write_before(float* out, const float*) { *(out + threadIdx.x - (threadIdx.x == 0 ? 2 : 0)) = 1; }
 __global__ void read_beyond(float* out, const float* in) { out[threadIdx.x] = in[threadIdx.x + 1]; }
+__global__ void read_misaligned_vector(float* out, const float* in) {
+  const float4 v = *reinterpret_cast<const float4*>(in + 1);
+  out[threadIdx.x] = v.x;
+}
 __global__ void read_unwritten_shared(float* out, const float* in) {
   auto& shared = shared_memory<Shared>();
   if (threadIdx.x != 7) shared.values[threadIdx.x] = in[threadIdx.x];
@@ -172,6 +176,7 @@ const Fault kFaults[] = {
     FAULT(read_row_outside_shared),
     FAULT(wait_for_too_few_copies),
     FAULT(masks_differ_while_waiting),
+    FAULT(read_misaligned_vector),
 };
 
 }  // namespace

@@ -18,8 +18,7 @@ int cmd_plan(const std::vector<std::string>& args) {
   ResolvedRun run = resolve_run(parse_config_args(app, args));
   const TrainConfig& train = run.config.train;
   const std::unique_ptr<Backend> backend = make_backend(train.device, static_cast<int>(train.num_threads));
-  const auto support = [&](const QuantSpec* a, const QuantSpec* b, DType act) { return backend->gemm_support(a, b, act); };
-  const RunPlan plan = make_plan(std::move(run), 1, backend->name(), support);
+  const RunPlan plan = make_plan(std::move(run), 1, queries_of(*backend));
   if (as_json)
     std::cout << to_json(plan).dump(2) << "\n";
   else

@@ -92,9 +92,11 @@ int cmd_train(const std::vector<std::string>& args) {
     std::signal(SIGTERM, on_stop_signal);
     std::signal(SIGINT, on_stop_signal);
   }
+  console.set_on_failure([&trainer] { trainer.request_stop(); });  // metrics that cannot be written end the run after a checkpoint
   const ExitReason reason = trainer.run();
   running_trainer = nullptr;
   console.finish();
+  if (!console.failure().empty()) throw InputError(text(console.failure(), "; stopped after iteration ", trainer.state().iteration));
   if (const char* why = exit_text(reason)) std::printf("%s\n", why);
   else std::printf("[after training is done] %lld iterations\n", static_cast<long long>(trainer.state().iteration));
   return 0;

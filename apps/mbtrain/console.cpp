@@ -3,8 +3,10 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -59,9 +61,11 @@ void ConsoleObserver::print_line(const std::string& line) {
 }
 
 void ConsoleObserver::write_metrics(const std::string& line) {
-  if (metrics_path_.empty()) return;
+  if (metrics_path_.empty() || !failure_.empty()) return;
   metrics_ << line << '\n' << std::flush;
-  if (!metrics_) throw Error(text("cannot write ", metrics_path_, ": is the disk full?"));
+  if (metrics_) return;
+  failure_ = text("logger.jsonl_path: cannot write ", metrics_path_, ": ", std::strerror(errno));
+  on_failure_();
 }
 
 void ConsoleObserver::on_message(const std::string& message) {

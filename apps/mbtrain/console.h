@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include "core/config/run_config.h"
@@ -23,6 +24,10 @@ class ConsoleObserver : public TrainObserver {
   void on_checkpoint(const std::string& path, int64_t iteration) override;
   /// Clears the progress line.
   void finish();
+  /// Called once, when metrics can no longer be written: a disk may fill in the middle of a run.
+  void set_on_failure(std::function<void()> on_failure) { on_failure_ = std::move(on_failure); }
+  /// What went wrong with the metrics; empty: nothing.
+  const std::string& failure() const { return failure_; }
 
  private:
   void show_progress(const IterationRecord& record);
@@ -39,6 +44,8 @@ class ConsoleObserver : public TrainObserver {
   IntervalAverage interval_;
   std::ofstream metrics_;
   std::string metrics_path_;
+  std::function<void()> on_failure_ = [] {};
+  std::string failure_;
 };
 
 }  // namespace mbt

@@ -52,6 +52,12 @@ struct GemmSupport {
   std::string how;  ///< one sentence: "bf16 GEMM on exactly dequantised codes", or why it is not supported
 };
 
+/// A product of a linear layer Y[tokens,out] = X[tokens,in] W[out,in]^T, for questions before there are tensors.
+struct GemmShape {
+  GemmRole role;
+  int64_t tokens, out_features, in_features;
+};
+
 /// One line of what the backend is and chose: {"processor", "AMD EPYC, avx512_bf16"}, ...
 using BackendFacts = std::vector<std::pair<std::string, std::string>>;
 
@@ -67,6 +73,8 @@ class Backend {
   virtual BackendFacts facts() const = 0;
   /// Plain act GEMMs: null specs.
   virtual GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
+  /// Scratch that the backend will keep for such a product (wgrad into f32, else into act); products share it, so the largest counts.
+  virtual size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
 
   // -- memory ----------------------------------------------------------------------------------------------------------------------
   virtual void* allocate(size_t bytes) = 0;       ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough

@@ -34,6 +34,9 @@ class TimingBackend final : public Backend {
   std::string name() const override { return inner_.name(); }
   BackendFacts facts() const override { return inner_.facts(); }
   GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const override { return inner_.gemm_support(a, b, act); }
+  size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
+    return inner_.gemm_scratch_bytes(shape, a, b, act);
+  }
   void* allocate(size_t bytes) override { return inner_.allocate(bytes); }
   void deallocate(void* data, size_t bytes) noexcept override { inner_.deallocate(data, bytes); }
   void upload(const void* host, TensorView device) override { inner_.upload(host, device); }

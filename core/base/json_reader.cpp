@@ -212,9 +212,25 @@ JsonDocument parse_json(std::string_view text, const std::string& source, const 
   return document;
 }
 
-JsonDocument read_json_file(const std::string& path, const JsonLimits& limits) {
+namespace {
+
+/// Before it is opened: opening a FIFO waits for a writer, perhaps for ever.
+void refuse_no_file(const std::string& path) {
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) throw InputError(path + ": is a folder; expected a JSON file");
+  const std::filesystem::file_type type = std::filesystem::status(path, error).type();
+  const char* what = type == std::filesystem::file_type::directory   ? "a folder"
+                     : type == std::filesystem::file_type::fifo      ? "a FIFO"
+                     : type == std::filesystem::file_type::socket    ? "a socket"
+                     : type == std::filesystem::file_type::character ? "a device"
+                     : type == std::filesystem::file_type::block     ? "a device"
+                                                                     : nullptr;
+  if (what != nullptr) throw InputError(path + ": is " + what + "; expected a JSON file");
+}
+
+}  // namespace
+
+JsonDocument read_json_file(const std::string& path, const JsonLimits& limits) {
+  refuse_no_file(path);
   std::ifstream file(path, std::ios::binary);
   if (!file) throw InputError(path + ": cannot be read: " + std::strerror(errno) + "; expected a JSON file");
   std::string content;

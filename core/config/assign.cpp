@@ -72,7 +72,7 @@ void apply_assignments(RunConfig& config, const std::vector<Assignment>& assignm
     const auto refused =
         assignment.is_text() ? field->set_text(assignment.value.get_ref<const std::string&>()) : field->set(assignment.value);
     if (refused)
-      problems.push_back({place(assignment), *refused});
+      problems.push_back({place(assignment), *refused, field->path()});
     else
       origins[field->path()] = assignment.origin;
   }

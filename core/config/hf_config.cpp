@@ -59,6 +59,10 @@ class HfConfig {
     const json::json_pointer p(pointer);
     return document_.root.contains(p) && !document_.root[p].is_null();
   }
+  bool is_null(const std::string& pointer) const {
+    const json::json_pointer p(pointer);
+    return document_.root.contains(p) && document_.root[p].is_null();
+  }
   const json& at(const std::string& pointer) const {
     if (!has(pointer)) throw InputError(text(document_.source, ": ", pointer.substr(1), " is missing"));
     return document_.root[json::json_pointer(pointer)];
@@ -151,6 +155,8 @@ class Translator {
     set("rope_scaling", false, "/model_type");
     set("add_bias_linear", true, "/model_type");
     set("add_qkv_bias", true, "/model_type");
+    set("add_attention_bias", false, "/model_type");
+    set("add_mlp_bias", false, "/model_type");
     set("qk_layernorm", false, "/model_type");
     set("share_embeddings_and_output_weights", hf_.boolean_or("/tie_word_embeddings", true), "/tie_word_embeddings");
     set("softmax_scale", hf_.boolean_or("/scale_attn_weights", true) ? json() : json(1.0), "/scale_attn_weights");
@@ -197,6 +203,7 @@ class Translator {
   }
 
   void activation(const std::string& pointer, const std::string& fallback, const std::map<std::string, std::string>& known) {
+    if (hf_.is_null(pointer)) throw InputError(text(hf_.where(pointer), " is null, expected the name of an activation"));
     const auto it = known.find(hf_.string_or(pointer, fallback));
     if (it == known.end()) {
       std::string names;
@@ -265,9 +272,10 @@ class Translator {
   void biases() {
     const bool attention = hf_.boolean_or("/attention_bias", false) && type_ != "mistral" && type_ != "qwen2";
     const bool mlp = type_ == "llama" && hf_.boolean_or("/mlp_bias", false);
-    if (attention != mlp) hf_.refuse(attention ? "/attention_bias" : "/mlp_bias", "biases on attention or MLP alone are not implemented");
-    set("add_bias_linear", attention, attention ? "/attention_bias" : "/model_type");
-    set("add_qkv_bias", attention || type_ == "qwen2", "/model_type");
+    set("add_bias_linear", false, "/model_type");
+    set("add_qkv_bias", type_ == "qwen2", "/model_type");
+    set("add_attention_bias", attention, attention ? "/attention_bias" : "/model_type");
+    set("add_mlp_bias", mlp, mlp ? "/mlp_bias" : "/model_type");
   }
 
   HfConfig hf_;

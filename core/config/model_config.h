@@ -33,6 +33,8 @@ struct ModelConfig {
   int64_t rope_original_max_position_embeddings = 8192;
   bool add_bias_linear = false;
   bool add_qkv_bias = false;
+  bool add_attention_bias = false;
+  bool add_mlp_bias = false;
   bool qk_layernorm = false;
   bool share_embeddings_and_output_weights = true;
   std::optional<double> softmax_scale;
@@ -91,6 +93,9 @@ struct ModelConfig {
     return (vocab_size + m - 1) / m * m;
   }
   int64_t max_positions() const { return max_position_embeddings.value_or(seq_length); }
+  bool has_qkv_bias() const { return add_bias_linear || add_attention_bias || add_qkv_bias; }
+  bool has_proj_bias() const { return add_bias_linear || add_attention_bias; }
+  bool has_mlp_bias() const { return add_bias_linear || add_mlp_bias; }
   int64_t qkv_width() const { return (num_attention_heads + 2 * kv_heads()) * head_dim(); }
 
   template <class Self, class V>
@@ -119,6 +124,8 @@ struct ModelConfig {
     v(s.rope_original_max_position_embeddings, FieldInfo{.name = "rope_original_max_position_embeddings", .doc = "Llama 3 RoPE scaling: context of the unscaled model", .unit = "tokens", .min = 1});
     v(s.add_bias_linear, FieldInfo{.name = "add_bias_linear", .doc = "Biases on all linear layers"});
     v(s.add_qkv_bias, FieldInfo{.name = "add_qkv_bias", .doc = "Bias on the QKV projection alone (Qwen2)", .alias = "add-qkv-bias"});
+    v(s.add_attention_bias, FieldInfo{.name = "add_attention_bias", .doc = "Biases on the QKV and output projections of attention (attention_bias of Hugging Face)"});
+    v(s.add_mlp_bias, FieldInfo{.name = "add_mlp_bias", .doc = "Biases on the linear layers of the MLP (mlp_bias of Hugging Face)"});
     v(s.qk_layernorm, FieldInfo{.name = "qk_layernorm", .doc = "RMSNorm on each query and key head (Qwen3)", .alias = "qk-layernorm"});
     v(s.share_embeddings_and_output_weights, FieldInfo{.name = "share_embeddings_and_output_weights", .doc = "Tied head"});
     v(s.softmax_scale, FieldInfo{.name = "softmax_scale", .doc = "Attention scale; null: 1/sqrt(head width)", .min = 0});

@@ -11,7 +11,7 @@ struct OptimizerConfig {
   std::optional<double> min_lr;
   double weight_decay = 0.01;
   double adam_beta1 = 0.9;
-  double adam_beta2 = 0.95;
+  double adam_beta2 = 0.999;
   double adam_eps = 1e-8;
   bool decoupled_weight_decay = true;
   double clip_grad = 1.0;
@@ -63,7 +63,7 @@ struct OptimizerConfig {
 };
 
 struct SchedulerConfig {
-  std::string lr_decay_style = "cosine";
+  std::string lr_decay_style = "linear";
   std::string lr_wsd_decay_style = "exponential";
   std::optional<int64_t> lr_decay_iters;
   std::optional<int64_t> lr_decay_samples;

@@ -56,7 +56,7 @@ struct ValidationConfig {
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.eval_iters, FieldInfo{.name = "eval_iters", .doc = "Global batches of one evaluation; 0: none", .min = 0, .max = 99999999, .alias = "eval-iters"});
+    v(s.eval_iters, FieldInfo{.name = "eval_iters", .doc = "Global batches of one evaluation; 0: none (upstream: 100)", .min = 0, .max = 99999999, .alias = "eval-iters"});
     v(s.eval_interval, FieldInfo{.name = "eval_interval", .doc = "Iterations between evaluations; null: only at the end", .unit = "iterations", .min = 1, .alias = "eval-interval"});
     v(s.start_eval_at_iter, FieldInfo{.name = "start_eval_at_iter", .doc = "No evaluation before it", .unit = "iterations", .min = 0});
     v(s.skip_train, FieldInfo{.name = "skip_train", .doc = "Evaluate only", .alias = "skip-train"});

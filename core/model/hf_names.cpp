@@ -32,7 +32,7 @@ class SliceList {
   std::vector<HfSlice> llama_like() {
     const int64_t c = m_.hidden_size, f = m_.ffn(), d = m_.head_dim();
     const int64_t q = m_.num_attention_heads * d, kv = m_.kv_heads() * d;
-    const bool bias = m_.add_bias_linear, qkv_bias = bias || m_.add_qkv_bias;
+    const bool qkv_bias = m_.has_qkv_bias(), mlp_bias = m_.has_mlp_bias();
     matrix("model.embed_tokens.weight", "embedding.word.weight", 0, m_.vocab_size, c);
     for (int64_t i = 0; i < m_.num_layers; ++i) {
       const std::string hf = text("model.layers.", i, "."), our = text("layers.", i, ".");
@@ -44,11 +44,11 @@ class SliceList {
         vector(hf + "self_attn.q_norm.weight", our + "q_norm.weight", 0, d);
         vector(hf + "self_attn.k_norm.weight", our + "k_norm.weight", 0, d);
       }
-      linear(hf + "self_attn.o_proj", our + "proj", 0, c, q, bias);
+      linear(hf + "self_attn.o_proj", our + "proj", 0, c, q, m_.has_proj_bias());
       norm(hf + "post_attention_layernorm", our + "pre_mlp_norm");
-      linear(hf + "mlp.gate_proj", our + "fc1", 0, f, c, bias);
-      linear(hf + "mlp.up_proj", our + "fc1", f, f, c, bias);
-      linear(hf + "mlp.down_proj", our + "fc2", 0, c, f, bias);
+      linear(hf + "mlp.gate_proj", our + "fc1", 0, f, c, mlp_bias);
+      linear(hf + "mlp.up_proj", our + "fc1", f, f, c, mlp_bias);
+      linear(hf + "mlp.down_proj", our + "fc2", 0, c, f, mlp_bias);
     }
     norm("model.norm", "final_norm");
     return head();

@@ -43,15 +43,15 @@ class ListBuilder {
     const std::string p = "layers." + std::to_string(layer) + ".";
     const int64_t c = m_.hidden_size;
     add_norm(p + "input_norm", layer, c);
-    add_linear(p + "qkv", layer, LinearKind::qkv, m_.qkv_width(), c, m_.add_bias_linear || m_.add_qkv_bias);
+    add_linear(p + "qkv", layer, LinearKind::qkv, m_.qkv_width(), c, m_.has_qkv_bias());
     if (m_.qk_layernorm) {
       add(p + "q_norm.weight", {m_.head_dim()}, ParamKind::norm, ParamInit::ones, layer);
       add(p + "k_norm.weight", {m_.head_dim()}, ParamKind::norm, ParamInit::ones, layer);
     }
-    add_linear(p + "proj", layer, LinearKind::proj, c, m_.num_attention_heads * m_.head_dim(), m_.add_bias_linear);
+    add_linear(p + "proj", layer, LinearKind::proj, c, m_.num_attention_heads * m_.head_dim(), m_.has_proj_bias());
     add_norm(p + "pre_mlp_norm", layer, c);
-    add_linear(p + "fc1", layer, LinearKind::fc1, m_.is_gated() ? 2 * m_.ffn() : m_.ffn(), c, m_.add_bias_linear);
-    add_linear(p + "fc2", layer, LinearKind::fc2, c, m_.ffn(), m_.add_bias_linear);
+    add_linear(p + "fc1", layer, LinearKind::fc1, m_.is_gated() ? 2 * m_.ffn() : m_.ffn(), c, m_.has_mlp_bias());
+    add_linear(p + "fc2", layer, LinearKind::fc2, c, m_.ffn(), m_.has_mlp_bias());
   }
 
   const ModelConfig& m_;

@@ -155,6 +155,11 @@ std::vector<std::string> names_of(const std::vector<Recipe>& recipes) {
   return names;
 }
 
+std::string no_recipe(const std::string& name, const std::vector<Recipe>& recipes) {
+  const std::vector<std::string> names = names_of(recipes);
+  return text("there is no recipe ", shown(name), did_you_mean(name, names), "\n  recipes: ", join(names, "\n           "));
+}
+
 bool is_recipe_path(const std::string& name) { return name.size() > 5 && name.compare(name.size() - 5, 5, ".json") == 0; }
 
 /// The one recipe of a file: the object itself, or the only one of a library.
@@ -212,8 +217,7 @@ const Recipe* RecipeLibrary::find(std::string_view name) const {
 
 const Recipe& RecipeLibrary::get(std::string_view name) const {
   if (const Recipe* r = find(name)) return *r;
-  const std::vector<std::string> names = names_of(recipes_);
-  throw InputError(text("there is no recipe ", shown(name), did_you_mean(name, names), "\n  recipes: ", join(names, "\n           ")));
+  throw InputError(no_recipe(std::string(name), recipes_));
 }
 
 Recipe RecipeLibrary::get_or_read(const std::string& name_or_path) const {
@@ -227,8 +231,7 @@ Recipe RecipeLibrary::get_or_read(const std::string& name_or_path) const {
   if (const auto extends = text_member(d, "extends", problems)) {
     parent = find(*extends);
     if (parent == nullptr)
-      problems.push_back(
-          {d.where("extends"), "there is no recipe " + shown(*extends) + " to extend" + did_you_mean(*extends, names_of(recipes_))});
+      problems.push_back({d.where("extends"), no_recipe(*extends, recipes_)});
   }
   Recipe recipe = make_recipe(d, parent, reader);
   if (!problems.empty()) throw_problems(problems);
@@ -251,14 +254,14 @@ Recipe RecipeLibrary::from_inline(const nlohmann::json& object, const std::map<s
       problems.push_back({where(key), text(shown(key), " is ", shown(member->dump()), ", expected the name of a recipe")});
       continue;
     }
-    if (key == std::string("name")) name = member->get<std::string>();
     const Recipe* named = find(member->get<std::string>());
+    if (key == std::string("name")) name = member->get<std::string>();
+    else if (named != nullptr && !object.contains("name")) name = named->name;
     const bool is_own_name = key == std::string("name") && (object.contains("extends") || is_complete(object));
     if (named != nullptr)
       parent = named;
     else if (!is_own_name)
-      problems.push_back({where(key), "there is no recipe " + shown(member->get<std::string>()) +
-                                          did_you_mean(member->get<std::string>(), names_of(recipes_))});
+      problems.push_back({where(key), no_recipe(member->get<std::string>(), recipes_)});
   }
   Recipe recipe = parent != nullptr ? inherit(*parent) : Recipe{};
   recipe.name = name;

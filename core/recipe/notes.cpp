@@ -16,6 +16,7 @@ class Notes {
     note_layers();
     note_loss_scale();
     note_alignment();
+    note_idle_settings();
     return std::move(notes_);
   }
 
@@ -70,6 +71,20 @@ class Notes {
     for (const char* field : {"initial_loss_scale", "min_loss_scale", "loss_scale_window", "hysteresis"})
       if (is_given(field) && (!o.fp16 || is_constant))
         idle(field, o.fp16 ? "loss_scale is constant" : "only fp16 has a dynamic loss scale");
+  }
+
+  /// Accepted because upstream's configs hold them; without them this run is the same.
+  void note_idle_settings() {
+    const auto note = [&](const std::string& path, const char* why) {
+      const Origin::Kind kind = origin_of(origins_, path).kind;
+      if (kind == Origin::Kind::config_file || kind == Origin::Kind::command_line) notes_.push_back(path + " has no effect: " + why);
+    };
+    for (const char* field : {"overlap_grad_reduce", "overlap_param_gather", "use_distributed_optimizer", "bucket_size", "average_in_collective",
+                              "reduce_scatter_with_fp32_accumulation"})
+      note(std::string("ddp.") + field, "there is one process");
+    note("train.check_weight_hash_across_dp_replicas_interval", "there is one process");
+    if (config_.tokenizer.tokenizer_type == "bytes") note("tokenizer.tokenizer_model", "the tokenizer bytes has no file");
+    if (!model_.recompute_granularity) note("model.recompute_method", "recompute_granularity is null");
   }
 
   /// The CPU emulates partial blocks exactly; NVIDIA's libraries refuse them.

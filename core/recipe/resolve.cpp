@@ -1,6 +1,7 @@
 #include "core/recipe/resolve.h"
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 #include <set>
 
@@ -14,6 +15,14 @@
 
 namespace mbt {
 namespace {
+
+/// `word` stands in `text` between characters that no field name has.
+bool has_word(std::string_view text, std::string_view word) {
+  const auto in_name = [&](size_t i) { return i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) || text[i] == '_'); };
+  for (size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1))
+    if ((at == 0 || !in_name(at - 1)) && !in_name(at + word.size())) return true;
+  return false;
+}
 
 bool is_precision(const Assignment& a) { return underscored(a.section) == "mixed_precision"; }
 
@@ -40,6 +49,7 @@ class Resolver {
     apply_hf_folder();
     apply_assignments(run_.config, others_, run_.origins, problems_);
     apply_recipe();
+    if (!problems_.empty()) add_shape_problems();
     stop_on_problems();  // the rules below would only repeat in other words what is wrong with one value
     run_.overwrites = synchronise(run_.config, run_.origins, problems_);
     derive();
@@ -53,6 +63,24 @@ class Resolver {
  private:
   void stop_on_problems() const {
     if (!problems_.empty()) throw_problems(problems_);
+  }
+
+  /// The rules across fields too, so that one try shows everything; but none that speaks of a field whose value was refused, and none when
+  /// values are missing altogether (an unreadable file or folder).
+  void add_shape_problems() {
+    std::vector<std::string> refused;
+    for (const Problem& p : problems_) {
+      if (p.where == "config file" || p.where.rfind("model.hf_path", 0) == 0) return;
+      if (!p.field.empty()) refused.push_back(p.field.substr(p.field.find('.') + 1));
+    }
+    std::vector<Problem> found;
+    validate_shape(run_.config, ranks_, found);
+    for (const Problem& p : found) {
+      const bool is_doubtful = std::any_of(refused.begin(), refused.end(), [&](const std::string& field) {
+        return has_word(p.where, field) || has_word(p.what, field);
+      });
+      if (!is_doubtful) problems_.push_back(p);
+    }
   }
 
   /// model.hf_path, whoever sets it, comes before all other settings: the user's own override what the folder says.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/json_reader.h"
+#include "core/base/strings.h"
 #include "core/config/assign.h"
 #include "core/config/field_table.h"
 #include "core/config/validate.h"
@@ -196,7 +197,7 @@ std::optional<std::string> find_checkpoint(const std::string& folder, std::optio
     errno = 0;
     const long long value = std::strtoll(content.c_str(), &end, 10);
     if (end == content.c_str() || errno != 0 || value < 0 || std::strspn(end, " \n\r\t") != std::strlen(end)) {
-      throw InputError(text((base / kTracker).string(), ": expected the number of an iteration, found '", content, "'"));
+      throw InputError(text((base / kTracker).string(), ": expected the number of an iteration, found ", shown(content)));
     }
     step = value;
   }
@@ -217,7 +218,7 @@ void load_precision_state(const std::string& checkpoint, Backend& backend, Weigh
   const DelayedState& delayed = weights.delayed();
   if (delayed.empty()) return;
   const SafetensorsFile file = open_part(fs::path(checkpoint) / "precision.safetensors",
-                                         "It was saved by a recipe without delayed scaling: continue with that one, or set checkpoint.finetune=true");
+                                         "If it was saved by a recipe without delayed scaling, continue with that one, or set checkpoint.finetune=true; else the checkpoint is incomplete: load another");
   backend.upload(read_checked(file, "amax_history", delayed.history().shape).data(), delayed.history());
   backend.upload(read_checked(file, "scale", delayed.scale().shape).data(), delayed.scale());
 }
@@ -225,7 +226,7 @@ void load_precision_state(const std::string& checkpoint, Backend& backend, Weigh
 TrainState load_training_state(const std::string& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler, bool with_optimizer) {
   const fs::path base(checkpoint);
   if (with_optimizer) {
-    const SafetensorsFile file = open_part(base / "optimizer.safetensors", "It was saved with checkpoint.save_optim=false: set checkpoint.load_optim=false too");
+    const SafetensorsFile file = open_part(base / "optimizer.safetensors", "If it was saved with checkpoint.save_optim=false, set checkpoint.load_optim=false (Adam's moments start afresh); else the checkpoint is incomplete: load another");
     for (int64_t i = 0; i < weights.num_params(); ++i) {
       const ParamSpec& s = weights.spec(i);
       backend.upload(read_checked(file, "exp_avg." + s.name, s.shape).data(), weights.part(weights.exp_avg(), i));
@@ -236,7 +237,10 @@ TrainState load_training_state(const std::string& checkpoint, Backend& backend, 
   const std::string path = (base / "train_state.json").string();
   const JsonDocument document = read_json_file(path);
   try {
-    return state_from(document.root, scaler);
+    const TrainState state = state_from(document.root, scaler);
+    const int64_t named = iteration_of(fs::directory_entry(fs::weakly_canonical(base)));
+    if (named >= 0 && named != state.iteration) throw InputError(text("'iteration' is ", state.iteration, " in the checkpoint of iteration ", named));
+    return state;
   } catch (const std::exception& e) {
     throw InputError(text(path, ": not the state of a training run: ", e.what()));
   }

@@ -98,16 +98,16 @@ RunLength plan_length(const RunConfig& config, int ranks) {
 
 }  // namespace
 
-RunPlan make_plan(ResolvedRun run, int ranks, std::string device, const GemmSupportQuery& support) {
+RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device) {
   RunPlan plan;
   plan.run = std::move(run);
-  plan.device = std::move(device);
+  plan.device = device.name;
   const RunConfig& config = plan.run.config;
   plan.policy = make_policy(config.model, config.ddp);
-  plan.precision_map = plan_precision(plan.policy, support);
+  plan.precision_map = plan_precision(plan.policy, device.support);
   require_support(plan.precision_map, plan.device, config.train.emulate_precision);
   plan.parameters = count_parameters(config.model);
-  plan.memory = plan_memory(config, plan.policy);
+  plan.memory = plan_memory(config, plan.policy, device.scratch);
   plan.flops = count_flops(config.model);
   plan.length = plan_length(config, ranks);
   return plan;

@@ -32,9 +32,9 @@ struct RunPlan {
   RunLength length;
 };
 
-/// Arithmetic alone: allocates nothing but a few words a layer. `support` answers for `device`. Throws InputError when the device cannot
+/// Arithmetic alone: allocates nothing but a few words a layer. Throws InputError when the device cannot
 /// run the recipe (require_support).
-RunPlan make_plan(ResolvedRun run, int ranks, std::string device, const GemmSupportQuery& support);
+RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device);
 
 /// One object: config, origins, overwrites, notes, device, precision, precision_map (one entry a layer), parameters, memory,
 /// flops_per_token, flops, run.

@@ -24,20 +24,23 @@ const char* group_of(const ParamSpec& s) {
   return "?";
 }
 
-/// Operands that a product cannot take as they are, widened one product at a time: codes to bf16, fp16 to fp32.
-int64_t widened_operands(const ParamList& params, const ModelShapes& s, const PrecisionPolicy& policy, int64_t logits_rows) {
-  const bool is_fp16 = policy.act == DType::f16;
-  const bool is_quantised = std::any_of(policy.layers.begin(), policy.layers.end(), [](const auto& l) { return l.is_quantised(); });
-  if (!is_fp16 && !is_quantised) return 0;
-  int64_t weight = 0;
-  for (const ParamSpec& p : params.specs)
-    if (p.kind == ParamKind::linear) weight = std::max(weight, p.shape.size());
-  int64_t activation = s.tokens * std::max({s.width, s.qkv, s.fc1});
-  if (is_fp16) {  // the head is a product of fp16 operands too
-    weight = std::max(weight, s.padded_vocab * s.width);
-    activation = std::max(activation, logits_rows * s.padded_vocab);
+/// What the device keeps for the largest product: copies of operands that it cannot multiply as they are.
+int64_t largest_product_scratch(const ParamList& params, const ModelShapes& s, const PrecisionPolicy& policy, int64_t logits_rows,
+                                const GemmScratchQuery& scratch) {
+  size_t largest = 0;
+  const auto consider = [&](const GemmShape& shape, const std::optional<QuantSpec>& a, const std::optional<QuantSpec>& b) {
+    largest = std::max(largest, scratch(shape, a ? &*a : nullptr, b ? &*b : nullptr, policy.act));
+  };
+  for (const ParamSpec& p : params.specs) {
+    if (p.kind != ParamKind::linear) continue;
+    const LinearPrecision& l = policy.linear(p.layer, p.linear);
+    consider({GemmRole::fprop, s.tokens, p.shape[0], p.shape[1]}, l.input, l.weight);
+    consider({GemmRole::dgrad, s.tokens, p.shape[0], p.shape[1]}, l.grad_output, l.weight);
+    consider({GemmRole::wgrad, s.tokens, p.shape[0], p.shape[1]}, l.grad_output, l.input);
   }
-  return (weight + activation) * (is_fp16 ? 4 : 2);
+  for (const GemmRole role : {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad})
+    consider({role, logits_rows, s.padded_vocab, s.width}, {}, {});
+  return static_cast<int64_t>(largest);
 }
 
 }  // namespace
@@ -58,7 +61,7 @@ int64_t total_elements(const std::vector<ParameterGroup>& groups) {
   return total;
 }
 
-std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy) {
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const GemmScratchQuery& scratch) {
   const ModelConfig& m = config.model;
   const WeightsPlan weights = plan_weights(m, policy, true);
   const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, true);
@@ -79,8 +82,8 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
        text("one micro-batch of ", s.tokens, " tokens, recompute: ", m.recompute_granularity.value_or("none"))},
       {"logits", logits, text("a chunk of ", activations.logits_rows, " x ", s.padded_vocab, ", ", act)},
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
-      {"device_scratch", widened_operands(weights.params, s, policy, activations.logits_rows),
-       "operands of an emulated product, estimated"},
+      {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, scratch),
+       "operands that products cannot take as they are"},
       {"program", kProgramBytes, "code and libraries, estimated"},
   };
 }

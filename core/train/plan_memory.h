@@ -8,6 +8,7 @@
 
 #include "core/config/run_config.h"
 #include "core/recipe/policy.h"
+#include "core/train/plan_precision.h"
 
 namespace mbt {
 
@@ -32,10 +33,10 @@ struct MemoryItem {
 /// activations        kept from forward to backward of one micro-batch, by the recompute setting
 /// logits             the chunk of logits that is in memory at one time
 /// workspace          what layers share: activation gradients, codes of the current operands, tables
-/// device_scratch     the CPU backend's own: operands widened for an emulated product (an estimate)
+/// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are
 /// program            code and libraries (an estimate)
 /// Categories of 0 bytes are there too, so that scripts find every key. From a validated config.
-std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy);
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const GemmScratchQuery& scratch);
 int64_t total_bytes(const std::vector<MemoryItem>& items);
 
 }  // namespace mbt

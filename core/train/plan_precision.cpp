@@ -75,10 +75,17 @@ void require_support(const std::vector<LayerRangePlan>& ranges, const std::strin
     }
 }
 
+DeviceQueries queries_of(const Backend& backend) {
+  return {.name = backend.name(),
+          .support = [&](const QuantSpec* a, const QuantSpec* b, DType act) { return backend.gemm_support(a, b, act); },
+          .scratch = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) {
+            return backend.gemm_scratch_bytes(shape, a, b, act);
+          }};
+}
+
 PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend) {
   PrecisionPolicy policy = make_policy(config.model, config.ddp);
-  const GemmSupportQuery query = [&](const QuantSpec* a, const QuantSpec* b, DType act) { return backend.gemm_support(a, b, act); };
-  require_support(plan_precision(policy, query), backend.name(), config.train.emulate_precision);
+  require_support(plan_precision(policy, queries_of(backend).support), backend.name(), config.train.emulate_precision);
   return policy;
 }
 

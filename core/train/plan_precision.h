@@ -40,8 +40,16 @@ struct LayerRangePlan {
   std::array<GemmPlan, 3> gemms;
 };
 
-/// Backend::gemm_support, or what stands for it.
+/// What planning asks of a device: Backend::gemm_support and gemm_scratch_bytes, or what stands for them.
 using GemmSupportQuery = std::function<GemmSupport(const QuantSpec* a, const QuantSpec* b, DType act)>;
+using GemmScratchQuery = std::function<size_t(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act)>;
+struct DeviceQueries {
+  std::string name;
+  GemmSupportQuery support;
+  GemmScratchQuery scratch;
+};
+/// `backend` must outlive the result.
+DeviceQueries queries_of(const Backend& backend);
 
 /// All layers in order; neighbours that run alike share a range.
 std::vector<LayerRangePlan> plan_precision(const PrecisionPolicy& policy, const GemmSupportQuery& support);

@@ -1,6 +1,7 @@
 #include "core/train/probe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <list>
 #include <numeric>
 
@@ -33,6 +34,9 @@ ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int
   }
   ProbeBatches b{shape[0], shape[1], shape[2], file.read_i32(file.at("input_ids")), file.read_i32(file.at("labels")), file.read_f32(file.at("loss_mask"))};
   if (steps > b.count) throw InputError(text(path, ": holds ", b.count, " batches, --steps asks for ", steps));
+  for (const float weight : b.mask) {
+    if (!std::isfinite(weight) || weight < 0) throw InputError(text(path, ": loss_mask holds ", weight, ", expected finite numbers from 0 on"));
+  }
   for (const auto* ids : {&b.tokens, &b.targets}) {
     for (const int32_t id : *ids) {
       if (id < 0 || id >= model.vocab_size) throw InputError(text(path, ": token ", id, " is outside the vocabulary of ", model.vocab_size));

@@ -69,7 +69,7 @@ nlohmann::json to_json(const IterationRecord& r) {
   return j;
 }
 
-double EvaluationRecord::perplexity() const { return std::exp(std::min(20.0, loss)); }
+double EvaluationRecord::perplexity() const { return std::exp(loss > 20.0 ? 20.0 : loss); }
 
 std::string EvaluationRecord::lines() const {
   const std::string name = is_final ? formatted(" validation loss at iteration %lld on %s set", ll(iteration), split.c_str())

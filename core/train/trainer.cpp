@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/base/strings.h"
+#include "core/config/field_table.h"
 #include "core/model/flops.h"
 #include "core/model/initialise.h"
 
@@ -52,10 +54,30 @@ void Trainer::load() {
   if (!c.finetune) {
     const bool with_moments = c.load_optim && !weights_.exp_avg().empty();  // an evaluation has none
     state_ = load_training_state(*path, backend_, weights_, scaler_, with_moments);
+    compare_with_checkpoint(load_run_config(*path));
     if (!with_moments) state_.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
     optimizer_.set_updates(state_.optimizer_updates);
   }
   observer_.on_message(text("loaded checkpoint ", *path, " at iteration ", state_.iteration));
+}
+
+/// A run that goes on under other settings says so: it is what someone wants, or a mistake that nothing else would show.
+void Trainer::compare_with_checkpoint(const RunConfig& saved) {
+  const SchedulerConfig& s = config_.scheduler;
+  if (s.use_checkpoint_opt_param_scheduler) {
+    schedule_ = LrSchedule(saved.optimizer, saved.scheduler, saved.train);
+    observer_.on_message("the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
+  }
+  std::vector<std::string> changes;
+  for (const FieldDifference& d : difference(saved, config_)) {
+    const std::string section = d.path.substr(0, d.path.find('.'));
+    const bool is_schedule = section == "optimizer" || section == "scheduler";
+    const bool is_chosen = is_schedule && (s.use_checkpoint_opt_param_scheduler || s.override_opt_param_scheduler);
+    const bool counts = is_schedule || section == "model" || section == "dataset" || section == "tokenizer" || section == "rng" ||
+                        section == "mixed_precision" || d.path == "train.global_batch_size";
+    if (counts && !is_chosen && d.path.rfind("scheduler.override", 0) != 0) changes.push_back(text(d.path, " ", d.left.dump(), " -> ", d.right.dump()));
+  }
+  if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
 }
 
 double Trainer::accumulate_gradients() {
@@ -94,11 +116,13 @@ IterationRecord Trainer::step() {
     r.is_nan = !std::isfinite(r.loss);
     const bool guards = config_.train.check_for_nan_in_loss;
     if (r.is_nan && guards && config_.train.nan_policy == "abort") handle_non_finite(r, true);
-    const StepOutcome outcome = optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards);
+    const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (guards && !scaler_.checks_gradients() && config_.train.nan_policy == "abort");
+    const StepOutcome outcome =
+        optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards || aborts_on_gradient);
     r.grad_norm = outcome.grad_norm;
     if (config_.optimizer.log_num_zeros_in_grad) r.num_zeros = count_zero_gradients();
     r.was_skipped = outcome.was_skipped;
-    if (!outcome.is_finite && guards && !scaler_.checks_gradients() && config_.train.nan_policy == "abort") handle_non_finite(r, false);
+    if (!outcome.is_finite && aborts_on_gradient) handle_non_finite(r, false);
   }
   if (config_.logger.log_params_norm) r.params_norm = params_norm();
   state_.iteration += 1;

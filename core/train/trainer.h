@@ -51,6 +51,7 @@ class Trainer {
  private:
   void load();
   IterationRecord step();
+  void compare_with_checkpoint(const RunConfig& saved);
   double accumulate_gradients();
   void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
   std::string find_non_finite();

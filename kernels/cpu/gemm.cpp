@@ -1,5 +1,7 @@
 #include "kernels/cpu/gemm.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/gemm_engine.h"
 #include "kernels/cpu/loops/gemm.h"
 #include "kernels/cpu/memory.h"
@@ -8,85 +10,122 @@
 namespace mbt::cpu {
 namespace {
 
-/// The layout that the role fixes (core/ops/gemm.h), operands and result still unset.
-MatrixProduct product_of(const GemmArgs& g) {
-  MatrixProduct p{};
-  p.m = g.d_rows();
-  p.n = g.d_cols();
-  p.k = g.summed();
-  p.a_is_transposed = g.role == GemmRole::wgrad;
-  p.b_is_transposed = g.role == GemmRole::fprop;
-  return p;
-}
-
-DType act_of(const GemmArgs& g) { return g.a.plain.dtype; }
+constexpr int64_t kRowMultiple = 64;
 
 /// bf16 when the bf16 units can take both operands as they are, or as decoded codes.
-DType operand_type_of(const GemmArgs& g) {
-  const bool fits = g.a.is_quantised() || act_of(g) == DType::bf16;
-  return fits && GemmEngine::has_bf16() ? DType::bf16 : DType::f32;
+DType operand_type_of(bool is_quantised, DType act) {
+  return (is_quantised || act == DType::bf16) && GemmEngine::has_bf16() ? DType::bf16 : DType::f32;
+}
+
+/// How a product runs: sizes of d[m,n], k summed; which operands exist only as copies; in how many rows of d at a time, so that the copies
+/// of a wide head stay small.
+struct Layout {
+  int64_t m, n, k;
+  DType operand_type;
+  bool copies_a, copies_b;
+  bool is_a_decoded;  // from codes: all of it, blocks of codes are not cut
+  bool needs_sum;     // d has neither f32 nor the operands' type: the engine's f32 sum is rounded after
+  int64_t block_rows;
+
+  Layout(const GemmShape& s, bool is_quantised, DType act, DType result, int64_t block_elements)
+      : m(s.role == GemmRole::wgrad ? s.out_features : s.tokens),
+        n(s.role == GemmRole::fprop ? s.out_features : s.in_features),
+        k(s.role == GemmRole::fprop ? s.in_features : s.role == GemmRole::dgrad ? s.out_features : s.tokens),
+        operand_type(operand_type_of(is_quantised, act)),
+        copies_a(is_quantised || act != operand_type),
+        copies_b(copies_a),
+        is_a_decoded(is_quantised),
+        needs_sum(result != DType::f32 && result != operand_type) {
+    const int64_t per_row = (copies_a && !is_a_decoded ? k : 0) + (needs_sum ? n : 0);
+    const int64_t blocks = std::max<int64_t>(1, (m * per_row + block_elements - 1) / block_elements);
+    const int64_t rows = (m + blocks - 1) / blocks;
+    const bool is_whole = s.role == GemmRole::wgrad && (!copies_a || is_a_decoded);  // a block of rows of d is one of columns of a
+    block_rows = blocks == 1 || is_whole ? m : std::min(m, (rows + kRowMultiple - 1) / kRowMultiple * kRowMultiple);
+  }
+
+  size_t a_bytes() const { return copies_a ? bytes((is_a_decoded ? m : block_rows) * k, operand_type) : 0; }
+  size_t b_bytes() const { return copies_b ? bytes(n * k, operand_type) : 0; }
+  size_t sum_bytes() const { return needs_sum ? bytes(block_rows * n, DType::f32) : 0; }
+  size_t scratch_bytes() const { return a_bytes() + b_bytes() + sum_bytes(); }
+
+ private:
+  static size_t bytes(int64_t count, DType type) { return static_cast<size_t>((count * size_of(type) + 63) / 64 * 64); }
+};
+
+GemmShape shape_of(const GemmArgs& g) {
+  switch (g.role) {
+    case GemmRole::fprop: return {g.role, g.d_rows(), g.d_cols(), g.summed()};
+    case GemmRole::dgrad: return {g.role, g.d_rows(), g.summed(), g.d_cols()};
+    case GemmRole::wgrad: return {g.role, g.summed(), g.d_rows(), g.d_cols()};
+  }
+  return {};
+}
+
+/// The operand as the engine reads it, decoded to `type`.
+void decode_operand(const QuantTensorView& x, bool columnwise, DType type, void* out) {
+  if (type == DType::bf16) decode_to_bf16(x, columnwise, static_cast<uint16_t*>(out));
+  else decode_to_f32(x, columnwise, static_cast<float*>(out));
+}
+
+/// The operand a of the rows [first, first + rows) of d: in place, in its decoded copy, or widened into `copy` now.
+const void* a_of_block(const GemmArgs& g, const Layout& l, char* copy, int64_t first, int64_t rows) {
+  if (!l.copies_a) return first == 0 ? g.a.plain.data : g.a.plain.row_range(first, rows).data;
+  if (l.is_a_decoded) return copy + first * l.k * size_of(l.operand_type);
+  auto* widened = reinterpret_cast<float*>(copy);
+  if (g.role == GemmRole::wgrad) MBT_AT_LEVEL(gemm_widen)(g.a.plain, first, rows, widened);
+  else MBT_AT_LEVEL(gemm_widen)(g.a.plain.row_range(first, rows), 0, l.k, widened);
+  return widened;
 }
 
 }  // namespace
 
 struct Gemm::State {
   GemmEngine engine;
-  Scratch a, b, bias, sum;
-
-  /// The operand as the engine reads it: in place, widened, or decoded into `scratch`.
-  static const void* prepare(const GemmOperand& x, bool columnwise, DType type, Scratch& scratch) {
-    if (!x.is_quantised() && x.plain.dtype == type) return x.plain.data;
-    const auto size = static_cast<size_t>(x.rows() * x.cols());
-    if (type == DType::bf16) {
-      auto* decoded = scratch.get<uint16_t>(size);
-      decode_to_bf16(x.quant, columnwise, decoded);
-      return decoded;
-    }
-    auto* values = scratch.get<float>(size);
-    if (x.is_quantised())
-      decode_to_f32(x.quant, columnwise, values);
-    else
-      MBT_AT_LEVEL(gemm_widen)(x.plain, values);
-    return values;
-  }
+  Scratch operands, bias;
 
   const float* prepare_bias(const ConstTensorView& x) {
     if (x.empty()) return nullptr;
     if (x.dtype == DType::f32) return x.as<float>();
     float* widened = bias.get<float>(static_cast<size_t>(x.size()));
-    MBT_AT_LEVEL(gemm_widen)(x, widened);
+    MBT_AT_LEVEL(gemm_widen)(x, 0, x.cols(), widened);
     return widened;
   }
 };
 
-Gemm::Gemm() : state_(std::make_unique<State>()) {}
+Gemm::Gemm(int64_t block_elements) : state_(std::make_unique<State>()), block_elements_(block_elements) {}
 Gemm::~Gemm() = default;
 
 void Gemm::run(const GemmArgs& g) {
-  MBT_CHECK(g.a.is_quantised() || act_of(g) == DType::f32 || act_of(g) == DType::bf16 || act_of(g) == DType::f16, "gemm of ",
-            name_of(act_of(g)));
+  const bool is_quantised = g.a.is_quantised();
+  const DType act = g.a.plain.dtype;
+  MBT_CHECK(is_quantised || act == DType::f32 || act == DType::bf16 || act == DType::f16, "gemm of ", name_of(act));
   State& s = *state_;
-  const bool a_columnwise = g.role == GemmRole::wgrad;
-  const bool b_columnwise = g.role != GemmRole::fprop;
-  MatrixProduct p = product_of(g);
-  p.operand_type = operand_type_of(g);
-  p.a = State::prepare(g.a, a_columnwise, p.operand_type, s.a);
-  p.b = State::prepare(g.b, b_columnwise, p.operand_type, s.b);
-  const float alpha = g.a.is_quantised() ? gemm_alpha(g.a.quant, a_columnwise) * gemm_alpha(g.b.quant, b_columnwise) : 1.0f;
-  const float* bias = s.prepare_bias(g.bias);
-  if (g.d.dtype == DType::f32 || g.d.dtype == p.operand_type) {
-    p.result_type = g.d.dtype;
-    p.c = g.d.data;
-    p.alpha = alpha;
-    p.bias = bias;
-    p.accumulate = g.accumulate;
-    s.engine.run(p);
-    return;
+  const bool a_columnwise = g.role == GemmRole::wgrad, b_columnwise = g.role != GemmRole::fprop;
+  const Layout l(shape_of(g), is_quantised, act, g.d.dtype, block_elements_);
+  char* const a_copy = s.operands.get<char>(l.scratch_bytes());
+  char* const b_copy = a_copy + l.a_bytes();
+  char* const sum = b_copy + l.b_bytes();
+  if (is_quantised) {
+    decode_operand(g.a.quant, a_columnwise, l.operand_type, a_copy);
+    decode_operand(g.b.quant, b_columnwise, l.operand_type, b_copy);
+  } else if (l.copies_b) {
+    MBT_AT_LEVEL(gemm_widen)(g.b.plain, 0, g.b.plain.cols(), reinterpret_cast<float*>(b_copy));
   }
-  p.result_type = DType::f32;
-  p.c = s.sum.get<float>(static_cast<size_t>(p.m * p.n));
-  s.engine.run(p);
-  MBT_AT_LEVEL(gemm_finish)(static_cast<const float*>(p.c), alpha, bias, g.accumulate, g.d);
+  const float alpha = is_quantised ? gemm_alpha(g.a.quant, a_columnwise) * gemm_alpha(g.b.quant, b_columnwise) : 1.0f;
+  const float* bias = s.prepare_bias(g.bias);
+  for (int64_t first = 0; first < l.m; first += l.block_rows) {
+    const int64_t rows = std::min(l.block_rows, l.m - first);
+    const TensorView d = g.d.row_range(first, rows);
+    const void* a = a_of_block(g, l, a_copy, first, rows);
+    MatrixProduct p{rows, l.n, l.k, l.operand_type, a, a_columnwise, l.copies_b ? b_copy : g.b.plain.data, !b_columnwise, DType::f32, sum};
+    if (!l.needs_sum) p.result_type = d.dtype, p.c = d.data, p.alpha = alpha, p.bias = bias, p.accumulate = g.accumulate;
+    s.engine.run(p);
+    if (l.needs_sum) MBT_AT_LEVEL(gemm_finish)(reinterpret_cast<float*>(sum), alpha, bias, g.accumulate, d);
+  }
+}
+
+size_t Gemm::scratch_bytes_for(const GemmShape& shape, const QuantSpec* a, const QuantSpec*, DType act) const {
+  return Layout(shape, a != nullptr, act, shape.role == GemmRole::wgrad ? DType::f32 : act, block_elements_).scratch_bytes();
 }
 
 GemmSupport Gemm::support(const QuantSpec* a, const QuantSpec* b, DType act) const {
@@ -111,7 +150,7 @@ std::string Gemm::description() const { return GemmEngine::description(); }
 
 size_t Gemm::scratch_bytes() const {
   const State& s = *state_;
-  return s.engine.scratch_bytes() + s.a.bytes() + s.b.bytes() + s.bias.bytes() + s.sum.bytes();
+  return s.engine.scratch_bytes() + s.operands.bytes() + s.bias.bytes();
 }
 
 }  // namespace mbt::cpu

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "kernels/cpu/gemm_engine.h"
 #include "kernels/cpu/memory.h"
+#include "kernels/cpu/processor.h"
 
 namespace mbt::cpu {
 namespace {
@@ -122,6 +123,13 @@ class Primitive {
   std::array<dnnl_exec_arg_t, kMaxArguments> arguments_;
 };
 
+/// The processor has the instructions and oneDNN may use them (its ONEDNN_MAX_CPU_ISA). A capability is a set of bits that contains those
+/// of every lesser one.
+[[maybe_unused]] bool may_use(dnnl::cpu_isa isa) {
+  const auto wanted = static_cast<unsigned>(isa);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+}
+
 }  // namespace
 
 struct GemmEngine::State {
@@ -152,9 +160,7 @@ size_t GemmEngine::scratch_bytes() const { return state_->scratchpad.bytes(); }
 
 bool GemmEngine::has_bf16() {
 #if defined(__x86_64__)
-  // A capability is a set of bits that contains those of every lesser one.
-  constexpr auto kBf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  static const bool has = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kBf16) == kBf16;
+  static const bool has = may_use(dnnl::cpu_isa::avx512_core_amx) || (may_use(dnnl::cpu_isa::avx512_core_bf16) && !processor().is_intel);
   return has;
 #else
   return false;
@@ -163,9 +169,8 @@ bool GemmEngine::has_bf16() {
 
 std::string GemmEngine::description() {
   const dnnl_version_t* v = dnnl_version();
-  constexpr auto kAmx = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);
-  const bool has_amx = has_bf16() && (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAmx) == kAmx;
-  return text("oneDNN ", v->major, ".", v->minor, ".", v->patch, ", bf16 on ", has_amx ? "AMX" : has_bf16() ? "AVX512-BF16" : "fp32 units");
+  const char* units = !has_bf16() ? "fp32 units" : may_use(dnnl::cpu_isa::avx512_core_amx) ? "AMX" : "AVX512-BF16";
+  return text("oneDNN ", v->major, ".", v->minor, ".", v->patch, ", bf16 on ", units);
 }
 
 }  // namespace mbt::cpu

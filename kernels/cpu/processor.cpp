@@ -32,6 +32,7 @@ Processor detect() {
     const size_t colon = line.find(':');
     const std::string value = colon == line.npos || colon + 2 > line.size() ? "" : line.substr(colon + 2);
     if (line.starts_with("model name")) p.model = value;
+    if (line.starts_with("vendor_id")) p.is_intel = value == "GenuineIntel";
     if (line.starts_with("flags") || line.starts_with("Features")) {
       p.has_avx512_bf16 = has_word(value, "avx512_bf16");
       p.has_amx_bf16 = has_word(value, "amx_bf16");

@@ -10,6 +10,7 @@ struct Processor {
   bool has_avx512_bf16 = false;
   bool has_amx_bf16 = false;
   bool has_arm_bf16 = false;
+  bool is_intel = false;
 };
 
 const Processor& processor();

@@ -1,4 +1,6 @@
 // What a user can get wrong: exit code 2, a message that says what and where on stderr, nothing on stdout, no file left behind.
+#include <sys/stat.h>
+
 #include <set>
 
 #include "tests/support/catch.h"
@@ -43,6 +45,7 @@ std::vector<BadInput> bad_arguments() {
       {{"--train-iters", "3", "--train-samples", "64"}, {"give one of the two"}},
       {{"--save-interval", "3"}, {"checkpoint.save names no folder"}},
       {{"--nonsense", "x.y=1", "--lr", "fast"}, {"3 problems", "--nonsense", "x.y", "--lr"}},
+      {{"optimizer.lrr=1", "--hidden-size", "100", "--num-attention-heads", "7"}, {"2 problems", "lrr", "num_attention_heads 7"}},
   };
 }
 
@@ -53,7 +56,7 @@ std::vector<BadInput> bad_config_files() {
   return {
       {{"--config", "none.json"}, {"none.json: cannot be read", "No such file"}},
       {{"--config", "."}, {"is a folder"}},
-      {{"--config", "/dev/zero"}, {"larger than"}},
+      {{"--config", "/dev/zero"}, {"is a device; expected a JSON file"}},
       row("", {"run.json: empty"}),
       row("{\"model\": {\"hidden_size\": 64,,}}", {"run.json:1: not valid JSON"}),
       row("{\"model\": []}", {"run.json:1: model: got array, expected an object"}),
@@ -121,6 +124,17 @@ TEST_CASE("Bad config files") {
 
 TEST_CASE("Data and folders that cannot be used") {
   for (const BadInput& input : bad_data_and_folders()) check_refused(input);
+}
+
+TEST_CASE("A FIFO is refused, not waited for") {
+  const TemporaryFolder folder;
+  REQUIRE(mkfifo(folder.path("fifo").c_str(), 0600) == 0);
+  for (const char* flag : {"--config", "--recipes", "--dataset.path"}) {
+    const RunResult result = run_binary({"train", flag, "fifo"}, folder.path(), 20);
+    CHECK_FALSE(result.timed_out);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, ContainsSubstring("FIFO"));
+  }
 }
 
 TEST_CASE("A shown config reads back as the same config") {

@@ -131,6 +131,14 @@ TEST_CASE("save, continue, generate") {
   CHECK(succeed(other, folder).out != sample.out);
 }
 
+TEST_CASE("metrics that cannot be written end the run with a checkpoint and exit code 2") {
+  const TemporaryFolder folder;
+  const RunResult result = run_binary(small("50", {"--logger.jsonl_path", "/dev/full", "--checkpoint.save", "run"}), folder.path());
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, ContainsSubstring("/dev/full") && ContainsSubstring("No space left") && ContainsSubstring("after iteration 1"));
+  CHECK(std::filesystem::exists(folder.path("run/iter_0000001/weights.safetensors")));
+}
+
 TEST_CASE("SIGTERM ends a run after its step, with a checkpoint and exit code 0") {
   const TemporaryFolder folder;
   const pid_t child = fork();

@@ -127,6 +127,26 @@ TEST_CASE("attention forward and backward agree with a double reference") {
   }
 }
 
+TEST_CASE("tokens that take part in no loss get zeros; f32 gradients of the keys sum to zero") {
+  const Case c{1, 33, 2, 2, 16};
+  Tensors t(c, DType::f32);
+  constexpr int64_t kLast = 3;  // positions without a loss
+  for (int64_t i = (c.length - kLast) * c.heads * c.width; i < t.d_out.size(); ++i) t.d_out.set(i, 0.0);
+  cpu::Attention attention;
+  t.run(c, attention);
+  for (int64_t col = 0; col < c.qkv_cols(); ++col) {
+    double sum = 0, magnitude = 0;
+    for (int64_t r = 0; r < c.length; ++r) {
+      const double x = t.d_qkv.at(r * c.qkv_cols() + col);
+      if (r >= c.length - kLast) REQUIRE(x == 0.0);
+      sum += x;
+      magnitude += std::fabs(x);
+    }
+    const bool is_key = col >= c.heads * c.width && col < 2 * c.heads * c.width;
+    if (is_key) CHECK(std::fabs(sum) < 1e-9 * magnitude);
+  }
+}
+
 TEST_CASE("attention survives large scores") {
   const Case c{1, 40, 1, 1, 16};
   Tensors t(c, DType::f32);

@@ -152,8 +152,7 @@ GuardedTensor normal_matrix(Shape shape, unsigned seed) {
 
 }  // namespace
 
-TEST_CASE("gemm of plain operands: every role, dtype, bias and accumulation, odd extents") {
-  cpu::Gemm gemm;
+void check_all_plain(cpu::Gemm& gemm) {
   for (GemmRole role : kRoles)
     for (DType act : {DType::f32, DType::bf16, DType::f16})
       for (DType d_type : {DType::f32, act})
@@ -161,6 +160,27 @@ TEST_CASE("gemm of plain operands: every role, dtype, bias and accumulation, odd
           for (bool accumulate : {false, true})
             for (bool has_bias : {false, true})
               if (!has_bias || role == GemmRole::fprop) check_plain(gemm, role, e, act, d_type, has_bias, accumulate);
+}
+
+TEST_CASE("gemm of plain operands: every role, dtype, bias and accumulation, odd extents") {
+  cpu::Gemm gemm;
+  check_all_plain(gemm);
+}
+
+TEST_CASE("gemm in blocks of rows, when the copies of its operands would be large") {
+  cpu::Gemm gemm(1 << 10);
+  check_all_plain(gemm);
+}
+
+TEST_CASE("gemm takes the scratch that it says it takes") {
+  GuardedTensor a(DType::f16, {100, 70}), b(DType::f16, {300, 70}), d(DType::f16, {100, 300});
+  cpu::Gemm gemm;
+  const size_t needed = gemm.scratch_bytes_for({GemmRole::fprop, 100, 300, 70}, nullptr, nullptr, DType::f16);
+  CHECK(needed >= 4 * (100 * 70 + 300 * 70 + 100 * 300));
+  gemm.run({GemmRole::fprop, a.view(), b.view(), d.view()});
+  CHECK(gemm.scratch_bytes() >= needed);
+  CHECK(cpu::Gemm(1 << 10).scratch_bytes_for({GemmRole::fprop, 100, 300, 70}, nullptr, nullptr, DType::f16) < needed);
+  CHECK(gemm.scratch_bytes_for({GemmRole::fprop, 100, 300, 70}, nullptr, nullptr, DType::f32) == 0);
 }
 
 TEST_CASE("the fp32 product of builds without oneDNN") {

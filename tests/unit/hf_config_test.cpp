@@ -100,7 +100,12 @@ TEST_CASE("llama config", "[hf_config]") {
   CHECK_FALSE((m.rope_scaling || m.add_bias_linear || m.add_qkv_bias || m.qk_layernorm || m.share_embeddings_and_output_weights));
   CHECK(model_of(with(kLlama, {{"num_key_value_heads", nullptr}})).kv_heads() == 4);
   CHECK(model_of(with(kLlama, {{"head_dim", 16}})).head_dim() == 16);
-  CHECK(model_of(with(kLlama, {{"attention_bias", true}, {"mlp_bias", true}})).add_bias_linear);
+  for (const bool attention : {false, true}) {
+    for (const bool mlp : {false, true}) {
+      const ModelConfig biased = model_of(with(kLlama, {{"attention_bias", attention}, {"mlp_bias", mlp}}));
+      CHECK((biased.has_qkv_bias() == attention && biased.has_proj_bias() == attention && biased.has_mlp_bias() == mlp));
+    }
+  }
   CHECK(model_of(with(kLlama, {{"hidden_act", "gelu_pytorch_tanh"}})).activation_func == "geglu");
 }
 
@@ -155,8 +160,9 @@ TEST_CASE("what we do not implement is refused by name", "[hf_config]") {
   refuse(with(kLlama, {{"attention_multiplier", 0.5}}), "attention_multiplier");
   refuse(with(kLlama, {{"partial_rotary_factor", 0.5}}), "partial_rotary_factor");
   refuse(with(kLlama, {{"hidden_act", "gelu"}}), "hidden_act is \"gelu\": this activation is not implemented for llama");
-  refuse(with(kLlama, {{"attention_bias", true}}), "attention_bias is true");
-  refuse(with(kLlama, {{"mlp_bias", true}}), "mlp_bias is true");
+  json without_activation = json::parse(kLlama);
+  without_activation["hidden_act"] = nullptr;  // a merge patch would remove the key
+  refuse(without_activation, "hidden_act is null");
   refuse(with(kLlama, {{"layer_types", {"linear_attention"}}}), "layer_types");
   refuse(with(kGpt2, {{"scale_attn_by_inverse_layer_idx", true}}), "scale_attn_by_inverse_layer_idx is true");
   refuse(with(kGpt2, {{"add_cross_attention", true}}), "add_cross_attention");

@@ -15,8 +15,10 @@ GemmSupport emulate_all(const QuantSpec* a, const QuantSpec*, DType) {
   return a != nullptr ? GemmSupport{Execution::emulated, "bf16 GEMM on codes"} : GemmSupport{};
 }
 
+size_t no_scratch(const GemmShape&, const QuantSpec*, const QuantSpec*, DType) { return 0; }
+
 RunPlan plan_of(const std::vector<std::string>& args) {
-  return make_plan(resolve_run(parse_config_arguments(args)), 1, "cpu", emulate_all);
+  return make_plan(resolve_run(parse_config_arguments(args)), 1, {"cpu", emulate_all, no_scratch});
 }
 
 const std::vector<std::string> kLlama3_8B = {"model.num_layers=32",          "model.hidden_size=4096",
@@ -160,7 +162,7 @@ TEST_CASE("what the device cannot run is refused with the reason and the flag") 
   const auto error_with = [](Execution execution) {
     const GemmSupportQuery support = [&](const QuantSpec*, const QuantSpec*, DType) { return GemmSupport{execution, "no such units"}; };
     try {
-      make_plan(resolve_run(parse_config_arguments({"--emulate-precision", "false"})), 1, "cpu", support);
+      make_plan(resolve_run(parse_config_arguments({"--emulate-precision", "false"})), 1, {"cpu", support, no_scratch});
     } catch (const InputError& e) {
       return std::string(e.what());
     }
@@ -169,6 +171,17 @@ TEST_CASE("what the device cannot run is refused with the reason and the flag") 
   CHECK(error_with(Execution::native).empty());
   CHECK_THAT(error_with(Execution::emulated), ContainsSubstring("--emulate-precision true"));
   CHECK_THAT(error_with(Execution::unsupported), ContainsSubstring("no such units"));
+}
+
+TEST_CASE("the plan counts the scratch of the largest product, the head's included") {
+  const auto scratch = [](const GemmShape& s, const QuantSpec*, const QuantSpec*, DType) {
+    return static_cast<size_t>(s.role == GemmRole::wgrad ? s.out_features : 1);
+  };
+  ResolvedRun run = resolve_run(parse_config_arguments({"model.vocab_size=50257"}));
+  const RunPlan plan = make_plan(std::move(run), 1, {"cpu", emulate_all, scratch});
+  const auto item = std::find_if(plan.memory.begin(), plan.memory.end(), [](const MemoryItem& m) { return m.category == "device_scratch"; });
+  REQUIRE(item != plan.memory.end());
+  CHECK(item->bytes == 50304);  // padded to a multiple of 128
 }
 
 TEST_CASE("sizes beyond any machine are refused, not overflowed") {

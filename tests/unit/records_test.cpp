@@ -83,6 +83,13 @@ TEST_CASE("an interval without a loss says nan in its place") {
   CHECK(to_json(r)["lm_loss"].is_null());
 }
 
+TEST_CASE("the perplexity of a loss that is not a number is none") {
+  EvaluationRecord r;
+  r.loss = std::nan("");
+  CHECK(std::isnan(r.perplexity()));
+  CHECK(to_json(r)["perplexity"].is_null());
+}
+
 TEST_CASE("evaluation lines as upstream writes them") {
   EvaluationRecord r{.iteration = 100, .split = "validation", .loss = 2.0, .tokens = 10};
   CHECK_THAT(r.lines(), ContainsSubstring(" validation loss at iteration 100 | lm loss value: 2.000000E+00 | lm loss PPL: 7.389056E+00 | "));

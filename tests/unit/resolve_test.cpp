@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "core/config/command_line.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace mbt;
 
@@ -118,6 +119,31 @@ TEST_CASE("all problems come at once, with the nearest recipe") {
   CHECK_THAT(error, ContainsSubstring("did you mean \"bf16_mixed\"?"));
   CHECK_THAT(error, ContainsSubstring("hidden_size"));
   CHECK_THAT(error, ContainsSubstring("micro_batch_size"));
+}
+
+TEST_CASE("rules across fields are reported beside wrong fields, but not on their account") {
+  const std::string both = error_of({"train.global_batch_size=7", "train.micro_batch_size=4", "optimizer.lrr=1"});
+  CHECK_THAT(both, ContainsSubstring("2 problems"));
+  CHECK_THAT(both, ContainsSubstring("take 4 or 8"));
+  const std::string doubtful = error_of({"model.num_attention_heads=many", "model.hidden_size=100"});
+  CHECK_THAT(doubtful, !ContainsSubstring("not a multiple"));
+}
+
+TEST_CASE("an inline recipe without a name goes by the one it extends") {
+  const TemporaryFolder folder;
+  folder.file("run.json", R"({"mixed_precision": {"extends": "bf16_with_mxfp8_mixed", "fp8": "hybrid"}})");
+  const ResolvedRun run = resolve({"--config", folder.path("run.json")});
+  CHECK(run.config.mixed_precision.name == "bf16_with_mxfp8_mixed");
+  CHECK(run.config.mixed_precision.fp8 == "hybrid");
+  folder.file("run.json", R"({"mixed_precision": {"extends": "bf16_with_mxfp9_mixed"}})");
+  const std::string error = error_of({"--config", folder.path("run.json")});
+  CHECK_THAT(error, ContainsSubstring("bf16_with_mxfp8_mixed") && ContainsSubstring("nemotron_3_super_bf16_with_nvfp4_mixed"));
+}
+
+TEST_CASE("settings that need several processes or another choice are noted") {
+  CHECK(has_note(resolve({"ddp.bucket_size=1000"}), "ddp.bucket_size has no effect"));
+  CHECK(has_note(resolve({"model.recompute_method=block"}), "model.recompute_method has no effect"));
+  CHECK_FALSE(has_note(resolve({"model.recompute_method=block", "model.recompute_granularity=full"}), "recompute_method"));
 }
 
 TEST_CASE("dynamic loss scaling switches the fatal gradient check off, and says so") {

@@ -173,6 +173,39 @@ TEST_CASE("a loss that is not a number: abort names the tensor, skip goes on wit
   CHECK_THROWS_WITH(train(c), ContainsSubstring("layer 2") || ContainsSubstring("layers.2"));
 }
 
+TEST_CASE("ddp.check_for_nan_in_grad ends the run whatever nan_policy says") {
+  const TemporaryFolder folder;
+  RunConfig c = saved(folder);
+  poison(fs::path(c.checkpoint.load) / "iter_0000002", "layers.0.fc1.weight", INFINITY);
+  c.train.nan_policy = "skip";
+  CHECK_NOTHROW(train(c));
+  c.ddp.check_for_nan_in_grad = true;
+  CHECK_THROWS_WITH(train(c), ContainsSubstring("layers.0.fc1.weight"));
+}
+
+TEST_CASE("a run continued under other settings says which; the schedule is the one asked for") {
+  const TemporaryFolder folder;
+  const RunConfig same = saved(folder);
+  const auto says = [](const Run& run, const std::string& part) {
+    return std::any_of(run.messages.begin(), run.messages.end(), [&](const std::string& m) { return m.find(part) != std::string::npos; });
+  };
+  const Run plain = train(same);
+  CHECK_FALSE(says(plain, "other settings"));
+
+  RunConfig other = same;
+  other.optimizer.lr *= 0.5;
+  const Run changed = train(other);
+  CHECK(says(changed, "continues with other settings than the checkpoint's: optimizer.lr"));
+  CHECK(changed.steps[0].learning_rate == Approx(0.5 * plain.steps[0].learning_rate).epsilon(0.2));  // min_lr stays
+  other.scheduler.override_opt_param_scheduler = true;
+  CHECK_FALSE(says(train(other), "other settings"));
+  other.scheduler.override_opt_param_scheduler = false;
+  other.scheduler.use_checkpoint_opt_param_scheduler = true;
+  const Run kept = train(other);
+  CHECK(kept.steps[0].learning_rate == plain.steps[0].learning_rate);
+  CHECK(says(kept, "checkpoint's schedule"));
+}
+
 TEST_CASE("a run ends early when told to, and saves") {
   const TemporaryFolder folder;
   RunConfig c = tiny();

@@ -115,11 +115,12 @@ void attention_unpack(const float* x, const float* row_scale, int64_t rows, int6
 void attention_cancel_columns(float* x, int64_t rows, int64_t width) {
   for (int64_t c = 0; c < width; ++c) {
     double sum = 0.0;
+    float least = __builtin_inff();
     int64_t smallest = 0;
     for (int64_t r = 0; r < rows; ++r) {
-      const float value = x[r * width + c];
+      const float value = x[r * width + c], magnitude = __builtin_fabsf(value);
       sum += value;
-      if (__builtin_fabsf(value) < __builtin_fabsf(x[smallest * width + c])) smallest = r;
+      if (magnitude > 0.0f && magnitude < least) least = magnitude, smallest = r;
     }
     float& corrected = x[smallest * width + c];
     corrected = static_cast<float>(corrected - sum);

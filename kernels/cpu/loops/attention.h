@@ -52,7 +52,8 @@ void attention_pack(const void* x, DType type, int64_t rows, int64_t stride, int
 void attention_unpack(const float* x, const float* row_scale, int64_t rows, int64_t width, void* out, DType type, int64_t stride);
 /// Adding one vector to all keys changes no softmax, so the gradients of the keys sum to zero over the rows of a sequence. Rounding leaves
 /// about 1e-7 of their size, and a key bias, whose gradient is that sum, would be trained on the noise: Adam divides by its root. The
-/// smallest element of each column of x[rows, width] takes the difference, which is within rounding of the others.
+/// smallest element but zero of each column of x[rows, width] takes the difference, which is within rounding of the others; zeros stay:
+/// such keys take part in no loss.
 void attention_cancel_columns(float* x, int64_t rows, int64_t width);
 /// delta[row] = sum over columns of a * b; rows of both `stride` elements apart.
 void attention_row_dots(const void* a, const void* b, DType type, int64_t rows, int64_t stride, int64_t width, float* delta);

@@ -29,6 +29,7 @@ struct Blocks {
 
 /// Elements below which starting the threads takes longer than the loop.
 constexpr int64_t kWorthThreads = 1 << 14;
+constexpr int64_t kWidenPiece = 4096;
 
 constexpr int64_t smaller(int64_t x, int64_t y) { return x < y ? x : y; }
 
@@ -109,12 +110,21 @@ void gemm_f32(int64_t m, int64_t n, int64_t k, const float* a, bool a_is_transpo
   }
 }
 
-void gemm_widen(const ConstTensorView& x, float* out) {
-  const int64_t size = x.size();
+void gemm_widen(const ConstTensorView& x, int64_t first_col, int64_t cols, float* out) {
+  // A contiguous range is one long row: threads then share it evenly, however few rows there are.
+  const bool is_contiguous = cols == x.cols();
+  const int64_t size = x.rows() * cols, piece = is_contiguous ? kWidenPiece : cols, stride = is_contiguous ? kWidenPiece : x.cols();
+  const int64_t pieces = (size + piece - 1) / piece;
   with_act(x.dtype, [&]<class T>(T*) {
-    const T* in = x.as<T>();
-#pragma omp parallel for simd schedule(static) if (size > kWorthThreads)
-    for (int64_t i = 0; i < size; ++i) out[i] = load(in, i);
+    const T* in = x.as<T>() + first_col;
+#pragma omp parallel for schedule(static) if (size > kWorthThreads)
+    for (int64_t p = 0; p < pieces; ++p) {
+      const T* from = in + p * stride;
+      float* to = out + p * piece;
+      const int64_t count = smaller(piece, size - p * piece);
+#pragma omp simd
+      for (int64_t i = 0; i < count; ++i) to[i] = load(from, i);
+    }
   });
 }
 

@@ -140,6 +140,10 @@ cudaError_t cudaMalloc(T** data, size_t bytes) {
   return cudaMalloc(reinterpret_cast<void**>(data), bytes);
 }
 template <class T>
+inline cudaError_t cudaMallocManaged(T** data, size_t bytes) {
+  return cudaMalloc(reinterpret_cast<void**>(data), bytes);  // host and device are one here
+}
+template <class T>
 cudaError_t cudaMallocHost(T** data, size_t bytes) {
   return cudaMallocHost(reinterpret_cast<void**>(data), bytes);
 }

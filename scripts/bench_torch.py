@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Time a training step of a run config in mbtrain and in PyTorch, side by side on this machine, and print the ratios.
+
+usage: scripts/bench_torch.py MBTRAIN [--recipes NAME ...] [--modes fp32 bf16 compile fp8] [--device cpu|cuda] [--rounds 3] [--steps 5]
+                              [-- CONFIG ARGUMENTS of mbtrain, e.g. --config configs/gpt2_124m.json]
+The PyTorch model has the same layers, batch, loss, clipping and AdamW, with scaled_dot_product_attention and torch.optim.AdamW(fused).
+  fp32     as it is             bf16     torch.autocast to bfloat16
+  compile  bf16 + torch.compile   fp8    compile, linear layers through torch._scaled_mm (E4M3, gradients E5M2, dynamic tensorwise scales)
+Contenders take turns, `rounds` times, each in a process of its own, so that a noisy neighbour hits all of them; the median counts.
+Needs PyTorch (any version with scaled_dot_product_attention); nothing else of mbtrain does.
+"""
+import argparse, json, statistics, subprocess, sys, time
+
+
+# ---- PyTorch's side, in its own process ---------------------------------------------------------------------------------------------
+
+def build_model(m, padded_vocab, mode):
+    """The decoder of a resolved `model` section as a torch module: tokens [B,T], targets [B,T] -> mean loss."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    heads, kv_heads = m["num_attention_heads"], m["num_query_groups"] or m["num_attention_heads"]
+    width = m["hidden_size"]
+    head_dim = m["kv_channels"] or width // heads
+    gated = m["activation_func"] in ("swiglu", "geglu")
+    ffn = m["ffn_hidden_size"] or ((width * 8 // 3 + 63) // 64 * 64 if gated else 4 * width)
+    bias, qkv_bias, eps = m["add_bias_linear"], m["add_bias_linear"] or m["add_qkv_bias"], m["layernorm_epsilon"]
+    rope = m["position_embedding_type"] == "rope"
+    linear = scaled_mm_linear() if mode == "fp8" else nn.Linear
+
+    def norm(n):
+        return nn.LayerNorm(n, eps=eps) if m["normalization"] == "LayerNorm" else nn.RMSNorm(n, eps=eps)
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention_norm, self.mlp_norm = norm(width), norm(width)
+            self.qkv = linear(width, (heads + 2 * kv_heads) * head_dim, bias=qkv_bias)
+            self.proj = linear(heads * head_dim, width, bias=bias)
+            self.fc1 = linear(width, 2 * ffn if gated else ffn, bias=bias)
+            self.fc2 = linear(ffn, width, bias=bias)
+            self.q_norm, self.k_norm = (norm(head_dim), norm(head_dim)) if m["qk_layernorm"] else (nn.Identity(), nn.Identity())
+
+        def forward(self, x, cos, sin):
+            b, t, _ = x.shape
+            q, k, v = self.qkv(self.attention_norm(x)).split([heads * head_dim, kv_heads * head_dim, kv_heads * head_dim], -1)
+            q = self.q_norm(q.view(b, t, heads, head_dim)).transpose(1, 2)
+            k = self.k_norm(k.view(b, t, kv_heads, head_dim)).transpose(1, 2)
+            v = v.view(b, t, kv_heads, head_dim).transpose(1, 2)
+            if rope:
+                q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, **({"enable_gqa": True} if heads != kv_heads else {}))
+            x = x + self.proj(y.transpose(1, 2).reshape(b, t, heads * head_dim))
+            u = self.fc1(self.mlp_norm(x))
+            if gated:
+                gate, up = u.chunk(2, -1)
+                u = (F.silu(gate) if m["activation_func"] == "swiglu" else F.gelu(gate, approximate="tanh")) * up
+            else:
+                u = F.gelu(u, approximate="tanh")
+            return x + self.fc2(u)
+
+    def rotate(x, cos, sin):
+        first, second = x.chunk(2, -1)
+        return x * cos + torch.cat([-second, first], -1) * sin
+
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.word = nn.Embedding(padded_vocab, width)
+            self.position = None if rope else nn.Embedding(m["max_position_embeddings"] or m["seq_length"], width)
+            self.layers = nn.ModuleList(Layer() for _ in range(m["num_layers"]))
+            self.final_norm = norm(width)
+            self.head = nn.Linear(width, padded_vocab, bias=False)
+            if m["share_embeddings_and_output_weights"]:
+                self.head.weight = self.word.weight
+            for p in self.parameters():
+                if p.dim() > 1:
+                    nn.init.normal_(p, std=0.02)
+            angles = torch.arange(m["seq_length"])[:, None] / m["rotary_base"] ** (torch.arange(0, head_dim, 2) / head_dim)[None]
+            self.register_buffer("cos", torch.cat([angles.cos(), angles.cos()], -1))
+            self.register_buffer("sin", torch.cat([angles.sin(), angles.sin()], -1))
+
+        def forward(self, tokens, targets):
+            x = self.word(tokens)
+            if self.position is not None:
+                x = x + self.position.weight[: tokens.shape[1]]
+            cos, sin = (self.cos, self.sin) if mode == "fp32" else (self.cos.bfloat16(), self.sin.bfloat16())
+            for layer in self.layers:
+                x = layer(x, cos, sin)
+            return F.cross_entropy(self.head(self.final_norm(x)).flatten(0, 1).float(), targets.flatten())
+
+    return Decoder()
+
+
+def scaled_mm_linear():
+    """nn.Linear whose three products go through torch._scaled_mm, with one dynamic scale a tensor."""
+    import torch
+    from torch import nn
+
+    def quantise(x, dtype):
+        scale = torch.finfo(dtype).max / x.abs().amax().float().clamp(min=1e-12)
+        return (x.float() * scale).to(dtype), scale.reciprocal()
+
+    def product(a, a_inv, b, b_inv):  # a [m,k] row-major, b [n,k] row-major -> [m,n]
+        return torch._scaled_mm(a, b.t(), scale_a=a_inv, scale_b=b_inv, out_dtype=torch.bfloat16)
+
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w):
+            xq, xs = quantise(x, torch.float8_e4m3fn)
+            wq, ws = quantise(w, torch.float8_e4m3fn)
+            ctx.save_for_backward(xq, xs, wq, ws)
+            return product(xq, xs, wq, ws)
+
+        @staticmethod
+        def backward(ctx, dy):
+            xq, xs, wq, ws = ctx.saved_tensors
+            gq, gs = quantise(dy, torch.float8_e5m2)
+            dx = product(gq, gs, wq.t().contiguous(), ws)
+            dw = product(gq.t().contiguous(), gs, xq.t().contiguous(), xs)
+            return dx, dw
+
+    class Fp8Linear(nn.Linear):
+        def forward(self, x):
+            y = Product.apply(x.reshape(-1, x.shape[-1]).bfloat16(), self.weight.bfloat16()).view(*x.shape[:-1], -1)
+            return y if self.bias is None else y + self.bias.to(y.dtype)
+
+    return Fp8Linear
+
+
+def torch_step(config, padded_vocab, mode, device, steps):
+    """Seconds of the median step."""
+    import torch
+
+    torch.manual_seed(0)
+    train, model = config["train"], config["model"]
+    net = build_model(model, padded_vocab, mode).to(device)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
+    run = torch.compile(net) if mode in ("compile", "fp8") else net
+    micro_batches = train["global_batch_size"] // train["micro_batch_size"]
+    shape = (train["micro_batch_size"], model["seq_length"])
+
+    def step():
+        for _ in range(micro_batches):
+            tokens = torch.randint(0, model["vocab_size"], shape, device=device)
+            targets = torch.randint(0, model["vocab_size"], shape, device=device)
+            with torch.autocast(device, torch.bfloat16, enabled=mode != "fp32"):
+                loss = run(tokens, targets) / micro_batches
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    for _ in range(2 if device == "cpu" else 5):
+        step()
+    times = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+# ---- the comparison -----------------------------------------------------------------------------------------------------------------
+
+def command_output(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"bench_torch: {' '.join(command)} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("mbtrain")
+    p.add_argument("--recipes", nargs="+", default=["bf16_mixed"])
+    p.add_argument("--modes", nargs="+", default=["bf16", "compile"], choices=["fp32", "bf16", "compile", "fp8"])
+    p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--steps", type=int, default=5)
+    p.add_argument("--one-mode", help=argparse.SUPPRESS)  # the process of one contender
+    own = sys.argv[1:]
+    config_args = []
+    if "--" in own:
+        at = own.index("--")
+        own, config_args = own[:at], own[at + 1:]
+    a = p.parse_args(own)
+
+    if a.one_mode:
+        config = json.loads(command_output([a.mbtrain, "config", "show", *config_args]))
+        multiple = config["model"]["make_vocab_size_divisible_by"]
+        padded_vocab = -(-config["model"]["vocab_size"] // multiple) * multiple
+        print(torch_step(config, padded_vocab, a.one_mode, a.device, a.steps))
+        return
+
+    seconds = {}
+    for _ in range(a.rounds):
+        for mode in a.modes:
+            own_command = [sys.executable, __file__, a.mbtrain, "--one-mode", mode, "--device", a.device, "--steps", str(a.steps), "--", *config_args]
+            seconds.setdefault("PyTorch " + mode, []).append(float(command_output(own_command).split()[-1]))
+        for recipe in a.recipes:
+            bench = json.loads(command_output([a.mbtrain, "bench", "step", "--json", "--steps", str(a.steps), *config_args, "--mixed-precision", recipe,
+                                               "--train.device", a.device]))
+            seconds.setdefault("mbtrain " + recipe, []).append(bench["step_ms"] / 1e3)
+            tokens = bench["tokens"]
+    median = {name: statistics.median(v) for name, v in seconds.items()}
+    print("| | step (ms) | tokens/s |" + "".join(f" over {n} |" for n in median if n.startswith("PyTorch")))
+    print("|---|---|---|" + "---|" * sum(n.startswith("PyTorch") for n in median))
+    for name, s in median.items():
+        ratios = "".join(f" {median[n] / s:.2f} |" for n in median if n.startswith("PyTorch"))
+        print(f"| {name} | {s * 1e3:.1f} | {tokens / s:.0f} |{ratios}")
+
+
+if __name__ == "__main__":
+    main()

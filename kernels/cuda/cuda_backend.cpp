@@ -1,5 +1,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
+#include "kernels/cuda/make_cuda_backend.h"
+
 namespace mbt::cuda {
 namespace {
 
@@ -94,6 +96,17 @@ void CudaBackend::throw_fault() {
 void CudaBackend::fill_zero(TensorView t) {
   check(cudaMemsetAsync(t.data, 0, static_cast<size_t>(t.size_bytes()), stream_.get()), "fill_zero");
 }
+
+bool has_usable_gpu() {
+  int count = 0;
+  const bool has = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+  static_cast<void>(cudaGetLastError());
+  if (!has) return false;
+  cudaDeviceProp properties{};
+  return cudaGetDeviceProperties(&properties, 0) == cudaSuccess && properties.major >= kOldestMajor;
+}
+
+std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
 
 #define MBT_LAUNCH(op, Args) \
   void CudaBackend::do_##op(const Args& args) { launch_##op(args, context()); }

@@ -16,6 +16,7 @@ struct Fault {
   int64_t limit;   ///< it had to be in [0, limit)
 };
 
+#if defined(__CUDACC__) || defined(MBT_EMULATED_DEVICE)
 /// Keeps the first of the faults that threads report at the same time. The caller goes on without using the index.
 __device__ inline void report(Fault* fault, Fault::Kind kind, int64_t index, int32_t value, int64_t limit) {
   if (atomicCAS(&fault->kind, static_cast<int32_t>(Fault::none), static_cast<int32_t>(kind)) != Fault::none) return;
@@ -23,5 +24,6 @@ __device__ inline void report(Fault* fault, Fault::Kind kind, int64_t index, int
   fault->index = index;
   fault->limit = limit;
 }
+#endif
 
 }  // namespace mbt::cuda

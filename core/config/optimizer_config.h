@@ -7,7 +7,7 @@ namespace mbt {
 
 struct OptimizerConfig {
   std::string optimizer = "adam";
-  double lr = 3e-3;
+  double lr = 2e-3;
   std::optional<double> min_lr;
   double weight_decay = 0.01;
   double adam_beta1 = 0.9;

@@ -12,7 +12,7 @@
 namespace mbt {
 namespace {
 
-constexpr size_t kStems = 96, kEndings = 16;
+constexpr size_t kStems = 32, kEndings = 8;
 constexpr std::string_view kConsonants = "bcdfghjklmnprstvwz", kVowels = "aeiou", kFinals = "nrst";
 
 struct Separator {

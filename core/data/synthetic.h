@@ -1,8 +1,8 @@
 // The built-in data: an artificial language whose entropy rate is known exactly, so that a loss can be judged by itself.
 //
 // A text is a sequence of words. Word t is stem s(t), ending e(t) and a separator: " ", ", " or ".\n". Three independent choices make it:
-//   stem       s(t) = (next[s(t-1)] + j) mod 96    j Zipf distributed: a random permutation `next` says which stem follows which
-//   ending     e(t) = (e(t-2) + k) mod 16          k Zipf distributed: words agree with the word before the last, as in an inflected
+//   stem       s(t) = (next[s(t-1)] + j) mod 32    j Zipf distributed: a random permutation `next` says which stem follows which
+//   ending     e(t) = (e(t-2) + k) mod 8           k Zipf distributed: words agree with the word before the last, as in an inflected
 //   language separator  with fixed probabilities
 // Stems are random syllables (consonant, vowel, consonant); endings are a vowel, or a vowel and a consonant: a word's last vowel begins
 // its ending, so spelling is unique. For each j and k the maps of stems and endings are bijections; the uniform distribution over states

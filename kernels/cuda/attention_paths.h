@@ -1,6 +1,7 @@
 // The two ways to compute attention on the device; attention.cu chooses.
 #pragma once
 
+#include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/launchers.h"
 
 namespace mbt::cuda {
@@ -8,6 +9,26 @@ namespace mbt::cuda {
 /// Any head width and activation dtype (attention_general.cu).
 void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchContext& context);
 void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchContext& context);
+
+/// On the tensor cores: head widths 64 and 128 in bf16 and f16, tensors aligned to 16 bytes, scale > 0 (attention_flash_fwd.cu, _bwd.cu).
+void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context);
+void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context);
+
+template <MmaInput kInputChoice, int kWidthChoice>
+struct FlashChoice {
+  static constexpr MmaInput kInput = kInputChoice;
+  static constexpr int kWidth = kWidthChoice;
+};
+/// f(FlashChoice) of what the tensor cores serve; `op` names the caller in the Error otherwise.
+template <class F>
+void with_flash(const char* op, DType dtype, int64_t width, F&& f) {
+  const bool is_bf16 = dtype == DType::bf16;
+  MBT_CHECK((is_bf16 || dtype == DType::f16) && (width == 64 || width == 128), op, ": ", name_of(dtype), ", head width ", width);
+  if (is_bf16 && width == 64) return f(FlashChoice<MmaInput::bf16, 64>{});
+  if (is_bf16) return f(FlashChoice<MmaInput::bf16, 128>{});
+  if (width == 64) return f(FlashChoice<MmaInput::f16, 64>{});
+  f(FlashChoice<MmaInput::f16, 128>{});
+}
 
 /// One head of one sequence's rows: element `row * stride + d` of a pointer that stands on its first row and column.
 template <class T>

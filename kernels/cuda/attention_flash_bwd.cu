@@ -38,12 +38,13 @@ struct FlashBwd {
 template <int kWidth>
 struct Shape {
   static constexpr int kRowTiles = 128 / kWidth, kWarpRows = 16 * kRowTiles, kWarps = kRows / kWarpRows, kThreads = kWarps * kWarp;
-  static constexpr int kChunk = 32;  // streamed rows whose scores are in registers at a time
+  static constexpr int kKeyChunk = kWidth == 128 ? 64 : 32, kQueryChunk = 32;  // streamed rows whose scores are in registers at a time
   static constexpr int kOwnTile = kRows * kWidth, kTile = kStreamed * kWidth;
   static constexpr size_t kElements = 2 * kOwnTile + 2 * kStages * kTile, kElementBytes = kElements * sizeof(uint16_t);
   static constexpr size_t kStatistics = 2 * kStages * kStreamed, kBytes = kElementBytes + kStatistics * sizeof(float);
   using Sums = float[kRowTiles][kWidth / 8][4];
-  using Scores = float[kRowTiles][kChunk / 8][4];
+  using KeyScores = float[kRowTiles][kKeyChunk / 8][4];
+  using QueryScores = float[kRowTiles][kQueryChunk / 8][4];
 };
 
 template <MmaInput kInput, int kWidth>
@@ -82,8 +83,8 @@ struct Block {
         sequence(static_cast<int>(blockIdx.y)),
         warp_row(static_cast<int>(threadIdx.x) / kWarp * S::kWarpRows) {}
   __device__ __forceinline__ uint16_t* warp_tile(int operand) const { return own + operand * S::kOwnTile + warp_row * kWidth; }
-  __device__ __forceinline__ uint16_t* stage(int j) const { return stages + j % kStages * 2 * S::kTile; }
-  __device__ __forceinline__ float* lse2(int j) const { return statistics + j % kStages * 2 * kStreamed; }
+  __device__ __forceinline__ uint16_t* stage(int j) const { return stages + (j & 1) * 2 * S::kTile; }
+  __device__ __forceinline__ float* lse2(int j) const { return statistics + (j & 1) * 2 * kStreamed; }
 };
 
 /// d_k and d_v of a warp's keys, which begin at `key`, from the streamed queries `query` ... of one stage.
@@ -92,17 +93,17 @@ __device__ __forceinline__ void add_dkv(const Block<kWidth>& block, int stage, i
                                         typename Shape<kWidth>::Sums& d_k, typename Shape<kWidth>::Sums& d_v) {
   using S = Shape<kWidth>;
 #pragma unroll 1
-  for (int c = 0; c < kStreamed; c += S::kChunk) {
-    if (query + c + S::kChunk <= key) continue;  // all of them before the warp's keys
+  for (int c = 0; c < kStreamed; c += S::kQueryChunk) {
+    if (query + c + S::kQueryChunk <= key) continue;  // all of them before the warp's keys
     const uint16_t* const q = block.stage(stage) + c * kWidth;
     const uint16_t* const d_out = q + S::kTile;
     const float* const lse2 = block.lse2(stage) + c;
     const float* const delta = lse2 + kStreamed;
     const bool hides = query + c < key + S::kWarpRows - 1;
-    typename S::Scores p = {}, d_score = {};
-    tile::multiply_transposed<kInput, kWidth>(p, block.warp_tile(0), q);
+    typename S::QueryScores p = {}, d_score = {};
+    tile::multiply_transposed<kInput, kWidth, 2>(p, block.warp_tile(0), q);
 #pragma unroll
-    for (int n = 0; n < S::kChunk / 8; ++n) {
+    for (int n = 0; n < S::kQueryChunk / 8; ++n) {
       const float2 shift = *reinterpret_cast<const float2*>(lse2 + tile::column_of(n));
 #pragma unroll
       for (int m = 0; m < S::kRowTiles; ++m)
@@ -113,9 +114,9 @@ __device__ __forceinline__ void add_dkv(const Block<kWidth>& block, int stage, i
         }
     }
     tile::multiply<kInput, kWidth>(d_v, p, d_out);
-    tile::multiply_transposed<kInput, kWidth>(d_score, block.warp_tile(1), d_out);
+    tile::multiply_transposed<kInput, kWidth, 2>(d_score, block.warp_tile(1), d_out);
 #pragma unroll
-    for (int n = 0; n < S::kChunk / 8; ++n) {
+    for (int n = 0; n < S::kQueryChunk / 8; ++n) {
       const float2 mean = *reinterpret_cast<const float2*>(delta + tile::column_of(n));
 #pragma unroll
       for (int m = 0; m < S::kRowTiles; ++m)
@@ -129,7 +130,7 @@ __device__ __forceinline__ void add_dkv(const Block<kWidth>& block, int stage, i
 /// `sums` times `factor` into the warp's rows of d_qkv, which begin at position `first`, columns `column` ...
 template <MmaInput kInput, int kWidth>
 __device__ __forceinline__ void store_sums(const FlashBwd& g, uint16_t* tile, const typename Shape<kWidth>::Sums& sums, float factor,
-                                           int sequence, int first, int64_t column) {
+                                           int sequence, int first, int column) {
   float factors[Shape<kWidth>::kRowTiles][2];
 #pragma unroll
   for (auto& of_rows : factors) of_rows[0] = of_rows[1] = factor;
@@ -141,13 +142,15 @@ template <MmaInput kInput, int kWidth>
 __global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2) flash_dkv_kernel(FlashBwd g) {
   using S = Shape<kWidth>;
   const Block<kWidth> block;
-  const int kv_head = static_cast<int>(blockIdx.x), group = static_cast<int>(g.layout.group());
+  const int kv_head = static_cast<int>(blockIdx.x), group = g.layout.group();
   const int first_key = static_cast<int>(blockIdx.z) * kRows;  // the first keys have the most queries, and start first
-  const int64_t stride = g.layout.cols(), out_stride = g.layout.heads * kWidth, first_row = static_cast<int64_t>(block.sequence) * g.length;
-  const int first_tile = first_key / kStreamed, tiles = (g.length + kStreamed - 1) / kStreamed - first_tile;  // of one head
+  const int stride = g.layout.cols(), out_stride = g.layout.heads * kWidth;
+  const int64_t first_row = static_cast<int64_t>(block.sequence) * g.length;
+  const int stages = group * ((g.length - first_key + kStreamed - 1) / kStreamed);
+  int head = kv_head * group, next_query = first_key;  // of the stage that is loaded next
   const auto begin_stage = [&](int j) {
-    if (j < group * tiles) {
-      const int head = kv_head * group + j / tiles, query = (first_tile + j % tiles) * kStreamed;
+    if (j < stages) {
+      const int query = next_query;
       uint16_t* const to = block.stage(j);
       tile::begin_load<kWidth, kStreamed, S::kThreads>(to, g.qkv + (first_row + query) * stride + g.layout.q(head), stride,
                                                        g.length - query);
@@ -158,6 +161,8 @@ __global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2
         const float* const from = (thread < kStreamed / 4 ? g.lse2 : g.delta) + g.padded_row(block.sequence, head) + query;
         cp_async_16(block.lse2(j) + thread * 4, from + thread % (kStreamed / 4) * 4);
       }
+      next_query += kStreamed;
+      if (next_query >= g.length) next_query = first_key, ++head;
     }
     cp_async_commit();
   };
@@ -166,11 +171,14 @@ __global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2
   tile::begin_load<kWidth, kRows, S::kThreads>(block.own + S::kOwnTile, keys + g.layout.v(kv_head), stride, g.length - first_key);
   begin_stage(0);
   typename S::Sums d_k = {}, d_v = {};
-  for (int j = 0; j < group * tiles; ++j) {
+  int query = first_key;
+  for (int j = 0; j < stages; ++j) {
     begin_stage(j + 1);
     cp_async_wait<1>();
     __syncthreads();
-    add_dkv<kInput, kWidth>(block, j, first_key + block.warp_row, (first_tile + j % tiles) * kStreamed, g.scale * kLog2E, d_k, d_v);
+    add_dkv<kInput, kWidth>(block, j, first_key + block.warp_row, query, g.scale * kLog2E, d_k, d_v);
+    query += kStreamed;
+    if (query >= g.length) query = first_key;
     __syncthreads();  // the stage is free
   }
   store_sums<kInput, kWidth>(g, block.warp_tile(0), d_k, g.scale, block.sequence, first_key + block.warp_row, g.layout.k(kv_head));
@@ -184,17 +192,17 @@ __device__ __forceinline__ void add_dq(const Block<kWidth>& block, int stage, in
                                        typename Shape<kWidth>::Sums& d_q) {
   using S = Shape<kWidth>;
 #pragma unroll 1
-  for (int c = 0; c < kStreamed; c += S::kChunk) {
+  for (int c = 0; c < kStreamed; c += S::kKeyChunk) {
     if (key + c >= query + S::kWarpRows) continue;  // all of them after the warp's queries
     const uint16_t* const k = block.stage(stage) + c * kWidth;
-    const bool hides = key + c + S::kChunk > query + 1;
-    typename S::Scores p = {}, d_score = {};
+    const bool hides = key + c + S::kKeyChunk > query + 1;
+    typename S::KeyScores p = {}, d_score = {};
     tile::multiply_transposed<kInput, kWidth>(p, block.warp_tile(0), k);
     tile::multiply_transposed<kInput, kWidth>(d_score, block.warp_tile(1), k + S::kTile);
 #pragma unroll
     for (int m = 0; m < S::kRowTiles; ++m)
 #pragma unroll
-      for (int n = 0; n < S::kChunk / 8; ++n)
+      for (int n = 0; n < S::kKeyChunk / 8; ++n)
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const bool seen = !hides || key + c + tile::column_of(n) + i % 2 <= query + tile::row_of(m, i / 2);
@@ -210,7 +218,7 @@ __global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2
   using S = Shape<kWidth>;
   const Block<kWidth> block;
   const int head = static_cast<int>(blockIdx.x), first_query = static_cast<int>(gridDim.z - 1 - blockIdx.z) * kRows;
-  const int64_t kv_head = head / g.layout.group(), stride = g.layout.cols(), out_stride = g.layout.heads * kWidth;
+  const int kv_head = head / g.layout.group(), stride = g.layout.cols(), out_stride = g.layout.heads * kWidth;
   const int64_t first_row = static_cast<int64_t>(block.sequence) * g.length;
   const int tiles = (min(g.length, first_query + kRows) + kStreamed - 1) / kStreamed;
   const auto begin_stage = [&](int j) {
@@ -276,7 +284,7 @@ void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContex
                    .d_qkv = args.d_qkv.as<uint16_t>(),
                    .lse2 = lse2,
                    .delta = lse2 + count,
-                   .layout = {args.num_heads, args.num_kv_heads, args.head_dim()},
+                   .layout = layout_of(args),
                    .length = static_cast<int>(args.sequence_length),
                    .padded = static_cast<int>(padded),
                    .scale = args.scale};

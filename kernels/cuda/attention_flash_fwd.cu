@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g) {
   const int head = static_cast<int>(blockIdx.x), sequence = static_cast<int>(blockIdx.y);
   const int first_query = static_cast<int>(gridDim.z - 1 - blockIdx.z) * kQueries;
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows, warp_query = first_query + warp_row;
-  const int64_t stride = g.layout.cols(), kv_head = head / g.layout.group();
+  const int stride = g.layout.cols(), kv_head = head / g.layout.group();
   const uint16_t* const rows = g.qkv + static_cast<int64_t>(sequence) * g.length * stride;
   const int tiles = (min(g.length, first_query + kQueries) + kKeys - 1) / kKeys;
   const auto begin_stage = [&](int j) {
@@ -108,7 +108,8 @@ __global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g) {
     }
     cp_async_commit();  // of every thread and round, with copies in it or not: waits count groups
   };
-  tile::begin_load<kWidth, kQueries, kThreads>(q_tile, rows + first_query * stride + g.layout.q(head), stride, g.length - first_query);
+  tile::begin_load<kWidth, kQueries, kThreads>(q_tile, rows + static_cast<int64_t>(first_query) * stride + g.layout.q(head), stride,
+                                               g.length - first_query);
   begin_stage(0);
 
   float out[kRowTiles][kWidth / 8][4] = {};
@@ -145,7 +146,7 @@ __global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g) {
       inverse[m][half] = 1.0F / sum;
       if (query < g.length && tile::lane_of() % 4 == 0) lse[query] = softmax.max[m][half] * g.scale + kLn2 * log2f(sum);
     }
-  const int64_t out_stride = g.layout.heads * kWidth;
+  const int out_stride = g.layout.heads * kWidth;
   uint16_t* const to = g.out + (static_cast<int64_t>(sequence) * g.length + warp_query) * out_stride + g.layout.q(head);
   tile::store_rows<kInput, kWidth>(q_tile + warp_row * kWidth, out, inverse, to, out_stride, g.length - warp_query);
 }
@@ -166,7 +167,7 @@ void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContex
   const FlashFwd g{.qkv = args.qkv.as<uint16_t>(),
                    .out = args.out.as<uint16_t>(),
                    .lse = args.lse.as<float>(),
-                   .layout = {args.num_heads, args.num_kv_heads, args.head_dim()},
+                   .layout = layout_of(args),
                    .length = static_cast<int>(args.sequence_length),
                    .scale = args.scale};
   with_flash("attention_fwd", args.qkv.dtype, args.head_dim(),

@@ -18,6 +18,7 @@ namespace mbt::cuda {
 namespace {
 
 constexpr int kWarps = 4;                  // of a block; each works on a row of its own
+constexpr int kBlocks = 4;                 // that share a multiprocessor at least: registers for a row's sums
 constexpr size_t kPlainShared = 48 << 10;  // what a block may have without asking
 
 __device__ int lane_of() { return static_cast<int>(threadIdx.x) % kWarp; }
@@ -82,12 +83,13 @@ struct RowsFwd {
 };
 
 template <bool kAligned, class T>
-__global__ void __launch_bounds__(kWarps* kWarp) attention_rows_kernel(RowsFwd<T> g) {
-  const int64_t head = blockIdx.y, kv_head = head / g.layout.group(), sequence = blockIdx.x % (gridDim.x / g.tiles);
+__global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_kernel(RowsFwd<T> g) {
+  const int head = static_cast<int>(blockIdx.y), kv_head = head / g.layout.group();
+  const int64_t sequence = blockIdx.x % (gridDim.x / g.tiles);
   const int64_t tile = g.tiles - 1 - blockIdx.x / (gridDim.x / g.tiles);  // the longest rows first
   const int64_t query = tile * kWarps + warp_of(), n = sequence * g.queries + query;
   if (query >= g.queries) return;
-  const int width = static_cast<int>(g.layout.width), lane = lane_of();
+  const int width = g.layout.width, lane = lane_of();
   const int64_t kv_column = kv_head * width;
   const HeadRows<const T> k{g.k + sequence * g.queries * g.kv_stride + kv_column, g.kv_stride};
   const HeadRows<const T> v{g.v + sequence * g.queries * g.kv_stride + kv_column, g.kv_stride};
@@ -126,7 +128,7 @@ struct RowsBwd {
   int64_t length, tiles;
   float scale;
 
-  __device__ HeadRows<const T> rows_of(int64_t sequence, int64_t column) const {
+  __device__ HeadRows<const T> rows_of(int64_t sequence, int column) const {
     return {qkv + sequence * length * layout.cols() + column, layout.cols()};
   }
   __device__ HeadRows<const T> d_out_of(int64_t sequence, int64_t head) const {
@@ -135,10 +137,10 @@ struct RowsBwd {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kWarps* kWarp) attention_delta_kernel(RowsBwd<T> g, int64_t rows) {
+__global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_delta_kernel(RowsBwd<T> g, int64_t rows) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + warp_of();  // of [N * H, D]
   if (row >= rows) return;
-  const int width = static_cast<int>(g.layout.width);
+  const int width = g.layout.width;
   float sum = 0.0F;
   for (int d = lane_of(); d < width; d += kWarp) sum += load(g.d_out + row * width, d) * load(g.out + row * width, d);
   sum = warp_sum(sum);
@@ -147,11 +149,12 @@ __global__ void __launch_bounds__(kWarps* kWarp) attention_delta_kernel(RowsBwd<
 }
 
 template <bool kAligned, class T>
-__global__ void __launch_bounds__(kWarps* kWarp) attention_rows_dq_kernel(RowsBwd<T> g) {
-  const int64_t head = blockIdx.y, kv_head = head / g.layout.group(), sequence = blockIdx.x % (gridDim.x / g.tiles);
+__global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_dq_kernel(RowsBwd<T> g) {
+  const int head = static_cast<int>(blockIdx.y), kv_head = head / g.layout.group();
+  const int64_t sequence = blockIdx.x % (gridDim.x / g.tiles);
   const int64_t query = (g.tiles - 1 - blockIdx.x / (gridDim.x / g.tiles)) * kWarps + warp_of();
   if (query >= g.length) return;
-  const int width = static_cast<int>(g.layout.width), lane = lane_of();
+  const int width = g.layout.width, lane = lane_of();
   const HeadRows<const T> k = g.rows_of(sequence, g.layout.k(kv_head)), v = g.rows_of(sequence, g.layout.v(kv_head));
   float* const q = warp_floats(3 * width + kWarp);
   float *const d_out = q + width, *const d_q = d_out + width, *const d_score = d_q + width;
@@ -177,18 +180,19 @@ __global__ void __launch_bounds__(kWarps* kWarp) attention_rows_dq_kernel(RowsBw
 }
 
 template <bool kAligned, class T>
-__global__ void __launch_bounds__(kWarps* kWarp) attention_rows_dkv_kernel(RowsBwd<T> g) {
-  const int64_t kv_head = blockIdx.y, sequence = blockIdx.x % (gridDim.x / g.tiles);
+__global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_dkv_kernel(RowsBwd<T> g) {
+  const int kv_head = static_cast<int>(blockIdx.y);
+  const int64_t sequence = blockIdx.x % (gridDim.x / g.tiles);
   const int64_t key = static_cast<int64_t>(blockIdx.x) / (gridDim.x / g.tiles) * kWarps + warp_of();
   if (key >= g.length) return;
-  const int width = static_cast<int>(g.layout.width), lane = lane_of();
+  const int width = g.layout.width, lane = lane_of();
   float* const k = warp_floats(4 * width + 2 * kWarp);
   float *const v = k + width, *const d_k = v + width, *const d_v = d_k + width, *const p = d_v + width, *const d_score = p + kWarp;
   copy_row(k, g.rows_of(sequence, g.layout.k(kv_head)).row(key), width);
   copy_row(v, g.rows_of(sequence, g.layout.v(kv_head)).row(key), width);
   for (int d = lane; d < width; d += kWarp) d_k[d] = d_v[d] = 0.0F;
   __syncwarp();
-  for (int64_t head = kv_head * g.layout.group(); head < (kv_head + 1) * g.layout.group(); ++head) {
+  for (int head = kv_head * g.layout.group(); head < (kv_head + 1) * g.layout.group(); ++head) {
     const HeadRows<const T> q = g.rows_of(sequence, g.layout.q(head)), d_out = g.d_out_of(sequence, head);
     const int64_t at = (sequence * g.layout.heads + head) * g.length;
     for (int64_t i = key; i < g.length; i += kWarp) {
@@ -283,7 +287,7 @@ void launch_fwd(const RowsFwd<T>& g, int64_t sequences, cudaStream_t stream) {
 
 void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
   with_act("attention_fwd", args.qkv.dtype, [&]<class T>(T*) {
-    const HeadLayout layout{args.num_heads, args.num_kv_heads, args.head_dim()};
+    const HeadLayout layout = layout_of(args);
     const T* const qkv = args.qkv.as<T>();
     const RowsFwd<T> g{.q = qkv,
                        .k = qkv + layout.k(0),
@@ -303,7 +307,7 @@ void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchCont
 
 void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
   with_act("attention_bwd", args.qkv.dtype, [&]<class T>(T*) {
-    const HeadLayout layout{args.num_heads, args.num_kv_heads, args.head_dim()};
+    const HeadLayout layout = layout_of(args);
     const int64_t batch = args.batch(), length = args.sequence_length, rows = args.qkv.rows() * layout.heads, tiles = tiles_of(length);
     const RowsBwd<T> g{.d_out = args.d_out.as<T>(),
                        .qkv = args.qkv.as<T>(),
@@ -333,7 +337,7 @@ void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchCont
 void launch_attention_cached(const AttentionCachedArgs& args, const LaunchContext& context) {
   with_act("attention_cached", args.qkv.dtype, [&]<class T>(T*) {
     constexpr int kThreads = 256;
-    const HeadLayout layout{args.num_heads, args.num_kv_heads, args.head_dim()};
+    const HeadLayout layout = layout_of(args);
     const int64_t rows = args.qkv.rows(), kv_cols = layout.kv_heads * layout.width;
     const int64_t blocks = min((rows * kv_cols + kThreads - 1) / kThreads, int64_t{8} * context.multiprocessors);
     launch("attention_append", attention_append_kernel<T>, {static_cast<unsigned>(blocks), kThreads}, context.stream,

@@ -38,15 +38,19 @@ struct HeadRows {
   __device__ T* row(int64_t r) const { return data + r * stride; }
 };
 
-/// Where the heads of a fused QKV tensor stand.
+/// Where the heads of a fused QKV tensor stand. In ints: kernels short of registers hold it.
 struct HeadLayout {
-  int64_t heads, kv_heads, width;
-  __host__ __device__ int64_t group() const { return heads / kv_heads; }
-  __host__ __device__ int64_t q(int64_t head) const { return head * width; }
-  __host__ __device__ int64_t k(int64_t kv_head) const { return (heads + kv_head) * width; }
-  __host__ __device__ int64_t v(int64_t kv_head) const { return (heads + kv_heads + kv_head) * width; }
-  __host__ __device__ int64_t cols() const { return (heads + 2 * kv_heads) * width; }
+  int heads, kv_heads, width;
+  __device__ int group() const { return heads / kv_heads; }
+  __host__ __device__ int q(int head) const { return head * width; }
+  __host__ __device__ int k(int kv_head) const { return (heads + kv_head) * width; }
+  __host__ __device__ int v(int kv_head) const { return (heads + kv_heads + kv_head) * width; }
+  __host__ __device__ int cols() const { return (heads + 2 * kv_heads) * width; }
 };
+template <class Args>
+HeadLayout layout_of(const Args& args) {
+  return {static_cast<int>(args.num_heads), static_cast<int>(args.num_kv_heads), static_cast<int>(args.head_dim())};
+}
 
 inline bool is_aligned_16(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
 

@@ -29,7 +29,7 @@ __device__ __forceinline__ uint32_t pack(float low, float high) {
 /// Begins to copy rows 0 .. kRows of `source` into `tile`; rows from `valid_rows` (1 or more) on become zeros and are not read. By all
 /// kThreads threads of the block.
 template <int kWidth, int kRows, int kThreads>
-__device__ __forceinline__ void begin_load(uint16_t* tile, const uint16_t* source, int64_t stride, int valid_rows) {
+__device__ __forceinline__ void begin_load(uint16_t* tile, const uint16_t* source, int stride, int valid_rows) {
   constexpr int kChunks = kWidth / 8, kRowsAtOnce = kThreads / kChunks;
   static_assert(kRowsAtOnce % 8 == 0 && kRows % kRowsAtOnce == 0);  // so a thread's chunks stand at one place of their rows
   const int first = static_cast<int>(threadIdx.x) / kChunks, chunk = static_cast<int>(threadIdx.x) % kChunks;
@@ -43,14 +43,14 @@ __device__ __forceinline__ void begin_load(uint16_t* tile, const uint16_t* sourc
   }
 }
 
-/// d += a b^T: a [16 kM, kWidth], b [8 kN, kWidth].
-template <MmaInput kInput, int kWidth, int kM, int kN>
+/// d += a b^T: a [16 kM, kWidth], b [8 kN, kWidth]. kSteps of 16 columns are unrolled: fewer where registers are short.
+template <MmaInput kInput, int kWidth, int kSteps = kWidth / 16, int kM, int kN>
 __device__ __forceinline__ void multiply_transposed(float (&d)[kM][kN][4], const uint16_t* a, const uint16_t* b) {
   const int lane = lane_of();
   a += lane % 16 * kWidth;
   b += (lane % 8 + lane / 16 * 8) * kWidth;
   const int a_first = place_of(lane / 16, lane), b_first = place_of(lane / 8 % 2, lane);
-#pragma unroll
+#pragma unroll kSteps
   for (int k = 0; k < kWidth / 16; ++k) {
     const int a_place = a_first ^ 16 * k, b_place = b_first ^ 16 * k;  // chunk 2 k further
     uint32_t a_part[kM][4];
@@ -101,7 +101,7 @@ __device__ __forceinline__ void multiply(float (&d)[kM][kWidth / 8][4], const fl
 /// [16 kM, kWidth], which no other warp may use.
 template <MmaInput kInput, int kWidth, int kM>
 __device__ __forceinline__ void store_rows(uint16_t* tile, const float (&d)[kM][kWidth / 8][4], const float (&factor)[kM][2], uint16_t* out,
-                                           int64_t stride, int valid_rows) {
+                                           int stride, int valid_rows) {
   constexpr int kChunks = kWidth / 8;
   __syncwarp();
 #pragma unroll
@@ -119,7 +119,7 @@ __device__ __forceinline__ void store_rows(uint16_t* tile, const float (&d)[kM][
     const int row = (i + lane_of()) / kChunks, chunk = (i + lane_of()) % kChunks;
     if (row < valid_rows) {
       const uint4 bytes = *reinterpret_cast<const uint4*>(tile + row * kWidth + place_of(chunk, row));
-      *reinterpret_cast<uint4*>(out + row * stride + chunk * 8) = bytes;
+      *reinterpret_cast<uint4*>(out + static_cast<int64_t>(row) * stride + chunk * 8) = bytes;
     }
   }
 }

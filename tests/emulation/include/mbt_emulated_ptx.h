@@ -1,6 +1,8 @@
 // The twins of kernels/cuda/device/ptx.h for the emulated device; contracts stand there.
 #pragma once
 
+#include <math.h>
+
 #include <bit>
 #include <cstdint>
 
@@ -47,6 +49,11 @@ inline uint16_t cvt_rn_satfinite_e5m2x2(float low, float high) { return static_c
 inline uint32_t or_nan(uint32_t code, float x) { return is_nan_bits(std::bit_cast<uint32_t>(x)) ? 0x7FFFU : code; }
 inline uint32_t cvt_rn_bf16x2(float low, float high) { return or_nan(encode_bf16(low), low) | or_nan(encode_bf16(high), high) << 16; }
 inline uint32_t cvt_rn_f16x2(float low, float high) { return or_nan(encode_fp16(low), low) | or_nan(encode_fp16(high), high) << 16; }
+
+inline float ex2_approx_ftz(float x) {
+  const float y = exp2f(x);
+  return y < 0x1p-126F ? 0.0F : y;  // a NaN stays
+}
 
 inline uint32_t cvt_f16x2_e4m3x2(uint16_t codes) {
   return cvt_rn_f16x2(decode_e4m3(static_cast<uint8_t>(codes & 0xFF)), decode_e4m3(static_cast<uint8_t>(codes >> 8)));

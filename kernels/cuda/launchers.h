@@ -28,7 +28,7 @@ struct LaunchContext {
 // embedding.cu
 void launch_embedding_fwd(const EmbeddingFwdArgs& args, const LaunchContext& context);
 void launch_embedding_bwd(const EmbeddingBwdArgs& args, const LaunchContext& context);
-// norm.cu
+// norm.cu, norm_bwd.cu
 void launch_norm_fwd(const NormFwdArgs& args, const LaunchContext& context);
 void launch_norm_bwd(const NormBwdArgs& args, const LaunchContext& context);
 // qk_norm.cu

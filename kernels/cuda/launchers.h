@@ -45,9 +45,10 @@ void launch_attention_bwd(const AttentionBwdArgs& args, const LaunchContext& con
 void launch_attention_cached(const AttentionCachedArgs& args, const LaunchContext& context);
 // cross_entropy.cu
 void launch_cross_entropy(const CrossEntropyArgs& args, const LaunchContext& context);
-// quantize.cu
+// quantize.cu; its kernels: quantize_tensor.cu, quantize_blocks.cu, quantize_nvfp4.cu
 void launch_quantize(const QuantizeArgs& args, const LaunchContext& context);
 void launch_delayed_scaling_update(const DelayedScalingUpdateArgs& args, const LaunchContext& context);
+// quantize_decode.cu
 /// The copy's values as the GEMM multiplies them, logical [rows, cols] order: bf16 out (exact: codes with their power-of-two and E4M3 block
 /// scales; per-tensor factors go into the GEMM's alpha).
 void launch_decode(const QuantTensorView& q, bool columnwise, TensorView out, const LaunchContext& context);

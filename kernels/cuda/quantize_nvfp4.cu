@@ -66,9 +66,8 @@ __global__ void __launch_bounds__(kTileThreads) hadamard_amax_kernel(BlockArgs a
 
 template <class Rule, class H>
 __device__ inline void quantise_transformed(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale) {
-  uint32_t codes[kThreadRows];  // byte k: the random bits of column k, until its code takes their place
-#pragma unroll
-  for (int r = 0; r < kThreadRows; ++r) codes[r] = Rule::kIsStochastic ? random_word(a, p.row + r, p.col, true) : 0;
+  uint32_t codes[kThreadRows] = {};  // byte k: the random bits of column k, until its code takes their place
+  if constexpr (Rule::kIsStochastic) draw_random(a, p, true, codes);
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
     float column[kThreadRows], amax = 0, multiplier = 0;

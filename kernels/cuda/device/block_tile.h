@@ -123,14 +123,31 @@ __device__ inline float whole_amax(const AmaxParts& amax, float* shared_parts) {
   return block_max(m, shared_parts);
 }
 
-/// Four bytes of random bits for the elements (row, col..col+3), col a multiple of 4: byte b for column col + b. The copies draw from the
-/// two halves of the counter's range.
-__device__ inline uint32_t random_word(const BlockArgs& a, int64_t row, int64_t col, bool is_column) {
+/// w[d] = w[d ^ lane % 4].
+__device__ inline void exchange_words(uint32_t (&w)[4], int lane) {
+  const bool odd = (lane & 1) != 0, high = (lane & 2) != 0;
+  const uint32_t v[4] = {odd ? w[1] : w[0], odd ? w[0] : w[1], odd ? w[3] : w[2], odd ? w[2] : w[3]};
+#pragma unroll
+  for (int d = 0; d < 4; ++d) w[d] = high ? v[d ^ 2] : v[d];
+}
+
+/// Random bits for the thread's elements: byte k of random[r] is for row r, column k. A group of 16 columns, four lanes, shares 128 bits a
+/// row; each lane makes those of every fourth row and the four exchange words. The copies draw from the two halves of the counter's range.
+__device__ inline void draw_random(const BlockArgs& a, const Place& p, bool is_column, uint32_t (&random)[kThreadRows]) {
   const uint64_t groups = static_cast<uint64_t>((a.cols + 15) / 16);
-  const uint64_t index = static_cast<uint64_t>(row) * groups + static_cast<uint64_t>(col / 16) + (is_column ? uint64_t{1} << 63 : 0);
-  const auto words = philox(a.seed, a.stream, index);
-  const int w = static_cast<int>(col % 16 / 4);
-  return w < 2 ? (w == 0 ? words[0] : words[1]) : (w == 2 ? words[2] : words[3]);
+  const uint64_t first = static_cast<uint64_t>(p.row + p.lane % 4) * groups + static_cast<uint64_t>(p.col / 16) +
+                         (is_column ? uint64_t{1} << 63 : 0);
+#pragma unroll
+  for (int r = 0; r < kThreadRows; r += 4) {
+    const auto words = philox(a.seed, a.stream, first + static_cast<uint64_t>(r) * groups);
+    uint32_t w[4] = {words[0], words[1], words[2], words[3]};
+    exchange_words(w, p.lane);  // w[d]: for lane ^ d
+#pragma unroll
+    for (int d = 1; d < 4; ++d) w[d] = __shfl_xor_sync(kAllLanes, w[d], d);
+    exchange_words(w, p.lane);  // w[i]: from lane i of the four
+#pragma unroll
+    for (int i = 0; i < 4; ++i) random[r + i] = w[i];
+  }
 }
 
 template <class Rule>
@@ -142,15 +159,24 @@ __device__ inline uint32_t encode_four(const float (&v)[4], uint32_t random) {
   return codes;
 }
 
+/// Codes of row r of the thread's part, under one multiplier a column.
 template <class Rule, class H>
 __device__ inline void write_row(const BlockArgs& a, const Place& p, const BlockOutput& out, int r, const Four<H>& x,
-                                 const float (&multiplier)[4], bool is_column) {
+                                 const float (&multiplier)[4], uint32_t random) {
   float v[4];
 #pragma unroll
   for (int k = 0; k < 4; ++k) v[k] = __fmul_rn(x[k], multiplier[k]);
-  uint32_t random = 0;
-  if constexpr (Rule::kIsStochastic) random = random_word(a, p.row + r, p.col, is_column);
   if (r < p.rows) store_four(out.codes + (p.row + r) * a.cols + p.col, encode_four<Rule>(v, random), p.cols, a.is_vector);
+}
+
+/// The same for all rows.
+template <class Rule, class H>
+__device__ inline void write_rows(const BlockArgs& a, const Place& p, const BlockOutput& out, const Four<H> (&x)[kThreadRows],
+                                  const float (&multiplier)[4], bool is_column) {
+  uint32_t random[kThreadRows] = {};
+  if constexpr (Rule::kIsStochastic) draw_random(a, p, is_column, random);
+#pragma unroll
+  for (int r = 0; r < kThreadRows; ++r) write_row<Rule>(a, p, out, r, x[r], multiplier, random[r]);
 }
 
 // -- blocks along rows --------------------------------------------------------------------------------------------------------------------
@@ -195,11 +221,13 @@ __device__ inline void quantise_rows(const BlockArgs& a, const Place& p, const F
       static_cast<typename Rule::Stored*>(a.row.scale_inv)[(p.row + first + i) * a.row.scale_cols + block] = stored;
     }
   }
+  uint32_t random[kThreadRows] = {};
+  if constexpr (Rule::kIsStochastic) draw_random(a, p, false, random);
 #pragma unroll
   for (int r = 0; r < kThreadRows; ++r) {
     const float scale = __shfl_sync(kAllLanes, mine[r % kShare], p.lane / kLanes * kLanes + r * kLanes / kThreadRows);
     const float multiplier[4] = {scale, scale, scale, scale};
-    write_row<Rule>(a, p, a.row, r, x[r], multiplier, false);
+    write_row<Rule>(a, p, a.row, r, x[r], multiplier, random[r]);
   }
 }
 
@@ -240,8 +268,7 @@ __device__ inline void quantise_columns(const BlockArgs& a, const Place& p, cons
     const typename Rule::Stored stored = Rule::scale(m[k], global_encode_scale, multiplier[k]);
     if (is_writer && k < p.cols) static_cast<typename Rule::Stored*>(a.column.scale_inv)[p.row / Rule::kBlock * a.cols + p.col + k] = stored;
   }
-#pragma unroll
-  for (int r = 0; r < kThreadRows; ++r) write_row<Rule>(a, p, a.column, r, x[r], multiplier, true);
+  write_rows<Rule>(a, p, a.column, x, multiplier, true);
 }
 
 template <class Rule, class H>
@@ -262,8 +289,7 @@ __device__ inline void quantise_squares(const BlockArgs& a, const Place& p, cons
     static_cast<typename Rule::Stored*>(out.scale_inv)[p.row / Rule::kBlock * out.scale_cols + p.col / Rule::kBlock] = stored;
   }
   const float multiplier[4] = {scale, scale, scale, scale};
-#pragma unroll
-  for (int r = 0; r < kThreadRows; ++r) write_row<Rule>(a, p, out, r, x[r], multiplier, a.row.codes == nullptr);
+  write_rows<Rule>(a, p, out, x, multiplier, a.row.codes == nullptr);
 }
 
 }  // namespace mbt::cuda

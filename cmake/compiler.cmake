@@ -1,31 +1,35 @@
 # Flags that every target shares, and the per-level compilation of the CPU loops.
 add_library(mbt_flags INTERFACE)
+# mbt_compile_options(options...): for C++ sources alone; nvcc does not know most of g++'s.
+function(mbt_compile_options)
+  target_compile_options(mbt_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>")
+endfunction()
 # No contraction: a*b+c rounds twice on every machine, so that quantised codes are the same bits everywhere.
-target_compile_options(mbt_flags INTERFACE -Wall -Wextra -Werror=missing-field-initializers -ffp-contract=off)
+mbt_compile_options(-Wall -Wextra -Werror=missing-field-initializers -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Clang counts fields with default initialisers as missing; check() rejects an empty view at run time instead.
-  target_compile_options(mbt_flags INTERFACE -Wno-missing-field-initializers)
+  mbt_compile_options(-Wno-missing-field-initializers)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # False alarms inside std::string assignment and concatenation at -O3 (GCC bugs 105329, 105651).
-  target_compile_options(mbt_flags INTERFACE -Wno-restrict -Wno-stringop-overflow)
+  mbt_compile_options(-Wno-restrict -Wno-stringop-overflow)
 endif()
 if(MBT_WERROR)
-  target_compile_options(mbt_flags INTERFACE -Werror)
+  mbt_compile_options(-Werror)
 endif()
 if(MBT_SANITIZE)
-  target_compile_options(mbt_flags INTERFACE -fsanitize=${MBT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  mbt_compile_options(-fsanitize=${MBT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(mbt_flags INTERFACE -fsanitize=${MBT_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # Instrumented code hides initialisations from this warning (GCC's manual names it): <regex> alone sets it off.
-    target_compile_options(mbt_flags INTERFACE -Wno-maybe-uninitialized)
+    mbt_compile_options(-Wno-maybe-uninitialized)
   endif()
 endif()
 if(MBT_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     message(FATAL_ERROR "MBT_FUZZ=ON needs clang, which brings libFuzzer: configure with -DCMAKE_CXX_COMPILER=clang++")
   endif()
-  target_compile_options(mbt_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  mbt_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
   target_link_options(mbt_flags INTERFACE -fsanitize=address,undefined)
 endif()
 

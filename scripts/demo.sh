@@ -17,7 +17,7 @@ scripts/setup.sh
 say "Build (build/release)"
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-cmake -S . -B build/release -G Ninja -DCMAKE_BUILD_TYPE=Release "${launcher[@]}"
+cmake -S . -B build/release -G Ninja -DCMAKE_BUILD_TYPE=Release -DMBT_CUDA=OFF "${launcher[@]}"
 cmake --build build/release --parallel "$(nproc)" --target mbtrain
 mbtrain=build/release/mbtrain
 

@@ -6,14 +6,14 @@ set -euo pipefail
 packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev libspdlog-dev libdnnl-dev)
 for argument in "$@"; do
   case $argument in
-    --tests) packages+=(catch2) ;;
+    --tests) packages+=(catch2 libboost-context-dev) ;;
     *) echo "usage: scripts/setup.sh [--tests]" >&2; exit 2 ;;
   esac
 done
 
 if ! command -v apt-get >/dev/null; then
   echo "setup: this system has no apt-get. mbtrain needs a C++20 compiler, CMake 3.22, Ninja, nlohmann-json, CLI11 and spdlog;" >&2
-  echo "       oneDNN makes it fast; Catch2 is for the tests. Install them by your own means, then build with CMake." >&2
+  echo "       oneDNN makes it fast; Catch2 and Boost.Context are for the tests. Install them by your own means, then build with CMake." >&2
   exit 1
 fi
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <span>
 
+#include "core/base/host_device.h"
 #include "core/numerics/codecs.h"
 
 namespace mbt {
@@ -29,20 +30,26 @@ inline float amax_of(std::span<const float> x) {
 constexpr float pow2_floor(float x) { return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0xFF800000); }
 
 /// fp8_max / amax, held at the largest float; 1 when the amax is 0, Inf or NaN. The same for a tensor ("current scaling") and a block.
-inline float current_scale(float amax, float fp8_max, bool power_of_two) {
+MBT_HOST_DEVICE inline float current_scale(float amax, float fp8_max, bool power_of_two) {
   if (!(amax > 0) || std::isinf(amax)) return 1.0F;
   const float scale = std::fmin(fp8_max / amax, kFloatMax);
   return power_of_two ? pow2_floor(scale) : scale;
 }
 
 /// Blockwise scales are rounded down to a power of two, so that a block never saturates.
-inline float blockwise_scale(float amax, float fp8_max) { return current_scale(amax, fp8_max, true); }
+MBT_HOST_DEVICE inline float blockwise_scale(float amax, float fp8_max) { return current_scale(amax, fp8_max, true); }
 
 /// E8M0 code of an mxfp8 block: ceil(log2(amax / fp8_max)) + 127, clamped. Codes are made with the multiplier exp2_rcp(e).
-inline uint8_t mxfp8_exponent(float amax, float fp8_max) { return e8m0_roundup(amax * (1.0F / fp8_max)); }
+MBT_HOST_DEVICE inline uint8_t mxfp8_exponent(float amax, float fp8_max) { return e8m0_roundup(amax * (1.0F / fp8_max)); }
 
 // -- delayed scaling
 // -----------------------------------------------------------------------------------------------------------------------
+
+/// The scale for an amax of the history: fp8_max / 2^margin / amax, held at the largest float; the old one where the amax is 0, Inf or NaN.
+MBT_HOST_DEVICE inline float delayed_scale(float amax, float old_scale, float fp8_max, int64_t margin) {
+  if (!std::isfinite(amax) || !(amax > 0)) return old_scale;
+  return std::fmin(std::ldexp(fp8_max, static_cast<int>(-margin)) / amax, kFloatMax);
+}
 
 /// One update of one tensor's state: history[0] is the staging slot with the amax recorded since the last update. When nothing was recorded
 /// now or before, nothing changes. The history's maximum is taken before the roll: the entry that leaves still counts.
@@ -58,14 +65,14 @@ inline void update_delayed_scale(std::span<float> history, float& scale, float f
   for (size_t i = 1; i + 1 < n; ++i) history[i] = history[i + 1];
   if (n > 1) history[n - 1] = last;
   history[0] = 0;
-  if (std::isfinite(amax) && amax > 0) scale = std::fmin(std::ldexp(fp8_max, static_cast<int>(-margin)) / amax, kFloatMax);
+  scale = delayed_scale(amax, scale, fp8_max, margin);
 }
 
 // -- nvfp4
 // ---------------------------------------------------------------------------------------------------------------------------------
 
 /// The second-level scale of a tensor with amax G: values are encoded as x * S_enc / (block scale).
-inline float nvfp4_global_encode_scale(float global_amax) {
+MBT_HOST_DEVICE inline float nvfp4_global_encode_scale(float global_amax) {
   const float scale = std::fmin(2688.0F / global_amax, kFloatMax);  // 2688 = 448 * 6
   return global_amax == 0 || scale == 0 ? 1.0F : scale;
 }
@@ -77,7 +84,7 @@ struct Nvfp4BlockScale {
 
 /// The scale of a block with amax b under S_enc. A block whose scale underflows to 0 gets the largest multiplier: its values all represent
 /// 0.
-inline Nvfp4BlockScale nvfp4_block_scale(float b, float global_encode_scale) {
+MBT_HOST_DEVICE inline Nvfp4BlockScale nvfp4_block_scale(float b, float global_encode_scale) {
   const float mult = global_encode_scale * (1.0F / 6.0F);
   const uint8_t code = encode_e4m3(std::fmin(b * mult, kFloatMax));
   const float global_decode_scale = 1.0F / global_encode_scale;

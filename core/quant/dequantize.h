@@ -8,7 +8,8 @@
 namespace mbt {
 
 /// The represented values [rows, cols] of one copy of `q`, whose pointers are host memory: code * scale_inv in fp32, for nvfp4
-/// code * block scale * global factor in this order. Of a Hadamard copy these are values of the transformed tensor.
+/// code * block scale * global factor in this order; of transposed codes too. Of a Hadamard copy these are values of the
+/// transformed tensor.
 std::vector<float> dequantize(const QuantTensorView& q, bool columnwise);
 
 }  // namespace mbt

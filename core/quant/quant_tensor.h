@@ -10,7 +10,8 @@ namespace mbt {
 
 /// One copy (row-wise or column-wise) of a logical [rows, cols] matrix.
 /// codes      u8 [rows, cols], one code a byte (e2m1 in the low nibble, high nibble zero).
-///            Both copies keep the logical [rows, cols] order; a backend whose GEMM wants transposed codes keeps them in its own memory.
+///            is_transposed: u8 [cols, rows] instead, for a GEMM that wants the summed dimension contiguous. Only column-wise copies under
+///            one scale a tensor, and only on backends that ask for it (never the CPU's): codes are then of their own, not shared.
 /// scale_inv  multiplies to restore. Per tensor: f32 [1]. Row-wise blocks of b: [rows, ceil(cols/b)]; column-wise: [ceil(rows/b), cols];
 ///            square: [ceil(rows/b), ceil(cols/b)]. f32 for blockwise, u8 E8M0 for mxfp8, u8 E4M3 for nvfp4.
 /// global_amax  nvfp4 only, f32 [1]: the tensor's amax G behind the second-level scale (of the transformed tensor for a Hadamard copy).
@@ -18,6 +19,7 @@ struct QuantCopy {
   void* codes = nullptr;
   void* scale_inv = nullptr;
   float* global_amax = nullptr;
+  bool is_transposed = false;
   bool empty() const { return codes == nullptr; }
 };
 
@@ -26,7 +28,7 @@ struct QuantTensorView {
   int64_t rows = 0;
   int64_t cols = 0;
   QuantCopy rowwise{};     ///< for GEMMs that sum over cols
-  QuantCopy columnwise{};  ///< for GEMMs that sum over rows; when spec.columnwise_shares_codes() it aliases `rowwise`
+  QuantCopy columnwise{};  ///< for GEMMs that sum over rows; when spec.columnwise_shares_codes() it aliases `rowwise`, unless transposed
   const float* scale = nullptr;  ///< delayed only, f32 [1]: the scale to quantise with
   float* amax = nullptr;         ///< f32 [1]: receives max(old, amax of the tensor); delayed: the staging slot of the history
 

@@ -24,6 +24,7 @@ void check_spec(const QuantTensorView& q) {
   for (const QuantCopy* copy : {&q.rowwise, &q.columnwise}) {
     if (copy->empty()) continue;
     MBT_CHECK(copy->scale_inv != nullptr, "a copy without a scale array");
+    MBT_CHECK(!copy->is_transposed, "the CPU keeps codes in [rows, cols] order and makes no transposed copy");
     MBT_CHECK(!is_nvfp4 || copy->global_amax != nullptr, "nvfp4 without a place for the global amax");
   }
   const bool has_both = !q.rowwise.empty() && !q.columnwise.empty();
@@ -240,6 +241,7 @@ const QuantCopy& copy_of(const QuantTensorView& q, bool columnwise) {
   const QuantCopy& wanted = columnwise ? q.columnwise : q.rowwise;
   const QuantCopy& copy = wanted.empty() && q.spec.columnwise_shares_codes() ? (columnwise ? q.rowwise : q.columnwise) : wanted;
   MBT_CHECK(!copy.empty(), "decode: no ", columnwise ? "column-wise" : "row-wise", " copy");
+  MBT_CHECK(!copy.is_transposed, "the CPU reads no transposed codes");
   return copy;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/tensor/tensor_view.h"
+#include "tests/support/test_memory.h"
 
 namespace mbt::test {
 
@@ -113,7 +114,7 @@ class GuardedTensor {
 
   DType dtype_;
   Shape shape_;
-  std::vector<uint8_t> bytes_;
+  std::vector<uint8_t, TestAllocator<uint8_t>> bytes_;
 };
 
 }  // namespace mbt::test

@@ -31,6 +31,19 @@ inline GuardedTensor normal_tensor(DType dtype, Shape shape, uint32_t seed, doub
   return t;
 }
 
+/// An i32 [1] that ops read or write.
+class Flag {
+ public:
+  explicit Flag(int32_t value) : value_(1, value) {}
+  operator TensorView() { return {value_.data(), DType::i32, {1}}; }             // NOLINT
+  operator ConstTensorView() const { return {value_.data(), DType::i32, {1}}; }  // NOLINT
+  int32_t value() const { return value_[0]; }
+  void set(int32_t value) { value_[0] = value; }
+
+ private:
+  std::vector<int32_t, TestAllocator<int32_t>> value_;
+};
+
 /// i32 [n], uniform in [0, limit).
 class Indices {
  public:
@@ -42,23 +55,22 @@ class Indices {
   operator ConstTensorView() const { return {values_.data(), DType::i32, {static_cast<int64_t>(values_.size())}}; }  // NOLINT
 
  private:
-  std::vector<int32_t> values_;
+  std::vector<int32_t, TestAllocator<int32_t>> values_;
 };
 
-/// The backend under test.
-inline Backend& backend() {
-  static const std::unique_ptr<Backend> cpu = make_backend("cpu");
-  return *cpu;
-}
+/// The backend under test: the CPU's, or the device's where the parity suite compiles these tests once more (MBT_TEST_DEVICE).
+Backend& backend();
+/// The same with so many threads, where it has threads.
+Backend& tested_backend(int threads);
 
 /// Runs `op(backend, output)` on 1, 2 and 5 threads and twice on the last: the bits of all outputs must be the same.
 template <class Op>
 bool same_bits_on_any_threads(const GuardedTensor& initial, Op op) {
   GuardedTensor first = initial;
-  op(*make_backend("cpu", 1), first);
+  op(tested_backend(1), first);
   for (int threads : {2, 5, 5}) {
     GuardedTensor other = initial;
-    op(*make_backend("cpu", threads), other);
+    op(tested_backend(threads), other);
     if (!other.same_bits(first)) return false;
   }
   return true;

@@ -16,10 +16,9 @@ RunConfig tiny(const std::string& recipe, const std::vector<std::string>& more) 
   return c;
 }
 
-void train(const RunConfig& c, Run& run) {
-  const std::unique_ptr<Backend> backend = make_backend("cpu");
+void train(const RunConfig& c, Run& run, Backend& backend) {
   const std::unique_ptr<Dataset> data = make_dataset(c.dataset, c.model.seq_length, c.rng.seed);
-  Trainer trainer(*backend, c, make_policy(c.model, c.ddp), *data, run);
+  Trainer trainer(backend, c, make_policy(c.model, c.ddp), *data, run);
   const auto outer = run.after_step;
   run.after_step = [&](const IterationRecord& r) {
     if (outer) outer(r);
@@ -28,6 +27,11 @@ void train(const RunConfig& c, Run& run) {
   run.reason = trainer.run();
   run.after_step = outer;
   run.state = trainer.state();
+}
+
+void train(const RunConfig& c, Run& run) {
+  const std::unique_ptr<Backend> backend = make_backend("cpu");
+  train(c, run, *backend);
 }
 
 Run train(const RunConfig& c) {

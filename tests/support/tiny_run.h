@@ -35,7 +35,8 @@ struct Run : TrainObserver {
 
 /// A tiny model on the synthetic language: 6 iterations of 2 micro-batches, no evaluation.
 RunConfig tiny(const std::string& recipe = "fp32", const std::vector<std::string>& more = {});
-/// Trains under `c`; what happened goes to `run`, also when it throws.
+/// Trains under `c`; what happened goes to `run`, also when it throws. Without a backend: on the CPU's.
+void train(const RunConfig& c, Run& run, Backend& backend);
 void train(const RunConfig& c, Run& run);
 Run train(const RunConfig& c);
 /// A run of `iterations` steps saved to folder/run; returns a config that loads it.

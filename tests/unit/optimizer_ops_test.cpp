@@ -67,12 +67,12 @@ TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loop
 
 TEST_CASE("adamw: a skipped step changes nothing; no working copy is fine", "[loops]") {
   Adam a(100), before(100);
-  int32_t flag = 1;
+  Flag flag(1);
   AdamwArgs args = a.args();
-  args.skip = ConstTensorView(&flag, DType::i32, {1});
+  args.skip = flag;
   backend().adamw(args);
   CHECK((a.master.same_bits(before.master) && a.exp_avg.same_bits(before.exp_avg) && a.exp_avg_sq.same_bits(before.exp_avg_sq)));
-  flag = 0;
+  flag.set(0);
   backend().adamw(args);
   CHECK_FALSE(a.master.same_bits(before.master));
 }
@@ -80,37 +80,37 @@ TEST_CASE("adamw: a skipped step changes nothing; no working copy is fine", "[lo
 TEST_CASE("grad_norm and sum: f64 over fixed chunks", "[loops]") {
   for (int64_t n : kSizes) {
     GuardedTensor grad = normal_tensor(DType::f32, {n}, 1), total(DType::f64, {1}), norm(DType::f64, {1});
-    int32_t flag = 7;
+    Flag flag(7);
     double squares = 0, sum = 2.5;
     for (double g : grad.values()) squares += g * g * 0.0625, sum += g;
     total.set(0, 2.5);
-    backend().grad_norm({.grad = grad, .squared_norm = norm, .non_finite = TensorView(&flag, DType::i32, {1}), .inverse_scale = 0.25f});
+    backend().grad_norm({.grad = grad, .squared_norm = norm, .non_finite = flag, .inverse_scale = 0.25f});
     backend().sum({.x = grad, .out = total});
     CHECK(norm.at(0) == Approx(squares).epsilon(1e-13));
     CHECK(total.at(0) == Approx(sum).epsilon(1e-12).margin(1e-12));
-    CHECK(flag == 0);
+    CHECK(flag.value() == 0);
   }
 }
 
 TEST_CASE("grad_norm flags NaN and infinities, not large numbers", "[loops]") {
   GuardedTensor grad = normal_tensor(DType::f32, {40000}, 1), norm(DType::f64, {1});
-  int32_t flag = 0;
-  const GradNormArgs args{.grad = grad, .squared_norm = norm, .non_finite = TensorView(&flag, DType::i32, {1})};
+  Flag flag(0);
+  const GradNormArgs args{.grad = grad, .squared_norm = norm, .non_finite = flag};
   grad.set(39999, 3e38);
   backend().grad_norm(args);
-  CHECK(flag == 0);
+  CHECK(flag.value() == 0);
   for (double bad : {double{INFINITY}, -double{INFINITY}, double{NAN}}) {
     grad.set(20000, bad);
     backend().grad_norm(args);
-    CHECK(flag == 1);
+    CHECK(flag.value() == 1);
   }
 }
 
 TEST_CASE("grad_norm has the same bits on any number of threads", "[loops]") {
   GuardedTensor grad = normal_tensor(DType::f32, {300001}, 1);
   CHECK(same_bits_on_any_threads(GuardedTensor(DType::f64, {1}), [&](Backend& cpu, GuardedTensor& norm) {
-    int32_t flag = 0;
-    cpu.grad_norm({.grad = grad, .squared_norm = norm, .non_finite = TensorView(&flag, DType::i32, {1})});
+    Flag flag(0);
+    cpu.grad_norm({.grad = grad, .squared_norm = norm, .non_finite = flag});
   }));
 }
 

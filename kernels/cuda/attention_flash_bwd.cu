@@ -1,0 +1,295 @@
+// Backward attention on the tensor cores (contract: core/ops/attention.h), for head widths 64 and 128 in bf16 and fp16.
+//   flash_delta   delta = rowsum(d_out * out) and lse * log2(e) per query, padded to whole tiles; the padding gives probability 0
+//   flash_dkv     a block per 128 keys of a key head: K and V stay in shared memory, Q and d_out of the queries of all heads of the group
+//                 stream by, 64 at a time, and d_k, d_v grow in registers
+//   flash_dq      a block per 128 queries of a head: the same with the roles exchanged, K and V streaming by
+//
+// Scores lie with the block's own rows as rows: the transposed probabilities of flash_dkv are then in registers just as the next product
+// wants its left operand, so no probability passes through shared memory. Computing scores in both kernels costs 7 products where 5 would
+// do; in return there is no atomic and no fp32 scratch for d_q, and sums have a fixed order. A warp owns 16 rows at width 128, where d_k
+// and d_v take half of its registers, and 32 at width 64. Shared memory 129 KiB (width 128) or 65 KiB. Expected: about 55 % of what
+// mma.sync reaches, of the 7 products; 250 TFLOP/s on an H100 counted as 5.
+#include "kernels/cuda/attention_paths.h"
+#include "kernels/cuda/device/element.h"
+#include "kernels/cuda/device/mma_tile.h"
+#include "kernels/cuda/device/shared.h"
+#include "kernels/cuda/launch.h"
+
+namespace mbt::cuda {
+namespace {
+
+constexpr int kRows = 128, kStreamed = 64, kStages = 2;  // a block's own rows; rows of a tile that streams by
+constexpr float kLog2E = 1.44269504F;
+
+/// length is T; lse2 (lse * log2(e)) and delta are [B,H,padded].
+struct FlashBwd {
+  const uint16_t *d_out, *qkv, *out;
+  const float* lse;
+  uint16_t* d_qkv;
+  float *lse2, *delta;
+  HeadLayout layout;
+  int length, padded;
+  float scale;
+
+  __device__ int64_t padded_row(int64_t sequence, int64_t head) const { return (sequence * layout.heads + head) * padded; }
+};
+
+/// The block's own tiles, one per left operand; kStages of two streamed tiles; kStages of lse2 and delta of the streamed queries.
+template <int kWidth>
+struct Shape {
+  static constexpr int kRowTiles = 128 / kWidth, kWarpRows = 16 * kRowTiles, kWarps = kRows / kWarpRows, kThreads = kWarps * kWarp;
+  static constexpr int kKeyChunk = kWidth == 128 ? 64 : 32, kQueryChunk = 32;  // streamed rows whose scores are in registers at a time
+  static constexpr int kOwnTile = kRows * kWidth, kTile = kStreamed * kWidth;
+  static constexpr size_t kElements = 2 * kOwnTile + 2 * kStages * kTile, kElementBytes = kElements * sizeof(uint16_t);
+  static constexpr size_t kStatistics = 2 * kStages * kStreamed, kBytes = kElementBytes + kStatistics * sizeof(float);
+  using Sums = float[kRowTiles][kWidth / 8][4];
+  using KeyScores = float[kRowTiles][kKeyChunk / 8][4];
+  using QueryScores = float[kRowTiles][kQueryChunk / 8][4];
+};
+
+template <MmaInput kInput, int kWidth>
+__global__ void __launch_bounds__(256) flash_delta_kernel(FlashBwd g, int64_t rows) {
+  using T = std::conditional_t<kInput == MmaInput::bf16, Bf16, F16>;
+  constexpr int kLanes = kWidth / 8;  // of a row, 16 bytes each
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, row = thread / kLanes;
+  const int64_t head = row % g.layout.heads, t = row / g.layout.heads % g.padded, sequence = row / g.layout.heads / g.padded;
+  const bool valid = row < rows && t < g.length;
+  float sum = 0.0F;
+  if (valid) {
+    const int64_t at = ((sequence * g.length + t) * g.layout.heads + head) * kWidth + thread % kLanes * 8;
+    const auto x = Vector<T>::at(reinterpret_cast<const T*>(g.d_out), at), y = Vector<T>::at(reinterpret_cast<const T*>(g.out), at);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sum += x.values[i] * y.values[i];
+  }
+#pragma unroll
+  for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(kAllLanes, sum, offset);
+  if (row >= rows || thread % kLanes != 0) return;
+  g.delta[g.padded_row(sequence, head) + t] = sum;
+  g.lse2[g.padded_row(sequence, head) + t] = valid ? g.lse[(sequence * g.layout.heads + head) * g.length + t] * kLog2E : INFINITY;
+}
+
+/// What both kernels know of their place and their shared memory.
+template <int kWidth>
+struct Block {
+  using S = Shape<kWidth>;
+  uint16_t *own, *stages;  // own: this warp's rows of the first left operand; the second's lie S::kOwnTile on
+  float* statistics;
+  int sequence, warp_row;
+
+  __device__ __forceinline__ Block()
+      : own(shared_array<uint16_t>(0, S::kElements)),
+        stages(own + 2 * S::kOwnTile),
+        statistics(shared_array<float>(S::kElementBytes, S::kStatistics)),
+        sequence(static_cast<int>(blockIdx.y)),
+        warp_row(static_cast<int>(threadIdx.x) / kWarp * S::kWarpRows) {}
+  __device__ __forceinline__ uint16_t* warp_tile(int operand) const { return own + operand * S::kOwnTile + warp_row * kWidth; }
+  __device__ __forceinline__ uint16_t* stage(int j) const { return stages + (j & 1) * 2 * S::kTile; }
+  __device__ __forceinline__ float* lse2(int j) const { return statistics + (j & 1) * 2 * kStreamed; }
+};
+
+/// d_k and d_v of a warp's keys, which begin at `key`, from the streamed queries `query` ... of one stage.
+template <MmaInput kInput, int kWidth>
+__device__ __forceinline__ void add_dkv(const Block<kWidth>& block, int stage, int key, int query, float factor,
+                                        typename Shape<kWidth>::Sums& d_k, typename Shape<kWidth>::Sums& d_v) {
+  using S = Shape<kWidth>;
+#pragma unroll 1
+  for (int c = 0; c < kStreamed; c += S::kQueryChunk) {
+    if (query + c + S::kQueryChunk <= key) continue;  // all of them before the warp's keys
+    const uint16_t* const q = block.stage(stage) + c * kWidth;
+    const uint16_t* const d_out = q + S::kTile;
+    const float* const lse2 = block.lse2(stage) + c;
+    const float* const delta = lse2 + kStreamed;
+    const bool hides = query + c < key + S::kWarpRows - 1;
+    typename S::QueryScores p = {}, d_score = {};
+    tile::multiply_transposed<kInput, kWidth, 2>(p, block.warp_tile(0), q);
+#pragma unroll
+    for (int n = 0; n < S::kQueryChunk / 8; ++n) {
+      const float2 shift = *reinterpret_cast<const float2*>(lse2 + tile::column_of(n));
+#pragma unroll
+      for (int m = 0; m < S::kRowTiles; ++m)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const bool seen = !hides || query + c + tile::column_of(n) + i % 2 >= key + tile::row_of(m, i / 2);
+          p[m][n][i] = seen ? ex2_approx_ftz(p[m][n][i] * factor - (i % 2 == 0 ? shift.x : shift.y)) : 0.0F;
+        }
+    }
+    tile::multiply<kInput, kWidth>(d_v, p, d_out);
+    tile::multiply_transposed<kInput, kWidth, 2>(d_score, block.warp_tile(1), d_out);
+#pragma unroll
+    for (int n = 0; n < S::kQueryChunk / 8; ++n) {
+      const float2 mean = *reinterpret_cast<const float2*>(delta + tile::column_of(n));
+#pragma unroll
+      for (int m = 0; m < S::kRowTiles; ++m)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) d_score[m][n][i] = p[m][n][i] * (d_score[m][n][i] - (i % 2 == 0 ? mean.x : mean.y));
+    }
+    tile::multiply<kInput, kWidth>(d_k, d_score, q);
+  }
+}
+
+/// `sums` times `factor` into the warp's rows of d_qkv, which begin at position `first`, columns `column` ...
+template <MmaInput kInput, int kWidth>
+__device__ __forceinline__ void store_sums(const FlashBwd& g, uint16_t* tile, const typename Shape<kWidth>::Sums& sums, float factor,
+                                           int sequence, int first, int column) {
+  float factors[Shape<kWidth>::kRowTiles][2];
+#pragma unroll
+  for (auto& of_rows : factors) of_rows[0] = of_rows[1] = factor;
+  uint16_t* const to = g.d_qkv + (static_cast<int64_t>(sequence) * g.length + first) * g.layout.cols() + column;
+  tile::store_rows<kInput, kWidth>(tile, sums, factors, to, g.layout.cols(), g.length - first);
+}
+
+template <MmaInput kInput, int kWidth>
+__global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2) flash_dkv_kernel(FlashBwd g) {
+  using S = Shape<kWidth>;
+  const Block<kWidth> block;
+  const int kv_head = static_cast<int>(blockIdx.x), group = g.layout.group();
+  const int first_key = static_cast<int>(blockIdx.z) * kRows;  // the first keys have the most queries, and start first
+  const int stride = g.layout.cols(), out_stride = g.layout.heads * kWidth;
+  const int64_t first_row = static_cast<int64_t>(block.sequence) * g.length;
+  const int stages = group * ((g.length - first_key + kStreamed - 1) / kStreamed);
+  int head = kv_head * group, next_query = first_key;  // of the stage that is loaded next
+  const auto begin_stage = [&](int j) {
+    if (j < stages) {
+      const int query = next_query;
+      uint16_t* const to = block.stage(j);
+      tile::begin_load<kWidth, kStreamed, S::kThreads>(to, g.qkv + (first_row + query) * stride + g.layout.q(head), stride,
+                                                       g.length - query);
+      tile::begin_load<kWidth, kStreamed, S::kThreads>(to + S::kTile, g.d_out + (first_row + query) * out_stride + g.layout.q(head),
+                                                       out_stride, g.length - query);
+      const int thread = static_cast<int>(threadIdx.x);
+      if (thread < 2 * kStreamed / 4) {
+        const float* const from = (thread < kStreamed / 4 ? g.lse2 : g.delta) + g.padded_row(block.sequence, head) + query;
+        cp_async_16(block.lse2(j) + thread * 4, from + thread % (kStreamed / 4) * 4);
+      }
+      next_query += kStreamed;
+      if (next_query >= g.length) next_query = first_key, ++head;
+    }
+    cp_async_commit();
+  };
+  const uint16_t* const keys = g.qkv + (first_row + first_key) * stride;
+  tile::begin_load<kWidth, kRows, S::kThreads>(block.own, keys + g.layout.k(kv_head), stride, g.length - first_key);
+  tile::begin_load<kWidth, kRows, S::kThreads>(block.own + S::kOwnTile, keys + g.layout.v(kv_head), stride, g.length - first_key);
+  begin_stage(0);
+  typename S::Sums d_k = {}, d_v = {};
+  int query = first_key;
+  for (int j = 0; j < stages; ++j) {
+    begin_stage(j + 1);
+    cp_async_wait<1>();
+    __syncthreads();
+    add_dkv<kInput, kWidth>(block, j, first_key + block.warp_row, query, g.scale * kLog2E, d_k, d_v);
+    query += kStreamed;
+    if (query >= g.length) query = first_key;
+    __syncthreads();  // the stage is free
+  }
+  store_sums<kInput, kWidth>(g, block.warp_tile(0), d_k, g.scale, block.sequence, first_key + block.warp_row, g.layout.k(kv_head));
+  store_sums<kInput, kWidth>(g, block.warp_tile(1), d_v, 1.0F, block.sequence, first_key + block.warp_row, g.layout.v(kv_head));
+}
+
+/// d_q of a warp's queries, which begin at `query`, from the streamed keys `key` ... of one stage.
+template <MmaInput kInput, int kWidth>
+__device__ __forceinline__ void add_dq(const Block<kWidth>& block, int stage, int query, int key, float factor,
+                                       const float (&lse2)[Shape<kWidth>::kRowTiles][2], const float (&delta)[Shape<kWidth>::kRowTiles][2],
+                                       typename Shape<kWidth>::Sums& d_q) {
+  using S = Shape<kWidth>;
+#pragma unroll 1
+  for (int c = 0; c < kStreamed; c += S::kKeyChunk) {
+    if (key + c >= query + S::kWarpRows) continue;  // all of them after the warp's queries
+    const uint16_t* const k = block.stage(stage) + c * kWidth;
+    const bool hides = key + c + S::kKeyChunk > query + 1;
+    typename S::KeyScores p = {}, d_score = {};
+    tile::multiply_transposed<kInput, kWidth>(p, block.warp_tile(0), k);
+    tile::multiply_transposed<kInput, kWidth>(d_score, block.warp_tile(1), k + S::kTile);
+#pragma unroll
+    for (int m = 0; m < S::kRowTiles; ++m)
+#pragma unroll
+      for (int n = 0; n < S::kKeyChunk / 8; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const bool seen = !hides || key + c + tile::column_of(n) + i % 2 <= query + tile::row_of(m, i / 2);
+          const float probability = seen ? ex2_approx_ftz(p[m][n][i] * factor - lse2[m][i / 2]) : 0.0F;
+          d_score[m][n][i] = probability * (d_score[m][n][i] - delta[m][i / 2]);
+        }
+    tile::multiply<kInput, kWidth>(d_q, d_score, k);
+  }
+}
+
+template <MmaInput kInput, int kWidth>
+__global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2) flash_dq_kernel(FlashBwd g) {
+  using S = Shape<kWidth>;
+  const Block<kWidth> block;
+  const int head = static_cast<int>(blockIdx.x), first_query = static_cast<int>(gridDim.z - 1 - blockIdx.z) * kRows;
+  const int kv_head = head / g.layout.group(), stride = g.layout.cols(), out_stride = g.layout.heads * kWidth;
+  const int64_t first_row = static_cast<int64_t>(block.sequence) * g.length;
+  const int tiles = (min(g.length, first_query + kRows) + kStreamed - 1) / kStreamed;
+  const auto begin_stage = [&](int j) {
+    if (j < tiles) {
+      const uint16_t* const from = g.qkv + (first_row + j * kStreamed) * stride;
+      uint16_t* const to = block.stage(j);
+      tile::begin_load<kWidth, kStreamed, S::kThreads>(to, from + g.layout.k(kv_head), stride, g.length - j * kStreamed);
+      tile::begin_load<kWidth, kStreamed, S::kThreads>(to + S::kTile, from + g.layout.v(kv_head), stride, g.length - j * kStreamed);
+    }
+    cp_async_commit();
+  };
+  const int64_t first = first_row + first_query;
+  tile::begin_load<kWidth, kRows, S::kThreads>(block.own, g.qkv + first * stride + g.layout.q(head), stride, g.length - first_query);
+  tile::begin_load<kWidth, kRows, S::kThreads>(block.own + S::kOwnTile, g.d_out + first * out_stride + g.layout.q(head), out_stride,
+                                               g.length - first_query);
+  begin_stage(0);
+  const int warp_query = first_query + block.warp_row;
+  float lse2[S::kRowTiles][2], delta[S::kRowTiles][2];
+#pragma unroll
+  for (int m = 0; m < S::kRowTiles; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t at = g.padded_row(block.sequence, head) + warp_query + tile::row_of(m, half);
+      lse2[m][half] = g.lse2[at];
+      delta[m][half] = g.delta[at];
+    }
+  typename S::Sums d_q = {};
+  for (int j = 0; j < tiles; ++j) {
+    begin_stage(j + 1);
+    cp_async_wait<1>();
+    __syncthreads();
+    add_dq<kInput, kWidth>(block, j, warp_query, j * kStreamed, g.scale * kLog2E, lse2, delta, d_q);
+    __syncthreads();  // the stage is free
+  }
+  store_sums<kInput, kWidth>(g, block.warp_tile(0), d_q, g.scale, block.sequence, warp_query, g.layout.q(head));
+}
+
+template <MmaInput kInput, int kWidth>
+void launch_bwd(const FlashBwd& g, int64_t batch, cudaStream_t stream) {
+  using S = Shape<kWidth>;
+  constexpr int kDeltaThreads = 256;
+  const int64_t rows = batch * g.layout.heads * g.padded, delta_blocks = (rows * (kWidth / 8) + kDeltaThreads - 1) / kDeltaThreads;
+  launch("flash_delta", flash_delta_kernel<kInput, kWidth>, {static_cast<unsigned>(delta_blocks), kDeltaThreads}, stream, g, rows);
+  const auto run = [&](const char* name, void (*kernel)(FlashBwd), int64_t heads) {
+    const LaunchShape shape{dim3(static_cast<unsigned>(heads), static_cast<unsigned>(batch), static_cast<unsigned>(g.padded / kRows)),
+                            S::kThreads, S::kBytes};
+    allow_shared_bytes(name, kernel, shape.shared_bytes);
+    launch(name, kernel, shape, stream, g);
+  };
+  run("flash_dkv", flash_dkv_kernel<kInput, kWidth>, g.layout.kv_heads);
+  run("flash_dq", flash_dq_kernel<kInput, kWidth>, g.layout.heads);
+}
+
+}  // namespace
+
+void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
+  const int64_t padded = (args.sequence_length + kRows - 1) / kRows * kRows, count = args.batch() * args.num_heads * padded;
+  float* const lse2 = context.scratch.get<float>(static_cast<size_t>(2 * count));
+  const FlashBwd g{.d_out = args.d_out.as<uint16_t>(),
+                   .qkv = args.qkv.as<uint16_t>(),
+                   .out = args.out.as<uint16_t>(),
+                   .lse = args.lse.as<float>(),
+                   .d_qkv = args.d_qkv.as<uint16_t>(),
+                   .lse2 = lse2,
+                   .delta = lse2 + count,
+                   .layout = layout_of(args),
+                   .length = static_cast<int>(args.sequence_length),
+                   .padded = static_cast<int>(padded),
+                   .scale = args.scale};
+  with_flash("attention_bwd", args.qkv.dtype, args.head_dim(),
+             [&]<class Choice>(Choice) { launch_bwd<Choice::kInput, Choice::kWidth>(g, args.batch(), context.stream); });
+}
+
+}  // namespace mbt::cuda

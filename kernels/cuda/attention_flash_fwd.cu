@@ -1,0 +1,177 @@
+// Forward attention on the tensor cores (contract: core/ops/attention.h), for head widths 64 and 128 in bf16 and fp16.
+//   flash_fwd   a block per 128 queries of a head; keys and values stream by in tiles of 64, double buffered with cp.async
+//
+// A warp owns 32 queries: with 32 rows per fragment of keys, shared memory feeds the tensor cores at their full rate; with 16 it would not.
+// Softmax is online in fp32, as powers of two with the scale folded in. Tiles above the diagonal are never loaded, and a warp skips those
+// above its own rows; blocks with the most keys start first. Shared memory 96 KiB (width 128) or 48 KiB, so two or three blocks share a
+// multiprocessor. Expected: about 350 TFLOP/s at width 128 on an H100 (60 % of what mma.sync reaches there, which is 65 % of wgmma's peak),
+// bounded at width 64 by the exponentials.
+#include "kernels/cuda/attention_paths.h"
+#include "kernels/cuda/device/mma_tile.h"
+#include "kernels/cuda/device/shared.h"
+#include "kernels/cuda/launch.h"
+
+namespace mbt::cuda {
+namespace {
+
+constexpr int kWarps = 4, kThreads = kWarps * kWarp, kRowTiles = 2, kWarpRows = 16 * kRowTiles;
+constexpr int kQueries = kWarps * kWarpRows, kKeys = 64, kKeyTiles = kKeys / 8;
+constexpr float kLog2E = 1.44269504F, kLn2 = 0.693147181F;
+
+/// length is T; lse is [B,H,T].
+struct FlashFwd {
+  const uint16_t* qkv;
+  uint16_t* out;
+  float* lse;
+  HeadLayout layout;
+  int length;
+  float scale;
+};
+
+/// The queries' tile, then kStages of a tile of keys and one of values.
+template <int kWidth>
+struct Shared {
+  static constexpr int kStages = 2, kTile = kKeys * kWidth;
+  static constexpr size_t kElements = kQueries * kWidth + 2 * kStages * kTile, kBytes = kElements * sizeof(uint16_t);
+};
+
+/// What a warp's rows know of their softmax so far: the largest score, and this lane's part of the sum of exponentials.
+struct Softmax {
+  float max[kRowTiles][2], sum[kRowTiles][2];
+};
+
+__device__ __forceinline__ float quad_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, 1));
+  return fmaxf(x, __shfl_xor_sync(kAllLanes, x, 2));
+}
+__device__ __forceinline__ float quad_sum(float x) {
+  x += __shfl_xor_sync(kAllLanes, x, 1);
+  return x + __shfl_xor_sync(kAllLanes, x, 2);
+}
+
+/// Hides keys beyond the query. The warp's rows begin at position `query`, the tile at `key`.
+__device__ __forceinline__ void hide_later_keys(float (&scores)[kRowTiles][kKeyTiles][4], int query, int key) {
+#pragma unroll
+  for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+    for (int n = 0; n < kKeyTiles; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (key + tile::column_of(n) + i % 2 > query + tile::row_of(m, i / 2)) scores[m][n][i] = -INFINITY;
+}
+
+/// Turns scores into exp(scale * (score - max)), factor = scale * log2(e); what was summed before shrinks with the maximum's growth. Every
+/// row sees key 0, so its maximum is no -Inf after the first tile.
+template <int kColumnTiles>
+__device__ __forceinline__ void update(Softmax& softmax, float (&scores)[kRowTiles][kKeyTiles][4], float (&out)[kRowTiles][kColumnTiles][4],
+                                       float factor) {
+#pragma unroll
+  for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float max = softmax.max[m][half];
+#pragma unroll
+      for (int n = 0; n < kKeyTiles; ++n) max = fmaxf(max, fmaxf(scores[m][n][2 * half], scores[m][n][2 * half + 1]));
+      max = quad_max(max);
+      const float correction = ex2_approx_ftz((softmax.max[m][half] - max) * factor), shift = max * factor;
+      float sum = 0.0F;
+#pragma unroll
+      for (int n = 0; n < kKeyTiles; ++n)
+#pragma unroll
+        for (int i = 2 * half; i < 2 * half + 2; ++i) sum += scores[m][n][i] = ex2_approx_ftz(scores[m][n][i] * factor - shift);
+      softmax.max[m][half] = max;
+      softmax.sum[m][half] = softmax.sum[m][half] * correction + sum;
+#pragma unroll
+      for (int n = 0; n < kColumnTiles; ++n)
+#pragma unroll
+        for (int i = 2 * half; i < 2 * half + 2; ++i) out[m][n][i] *= correction;
+    }
+}
+
+template <MmaInput kInput, int kWidth>
+__global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g) {
+  using S = Shared<kWidth>;
+  uint16_t* const q_tile = shared_array<uint16_t>(0, S::kElements);
+  uint16_t* const stages = q_tile + kQueries * kWidth;
+  const int head = static_cast<int>(blockIdx.x), sequence = static_cast<int>(blockIdx.y);
+  const int first_query = static_cast<int>(gridDim.z - 1 - blockIdx.z) * kQueries;
+  const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows, warp_query = first_query + warp_row;
+  const int stride = g.layout.cols(), kv_head = head / g.layout.group();
+  const uint16_t* const rows = g.qkv + static_cast<int64_t>(sequence) * g.length * stride;
+  const int tiles = (min(g.length, first_query + kQueries) + kKeys - 1) / kKeys;
+  const auto begin_stage = [&](int j) {
+    if (j < tiles) {
+      const uint16_t* const from = rows + static_cast<int64_t>(j) * kKeys * stride;
+      uint16_t* const to = stages + j % S::kStages * 2 * S::kTile;
+      tile::begin_load<kWidth, kKeys, kThreads>(to, from + g.layout.k(kv_head), stride, g.length - j * kKeys);
+      tile::begin_load<kWidth, kKeys, kThreads>(to + S::kTile, from + g.layout.v(kv_head), stride, g.length - j * kKeys);
+    }
+    cp_async_commit();  // of every thread and round, with copies in it or not: waits count groups
+  };
+  tile::begin_load<kWidth, kQueries, kThreads>(q_tile, rows + static_cast<int64_t>(first_query) * stride + g.layout.q(head), stride,
+                                               g.length - first_query);
+  begin_stage(0);
+
+  float out[kRowTiles][kWidth / 8][4] = {};
+  Softmax softmax;
+#pragma unroll
+  for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) softmax.max[m][half] = -INFINITY, softmax.sum[m][half] = 0.0F;
+  const float factor = g.scale * kLog2E;
+  for (int j = 0; j < tiles; ++j) {
+    begin_stage(j + 1);
+    cp_async_wait<1>();
+    __syncthreads();
+    const int key = j * kKeys;
+    if (key < warp_query + kWarpRows) {
+      const uint16_t* const k_tile = stages + j % S::kStages * 2 * S::kTile;
+      float scores[kRowTiles][kKeyTiles][4] = {};
+      tile::multiply_transposed<kInput, kWidth>(scores, q_tile + warp_row * kWidth, k_tile);
+      if (key + kKeys > warp_query + 1) hide_later_keys(scores, warp_query, key);
+      update(softmax, scores, out, factor);
+      tile::multiply<kInput, kWidth>(out, scores, k_tile + S::kTile);
+    }
+    __syncthreads();  // the stage is free
+  }
+
+  float* const lse = g.lse + (static_cast<int64_t>(sequence) * g.layout.heads + head) * g.length;
+  float inverse[kRowTiles][2];
+#pragma unroll
+  for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float sum = quad_sum(softmax.sum[m][half]);
+      const int query = warp_query + tile::row_of(m, half);
+      inverse[m][half] = 1.0F / sum;
+      if (query < g.length && tile::lane_of() % 4 == 0) lse[query] = softmax.max[m][half] * g.scale + kLn2 * log2f(sum);
+    }
+  const int out_stride = g.layout.heads * kWidth;
+  uint16_t* const to = g.out + (static_cast<int64_t>(sequence) * g.length + warp_query) * out_stride + g.layout.q(head);
+  tile::store_rows<kInput, kWidth>(q_tile + warp_row * kWidth, out, inverse, to, out_stride, g.length - warp_query);
+}
+
+template <MmaInput kInput, int kWidth>
+void launch_fwd(const FlashFwd& g, int64_t batch, cudaStream_t stream) {
+  const auto kernel = flash_fwd_kernel<kInput, kWidth>;
+  const auto tiles = static_cast<unsigned>((g.length + kQueries - 1) / kQueries);
+  const LaunchShape shape{dim3(static_cast<unsigned>(g.layout.heads), static_cast<unsigned>(batch), tiles), kThreads,
+                          Shared<kWidth>::kBytes};
+  allow_shared_bytes("flash_fwd", kernel, shape.shared_bytes);
+  launch("flash_fwd", kernel, shape, stream, g);
+}
+
+}  // namespace
+
+void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
+  const FlashFwd g{.qkv = args.qkv.as<uint16_t>(),
+                   .out = args.out.as<uint16_t>(),
+                   .lse = args.lse.as<float>(),
+                   .layout = layout_of(args),
+                   .length = static_cast<int>(args.sequence_length),
+                   .scale = args.scale};
+  with_flash("attention_fwd", args.qkv.dtype, args.head_dim(),
+             [&]<class Choice>(Choice) { launch_fwd<Choice::kInput, Choice::kWidth>(g, args.batch(), context.stream); });
+}
+
+}  // namespace mbt::cuda

@@ -1,0 +1,61 @@
+// The one way to launch a kernel. The same call runs on the GPU and on the emulated device of tests/emulation.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "core/base/error.h"
+#if defined(MBT_EMULATED_DEVICE)
+#include <mbt_emulated_launch.h>
+#endif
+
+namespace mbt::cuda {
+
+struct LaunchShape {
+  dim3 grid;                ///< blocks
+  dim3 block;               ///< threads
+  size_t shared_bytes = 0;  ///< dynamic shared memory per block; above 48 KiB allow_shared_bytes() comes first
+};
+
+/// Throws Error with `what` and CUDA's message unless `status` is success.
+inline void check(cudaError_t status, const std::string& what) {
+  if (status == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());  // it is told here; a later check is about later calls
+  throw Error(text(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
+}
+
+inline std::string describe(const char* name, const LaunchShape& shape) {
+  const dim3 g = shape.grid, b = shape.block;
+  return text("kernel '", name, "', grid (", g.x, ",", g.y, ",", g.z, "), block (", b.x, ",", b.y, ",", b.z, "), ", shape.shared_bytes,
+              " bytes of shared memory");
+}
+
+/// Lets `kernel` be launched with up to `bytes` (at most 227 KiB on compute capability 9.0) of dynamic shared memory per block.
+template <class... P>
+void allow_shared_bytes(const char* name, void (*kernel)(P...), size_t bytes) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        text("kernel '", name, "': ", bytes, " bytes of shared memory"));
+}
+
+/// Launches kernel(arguments...) in `stream`; an empty grid launches nothing. The arguments convert to the kernel's parameters as in a
+/// call. Throws Error with the kernel's name, its shape and CUDA's message when the launch is refused.
+template <class... P, class... A>
+void launch(const char* name, void (*kernel)(P...), const LaunchShape& shape, cudaStream_t stream, A&&... arguments) {
+  static_assert(sizeof...(P) == sizeof...(A), "the kernel takes another number of arguments");
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  const auto submit = [&](P... parameters) {
+#if defined(MBT_EMULATED_DEVICE)
+    return emulation::launch(name, kernel, shape.grid, shape.block, shape.shared_bytes, stream, std::move(parameters)...);
+#else
+    void* addresses[] = {static_cast<void*>(&parameters)..., nullptr};  // what <<<>>> does, with the status as a value
+    return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), shape.grid, shape.block, addresses, shape.shared_bytes, stream);
+#endif
+  };
+  const cudaError_t status = submit(std::forward<A>(arguments)...);
+  if (status != cudaSuccess) check(status, describe(name, shape));
+}
+
+}  // namespace mbt::cuda

@@ -1,0 +1,249 @@
+// norm_bwd: the input gradient row by row; the weight gradients in two levels, partial rows of blocks first, which add_partials then adds
+// up.
+//   norm_bwd_kernel           rows of aligned packs that fit into the registers of a warp (several rows a block) or of a block. A thread
+//                             keeps its columns' weight gradients in registers over all rows of its block, and, where registers last, has
+//                             loads of the next row under way while it sums this one.
+//   norm_bwd_general_kernel   any other width and alignment: partial rows are summed in memory, a thread always on its own columns.
+// Both take every gridDim-th row: the sums' order depends on the shape and on the device.
+#include <algorithm>
+
+#include "kernels/cuda/device/pack.h"
+#include "kernels/cuda/device/reduce.h"
+#include "kernels/cuda/device/shared.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/partials.h"
+
+namespace mbt::cuda {
+namespace {
+
+constexpr int kRowsAtOnce = 8;  // of a block whose warps have rows of their own
+constexpr int kThreads = 256;   // of the general kernel
+constexpr int kMostPacks = 2;   // of a thread: 16 values of 16 bits cost 32 registers for layernorm's gradients alone
+/// Of a block whose threads have so many packs, so that registers last: two blocks a multiprocessor, or one.
+template <int kPacks>
+constexpr int kMostThreads = kPacks == 1 ? 384 : 512;
+constexpr int64_t kRowsPerGroup = 8;  // at least: fewer, and the partial rows would be a good part of what is read and written
+
+template <class T>
+struct NormBwd {
+  const T* d_y;       // [rows, cols]
+  const T* h;         // [rows, cols]
+  const T* weight;    // [cols]
+  const float* rstd;  // [rows]
+  const float* mean;  // [rows], layernorm
+  T* d_h;             // [rows, cols]
+  float* partials;    // [blocks, cols], layernorm: [blocks, 2, cols]: d_weight, d_bias
+  int64_t rows, cols;
+  bool accumulate;
+};
+
+template <NormKind kKind>
+constexpr int kGradients = kKind == NormKind::layernorm ? 2 : 1;
+
+/// Registers last for the next row's operands.
+template <NormKind kKind, int kPacks>
+constexpr bool kAhead = kKind == NormKind::rmsnorm || kPacks == 1;
+
+/// Both sums over the threads that share a row. One barrier: calls that follow each other bring different `parts`.
+template <bool kOneWarp>
+__device__ float2 row_sums(float x, float y, float2* parts) {
+  x = warp_sum(x);
+  y = warp_sum(y);
+  if constexpr (kOneWarp) return make_float2(x, y);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  if (lane == 0) parts[warp] = make_float2(x, y);
+  __syncthreads();
+  const float2 part = lane < static_cast<int>(blockDim.x) / kWarp ? parts[lane] : make_float2(0.0F, 0.0F);
+  return make_float2(warp_sum(part.x), warp_sum(part.y));
+}
+
+/// d_h of one element, g = d_y * weight.
+template <NormKind kKind>
+__device__ float input_gradient(float g, float x_hat, float rstd, float2 means) {
+  return rstd * ((kKind == NormKind::layernorm ? g - means.x : g) - x_hat * means.y);
+}
+
+/// The block's partial row. Where its warps had rows of their own, they add theirs in order, in shared memory.
+template <class P, NormKind kKind, int kPacks, bool kOneWarp>
+__device__ void put_partials(const float (&sums)[kGradients<kKind>][kPacks][P::kSize], int cols, float* shared, float* partials) {
+  using Sums = Pack<float, P::kSize>;
+  const int first = static_cast<int>(threadIdx.x) * P::kSize, step = static_cast<int>(blockDim.x) * P::kSize;
+  float* to = kOneWarp ? shared : partials + static_cast<int64_t>(blockIdx.x) * kGradients<kKind> * cols;
+  for (int turn = 0; turn < static_cast<int>(blockDim.y); ++turn) {
+    if (turn == static_cast<int>(threadIdx.y)) {
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+        if (first + p * step >= cols) continue;
+#pragma unroll
+        for (int g = 0; g < kGradients<kKind>; ++g) {
+          Sums total{};
+          if (turn > 0) total = Sums::at(to, g * cols + first + p * step);
+#pragma unroll
+          for (int k = 0; k < P::kSize; ++k) total.elements[k] += sums[g][p][k];
+          total.put(to, g * cols + first + p * step);
+        }
+      }
+    }
+    if constexpr (kOneWarp) __syncthreads();
+  }
+  if constexpr (kOneWarp) {
+    const int count = kGradients<kKind> * cols, thread = static_cast<int>(threadIdx.y) * kWarp + static_cast<int>(threadIdx.x);
+    for (int c = thread; c < count; c += kWarp * kRowsAtOnce) partials[static_cast<int64_t>(blockIdx.x) * count + c] = shared[c];
+  }
+}
+
+template <class P, int kPacks>
+struct RowOperands {
+  P d_y[kPacks], h[kPacks];
+
+  template <class T>
+  __device__ void load_row(const NormBwd<T>& a, int64_t row, int first, int step) {
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      const int c = first + p * step;
+      d_y[p] = P::at_or_zero(c < a.cols, a.d_y, row * a.cols + c);
+      h[p] = P::at_or_zero(c < a.cols, a.h, row * a.cols + c);
+    }
+  }
+};
+
+template <class T, NormKind kKind, int kPacks, bool kOneWarp>
+__global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<kPacks>, kPacks == 1 ? 2 : 1) norm_bwd_kernel(NormBwd<T> a) {
+  using P = RowPack<T, true>;
+  float* shared = shared_array<float>(0, kOneWarp ? static_cast<size_t>(kGradients<kKind> * a.cols) : 4 * kWarp);
+  const int cols = static_cast<int>(a.cols), first = static_cast<int>(threadIdx.x) * P::kSize,
+            step = static_cast<int>(blockDim.x) * P::kSize;
+  const int64_t groups = static_cast<int64_t>(gridDim.x) * blockDim.y;
+  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  float sums[kGradients<kKind>][kPacks][P::kSize] = {};  // d_weight, d_bias
+  P weight[kPacks];
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) weight[p] = P::at_or_zero(first + p * step < cols, a.weight, first + p * step);
+  RowOperands<P, kPacks> now{}, next{};
+  if (kAhead<kKind, kPacks> && row < a.rows) now.load_row(a, row, first, step);
+  for (int parity = 0; row < a.rows; row += groups, parity ^= 1) {
+    if constexpr (!kAhead<kKind, kPacks>)
+      now.load_row(a, row, first, step);
+    else if (row + groups < a.rows)
+      next.load_row(a, row + groups, first, step);
+    const float rstd = a.rstd[row], mean = kKind == NormKind::layernorm ? a.mean[row] : 0.0F;
+    P d_h[kPacks];
+    float sum = 0, dot = 0;
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      const int c = first + p * step;
+      d_h[p] = P::at_or_zero(a.accumulate && c < cols, a.d_h, row * a.cols + c);
+      if (c >= cols) continue;
+#pragma unroll
+      for (int k = 0; k < P::kSize; ++k) {
+        const float d_y = now.d_y[p][k], x_hat = (now.h[p][k] - mean) * rstd, g = d_y * weight[p][k];
+        dot += g * x_hat;
+        sums[0][p][k] += d_y * x_hat;
+        if constexpr (kKind == NormKind::layernorm) sum += g, sums[1][p][k] += d_y;
+      }
+    }
+    float2 means = row_sums<kOneWarp>(sum, dot, reinterpret_cast<float2*>(shared) + parity * kWarp);
+    means = make_float2(means.x / static_cast<float>(cols), means.y / static_cast<float>(cols));
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      if (first + p * step >= cols) continue;
+#pragma unroll
+      for (int k = 0; k < P::kSize; ++k) {
+        const float x_hat = (now.h[p][k] - mean) * rstd;
+        const float d = input_gradient<kKind>(now.d_y[p][k] * weight[p][k], x_hat, rstd, means);
+        d_h[p].set(k, d_h[p][k] + d);
+      }
+      d_h[p].put(a.d_h, row * a.cols + first + p * step);
+    }
+    if constexpr (kAhead<kKind, kPacks>) now = next;
+  }
+  put_partials<P, kKind, kPacks, kOneWarp>(sums, cols, shared, a.partials);
+}
+
+template <class T, NormKind kKind>
+__global__ void __launch_bounds__(kThreads) norm_bwd_general_kernel(NormBwd<T> a) {
+  float2* parts = shared_array<float2>(0, 2 * kWarp);
+  float* d_weight = a.partials + static_cast<int64_t>(blockIdx.x) * kGradients<kKind> * a.cols;
+  float* d_bias = d_weight + a.cols;
+  const int64_t first = threadIdx.x;
+  for (int64_t c = first; c < kGradients<kKind> * a.cols; c += kThreads) d_weight[c] = 0.0F;
+  if constexpr (kKind == NormKind::layernorm) __syncthreads();  // another thread may have zeroed this thread's column of d_bias
+  int parity = 0;
+  for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x, parity ^= 1) {
+    const float rstd = a.rstd[row], mean = kKind == NormKind::layernorm ? a.mean[row] : 0.0F;
+    float sum = 0, dot = 0;
+    for (int64_t c = first; c < a.cols; c += kThreads) {
+      const float d_y = load(a.d_y, row * a.cols + c), x_hat = (load(a.h, row * a.cols + c) - mean) * rstd, g = d_y * load(a.weight, c);
+      dot += g * x_hat;
+      d_weight[c] += d_y * x_hat;
+      if constexpr (kKind == NormKind::layernorm) sum += g, d_bias[c] += d_y;
+    }
+    float2 means = row_sums<false>(sum, dot, parts + parity * kWarp);
+    means = make_float2(means.x / static_cast<float>(a.cols), means.y / static_cast<float>(a.cols));
+    for (int64_t c = first; c < a.cols; c += kThreads) {
+      const int64_t at = row * a.cols + c;
+      const float d = input_gradient<kKind>(load(a.d_y, at) * load(a.weight, c), (load(a.h, at) - mean) * rstd, rstd, means);
+      store(a.d_h, at, a.accumulate ? load(a.d_h, at) + d : d);
+    }
+  }
+}
+
+/// Blocks that fill the device `per_multiprocessor` times, of `rows_at_once` rows each, with some rows for each.
+int64_t blocks_for(int64_t rows, int64_t rows_at_once, int64_t per_multiprocessor, const LaunchContext& context) {
+  const int64_t useful = (rows + rows_at_once * kRowsPerGroup - 1) / (rows_at_once * kRowsPerGroup);
+  return std::min(useful, per_multiprocessor * context.multiprocessors);
+}
+
+/// Returns the partial rows.
+template <class T, NormKind kKind, int kPacks>
+int64_t launch_packed(NormBwd<T> a, int64_t packs, const LaunchContext& context) {
+  const auto run = [&](const char* name, void (*kernel)(NormBwd<T>), int64_t blocks, dim3 block, size_t shared_bytes) {
+    a.partials = context.scratch.get<float>(static_cast<size_t>(blocks * kGradients<kKind> * a.cols));
+    launch(name, kernel, {dim3(static_cast<unsigned>(blocks)), block, shared_bytes}, context.stream, a);
+    return blocks;
+  };
+  if (packs <= kWarp * kPacks) {
+    return run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, true>, blocks_for(a.rows, kRowsAtOnce, 4, context), dim3(kWarp, kRowsAtOnce),
+               sizeof(float) * kGradients<kKind> * static_cast<size_t>(a.cols));
+  }
+  const int64_t threads = (packs + kWarp * kPacks - 1) / (kWarp * kPacks) * kWarp;
+  const int64_t per_multiprocessor = std::clamp<int64_t>((kPacks == 1 ? 2 : 1) * kMostThreads<kPacks> / threads, 1, 8);
+  return run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, false>, blocks_for(a.rows, 1, per_multiprocessor, context),
+             dim3(static_cast<unsigned>(threads)), sizeof(float) * 4 * kWarp);
+}
+
+template <class T, NormKind kKind>
+int64_t launch_kind(NormBwd<T> a, const LaunchContext& context) {
+  const int64_t packs = a.cols / RowPack<T, true>::kSize;
+  const bool is_aligned = rows_are_aligned<T>(a.cols, {a.d_y, a.h, a.weight, a.d_h});
+  if (!is_aligned || packs > kMostThreads<kMostPacks> * kMostPacks) {
+    const int64_t blocks = blocks_for(a.rows, 1, 4, context);
+    a.partials = context.scratch.get<float>(static_cast<size_t>(blocks * kGradients<kKind> * a.cols));
+    launch("norm_bwd_general", norm_bwd_general_kernel<T, kKind>,
+           {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), sizeof(float2) * 2 * kWarp}, context.stream, a);
+    return blocks;
+  }
+  if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kMostThreads<1>)) return launch_packed<T, kKind, 1>(a, packs, context);
+  return launch_packed<T, kKind, kMostPacks>(a, packs, context);
+}
+
+}  // namespace
+
+void launch_norm_bwd(const NormBwdArgs& args, const LaunchContext& context) {
+  if (args.h.size() == 0) return;
+  const int64_t cols = args.h.cols();
+  with_act("norm_bwd", args.h.dtype, [&]<class T>(T*) {
+    const bool is_layernorm = args.kind == NormKind::layernorm;
+    const NormBwd<T> a{
+        args.d_y.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.rstd.as<float>(), args.mean.as<float>(), args.d_h.as<T>(), nullptr,
+        args.h.rows(),    cols,           args.accumulate};
+    const int64_t blocks = is_layernorm ? launch_kind<T, NormKind::layernorm>(a, context) : launch_kind<T, NormKind::rmsnorm>(a, context);
+    const int64_t stride = (is_layernorm ? 2 : 1) * cols;
+    float* partials = context.scratch.get<float>(static_cast<size_t>(blocks * stride));  // the same bytes once more
+    launch_add_partials(partials, blocks, stride, cols, args.d_weight.as<float>(), context);
+    if (is_layernorm) launch_add_partials(partials + cols, blocks, stride, cols, args.d_bias.as<float>(), context);
+  });
+}
+
+}  // namespace mbt::cuda

@@ -1,0 +1,192 @@
+// The optimizer step: sums over fixed chunks in fp64 (grad_norm, sum: a block a chunk, then one block over the chunks in order), clip_scale,
+// and adamw, a grid-stride pass 16 bytes at a time, or element by element where the tensors are not aligned.
+#include <algorithm>
+
+#include "kernels/cuda/device/element.h"
+#include "kernels/cuda/device/reduce.h"
+#include "kernels/cuda/device/shared.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launchers.h"
+
+namespace mbt::cuda {
+namespace {
+
+constexpr int kThreads = 256, kFinalThreads = 1024;
+constexpr int64_t kChunk = 16384;  // elements of a partial sum
+constexpr int kUnroll = 4;
+
+bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+// -- sums ---------------------------------------------------------------------------------------------------------------------------------
+
+struct Identity {
+  __device__ double operator()(float x) const { return static_cast<double>(x); }
+};
+struct SquareOfScaled {
+  double scale;
+  __device__ double operator()(float x) const {
+    const double scaled = static_cast<double>(x) * scale;
+    return scaled * scaled;
+  }
+};
+
+/// parts[block] = the sum of term(x) over the block's chunk.
+template <class Term>
+__global__ void __launch_bounds__(kThreads) chunk_sum_kernel(const float* __restrict__ x, int64_t n, bool is_vector, Term term,
+                                                             double* __restrict__ parts) {
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kChunk, last = min(first + kChunk, n);
+  double total = 0;
+  if (is_vector && last - first == kChunk) {
+    constexpr int kStep = kThreads * 4;
+#pragma unroll kUnroll
+    for (int i = static_cast<int>(threadIdx.x) * 4; i < kChunk; i += kStep) {
+      const Vector<float> v = Vector<float>::at(x, first + i);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) total += term(v.values[k]);
+    }
+  } else {
+    for (int64_t i = first + threadIdx.x; i < last; i += kThreads) total += term(x[i]);
+  }
+  total = block_sum(total, shared_array<double>(0, kWarp));
+  if (threadIdx.x == 0) parts[blockIdx.x] = total;
+}
+
+/// Of one block: out[0] = (accumulate ? out[0] : 0) + sum of the parts; non_finite[0] = whether it is NaN or infinite, which squares of
+/// finite fp32 values cannot make it.
+__global__ void __launch_bounds__(kFinalThreads) final_sum_kernel(const double* __restrict__ parts, int64_t count, double* out, bool accumulate,
+                                                                  int32_t* non_finite) {
+  double total = 0;
+  for (int64_t i = threadIdx.x; i < count; i += kFinalThreads) total += parts[i];
+  total = block_sum(total, shared_array<double>(0, kWarp));
+  if (threadIdx.x != 0) return;
+  *out = accumulate ? *out + total : total;
+  if (non_finite != nullptr) *non_finite = isfinite(total) ? 0 : 1;
+}
+
+template <class Term>
+void launch_sum_of(const ConstTensorView& x, Term term, double* out, bool accumulate, int32_t* non_finite, const LaunchContext& context) {
+  const int64_t n = x.size(), chunks = (n + kChunk - 1) / kChunk;
+  auto* parts = context.scratch.get<double>(static_cast<size_t>(std::max<int64_t>(chunks, 1)));
+  launch("chunk_sum", chunk_sum_kernel<Term>, {dim3(static_cast<unsigned>(chunks)), dim3(kThreads), kWarp * sizeof(double)}, context.stream,
+         x.as<float>(), n, is_aligned(x.data), term, parts);
+  launch("final_sum", final_sum_kernel, {dim3(1), dim3(kFinalThreads), kWarp * sizeof(double)}, context.stream, parts, chunks, out, accumulate,
+         non_finite);
+}
+
+__global__ void clip_scale_kernel(const double* squared_norm, double max_norm, double inverse_scale, float* scale) {
+  const double coefficient = max_norm / (sqrt(*squared_norm) + 1e-6);
+  const bool clips = max_norm > 0 && coefficient < 1.0;
+  *scale = static_cast<float>((clips ? coefficient : 1.0) * inverse_scale);
+}
+
+// -- AdamW --------------------------------------------------------------------------------------------------------------------------------
+
+struct NoParam {};
+
+struct AdamwState {
+  float* master;
+  float* exp_avg;
+  float* exp_avg_sq;
+  const float* grad;
+  const float* grad_scale;
+  const int32_t* skip;  // null: never
+  int64_t n;
+  float beta1, beta2, rest1, rest2, eps;
+  float step;                 // lr / bias_correction1
+  float inverse_correction2;  // 1 / bias_correction2
+  float keep;                 // 1 - lr * weight_decay, or 1
+  float l2;                   // weight_decay, or 0
+};
+
+__device__ inline void update(const AdamwState& a, float grad_scale, float grad, float& w, float& m, float& v) {
+  const float g = grad * grad_scale + a.l2 * w;
+  m = a.beta1 * m + a.rest1 * g;
+  v = a.beta2 * v + a.rest2 * (g * g);
+  w = w * a.keep - a.step * (m / (sqrtf(v * a.inverse_correction2) + a.eps));
+}
+
+/// Four elements of the working copy: 8 bytes of the 16-bit types.
+template <class P>
+__device__ inline void put_four(P* param, int64_t i, const float (&w)[4]) {
+  union {
+    uint2 raw;
+    P elements[4];
+  } u;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) from_float(w[k], u.elements[k]);
+  *reinterpret_cast<uint2*>(param + i) = u.raw;
+}
+__device__ inline void put_four(float* param, int64_t i, const float (&w)[4]) {
+  *reinterpret_cast<float4*>(param + i) = make_float4(w[0], w[1], w[2], w[3]);
+}
+__device__ inline void put_four(NoParam*, int64_t, const float (&)[4]) {}
+
+template <class P>
+__global__ void __launch_bounds__(kThreads) adamw_kernel(AdamwState a, P* __restrict__ param, bool is_vector) {
+  if (a.skip != nullptr && *a.skip != 0) return;
+  const float grad_scale = *a.grad_scale;
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x, threads = static_cast<int64_t>(gridDim.x) * kThreads;
+  const int64_t vectors = is_vector ? a.n / 4 : 0;
+#pragma unroll 2
+  for (int64_t i = thread; i < vectors; i += threads) {
+    Vector<float> w = Vector<float>::at(a.master, 4 * i), m = Vector<float>::at(a.exp_avg, 4 * i), v = Vector<float>::at(a.exp_avg_sq, 4 * i);
+    const Vector<float> g = Vector<float>::at(a.grad, 4 * i);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) update(a, grad_scale, g.values[k], w.values[k], m.values[k], v.values[k]);
+    m.put(a.exp_avg, 4 * i);
+    v.put(a.exp_avg_sq, 4 * i);
+    w.put(a.master, 4 * i);
+    put_four(param, 4 * i, w.values);
+  }
+  for (int64_t i = 4 * vectors + thread; i < a.n; i += threads) {
+    update(a, grad_scale, a.grad[i], a.master[i], a.exp_avg[i], a.exp_avg_sq[i]);
+    if constexpr (!std::is_same_v<P, NoParam>) store(param, i, a.master[i]);
+  }
+}
+
+template <class P>
+void launch_adamw_of(const AdamwArgs& args, P* param, const LaunchContext& context) {
+  const AdamwState a{.master = args.master.as<float>(),
+                     .exp_avg = args.exp_avg.as<float>(),
+                     .exp_avg_sq = args.exp_avg_sq.as<float>(),
+                     .grad = args.grad.as<float>(),
+                     .grad_scale = args.grad_scale.as<float>(),
+                     .skip = args.skip.as<int32_t>(),
+                     .n = args.master.size(),
+                     .beta1 = args.beta1,
+                     .beta2 = args.beta2,
+                     .rest1 = 1.0F - args.beta1,
+                     .rest2 = 1.0F - args.beta2,
+                     .eps = args.eps,
+                     .step = args.lr / args.bias_correction1,
+                     .inverse_correction2 = 1.0F / args.bias_correction2,
+                     .keep = args.decoupled ? 1.0F - args.lr * args.weight_decay : 1.0F,
+                     .l2 = args.decoupled ? 0.0F : args.weight_decay};
+  const bool is_vector = is_aligned(a.master) && is_aligned(a.exp_avg) && is_aligned(a.exp_avg_sq) && is_aligned(a.grad) && is_aligned(param);
+  const int64_t blocks = std::min<int64_t>((a.n + kThreads * 4 - 1) / (kThreads * 4), context.multiprocessors * 8);
+  launch("adamw", adamw_kernel<P>, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a, param, is_vector);
+}
+
+}  // namespace
+
+void launch_grad_norm(const GradNormArgs& args, const LaunchContext& context) {
+  launch_sum_of(args.grad, SquareOfScaled{static_cast<double>(args.inverse_scale)}, args.squared_norm.as<double>(), false,
+                args.non_finite.as<int32_t>(), context);
+}
+
+void launch_clip_scale(const ClipScaleArgs& args, const LaunchContext& context) {
+  launch("clip_scale", clip_scale_kernel, {dim3(1), dim3(1)}, context.stream, args.squared_norm.as<double>(),
+         static_cast<double>(args.max_norm), static_cast<double>(args.inverse_scale), args.scale.as<float>());
+}
+
+void launch_adamw(const AdamwArgs& args, const LaunchContext& context) {
+  if (!args.skip.empty()) expect_tensor("adamw", "skip", args.skip, DType::i32, {1});
+  if (args.param.empty()) return launch_adamw_of(args, static_cast<NoParam*>(nullptr), context);
+  with_act("adamw", args.param.dtype, [&]<class P>(P*) { launch_adamw_of(args, args.param.as<P>(), context); });
+}
+
+void launch_sum(const SumArgs& args, const LaunchContext& context) {
+  launch_sum_of(args.x, Identity{}, args.out.as<double>(), true, nullptr, context);
+}
+
+}  // namespace mbt::cuda

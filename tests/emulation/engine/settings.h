@@ -1,0 +1,29 @@
+// What a test may choose about the emulated device.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace mbt::emulation {
+
+struct Settings {
+  /// Every launch runs twice, with other poison and in the opposite order, and must give the same bits. False: once, for long tests;
+  /// the environment variable MBT_EMULATION_ONCE=1 sets it for a whole process.
+  bool run_twice;
+  size_t memory_bytes;  ///< what cudaMalloc can give out in all
+};
+Settings& settings();
+
+/// Launches run once while this lives.
+class RunOnce {
+ public:
+  RunOnce() : before_(std::exchange(settings().run_twice, false)) {}
+  RunOnce(const RunOnce&) = delete;
+  RunOnce& operator=(const RunOnce&) = delete;
+  ~RunOnce() { settings().run_twice = before_; }
+
+ private:
+  bool before_;
+};
+
+}  // namespace mbt::emulation

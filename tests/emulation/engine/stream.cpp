@@ -1,0 +1,183 @@
+#include "tests/emulation/engine/stream.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace emulation = mbt::emulation;
+using emulation::Capture;
+using emulation::report;
+using emulation::Work;
+using Clock = std::chrono::steady_clock;
+
+struct CUstream_st {
+  std::shared_ptr<Capture> capture;
+  bool has_unjoined_work = false;  // it was drawn into a capture, and the stream that began it has not waited for its last work
+};
+struct CUevent_st {
+  bool timed = true, recorded = false;
+  Clock::time_point time;
+  std::shared_ptr<Capture> capture;  // recorded in a capturing stream, for others to join
+  cudaStream_t stream = nullptr;
+};
+struct CUgraph_st {
+  std::vector<Work> work;
+};
+struct CUgraphExec_st {
+  std::vector<Work> work;
+};
+
+namespace {
+
+int captures = 0;
+
+Capture* capture_of(cudaStream_t stream) { return stream == nullptr ? nullptr : stream->capture.get(); }
+
+/// The streams of a capture go back to doing work at once.
+void end(const std::shared_ptr<Capture>& capture) {
+  for (cudaStream_t stream : std::exchange(capture->streams, {})) {
+    stream->capture.reset();
+    stream->has_unjoined_work = false;
+  }
+  --captures;
+}
+
+}  // namespace
+
+void emulation::submit(cudaStream_t stream, Work work) {
+  Capture* const capture = capture_of(stream);
+  if (capture == nullptr) return work();
+  if (capture->streams.front() != stream) stream->has_unjoined_work = true;
+  capture->work.push_back(std::move(work));
+}
+
+bool emulation::is_capturing() { return captures > 0; }
+
+// -- streams ------------------------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) { return cudaStreamCreateWithFlags(stream, flags); }
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (stream == nullptr) return report(cudaErrorInvalidResourceHandle);
+  if (stream->capture != nullptr) end(std::shared_ptr<Capture>(stream->capture));
+  delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (capture_of(stream) != nullptr) return report(cudaErrorStreamCaptureUnsupported);
+  if (stream == nullptr && emulation::is_capturing()) return report(cudaErrorStreamCaptureImplicit);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
+cudaError_t cudaDeviceSynchronize() { return report(emulation::is_capturing() ? cudaErrorStreamCaptureUnsupported : cudaSuccess); }
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
+  if (event->capture == nullptr || event->capture->streams.empty()) return cudaSuccess;  // work is done in order anyway
+  if (stream == nullptr) return report(cudaErrorStreamCaptureImplicit);
+  const std::shared_ptr<Capture> capture = event->capture;
+  if (stream->capture == nullptr) {
+    stream->capture = capture;
+    capture->streams.push_back(stream);
+  } else if (stream->capture != capture) {
+    return report(cudaErrorIllegalState);
+  }
+  if (event->stream != stream) {
+    if (capture->streams.front() != stream) stream->has_unjoined_work = true;
+    event->stream->has_unjoined_work = false;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == nullptr) return report(cudaErrorStreamCaptureUnsupported);
+  if (stream->capture != nullptr) return report(cudaErrorIllegalState);
+  stream->capture = std::make_shared<Capture>();
+  stream->capture->streams.push_back(stream);
+  ++captures;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (capture_of(stream) == nullptr) return report(cudaErrorIllegalState);
+  const std::shared_ptr<Capture> capture = stream->capture;
+  if (capture->streams.front() != stream) return report(cudaErrorStreamCaptureUnmatched);
+  const bool unjoined = std::any_of(capture->streams.begin(), capture->streams.end(), [](cudaStream_t s) { return s->has_unjoined_work; });
+  end(capture);
+  if (unjoined) return report(cudaErrorStreamCaptureUnjoined);
+  *graph = new CUgraph_st{std::move(capture->work)};
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = capture_of(stream) != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+
+// -- events -------------------------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  *event = new CUevent_st{(flags & cudaEventDisableTiming) == 0, false, {}, nullptr, nullptr};
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
+  event->capture = stream == nullptr ? nullptr : stream->capture;
+  event->stream = stream;
+  event->recorded = true;
+  event->time = Clock::now();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
+  return report(event->capture == nullptr ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  if (start == nullptr || end == nullptr || !start->recorded || !end->recorded || !start->timed || !end->timed) {
+    return report(cudaErrorInvalidResourceHandle);
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
+  return cudaSuccess;
+}
+
+// -- graphs -------------------------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  if (graph == nullptr) return report(cudaErrorInvalidValue);
+  *executable = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (executable == nullptr) return report(cudaErrorInvalidValue);
+  if (capture_of(stream) != nullptr) return report(cudaErrorStreamCaptureUnsupported);
+  for (const Work& work : executable->work) work();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}

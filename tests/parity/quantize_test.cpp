@@ -1,0 +1,285 @@
+// Quantisation on the device: codes, scales and amax are those of the CPU's backend, byte for byte, for every spec, shape and source.
+#include <cuda_runtime.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "core/numerics/scaling.h"
+#include "core/quant/dequantize.h"
+#include "kernels/cpu/quantize.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/kernels.h"
+#include "tests/support/op_cases.h"
+
+namespace mbt::test {
+namespace {
+
+using enum QuantScaling;
+using enum QuantFormat;
+
+std::vector<QuantSpec> all_specs() {
+  std::vector<QuantSpec> specs;
+  for (QuantFormat f : {e4m3, e5m2}) {
+    specs.push_back({.format = f, .scaling = delayed});
+    specs.push_back({.format = f, .scaling = tensorwise});
+    specs.push_back({.format = f, .scaling = tensorwise, .power_of_two_scale = true});
+    for (QuantScaling s : {blockwise, mxfp8})
+      for (bool is_2d : {false, true}) specs.push_back({.format = f, .scaling = s, .is_2d = is_2d});
+  }
+  for (bool stochastic : {false, true}) {
+    specs.push_back({.format = e2m1, .scaling = nvfp4, .stochastic_rounding = stochastic});
+    specs.push_back({.format = e2m1, .scaling = nvfp4, .is_2d = true, .stochastic_rounding = stochastic});
+    specs.push_back({.format = e2m1, .scaling = nvfp4, .stochastic_rounding = stochastic, .hadamard_columnwise = true});
+  }
+  return specs;
+}
+
+std::string describe(const QuantSpec& s) {
+  return text(name_of(s.scaling), " ", name_of(s.format), s.is_2d ? " 2d" : "", s.stochastic_rounding ? " stochastic" : "",
+              s.hadamard_columnwise ? " hadamard" : "", s.power_of_two_scale ? " pow2" : "");
+}
+
+/// Bytes between guards, in memory that host and device reach.
+class Bytes {
+ public:
+  explicit Bytes(int64_t n) : bytes_(static_cast<size_t>(n) + 2 * kGuard, kMark) {}
+  void* data() { return bytes_.data() + kGuard; }
+  bool operator==(const Bytes& o) const { return bytes_ == o.bytes_; }  // guards too
+  bool guards_intact() const {
+    for (size_t i = 0; i < kGuard; ++i)
+      if (bytes_[i] != kMark || bytes_[bytes_.size() - 1 - i] != kMark) return false;
+    return true;
+  }
+  uint8_t& operator[](int64_t i) { return bytes_[kGuard + static_cast<size_t>(i)]; }
+
+ private:
+  static constexpr size_t kGuard = 64;
+  static constexpr uint8_t kMark = 0xA5;
+  std::vector<uint8_t, TestAllocator<uint8_t>> bytes_;
+};
+
+enum class Copies { rows, columns, both };
+
+/// A quantised tensor and its memory.
+struct Quantised {
+  Bytes row_codes, row_scales, column_codes, column_scales, scalars{4 * 4};
+  QuantTensorView view{};
+
+  Quantised(const QuantSpec& s, int64_t rows, int64_t cols, Copies copies, bool transposed = false)
+      : row_codes(quant_copy_shape(s, rows, cols, false).codes_bytes),
+        row_scales(quant_copy_shape(s, rows, cols, false).scale_bytes),
+        column_codes(row_codes),
+        column_scales(quant_copy_shape(s, rows, cols, true).scale_bytes) {
+    auto* f = static_cast<float*>(scalars.data());  // scale, amax, global amax of either copy
+    const float start[4] = {3.7F, 0.25F, -1, -1};
+    std::memcpy(f, start, sizeof start);
+    view = {.spec = s, .rows = rows, .cols = cols, .scale = f, .amax = f + 1};
+    if (copies != Copies::columns) view.rowwise = {.codes = row_codes.data(), .scale_inv = row_scales.data(), .global_amax = f + 2};
+    if (copies == Copies::rows) return;
+    const bool shares = s.columnwise_shares_codes() && copies == Copies::both && !transposed;
+    const QuantCopy own{
+        .codes = column_codes.data(), .scale_inv = column_scales.data(), .global_amax = f + 3, .is_transposed = transposed};
+    view.columnwise = shares ? view.rowwise : own;
+  }
+  bool operator==(const Quantised& o) const {
+    return row_codes == o.row_codes && row_scales == o.row_scales && column_codes == o.column_codes && column_scales == o.column_scales &&
+           scalars == o.scalars;
+  }
+};
+
+/// Not inlined: GCC 12 would warn of an overflow that is none.
+[[gnu::noinline]] GuardedTensor zeros(DType dtype, const Shape& shape) { return {dtype, shape}; }
+
+/// Ordinary values of many sizes with zeros, subnormals and very large ones; kind 1: also NaN and, rarely, infinities; kind 2: zeros.
+GuardedTensor values(DType dtype, int64_t rows, int64_t cols, int kind, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal;
+  GuardedTensor t = zeros(dtype, {rows, cols});
+  const double largest = dtype == DType::f16 ? 60000 : 3e38, smallest = dtype == DType::f16 ? 6e-8 : 1e-39;
+  t.fill([&](int64_t) {
+    if (kind == 2) return 0.0;
+    switch (random() % 64) {
+      case 0: return 0.0;
+      case 1: return -0.0;
+      case 2: return smallest * static_cast<double>(random() % 16);
+      case 3: return kind == 1 ? NAN : 1.0;
+      case 4: return kind == 1 && random() % 32 == 0 ? -INFINITY : 2.0;
+      case 5: return random() % 256 == 0 ? largest : -0.5;
+      default: return normal(random) * std::exp2(static_cast<double>(random() % 24) - 16);
+    }
+  });
+  return t;
+}
+
+/// The same bits, and any NaN for a NaN: what a NaN carries beside being one is nobody's contract.
+bool same_values(const GuardedTensor& a, const GuardedTensor& b) {
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double x = a.at(i), y = b.at(i);
+    if (std::isnan(x) || std::isnan(y) ? std::isnan(x) != std::isnan(y) : x != y || std::signbit(x) != std::signbit(y)) return false;
+  }
+  return a.guards_intact();
+}
+
+Backend& cpu() {
+  static const std::unique_ptr<Backend> backend = make_backend("cpu", 1);
+  return *backend;
+}
+
+struct Shape2 {
+  int64_t rows, cols;
+};
+constexpr Shape2 kShapes[] = {{1, 1}, {33, 15}, {16, 48}, {128, 128}, {130, 257}, {257, 130}, {144, 272}};
+
+struct Source {
+  DType dtype, round_to;
+};
+constexpr Source kSources[] = {
+    {DType::bf16, DType::f32}, {DType::f16, DType::f32}, {DType::f32, DType::f32}, {DType::f32, DType::bf16}, {DType::f32, DType::f16}};
+
+template <class F>
+void for_each_source(F f) {
+  for (const Shape2& s : kShapes)
+    for (const Source& source : kSources)
+      for (int kind : {0, 1, 2}) {
+        INFO(name_of(source.dtype) << " as " << name_of(source.round_to) << " [" << s.rows << "," << s.cols << "] kind " << kind);
+        f(values(source.dtype, s.rows, s.cols, kind, static_cast<uint32_t>(s.rows)), s, source.round_to);
+      }
+}
+
+QuantizeArgs args_of(GuardedTensor& x, const Quantised& q, DType round_to, bool stage_amax = true) {
+  return {.x = x, .q = q.view, .stage_amax = stage_amax, .round_to = round_to, .random_seed = 7, .random_stream = 3};
+}
+
+}  // namespace
+
+TEST_CASE("quantize: every byte is the CPU's") {
+  for (const QuantSpec& spec : all_specs()) {
+    INFO(describe(spec));
+    for_each_source([&](GuardedTensor x, const Shape2& s, DType round_to) {
+      Quantised want(spec, s.rows, s.cols, Copies::both), got(spec, s.rows, s.cols, Copies::both);
+      cpu().quantize(args_of(x, want, round_to));
+      backend().quantize(args_of(x, got, round_to));
+      REQUIRE(got == want);
+    });
+  }
+}
+
+TEST_CASE("quantize: one copy alone, amax not staged") {
+  for (const QuantSpec& spec : all_specs()) {
+    for (Copies copies : {Copies::rows, Copies::columns}) {
+      INFO(describe(spec) << (copies == Copies::rows ? " rows" : " columns"));
+      for (const Shape2& s : {Shape2{130, 257}, Shape2{64, 128}}) {
+        GuardedTensor x = values(DType::bf16, s.rows, s.cols, 0, 5);
+        Quantised want(spec, s.rows, s.cols, copies), got(spec, s.rows, s.cols, copies);
+        cpu().quantize(args_of(x, want, DType::f32, false));
+        backend().quantize(args_of(x, got, DType::f32, false));
+        REQUIRE(got == want);
+      }
+    }
+  }
+}
+
+TEST_CASE("quantize: a transposed column-wise copy holds the same codes") {
+  for (const QuantSpec& spec : all_specs()) {
+    if (!spec.is_per_tensor()) continue;
+    INFO(describe(spec));
+    for_each_source([&](GuardedTensor x, const Shape2& s, DType round_to) {
+      Quantised want(spec, s.rows, s.cols, Copies::both);
+      cpu().quantize(args_of(x, want, round_to));
+      for (Copies copies : {Copies::both, Copies::columns}) {
+        Quantised got(spec, s.rows, s.cols, copies, true);
+        backend().quantize(args_of(x, got, round_to));
+        if (copies == Copies::both) REQUIRE(got.row_codes == want.row_codes);
+        if (copies == Copies::both) REQUIRE(got.row_scales == want.row_scales);
+        REQUIRE(got.column_scales == want.row_scales);
+        REQUIRE(got.scalars == want.scalars);
+        bool same = got.column_codes.guards_intact();
+        for (int64_t r = 0; r < s.rows; ++r)
+          for (int64_t c = 0; c < s.cols; ++c) same = same && got.column_codes[c * s.rows + r] == want.row_codes[r * s.cols + c];
+        REQUIRE(same);
+      }
+    });
+  }
+}
+
+TEST_CASE("quantize: transposed codes are dequantised, and refused where they cannot be") {
+  const QuantSpec spec{.format = e4m3, .scaling = tensorwise}, blocks{.format = e4m3, .scaling = mxfp8};
+  GuardedTensor x = values(DType::bf16, 3, 50, 0, 1);
+  Quantised q(spec, 3, 50, Copies::both, true), wrong(blocks, 3, 50, Copies::both, true);
+  CHECK_THROWS_WITH(cpu().quantize(args_of(x, q, DType::f32)), ContainsSubstring("no transposed copy"));
+  backend().quantize(args_of(x, q, DType::f32));
+  CHECK(dequantize(q.view, true) == dequantize(q.view, false));
+  std::vector<uint16_t> values(150);
+  CHECK_THROWS_WITH(cpu::decode_to_bf16(q.view, true, values.data()), ContainsSubstring("transposed"));
+  CHECK_THROWS_WITH(backend().quantize(args_of(x, wrong, DType::f32)), ContainsSubstring("can be transposed"));
+}
+
+TEST_CASE("decode: the CPU's bf16 values") {
+  cuda::Scratch scratch;
+  cuda::Fault fault{};
+  const cuda::LaunchContext context{nullptr, scratch, &fault, 4};
+  for (const QuantSpec& spec : all_specs()) {
+    for (const Shape2& s : {Shape2{1, 1}, Shape2{33, 15}, Shape2{130, 257}, Shape2{144, 272}}) {
+      INFO(describe(spec) << " [" << s.rows << "," << s.cols << "]");
+      GuardedTensor x = values(DType::bf16, s.rows, s.cols, 1, 9);
+      Quantised q(spec, s.rows, s.cols, Copies::both);
+      cpu().quantize(args_of(x, q, DType::f32));
+      for (bool columnwise : {false, true}) {
+        GuardedTensor want = zeros(DType::bf16, {s.rows, s.cols}), got = want;
+        cpu::decode_to_bf16(q.view, columnwise, want.view().as<uint16_t>());
+        cuda::launch_decode(q.view, columnwise, got, context);
+        REQUIRE(same_values(got, want));
+      }
+      if (!spec.is_per_tensor()) continue;
+      GuardedTensor want = zeros(DType::bf16, {s.rows, s.cols}), got = want;
+      Quantised transposed(spec, s.rows, s.cols, Copies::columns, true);
+      backend().quantize(args_of(x, transposed, DType::f32));
+      cpu::decode_to_bf16(q.view, true, want.view().as<uint16_t>());
+      cuda::launch_decode(transposed.view, true, got, context);
+      REQUIRE(same_values(got, want));
+    }
+  }
+}
+
+TEST_CASE("decode: every code, NaN and infinities too") {
+  cuda::Scratch scratch;
+  cuda::Fault fault{};
+  for (QuantFormat f : {e4m3, e5m2}) {
+    Quantised q({.format = f, .scaling = tensorwise}, 16, 16, Copies::both);
+    for (int64_t i = 0; i < 256; ++i) q.row_codes[i] = static_cast<uint8_t>(i);
+    GuardedTensor want = zeros(DType::bf16, {16, 16}), got = want;
+    cpu::decode_to_bf16(q.view, false, want.view().as<uint16_t>());
+    cuda::launch_decode(q.view, false, got, {nullptr, scratch, &fault, 4});
+    CHECK(same_values(got, want));
+  }
+}
+
+TEST_CASE("delayed_scaling_update: histories and scales are the CPU's") {
+  for (int64_t length : {1, 2, 33, 70})
+    for (int64_t n : {1, 40})
+      for (AmaxAlgorithm algorithm : {AmaxAlgorithm::most_recent, AmaxAlgorithm::max}) {
+        INFO(length << " x " << n);
+        GuardedTensor history = normal_tensor(DType::f32, {length, n}, 3, 10.0), scale = zeros(DType::f32, {n}), max = scale;
+        history.fill([&, old = history](int64_t i) {
+          const int64_t column = i % n;
+          if (column % 5 == 1 && i < n) return 0.0;                     // nothing recorded
+          if (column % 5 == 2 && i == column) return double{INFINITY};  // overflowed now
+          if (column % 5 == 3 && i == 7 * n + column) return double{NAN};
+          if (column % 5 == 4 && i < n) return 1e-39;
+          return std::fabs(old.at(i));
+        });
+        scale.fill([](int64_t i) { return 1.0 + static_cast<double>(i); });
+        max.fill([](int64_t i) { return i % 2 == 0 ? 448.0 : 57344.0; });
+        GuardedTensor want_history = history, want_scale = scale;
+        for (int step = 0; step < 2; ++step) {
+          cpu().delayed_scaling_update(
+              {.history = want_history, .scale = want_scale, .fp8_max = max, .margin = 1, .algorithm = algorithm});
+          backend().delayed_scaling_update({.history = history, .scale = scale, .fp8_max = max, .margin = 1, .algorithm = algorithm});
+          REQUIRE(history.same_bits(want_history));
+          REQUIRE(scale.same_bits(want_scale));
+        }
+      }
+}
+
+}  // namespace mbt::test

@@ -13,8 +13,11 @@ namespace {
 TEST_CASE("make_backend: known names, and what to do about the others") {
   CHECK(make_backend("cpu")->name() == "cpu");
   CHECK_FALSE(make_backend("auto")->name().empty());
-  CHECK_THROWS_WITH(make_backend("cuda"), ContainsSubstring("-DMBT_CUDA=ON"));
-  CHECK_THROWS_AS(make_backend("cuda"), InputError);
+  try {
+    CHECK(make_backend("cuda")->name() == "cuda");
+  } catch (const InputError& e) {  // a build without CUDA, or a machine without a GPU
+    CHECK_THAT(e.what(), ContainsSubstring("-DMBT_CUDA=ON") || ContainsSubstring("no usable NVIDIA GPU"));
+  }
   CHECK_THROWS_WITH(make_backend("tpu"), ContainsSubstring("known: auto, cpu, cuda"));
   CHECK_THROWS_AS(make_backend("cpu", -1), InputError);
   CHECK_THROWS_AS(make_backend("cpu", 1000000), InputError);

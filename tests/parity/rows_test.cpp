@@ -1,6 +1,5 @@
 // Row-wise ops at widths that the op tests leave out: rows in the registers of a warp and of a block, rows too wide for either, and rows
 // that are not aligned. The judge is a reference in double, or the CPU in f32 on the same values.
-#include "core/ops/attention.h"
 #include "tests/support/norm_reference.h"
 #include "tests/support/op_cases.h"
 
@@ -165,6 +164,54 @@ TEST_CASE("rope: many heads, wide heads, and halves that are not aligned") {
       run(cpu(), want);
       CHECK(mismatch("rope", qkv, want.values()) == "");
     }
+}
+
+TEST_CASE("activations: rows of several blocks, and more rows than a grid has") {
+  struct Case {
+    ActivationKind kind;
+    int64_t rows, cols;
+  };
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (const Case& c : {Case{ActivationKind::swiglu, 3, 2600}, Case{ActivationKind::geglu, 65, 40},
+                          Case{ActivationKind::gelu_tanh, 2, 4104}, Case{ActivationKind::swiglu, 66000, 1}}) {
+      INFO(name_of(dtype) << " kind " << static_cast<int>(c.kind) << " [" << c.rows << "," << c.cols << "]");
+      const Shape s{c.rows, c.cols}, s_x{c.rows, is_gated(c.kind) ? 2 * c.cols : c.cols};
+      GuardedTensor x = normal_tensor(dtype, s_x, 1), d_y = normal_tensor(dtype, s, 2), y(dtype, s), d_x(dtype, s_x);
+      GuardedTensor wide_x = widened(x, s_x), wide_d_y = widened(d_y, s), want(DType::f32, s), want_d(DType::f32, s_x);
+      backend().activation_fwd({.kind = c.kind, .x = x, .y = y});
+      backend().activation_bwd({.kind = c.kind, .d_y = d_y, .x = x, .d_x = d_x});
+      cpu().activation_fwd({.kind = c.kind, .x = wide_x, .y = want});
+      cpu().activation_bwd({.kind = c.kind, .d_y = wide_d_y, .x = wide_x, .d_x = want_d});
+      CHECK(mismatch("activation_fwd", y, want.values()) == "");
+      CHECK(mismatch("activation_bwd", d_x, want_d.values()) == "");
+    }
+}
+
+TEST_CASE("bias_bwd: many rows, several tiles of columns, a sum that cancels") {
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (int64_t cols : {264, 513}) {
+      const int64_t rows = 1000;
+      GuardedTensor d_y = normal_tensor(dtype, {rows, cols}, 1), got(DType::f32, {cols}), want = got;
+      for (int64_t n = rows / 2; n < rows; ++n) d_y.set(n * cols, -d_y.at((n - rows / 2) * cols));  // column 0 sums to 0
+      backend().bias_bwd({.d_y = d_y, .d_bias = got});
+      cpu().bias_bwd({.d_y = d_y, .d_bias = want});
+      CHECK(mismatch("bias_bwd", got, want.values()) == "");
+      CHECK(std::fabs(got.at(0)) < 1e-12);
+    }
+}
+
+TEST_CASE("embedding_fwd: wide rows have the CPU's bits") {
+  for (DType dtype : kActTypes) {
+    Indices tokens(70, 9, 1);
+    GuardedTensor table = normal_tensor(dtype, {9, 2056}, 2), positions = normal_tensor(dtype, {35, 2056}, 3), got(dtype, {70, 2056}),
+                  want = got;
+    const EmbeddingFwdArgs args{.tokens = tokens, .table = table, .out = got, .sequence_length = 35, .position_table = positions};
+    backend().embedding_fwd(args);
+    EmbeddingFwdArgs judge = args;
+    judge.out = want;
+    cpu().embedding_fwd(judge);
+    CHECK(got.same_bits(want));
+  }
 }
 
 }  // namespace

@@ -13,6 +13,13 @@ bool serves_flash(DType dtype, int64_t width, int64_t length, float scale) {
   return (dtype == DType::bf16 || dtype == DType::f16) && (width == 64 || width == 128) && length < kLongest && scale > 0.0F;
 }
 
+size_t shared_bytes_at_most() {
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "attention: asking for the device");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "attention: asking for its shared memory");
+  return static_cast<size_t>(bytes);
+}
+
 }  // namespace
 
 void launch_attention_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
@@ -23,7 +30,8 @@ void launch_attention_fwd(const AttentionFwdArgs& args, const LaunchContext& con
 
 void launch_attention_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
   const bool flash = serves_flash(args.qkv.dtype, args.head_dim(), args.sequence_length, args.scale) && is_aligned_16(args.qkv.data) &&
-                     is_aligned_16(args.out.data) && is_aligned_16(args.d_out.data) && is_aligned_16(args.d_qkv.data);
+                     is_aligned_16(args.out.data) && is_aligned_16(args.d_out.data) && is_aligned_16(args.d_qkv.data) &&
+                     attention_flash_bwd_shared_bytes(args.head_dim()) <= shared_bytes_at_most();
   flash ? launch_attention_flash_bwd(args, context) : launch_attention_general_bwd(args, context);
 }
 

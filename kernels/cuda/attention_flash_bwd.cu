@@ -7,8 +7,8 @@
 // Scores lie with the block's own rows as rows: the transposed probabilities of flash_dkv are then in registers just as the next product
 // wants its left operand, so no probability passes through shared memory. Computing scores in both kernels costs 7 products where 5 would
 // do; in return there is no atomic and no fp32 scratch for d_q, and sums have a fixed order. A warp owns 16 rows at width 128, where d_k
-// and d_v take half of its registers, and 32 at width 64. Shared memory 129 KiB (width 128) or 65 KiB. Expected: about 55 % of what
-// mma.sync reaches, of the 7 products; 250 TFLOP/s on an H100 counted as 5.
+// and d_v take half of its registers, and 32 at width 64. Shared memory 129 KiB (width 128) or 65 KiB. Estimated, not yet
+// measured: 50 to 55 % of what mma.sync reaches, of the 7 products; 230 to 250 TFLOP/s on an H100 when 5 are counted.
 #include "kernels/cuda/attention_paths.h"
 #include "kernels/cuda/device/element.h"
 #include "kernels/cuda/device/mma_tile.h"
@@ -273,6 +273,8 @@ void launch_bwd(const FlashBwd& g, int64_t batch, cudaStream_t stream) {
 }
 
 }  // namespace
+
+size_t attention_flash_bwd_shared_bytes(int64_t width) { return width == 128 ? Shape<128>::kBytes : Shape<64>::kBytes; }
 
 void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
   const int64_t padded = (args.sequence_length + kRows - 1) / kRows * kRows, count = args.batch() * args.num_heads * padded;

@@ -3,9 +3,9 @@
 //
 // A warp owns 32 queries: with 32 rows per fragment of keys, shared memory feeds the tensor cores at their full rate; with 16 it would not.
 // Softmax is online in fp32, as powers of two with the scale folded in. Tiles above the diagonal are never loaded, and a warp skips those
-// above its own rows; blocks with the most keys start first. Shared memory 96 KiB (width 128) or 48 KiB, so two or three blocks share a
-// multiprocessor. Expected: about 350 TFLOP/s at width 128 on an H100 (60 % of what mma.sync reaches there, which is 65 % of wgmma's peak),
-// bounded at width 64 by the exponentials.
+// above its own rows; blocks with the most keys start first. Shared memory 96 KiB (width 128) or 48 KiB, and registers for two
+// blocks a multiprocessor. Estimated, not yet measured: 350 TFLOP/s at width 128 on an H100, 55 % of what mma.sync reaches there (which is
+// 65 % of wgmma's peak); at width 64 the exponentials bound it lower.
 #include "kernels/cuda/attention_paths.h"
 #include "kernels/cuda/device/mma_tile.h"
 #include "kernels/cuda/device/shared.h"

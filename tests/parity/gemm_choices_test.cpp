@@ -160,7 +160,7 @@ TEST_CASE("where the file is") {
 
 TEST_CASE("the fastest is the least median, the first of nearly equal ones, and none that cannot run") {
   CHECK(fastest_of({30, 20, 25})->index == 1);
-  CHECK(fastest_of({20.3, 20, 19.9})->index == 0);
+  CHECK(fastest_of({20.2, 20, 19.9})->index == 0);
   CHECK(fastest_of({-1, 50, -1})->index == 1);
   CHECK_FALSE(fastest_of({-1, -1}).has_value());
   CHECK_FALSE(fastest_of(std::vector<double>{}).has_value());

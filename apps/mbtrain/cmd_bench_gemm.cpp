@@ -64,7 +64,9 @@ class Matrix {
     quant_.rows = rows;
     quant_.cols = cols;
     quant_.rowwise = allocate(backend, false);
-    quant_.columnwise = spec->columnwise_shares_codes() ? quant_.rowwise : allocate(backend, true);
+    const bool is_transposed = backend.wants_transposed(*spec);
+    quant_.columnwise = spec->columnwise_shares_codes() && !is_transposed ? quant_.rowwise : allocate(backend, true);
+    quant_.columnwise.is_transposed = is_transposed;
     backend.quantize({view_, quant_});
   }
   TensorView view() const { return view_; }

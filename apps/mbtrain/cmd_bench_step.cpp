@@ -14,7 +14,7 @@
 #include "core/model/transformer.h"
 #include "core/optim/optimizer.h"
 #include "core/recipe/resolve.h"
-#include "core/train/plan_precision.h"
+#include "core/train/plan_memory.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -35,7 +35,7 @@ class StepRunner {
   StepRunner(Backend& backend, const RunConfig& config)
       : backend_(backend),
         config_(config),
-        policy_(supported_policy(config, backend)),
+        policy_(training_policy(config, backend)),
         weights_(backend, config.model, policy_, true),
         transformer_(backend, config.model, policy_, weights_, config.train.micro_batch_size, true),
         optimizer_(backend, config.optimizer, weights_),

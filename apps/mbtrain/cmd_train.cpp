@@ -14,7 +14,7 @@
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
 #include "core/train/trainer.h"
-#include "core/train/plan_precision.h"
+#include "core/train/plan_memory.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -80,7 +80,7 @@ int cmd_train(const std::vector<std::string>& args) {
   TimingBackend timing(*backend);
   TracingObserver tracing(config.profiling, timing, console);
   const bool traces = !config.profiling.trace_path.empty();
-  Trainer trainer(traces ? timing : *backend, config, supported_policy(config, *backend), *dataset,
+  Trainer trainer(traces ? timing : *backend, config, training_policy(config, *backend), *dataset,
                   traces ? static_cast<TrainObserver&>(tracing) : console);
   if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
   console.open_metrics(!config.checkpoint.load.empty());

@@ -75,6 +75,10 @@ class Backend {
   virtual GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
   /// Scratch that the backend will keep for such a product (wgrad into f32, else into act); products share it, so the largest counts.
   virtual size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
+  /// Why a product of this size cannot run although its specs are supported, and what to change; empty: it can.
+  virtual std::string gemm_size_problem(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
+  /// Column-wise copies under `spec` are wanted with their codes transposed (QuantCopy::is_transposed): so products read them.
+  virtual bool wants_transposed(const QuantSpec& spec) const = 0;
 
   // -- memory ----------------------------------------------------------------------------------------------------------------------
   virtual void* allocate(size_t bytes) = 0;       ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough

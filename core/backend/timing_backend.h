@@ -37,6 +37,10 @@ class TimingBackend final : public Backend {
   size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
     return inner_.gemm_scratch_bytes(shape, a, b, act);
   }
+  std::string gemm_size_problem(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
+    return inner_.gemm_size_problem(shape, a, b, act);
+  }
+  bool wants_transposed(const QuantSpec& spec) const override { return inner_.wants_transposed(spec); }
   void* allocate(size_t bytes) override { return inner_.allocate(bytes); }
   void deallocate(void* data, size_t bytes) noexcept override { inner_.deallocate(data, bytes); }
   void upload(const void* host, TensorView device) override { inner_.upload(host, device); }

@@ -10,8 +10,11 @@ constexpr int64_t kLogitsChunkBytes = 128 << 20;  // enough rows for full GEMM s
 /// Tensors the backward of a layer needs come from `kept`, the others from a set that all layers share.
 class LayerPlanner {
  public:
-  LayerPlanner(ArenaPlan& arena, const ModelConfig& m, const PrecisionPolicy& policy, const ModelShapes& s, bool with_backward)
-      : arena_(arena), model_(m), policy_(policy), s_(s), with_backward_(with_backward) {}
+  LayerPlanner(ArenaPlan& arena, const ModelConfig& m, const PrecisionPolicy& policy, const ModelShapes& s, bool with_backward,
+               const TransposedQuery& wants_transposed)
+      : arena_(arena), model_(m), policy_(policy), s_(s), with_backward_(with_backward), wants_transposed_(wants_transposed) {
+    for (int64_t i = 0; i < m.num_layers; ++i) shares_columnwise_ |= with_backward && recompute_of(m, i) != Recompute::none;
+  }
 
   LayerSlots plan(int64_t layer, Recompute recompute) {
     const bool is_quantised = policy_.linear(layer, LinearKind::qkv).is_quantised();
@@ -72,18 +75,22 @@ class LayerPlanner {
   }
   void add_quantised(LayerSlots& l, int64_t layer) {
     const LinearPrecision& p = policy_.linear(layer, LinearKind::qkv);
-    auto plan = [&](const QuantSpec& spec, int64_t cols) { return plan_quantised(arena_, MemoryCategory::workspace, spec, s_.tokens, cols, {}); };
-    l.x_qkv = plan(*p.input, s_.width), l.x_proj = plan(*p.input, s_.attention), l.x_fc1 = plan(*p.input, s_.width), l.x_fc2 = plan(*p.input, s_.ffn);
+    auto plan = [&](const QuantSpec& spec, int64_t cols, bool columnwise) {
+      const QuantCopies copies{.columnwise = columnwise, .columnwise_is_transposed = columnwise && wants_transposed_(spec)};
+      return plan_quantised(arena_, MemoryCategory::workspace, spec, s_.tokens, cols, copies);
+    };
+    auto x = [&](int64_t cols) { return plan(*p.input, cols, shares_columnwise_); };
+    l.x_qkv = x(s_.width), l.x_proj = x(s_.attention), l.x_fc1 = x(s_.width), l.x_fc2 = x(s_.ffn);
     if (!with_backward_) return;
-    l.dy_qkv = plan(*p.grad_output, s_.qkv), l.dy_proj = plan(*p.grad_output, s_.width);
-    l.dy_fc1 = plan(*p.grad_output, s_.fc1), l.dy_fc2 = plan(*p.grad_output, s_.width);
+    auto dy = [&](int64_t cols) { return plan(*p.grad_output, cols, true); };
+    l.dy_qkv = dy(s_.qkv), l.dy_proj = dy(s_.width), l.dy_fc1 = dy(s_.fc1), l.dy_fc2 = dy(s_.width);
   }
   /// Backward reads the column-wise copy alone: the row-wise one stays in the shared set unless both are the same codes.
   QuantSlots keep_columnwise(const QuantSlots& common) {
     if (common.empty()) return common;
-    const bool shares = common.spec.columnwise_shares_codes();
-    QuantSlots kept = plan_quantised(arena_, MemoryCategory::activations, common.spec, common.rows, common.cols, {.rowwise = shares});
-    if (!shares) kept.row_codes = common.row_codes, kept.row_scale = common.row_scale, kept.row_amax = common.row_amax;
+    const QuantCopies copies{.rowwise = false, .columnwise_is_transposed = wants_transposed_(common.spec)};
+    QuantSlots kept = plan_quantised(arena_, MemoryCategory::activations, common.spec, common.rows, common.cols, copies);
+    if (!kept.is_shared()) kept.row_codes = common.row_codes, kept.row_scale = common.row_scale, kept.row_amax = common.row_amax;
     return kept;
   }
 
@@ -93,6 +100,8 @@ class LayerPlanner {
   const ModelShapes& s_;
   LayerSlots shared_[2];
   bool with_backward_;
+  const TransposedQuery& wants_transposed_;
+  bool shares_columnwise_ = false;  // some layer's wgrad reads the column-wise codes of inputs from the shared set
 };
 
 SharedSlots plan_shared(ArenaPlan& arena, const ModelConfig& m, const PrecisionPolicy& policy, const ModelShapes& s, int64_t logits_rows, bool with_backward) {
@@ -147,10 +156,11 @@ Recompute recompute_of(const ModelConfig& m, int64_t layer) {
   return Recompute::full;
 }
 
-ActivationsPlan plan_activations(const ModelConfig& m, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward) {
+ActivationsPlan plan_activations(const ModelConfig& m, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward,
+                                 const TransposedQuery& wants_transposed) {
   ActivationsPlan plan;
   const ModelShapes s = shapes_of(m, micro_batch, m.seq_length);
-  LayerPlanner planner(plan.arena, m, policy, s, with_backward);
+  LayerPlanner planner(plan.arena, m, policy, s, with_backward, wants_transposed);
   if (with_backward) {
     for (int64_t i = 0; i < m.num_layers; ++i) plan.layers.push_back(planner.plan(i, recompute_of(m, i)));
   } else {

@@ -74,7 +74,8 @@ struct ActivationsPlan {
 Recompute recompute_of(const ModelConfig& model, int64_t layer);
 
 /// with_backward false: evaluation and probing of logits only; every layer then shares one set.
-ActivationsPlan plan_activations(const ModelConfig& model, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward);
+ActivationsPlan plan_activations(const ModelConfig& model, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward,
+                                 const TransposedQuery& wants_transposed);
 
 /// Views into one block of memory, made from a plan.
 struct Activations {

@@ -24,12 +24,17 @@ QuantCopy bind_copy(const ArenaPlan& arena, void* base, const CopySlots& s) {
 
 }  // namespace
 
+TransposedQuery transposed_query(const Backend& backend) {
+  return [&backend](const QuantSpec& spec) { return backend.wants_transposed(spec); };
+}
+
 QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies) {
   QuantSlots slots;
   slots.spec = spec;
   slots.rows = rows;
   slots.cols = cols;
-  const bool is_shared = spec.columnwise_shares_codes();
+  slots.columnwise_is_transposed = copies.columnwise_is_transposed;
+  const bool is_shared = slots.is_shared();
   if (copies.rowwise || is_shared) {
     const CopySlots s = plan_copy(arena, category, spec, rows, cols, false);
     slots.row_codes = s.codes, slots.row_scale = s.scale, slots.row_amax = s.amax;
@@ -48,7 +53,8 @@ QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSl
   q.rows = s.rows;
   q.cols = s.cols;
   q.rowwise = bind_copy(arena, base, {s.row_codes, s.row_scale, s.row_amax});
-  q.columnwise = s.spec.columnwise_shares_codes() ? q.rowwise : bind_copy(arena, base, {s.col_codes, s.col_scale, s.col_amax});
+  q.columnwise = s.is_shared() ? q.rowwise : bind_copy(arena, base, {s.col_codes, s.col_scale, s.col_amax});
+  q.columnwise.is_transposed = s.columnwise_is_transposed && !q.columnwise.empty();
   return q;
 }
 

@@ -1,6 +1,9 @@
 // Memory of one quantised tensor, planned and bound.
 #pragma once
 
+#include <functional>
+
+#include "core/backend/backend.h"
 #include "core/quant/quant_tensor.h"
 #include "core/tensor/arena_plan.h"
 
@@ -12,6 +15,9 @@ struct QuantSlots {
   int64_t rows = 0, cols = 0;
   TensorSlot row_codes, row_scale, row_amax;
   TensorSlot col_codes, col_scale, col_amax;
+  bool columnwise_is_transposed = false;
+  /// The column-wise copy is the row-wise one.
+  bool is_shared() const { return spec.columnwise_shares_codes() && !columnwise_is_transposed; }
   bool empty() const { return row_codes.empty() && col_codes.empty(); }
 };
 
@@ -19,8 +25,15 @@ struct QuantSlots {
 struct QuantCopies {
   bool rowwise = true;
   bool columnwise = true;
+  bool columnwise_is_transposed = false;  ///< QuantCopy::is_transposed
 };
 
+/// Backend::wants_transposed, or what stands for it: which column-wise copies are planned transposed.
+using TransposedQuery = std::function<bool(const QuantSpec& spec)>;
+/// `backend` must outlive the result.
+TransposedQuery transposed_query(const Backend& backend);
+
+/// Copies that share their codes are planned once, with one of them wanted or both.
 QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies);
 /// scale and amax (delayed scaling) are left null: DelayedState sets them.
 QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& slots);

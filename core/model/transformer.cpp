@@ -12,7 +12,7 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
       model_(model),
       policy_(policy),
       weights_(weights),
-      plan_(plan_activations(model, policy, micro_batch, with_backward)),
+      plan_(plan_activations(model, policy, micro_batch, with_backward, transposed_query(backend))),
       memory_(backend, static_cast<size_t>(plan_.arena.total_bytes())),
       acts_(bind_activations(plan_, memory_.data())),
       context_{.backend = backend,

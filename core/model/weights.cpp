@@ -9,7 +9,7 @@ bool is_quantised_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
 
 }  // namespace
 
-WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training) {
+WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed) {
   WeightsPlan plan;
   plan.params = list_params(model);
   ArenaPlan& arena = plan.arena;
@@ -24,16 +24,18 @@ WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy
     const bool is_quantised = is_quantised_weight(s, policy);
     const bool needs_working = policy.act != DType::f32 && !(is_quantised && policy.quantised_params);
     plan.working.push_back(needs_working ? arena.add(MemoryCategory::weights, policy.act, s.shape) : TensorSlot{});
-    plan.quantised.push_back(is_quantised ? plan_quantised(arena, MemoryCategory::quantised_weights, *policy.linear(s.layer, s.linear).weight,
-                                                           s.shape[0], s.shape[1], {})
-                                          : QuantSlots{});
+    plan.quantised.push_back(QuantSlots{});
+    if (!is_quantised) continue;
+    const QuantSpec& spec = *policy.linear(s.layer, s.linear).weight;
+    plan.quantised.back() = plan_quantised(arena, MemoryCategory::quantised_weights, spec, s.shape[0], s.shape[1],
+                                           {.columnwise = with_training, .columnwise_is_transposed = with_training && wants_transposed(spec)});
   }
   plan.delayed = plan_delayed_state(arena, policy);
   return plan;
 }
 
 Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training)
-    : backend_(backend), policy_(policy), plan_(plan_weights(model, policy, with_training)) {
+    : backend_(backend), policy_(policy), plan_(plan_weights(model, policy, with_training, transposed_query(backend))) {
   memory_ = Buffer(backend, static_cast<size_t>(plan_.arena.total_bytes()));
   void* base = memory_.data();
   auto bind = [&](TensorSlot s) { return plan_.arena.bind(base, s); };

@@ -22,8 +22,8 @@ struct WeightsPlan {
   DelayedStatePlan delayed;
 };
 
-/// with_training: masters, moments and gradients too; without: what generation and evaluation need.
-WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training);
+/// with_training: masters, moments, gradients and the column-wise codes that dgrad reads too; without: what generation and evaluation need.
+WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed);
 
 class Weights {
  public:

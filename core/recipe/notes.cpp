@@ -90,7 +90,7 @@ class Notes {
   /// The CPU emulates partial blocks exactly; NVIDIA's libraries refuse them.
   void note_alignment() {
     if (!model_.fp8 && !model_.fp4) return;
-    const int64_t multiple = model_.fp8 && model_.fp8_recipe == "mxfp8" ? 32 : 16;
+    const int64_t multiple = model_.fp4 || model_.fp8_recipe == "mxfp8" ? 32 : 16;
     const int64_t heads = model_.num_attention_heads * model_.head_dim();
     const int64_t tokens = config_.train.micro_batch_size * model_.seq_length;
     std::vector<std::string> odd;

@@ -106,8 +106,9 @@ RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device) {
   plan.policy = make_policy(config.model, config.ddp);
   plan.precision_map = plan_precision(plan.policy, device.support);
   require_support(plan.precision_map, plan.device, config.train.emulate_precision);
+  require_sizes(config, plan.policy, device);
   plan.parameters = count_parameters(config.model);
-  plan.memory = plan_memory(config, plan.policy, device.scratch);
+  plan.memory = plan_memory(config, plan.policy, device);
   plan.flops = count_flops(config.model);
   plan.length = plan_length(config, ranks);
   return plan;

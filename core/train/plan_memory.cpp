@@ -24,22 +24,28 @@ const char* group_of(const ParamSpec& s) {
   return "?";
 }
 
+/// f(parameter, shape, spec of a, spec of b) for the three products of every linear layer.
+template <class F>
+void for_each_linear_product(const ParamList& params, int64_t tokens, const PrecisionPolicy& policy, F&& f) {
+  const auto pointer = [](const std::optional<QuantSpec>& s) { return s ? &*s : nullptr; };
+  for (const ParamSpec& p : params.specs) {
+    if (p.kind != ParamKind::linear) continue;
+    const LinearPrecision& l = policy.linear(p.layer, p.linear);
+    f(p, GemmShape{GemmRole::fprop, tokens, p.shape[0], p.shape[1]}, pointer(l.input), pointer(l.weight));
+    f(p, GemmShape{GemmRole::dgrad, tokens, p.shape[0], p.shape[1]}, pointer(l.grad_output), pointer(l.weight));
+    f(p, GemmShape{GemmRole::wgrad, tokens, p.shape[0], p.shape[1]}, pointer(l.grad_output), pointer(l.input));
+  }
+}
+
 /// What the device keeps for the largest product: copies of operands that it cannot multiply as they are.
 int64_t largest_product_scratch(const ParamList& params, const ModelShapes& s, const PrecisionPolicy& policy, int64_t logits_rows,
                                 const GemmScratchQuery& scratch) {
   size_t largest = 0;
-  const auto consider = [&](const GemmShape& shape, const std::optional<QuantSpec>& a, const std::optional<QuantSpec>& b) {
-    largest = std::max(largest, scratch(shape, a ? &*a : nullptr, b ? &*b : nullptr, policy.act));
-  };
-  for (const ParamSpec& p : params.specs) {
-    if (p.kind != ParamKind::linear) continue;
-    const LinearPrecision& l = policy.linear(p.layer, p.linear);
-    consider({GemmRole::fprop, s.tokens, p.shape[0], p.shape[1]}, l.input, l.weight);
-    consider({GemmRole::dgrad, s.tokens, p.shape[0], p.shape[1]}, l.grad_output, l.weight);
-    consider({GemmRole::wgrad, s.tokens, p.shape[0], p.shape[1]}, l.grad_output, l.input);
-  }
+  for_each_linear_product(params, s.tokens, policy, [&](const ParamSpec&, const GemmShape& shape, const QuantSpec* a, const QuantSpec* b) {
+    largest = std::max(largest, scratch(shape, a, b, policy.act));
+  });
   for (const GemmRole role : {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad})
-    consider({role, logits_rows, s.padded_vocab, s.width}, {}, {});
+    largest = std::max(largest, scratch({role, logits_rows, s.padded_vocab, s.width}, nullptr, nullptr, policy.act));
   return static_cast<int64_t>(largest);
 }
 
@@ -61,10 +67,10 @@ int64_t total_elements(const std::vector<ParameterGroup>& groups) {
   return total;
 }
 
-std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const GemmScratchQuery& scratch) {
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
   const ModelConfig& m = config.model;
-  const WeightsPlan weights = plan_weights(m, policy, true);
-  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, true);
+  const WeightsPlan weights = plan_weights(m, policy, true, device.wants_transposed);
+  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, true, device.wants_transposed);
   const ModelShapes s = shapes_of(m, config.train.micro_batch_size, m.seq_length);
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
 
@@ -82,10 +88,25 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
        text("one micro-batch of ", s.tokens, " tokens, recompute: ", m.recompute_granularity.value_or("none"))},
       {"logits", logits, text("a chunk of ", activations.logits_rows, " x ", s.padded_vocab, ", ", act)},
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
-      {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, scratch),
+      {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch),
        "operands that products cannot take as they are"},
       {"program", kProgramBytes, "code and libraries, estimated"},
   };
+}
+
+void require_sizes(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
+  const int64_t tokens = config.train.micro_batch_size * config.model.seq_length;
+  const auto require = [&](const ParamSpec& p, const GemmShape& shape, const QuantSpec* a, const QuantSpec* b) {
+    const std::string problem = device.size_problem(shape, a, b, policy.act);
+    if (!problem.empty()) throw InputError(text(p.name, ", ", name_of(shape.role), " on ", device.name, ": ", problem));
+  };
+  for_each_linear_product(list_params(config.model), tokens, policy, require);
+}
+
+PrecisionPolicy training_policy(const RunConfig& config, const Backend& backend) {
+  PrecisionPolicy policy = supported_policy(config, backend);
+  require_sizes(config, policy, queries_of(backend));
+  return policy;
 }
 
 int64_t total_bytes(const std::vector<MemoryItem>& items) {

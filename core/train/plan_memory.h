@@ -36,7 +36,13 @@ struct MemoryItem {
 /// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are
 /// program            code and libraries (an estimate)
 /// Categories of 0 bytes are there too, so that scripts find every key. From a validated config.
-std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const GemmScratchQuery& scratch);
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device);
 int64_t total_bytes(const std::vector<MemoryItem>& items);
+
+/// Throws InputError, naming the weight, the product and what to change, when the device refuses a size of the model or of its micro-batch.
+void require_sizes(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device);
+
+/// supported_policy, after require_sizes too: for what trains.
+PrecisionPolicy training_policy(const RunConfig& config, const Backend& backend);
 
 }  // namespace mbt

@@ -80,7 +80,11 @@ DeviceQueries queries_of(const Backend& backend) {
           .support = [&](const QuantSpec* a, const QuantSpec* b, DType act) { return backend.gemm_support(a, b, act); },
           .scratch = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) {
             return backend.gemm_scratch_bytes(shape, a, b, act);
-          }};
+          },
+          .size_problem = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) {
+            return backend.gemm_size_problem(shape, a, b, act);
+          },
+          .wants_transposed = transposed_query(backend)};
 }
 
 PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend) {

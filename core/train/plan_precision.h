@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/backend/backend.h"
+#include "core/model/quant_slots.h"
 #include "core/recipe/policy.h"
 
 namespace mbt {
@@ -40,13 +41,16 @@ struct LayerRangePlan {
   std::array<GemmPlan, 3> gemms;
 };
 
-/// What planning asks of a device: Backend::gemm_support and gemm_scratch_bytes, or what stands for them.
+/// What planning asks of a device: Backend's queries, or what stands for them.
 using GemmSupportQuery = std::function<GemmSupport(const QuantSpec* a, const QuantSpec* b, DType act)>;
 using GemmScratchQuery = std::function<size_t(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act)>;
+using GemmSizeQuery = std::function<std::string(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act)>;
 struct DeviceQueries {
   std::string name;
   GemmSupportQuery support;
   GemmScratchQuery scratch;
+  GemmSizeQuery size_problem = [](const GemmShape&, const QuantSpec*, const QuantSpec*, DType) { return std::string(); };
+  TransposedQuery wants_transposed = [](const QuantSpec&) { return false; };
 };
 /// `backend` must outlive the result.
 DeviceQueries queries_of(const Backend& backend);

@@ -21,6 +21,8 @@ class CpuBackend final : public Backend {
   size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
     return gemm_.scratch_bytes_for(shape, a, b, act);
   }
+  std::string gemm_size_problem(const GemmShape&, const QuantSpec*, const QuantSpec*, DType) const override { return {}; }
+  bool wants_transposed(const QuantSpec&) const override { return false; }
 
   void* allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes) noexcept override;

@@ -30,7 +30,7 @@ cudaDeviceProp select_device(int device) {
 CudaBackend::CudaBackend(int device) : properties_(select_device(device)) {
   check(cudaMallocHost(reinterpret_cast<void**>(&fault_), sizeof(Fault)), "pinned memory for faults");
   *fault_ = Fault{};
-  gemm_ = make_gemm(properties_);
+  gemm_ = std::make_unique<Gemm>(properties_);
 }
 
 CudaBackend::~CudaBackend() {

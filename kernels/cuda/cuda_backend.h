@@ -40,6 +40,10 @@ class CudaBackend final : public Backend {
   size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
     return gemm_->scratch_bytes_for(shape, a, b, act);
   }
+  std::string gemm_size_problem(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
+    return gemm_->size_problem(shape, a, b, act);
+  }
+  bool wants_transposed(const QuantSpec& spec) const override { return gemm_->wants_transposed(spec); }
 
   void* allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes) noexcept override;
@@ -47,7 +51,7 @@ class CudaBackend final : public Backend {
   void download(ConstTensorView device, void* host) override;
   void synchronize() override;
   size_t allocated_bytes() const override { return allocated_bytes_; }
-  size_t scratch_bytes() const override { return scratch_.bytes() + gemm_->scratch_bytes(); }
+  size_t scratch_bytes() const override { return scratch_.bytes() + gemm_->workspace_bytes(); }
   void fill_zero(TensorView t) override;
 
  protected:

@@ -88,8 +88,8 @@ void check_copies(const QuantTensorView& q) {
     MBT_CHECK(copy->scale_inv != nullptr, "a copy without a scale array");
     MBT_CHECK(s.scaling != QuantScaling::nvfp4 || copy->global_amax != nullptr, "nvfp4 without a place for the global amax");
   }
-  MBT_CHECK(!q.rowwise.is_transposed && (!q.columnwise.is_transposed || s.is_per_tensor()),
-            "only the column-wise copy under one scale a tensor can be transposed");
+  MBT_CHECK(!q.rowwise.is_transposed && (!q.columnwise.is_transposed || s.scaling != QuantScaling::nvfp4),
+            "only the column-wise copy can be transposed, and none of nvfp4");
   if (q.rowwise.empty() || q.columnwise.empty() || !s.columnwise_shares_codes()) return;
   const bool is_one = q.rowwise.codes == q.columnwise.codes;
   MBT_CHECK(is_one != q.columnwise.is_transposed && (q.columnwise.is_transposed || q.rowwise.scale_inv == q.columnwise.scale_inv),

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kTileThreads) quantize_blocks_kernel(BlockArgs
 template <class Rule>
 void launch_rule(const QuantizeArgs& args, const LaunchContext& context) {
   const BlockArgs a = block_args(args);
-  const LaunchShape shape = tile_shape(a.rows, a.cols);
+  const LaunchShape shape = tile_shape(a.rows, a.cols, a.column.is_transposed);
   with_source(args, [&]<class T, class H>(T*, H*) {
     if (args.q.spec.is_2d) launch("quantize_squares", quantize_blocks_kernel<Rule, Blocks::squares, H>, shape, context.stream, a);
     else launch("quantize_blocks", quantize_blocks_kernel<Rule, Blocks::lines, H>, shape, context.stream, a);

@@ -8,7 +8,7 @@ namespace mbt::cuda {
 inline BlockOutput block_output(const QuantTensorView& q, bool is_column) {
   const QuantCopy& copy = is_column ? q.columnwise : q.rowwise;
   const int64_t cols = quant_copy_shape(q.spec, q.rows, q.cols, is_column).scale_cols;
-  return {static_cast<uint8_t*>(copy.codes), copy.scale_inv, cols, copy.global_amax};
+  return {static_cast<uint8_t*>(copy.codes), copy.scale_inv, cols, copy.global_amax, copy.is_transposed};
 }
 
 inline BlockArgs block_args(const QuantizeArgs& args) {
@@ -19,6 +19,7 @@ inline BlockArgs block_args(const QuantizeArgs& args) {
   return {.x = args.x.data,
           .is_wide = is_wide,
           .is_vector = is_vector,
+          .is_column_vector = q.rows % 16 == 0 && is_aligned(q.columnwise.codes, 16),
           .rows = q.rows,
           .cols = q.cols,
           .row = block_output(q, false),
@@ -30,8 +31,9 @@ inline BlockArgs block_args(const QuantizeArgs& args) {
           .stream = args.random_stream};
 }
 
-inline LaunchShape tile_shape(int64_t rows, int64_t cols) {
-  return {dim3(static_cast<unsigned>(ceil_div(rows, kTile) * ceil_div(cols, kTile))), dim3(kTileThreads), sizeof(TileShared)};
+inline LaunchShape tile_shape(int64_t rows, int64_t cols, bool is_transposed = false) {
+  return {dim3(static_cast<unsigned>(ceil_div(rows, kTile) * ceil_div(cols, kTile))), dim3(kTileThreads),
+          sizeof(TileShared) + (is_transposed ? kTransposedChunks * sizeof(uint4) : 0)};
 }
 
 }  // namespace mbt::cuda

@@ -24,12 +24,14 @@ struct BlockOutput {
   void* scale_inv;
   int64_t scale_cols;
   float* global_amax;  // nvfp4
+  bool is_transposed;  // codes [cols, rows]; never nvfp4's
 };
 
 struct BlockArgs {
   const void* x;  // [rows, cols]
   bool is_wide;    // x is f32, whatever it counts as
   bool is_vector;  // four neighbouring elements, or codes, are one access
+  bool is_column_vector;  // sixteen neighbouring transposed codes are one access
   int64_t rows, cols;
   BlockOutput row, column;  // squares: the one that there is
   float* amax;              // staging slot or null
@@ -41,6 +43,8 @@ struct TileShared {
   float parts[kWarp];
   float column[kTileWarps][kTile];
 };
+/// Behind TileShared where codes are transposed: [column][16 rows], the 16-byte chunks of a column permuted.
+constexpr int kTransposedChunks = kTile * kTileWarps;
 
 // -- rules: amax to stored scale and multiplier -------------------------------------------------------------------------------------------
 
@@ -159,14 +163,23 @@ __device__ inline uint32_t encode_four(const float (&v)[4], uint32_t random) {
   return codes;
 }
 
-/// Codes of row r of the thread's part, under one multiplier a column.
+/// Codes of four elements, under one multiplier a column.
 template <class Rule, class H>
-__device__ inline void write_row(const BlockArgs& a, const Place& p, const BlockOutput& out, int r, const Four<H>& x,
-                                 const float (&multiplier)[4], uint32_t random) {
+__device__ inline uint32_t encode_scaled_four(const Four<H>& x, const float (&multiplier)[4], uint32_t random) {
   float v[4];
 #pragma unroll
   for (int k = 0; k < 4; ++k) v[k] = __fmul_rn(x[k], multiplier[k]);
-  if (r < p.rows) store_four(out.codes + (p.row + r) * a.cols + p.col, encode_four<Rule>(v, random), p.cols, a.is_vector);
+  return encode_four<Rule>(v, random);
+}
+
+/// Codes of row r of the thread's part.
+__device__ inline void store_row(const BlockArgs& a, const Place& p, const BlockOutput& out, int r, uint32_t codes) {
+  if (r < p.rows) store_four(out.codes + (p.row + r) * a.cols + p.col, codes, p.cols, a.is_vector);
+}
+template <class Rule, class H>
+__device__ inline void write_row(const BlockArgs& a, const Place& p, const BlockOutput& out, int r, const Four<H>& x,
+                                 const float (&multiplier)[4], uint32_t random) {
+  store_row(a, p, out, r, encode_scaled_four<Rule>(x, multiplier, random));
 }
 
 /// The same for all rows.
@@ -177,6 +190,39 @@ __device__ inline void write_rows(const BlockArgs& a, const Place& p, const Bloc
   if constexpr (Rule::kIsStochastic) draw_random(a, p, is_column, random);
 #pragma unroll
   for (int r = 0; r < kThreadRows; ++r) write_row<Rule>(a, p, out, r, x[r], multiplier, random[r]);
+}
+
+/// Codes to the transposed column-wise copy, and to a row-wise one that shares them, where there is one. They pass through shared memory, so
+/// that columns are written 128 bytes at a time. Every thread of the block calls it.
+template <class Rule, class H>
+__device__ inline void write_transposed(const BlockArgs& a, const Place& p, const BlockOutput* shared_row, const Four<H> (&x)[kThreadRows],
+                                        const float (&multiplier)[4]) {
+  auto* const tile = shared_array<uint4>(sizeof(TileShared), kTransposedChunks);
+  uint32_t columns[4][4];  // [column][four rows]
+#pragma unroll
+  for (int quad = 0; quad < 4; ++quad) {
+    uint32_t codes[4], turned[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      codes[i] = encode_scaled_four<Rule>(x[4 * quad + i], multiplier, 0);
+      if (shared_row != nullptr) store_row(a, p, *shared_row, 4 * quad + i, codes[i]);
+    }
+    transpose_bytes(codes, turned);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) columns[k][quad] = turned[k];
+  }
+#pragma unroll
+  for (int k = 0; k < 4; ++k)
+    tile[(p.lane * 4 + k) * kTileWarps + (p.warp ^ p.lane % kTileWarps)] = make_uint4(columns[k][0], columns[k][1], columns[k][2], columns[k][3]);
+  __syncthreads();
+  const int64_t first_row = p.row - p.warp * kThreadRows, first_col = p.col - p.lane * 4;
+  const int chunk = static_cast<int>(threadIdx.x) % kTileWarps;
+  for (int c = static_cast<int>(threadIdx.x) / kTileWarps; c < kTile; c += kTileThreads / kTileWarps) {
+    const uint4 words = tile[c * kTileWarps + (chunk ^ c / 4 % kTileWarps)];
+    const uint32_t codes[4] = {words.x, words.y, words.z, words.w};
+    const int64_t row = first_row + chunk * kThreadRows, col = first_col + c;
+    if (col < a.cols) store_sixteen(a.column.codes + col * a.rows + row, codes, clamp_count(a.rows - row, kThreadRows), a.is_column_vector);
+  }
 }
 
 // -- blocks along rows --------------------------------------------------------------------------------------------------------------------
@@ -268,6 +314,9 @@ __device__ inline void quantise_columns(const BlockArgs& a, const Place& p, cons
     const typename Rule::Stored stored = Rule::scale(m[k], global_encode_scale, multiplier[k]);
     if (is_writer && k < p.cols) static_cast<typename Rule::Stored*>(a.column.scale_inv)[p.row / Rule::kBlock * a.cols + p.col + k] = stored;
   }
+  if constexpr (!Rule::kIsNvfp4) {
+    if (a.column.is_transposed) return write_transposed<Rule>(a, p, nullptr, x, multiplier);
+  }
   write_rows<Rule>(a, p, a.column, x, multiplier, true);
 }
 
@@ -286,9 +335,14 @@ __device__ inline void quantise_squares(const BlockArgs& a, const Place& p, cons
   float scale = 0;
   const typename Rule::Stored stored = Rule::scale(all[0], global_encode_scale, scale);
   if (p.warp % (Rule::kBlock / kThreadRows) == 0 && p.lane % kLanes == 0 && p.rows > 0 && p.cols > 0) {
-    static_cast<typename Rule::Stored*>(out.scale_inv)[p.row / Rule::kBlock * out.scale_cols + p.col / Rule::kBlock] = stored;
+    const int64_t at = p.row / Rule::kBlock * out.scale_cols + p.col / Rule::kBlock;
+    static_cast<typename Rule::Stored*>(out.scale_inv)[at] = stored;
+    if (a.column.is_transposed) static_cast<typename Rule::Stored*>(a.column.scale_inv)[at] = stored;
   }
   const float multiplier[4] = {scale, scale, scale, scale};
+  if constexpr (!Rule::kIsNvfp4) {
+    if (a.column.is_transposed) return write_transposed<Rule>(a, p, a.row.codes != nullptr ? &a.row : nullptr, x, multiplier);
+  }
   write_rows<Rule>(a, p, out, x, multiplier, a.row.codes == nullptr);
 }
 

@@ -105,7 +105,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   p.maxThreadsDim[2] = kBlockDepth;
   p.maxGridSize[0] = kGridColumns;
   p.maxGridSize[1] = p.maxGridSize[2] = kGridRows;
-  p.major = 9;
+  p.major = emulation::settings().compute_capability / 10;
+  p.minor = emulation::settings().compute_capability % 10;
   p.multiProcessorCount = kMultiprocessors;
   p.maxThreadsPerMultiProcessor = 2048;
   p.maxBlocksPerMultiProcessor = 32;

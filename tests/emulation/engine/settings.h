@@ -11,8 +11,21 @@ struct Settings {
   /// the environment variable MBT_EMULATION_ONCE=1 sets it for a whole process.
   bool run_twice;
   size_t memory_bytes;  ///< what cudaMalloc can give out in all
+  int compute_capability = 90;  ///< 90 for 9.0; what kernels may do does not depend on it
 };
 Settings& settings();
+
+/// The device has another compute capability while this lives.
+class WithCapability {
+ public:
+  explicit WithCapability(int capability) : before_(std::exchange(settings().compute_capability, capability)) {}
+  WithCapability(const WithCapability&) = delete;
+  WithCapability& operator=(const WithCapability&) = delete;
+  ~WithCapability() { settings().compute_capability = before_; }
+
+ private:
+  int before_;
+};
 
 /// Launches run once while this lives.
 class RunOnce {

@@ -18,17 +18,39 @@ function(mbt_part name doc)
   set_property(CACHE MBT_${name} PROPERTY STRINGS AUTO ON OFF)
 endfunction()
 
-# mbt_report(NAME found "what" "what is lost without it"): one status line, or an error when ON and missing.
+# mbt_report(NAME found "what" "what is lost without it"): one status line, or an error when ON and missing; `mbtrain doctor` shows it too.
 function(mbt_report name found what lost)
   if(found)
-    message(STATUS "MBT_${name}: using ${what}")
+    set(said "using ${what}")
   elseif(MBT_${name} STREQUAL "ON")
     message(FATAL_ERROR "MBT_${name}=ON, but it was not found. Install it (scripts/setup.sh does) or configure with -DMBT_${name}=OFF")
   elseif(MBT_${name} STREQUAL "OFF")
-    message(STATUS "MBT_${name}: off; ${lost}")
+    set(said "off; ${lost}")
   else()
-    message(STATUS "MBT_${name}: not found; ${lost}")
+    set(said "not found; ${lost}")
   endif()
+  message(STATUS "MBT_${name}: ${said}")
+  if(found)
+    set(is_built_in true)
+  else()
+    set(is_built_in false)
+  endif()
+  set_property(GLOBAL APPEND_STRING PROPERTY mbt_build_parts "      {\"MBT_${name}\", ${is_built_in}, \"${said}\"},\n")
+endfunction()
+
+# mbt_write_build_parts(out.cpp): what was reported, for core/base/build_parts.h.
+function(mbt_write_build_parts out)
+  get_property(rows GLOBAL PROPERTY mbt_build_parts)
+  file(CONFIGURE OUTPUT ${out} CONTENT "// Made by cmake/options.cmake.
+#include \"core/base/build_parts.h\"
+namespace mbt {
+const std::vector<BuildPart>& build_parts() {
+  static const std::vector<BuildPart> parts = {
+${rows}  };
+  return parts;
+}
+}  // namespace mbt
+" @ONLY)
 endfunction()
 
 # Always needed: three header-only libraries, threads.
@@ -38,9 +60,9 @@ find_package(CLI11 REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(OpenMP COMPONENTS CXX)
 if(NOT OpenMP_CXX_FOUND)
-  message(STATUS "OpenMP: not found; the CPU backend runs on one thread")
   add_library(OpenMP::OpenMP_CXX INTERFACE IMPORTED)
 endif()
+mbt_report(OPENMP "${OpenMP_CXX_FOUND}" "OpenMP ${OpenMP_CXX_VERSION}" "the CPU backend runs on one thread")
 
 mbt_part(ONEDNN "oneDNN GEMM on the CPU")
 set(MBT_HAVE_ONEDNN FALSE)
@@ -67,7 +89,10 @@ if(NOT MBT_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     find_package(CUDAToolkit 12 QUIET)
-    if(TARGET CUDA::cublasLt)
+    # cublasLt.h alone: the library is loaded when a GPU is used (kernels/cuda/cublaslt_library.cpp).
+    find_file(MBT_CUBLASLT_HEADER cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+    mark_as_advanced(MBT_CUBLASLT_HEADER)
+    if(CUDAToolkit_FOUND AND MBT_CUBLASLT_HEADER)
       set(MBT_HAVE_CUDA TRUE)
     endif()
   endif()

@@ -1,18 +1,32 @@
 #include "kernels/kernels.h"
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/gpus.h"
 #if MBT_HAVE_CUDA
 #include "kernels/cuda/make_cuda_backend.h"
 #endif
 
 namespace mbt {
+namespace {
+
+std::unique_ptr<Backend> make_gpu_backend() {
+  const std::string problem = gpu_problem(probe_gpus(), cuda_build());
+  if (!problem.empty()) throw InputError(text("train.device=cuda: no usable NVIDIA GPU: ", problem, "; or use train.device=cpu"));
+#if MBT_HAVE_CUDA
+  const std::string missing = cuda::cublaslt_problem();
+  if (!missing.empty()) throw InputError(text("train.device=cuda: ", missing, "; or use train.device=cpu"));
+  return cuda::make_cuda_backend();
+#else
+  return nullptr;  // not reached: a build without CUDA is a problem
+#endif
+}
+
+}  // namespace
 
 std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads) {
-#if MBT_HAVE_CUDA
-  if (name == "cuda" || (name == "auto" && cuda::has_usable_gpu())) return cuda::make_cuda_backend();
-#endif
+  // With a usable GPU but without cuBLASLt, "auto" is an error too: whoever forgot to load CUDA's module does not want the CPU.
+  if (name == "cuda" || (name == "auto" && gpu_problem(probe_gpus(), cuda_build()).empty())) return make_gpu_backend();
   if (name == "cpu" || name == "auto") return std::make_unique<cpu::CpuBackend>(num_threads);
-  if (name == "cuda") throw InputError("backend 'cuda': built without CUDA; configure with -DMBT_CUDA=ON, or use 'cpu'");
   throw InputError(text("backend '", name, "' does not exist; known: auto, cpu, cuda"));
 }
 

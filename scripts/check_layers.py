@@ -29,7 +29,7 @@ def is_allowed(source, target):
     if top == "apps":
         if target[:2] == ("tests", "support"):
             return source[1] == "mbbench"
-        return target_top in ("core", "apps") or target == ("kernels", "kernels.h")
+        return target_top in ("core", "apps") or target in (("kernels", "kernels.h"), ("kernels", "gpus.h"))
     return False
 
 

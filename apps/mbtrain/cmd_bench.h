@@ -6,8 +6,10 @@
 
 namespace mbt {
 
-/// Matrix products of a GPT-2-124M layer and its head: shapes x roles x operand kinds.
+/// Matrix products of a model's layer and its head: shapes x roles x operand kinds.
 int bench_gemm(const std::vector<std::string>& args);
+/// Memory-bound ops, against a copy.
+int bench_ops(const std::vector<std::string>& args);
 /// A training step of the configured model by part, against its matrix products alone and the machine's peak.
 int bench_step(const std::vector<std::string>& args);
 

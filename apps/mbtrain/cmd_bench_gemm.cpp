@@ -1,14 +1,14 @@
 // mbtrain bench gemm: every product of a training step, on plain and quantised operands.
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <iostream>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "apps/mbtrain/bench_tools.h"
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
+#include "core/base/error.h"
+#include "core/base/strings.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -53,73 +53,22 @@ std::vector<OperandKind> operand_kinds() {
   };
 }
 
-/// A matrix of pseudo-random numbers in [-1, 1) in the backend's memory, quantised when it has a spec.
+/// A matrix of random numbers, quantised when it has a spec.
 class Matrix {
  public:
   Matrix(Backend& backend, DType act, int64_t rows, int64_t cols, const QuantSpec* spec = nullptr)
-      : memory_(backend, static_cast<size_t>(rows * cols * size_of(act))), view_(memory_.data(), act, {rows, cols}) {
-    fill(backend);
+      : plain_(random_tensor(backend, act, {rows, cols})) {
     if (spec == nullptr) return;
-    quant_.spec = *spec;
-    quant_.rows = rows;
-    quant_.cols = cols;
-    quant_.rowwise = allocate(backend, false);
-    const bool is_transposed = backend.wants_transposed(*spec);
-    quant_.columnwise = spec->columnwise_shares_codes() && !is_transposed ? quant_.rowwise : allocate(backend, true);
-    quant_.columnwise.is_transposed = is_transposed;
-    backend.quantize({view_, quant_});
+    quantised_.emplace(backend, *spec, rows, cols, true, backend.wants_transposed(*spec));
+    backend.quantize({plain_.view(), quantised_->view()});
   }
-  TensorView view() const { return view_; }
-  GemmOperand operand() const { return quant_.empty() ? GemmOperand(view_) : GemmOperand(quant_); }
+  TensorView view() const { return plain_.view(); }
+  GemmOperand operand() const { return quantised_ ? GemmOperand(quantised_->view()) : GemmOperand(plain_.view()); }
 
  private:
-  void fill(Backend& backend) {
-    std::vector<float> values(static_cast<size_t>(view_.size()));
-    uint32_t state = 1;
-    for (float& x : values) {
-      state = state * 1664525u + 1013904223u;
-      x = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
-    }
-    const Buffer staging(backend, values.size() * sizeof(float));
-    const TensorView source(staging.data(), DType::f32, view_.shape);
-    backend.upload(values.data(), source);
-    backend.cast({source, view_});
-    backend.synchronize();
-  }
-  QuantCopy allocate(Backend& backend, bool columnwise) {
-    const QuantCopyShape shape = quant_copy_shape(quant_.spec, quant_.rows, quant_.cols, columnwise);
-    auto block = [&](int64_t bytes) { return parts_.emplace_back(backend, static_cast<size_t>(bytes)).data(); };
-    QuantCopy copy;
-    copy.codes = block(shape.codes_bytes);
-    copy.scale_inv = block(shape.scale_bytes);
-    if (quant_.spec.scaling == QuantScaling::nvfp4) copy.global_amax = static_cast<float*>(block(sizeof(float)));
-    return copy;
-  }
-
-  Buffer memory_;
-  TensorView view_;
-  std::vector<Buffer> parts_;
-  QuantTensorView quant_;
+  BenchTensor plain_;
+  std::optional<BenchQuantTensor> quantised_;
 };
-
-/// Seconds of the fastest of several products, after one that makes the primitives.
-double time_gemm(Backend& backend, const GemmArgs& args) {
-  using Clock = std::chrono::steady_clock;
-  constexpr int kMinRuns = 3;
-  constexpr double kSeconds = 0.2;
-  double best = std::numeric_limits<double>::infinity(), total = 0;
-  backend.gemm(args);
-  backend.synchronize();
-  for (int run = 0; run < kMinRuns || total < kSeconds; ++run) {
-    const auto start = Clock::now();
-    backend.gemm(args);
-    backend.synchronize();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, seconds);
-    total += seconds;
-  }
-  return best;
-}
 
 /// One product as a training step does it: activations in the act dtype, weight gradients added to fp32.
 double time_role(Backend& backend, const LinearShape& s, GemmRole role, const OperandKind& kind) {
@@ -134,7 +83,7 @@ double time_role(Backend& backend, const LinearShape& s, GemmRole role, const Op
   const Matrix d(backend, role == GemmRole::wgrad ? DType::f32 : kind.act, rows, cols);
   GemmArgs args{role, a.operand(), b.operand(), d.view()};
   args.accumulate = role == GemmRole::wgrad;
-  return time_gemm(backend, args);
+  return seconds_per_call(backend, [&] { backend.gemm(args); });
 }
 
 struct Row {
@@ -144,68 +93,131 @@ struct Row {
   double seconds, tflops, share;
 };
 
+/// Of one operand kind: the rate of the square product, and how the backend computes it.
+struct Peak {
+  const OperandKind* kind;
+  GemmSupport support;
+  double tflops = 0.0;
+};
+
 double tflops_of(const LinearShape& s, double seconds) { return 2e-12 * static_cast<double>(s.m * s.k * s.n) / seconds; }
 
-void print_table(const std::vector<Row>& rows) {
-  std::printf("%6s %6s %6s  %-5s  %-15s %10s %9s %8s\n", "M", "K", "N", "role", "operands", "ms", "TFLOP/s", "of peak");
+struct Options {
+  std::string device = "auto";
+  int threads = 0;
+  int64_t tokens = 0, square = 0;
+  std::vector<std::string> layers;
+  bool as_json = false;
+};
+
+Options parse(const std::vector<std::string>& args) {
+  CLI::App app("Time the matrix products of a model's linear layers, alone on an idle machine, against the largest square product of the same operands",
+               "mbtrain bench gemm");
+  Options o;
+  app.add_flag("--json", o.as_json, "Print JSON");
+  app.add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process")->capture_default_str();
+  app.add_option("--tokens", o.tokens, "M: tokens of a micro-batch; 0: 16384 on a GPU, 1024 on a CPU")
+      ->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
+  app.add_option("--square", o.square, "Side of the square product that is the peak; 0: 8192 on a GPU, 2048 on a CPU")
+      ->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 16));
+  app.add_option("--layer", o.layers, "A linear layer KxN, repeatable; none: those of Qwen2.5-1.5B on a GPU, of GPT-2 124M on a CPU");
+  parse_args(app, args);
+  return o;
+}
+
+/// "768x2304": in features, out features.
+LinearShape parse_layer(const std::string& word, int64_t tokens) {
+  int64_t k = 0, n = 0;
+  const std::vector<std::string> sides = split(word, 'x');
+  if (sides.size() != 2 || parse_integer(sides[0], k) != ParseResult::ok || parse_integer(sides[1], n) != ParseResult::ok || k < 1 || n < 1 ||
+      k > 1 << 24 || n > 1 << 24)
+    throw InputError(text("--layer ", shown(word), ": expected KxN, in and out features, for instance 768x2304"));
+  return {tokens, k, n};
+}
+
+std::vector<LinearShape> layers_of(const Options& o, bool is_gpu) {
+  std::vector<std::string> words = o.layers;
+  if (words.empty() && is_gpu) words = {"1536x2048", "1536x1536", "1536x17920", "8960x1536", "1536x151936"};
+  if (words.empty()) words = {"768x2304", "768x768", "768x3072", "3072x768", "768x50304"};
+  const int64_t tokens = o.tokens != 0 ? o.tokens : is_gpu ? 16384 : 1024;
+  std::vector<LinearShape> layers;
+  for (const std::string& word : words) layers.push_back(parse_layer(word, tokens));
+  return layers;
+}
+
+std::vector<Peak> measure_peaks(Backend& backend, const std::vector<OperandKind>& kinds, int64_t side) {
+  std::vector<Peak> peaks;
+  for (const OperandKind& kind : kinds) {
+    const QuantSpec *input = nullptr, *weight = nullptr;
+    if (kind.specs) input = &kind.specs->input, weight = &kind.specs->weight;
+    Peak peak{&kind, backend.gemm_support(input, weight, kind.act)};
+    const LinearShape square{side, side, side};
+    if (peak.support.execution != Execution::unsupported) peak.tflops = tflops_of(square, time_role(backend, square, GemmRole::fprop, kind));
+    peaks.push_back(std::move(peak));
+  }
+  return peaks;
+}
+
+std::vector<Row> measure(Backend& backend, const std::vector<LinearShape>& layers, const std::vector<Peak>& peaks) {
+  std::vector<Row> rows;
+  for (const LinearShape& shape : layers)
+    for (GemmRole role : {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad})
+      for (const Peak& peak : peaks) {
+        if (peak.support.execution == Execution::unsupported) continue;
+        const double seconds = time_role(backend, shape, role, *peak.kind), tflops = tflops_of(shape, seconds);
+        rows.push_back({shape, role, peak.kind->name, seconds, tflops, tflops / peak.tflops});
+      }
+  return rows;
+}
+
+const char* word_of(Execution e) { return e == Execution::native ? "native" : e == Execution::emulated ? "emulated" : "unsupported"; }
+
+void print_table(const Backend& backend, int64_t side, const std::vector<Peak>& peaks, const std::vector<Row>& rows) {
+  for (const auto& [name, value] : backend.facts()) std::cout << name << ": " << value << "\n";
+  std::printf("\npeak: a square product of side %lld\n", static_cast<long long>(side));
+  for (const Peak& p : peaks)
+    std::printf("  %-15s %9.3f TFLOP/s  %s%s%s\n", p.kind->name.c_str(), p.tflops, word_of(p.support.execution), p.support.how.empty() ? "" : ": ",
+                p.support.how.c_str());
+  std::printf("\n%6s %6s %6s  %-5s  %-15s %10s %9s %8s\n", "M", "K", "N", "role", "operands", "ms", "TFLOP/s", "of peak");
   for (const Row& r : rows)
-    std::printf("%6lld %6lld %6lld  %-5s  %-15s %10.2f %9.3f %7.0f%%\n", static_cast<long long>(r.shape.m),
+    std::printf("%6lld %6lld %6lld  %-5s  %-15s %10.3f %9.3f %7.0f%%\n", static_cast<long long>(r.shape.m),
                 static_cast<long long>(r.shape.k), static_cast<long long>(r.shape.n), std::string(name_of(r.role)).c_str(), r.kind.c_str(),
                 r.seconds * 1e3, r.tflops, 100 * r.share);
 }
 
-nlohmann::json to_json(const std::vector<Row>& rows) {
-  nlohmann::json all = nlohmann::json::array();
+nlohmann::ordered_json to_json(const Backend& backend, int64_t side, const std::vector<Peak>& peaks, const std::vector<Row>& rows) {
+  nlohmann::ordered_json j = {{"device", backend.name()}, {"backend", nlohmann::ordered_json::object()}, {"square", side}};
+  for (const auto& [name, value] : backend.facts()) j["backend"][name] = value;
+  for (const Peak& p : peaks) {
+    j["peak_tflops"][p.kind->name] = p.tflops;
+    j["execution"][p.kind->name] = word_of(p.support.execution);
+  }
   for (const Row& r : rows)
-    all.push_back({{"m", r.shape.m},
-                   {"k", r.shape.k},
-                   {"n", r.shape.n},
-                   {"role", name_of(r.role)},
-                   {"operands", r.kind},
-                   {"seconds", r.seconds},
-                   {"tflops", r.tflops},
-                   {"share_of_peak", r.share}});
-  return all;
+    j["gemm"].push_back({{"m", r.shape.m},
+                         {"k", r.shape.k},
+                         {"n", r.shape.n},
+                         {"role", name_of(r.role)},
+                         {"operands", r.kind},
+                         {"seconds", r.seconds},
+                         {"tflops", r.tflops},
+                         {"share_of_peak", r.share}});
+  return j;
 }
 
 }  // namespace
 
 int bench_gemm(const std::vector<std::string>& args) {
-  CLI::App app("Time the matrix products of GPT-2 124M, alone on an idle machine", "mbtrain bench gemm");
-  bool as_json = false;
-  int threads = 0;
-  int64_t tokens = 1024;
-  app.add_flag("--json", as_json, "Print JSON");
-  app.add_option("--threads", threads, "Threads; 0: every core given to the process")->capture_default_str();
-  app.add_option("--tokens", tokens, "M: tokens of a micro-batch")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  parse_args(app, args);
-  const auto backend = make_backend("cpu", threads);
-  constexpr LinearShape kSquare{2048, 2048, 2048};
+  const Options options = parse(args);
+  const auto backend = make_backend(options.device, options.threads);
+  const bool is_gpu = backend->name() == "cuda";
+  const std::vector<LinearShape> layers = layers_of(options, is_gpu);
+  const int64_t side = options.square != 0 ? options.square : is_gpu ? 8192 : 2048;
   const std::vector<OperandKind> kinds = operand_kinds();
-  const double f32_peak = tflops_of(kSquare, time_role(*backend, kSquare, GemmRole::fprop, kinds[0]));
-  const double bf16_peak = tflops_of(kSquare, time_role(*backend, kSquare, GemmRole::fprop, kinds[1]));
-  std::vector<Row> rows;
-  for (const auto& [k, n] : {std::pair<int64_t, int64_t>{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}, {768, 50304}}) {
-    const LinearShape shape{tokens, k, n};
-    for (GemmRole role : {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad}) {
-      for (const OperandKind& kind : kinds) {
-        const double seconds = time_role(*backend, shape, role, kind);
-        const double tflops = tflops_of(shape, seconds);
-        rows.push_back({shape, role, kind.name, seconds, tflops, tflops / (kind.act == DType::f32 ? f32_peak : bf16_peak)});
-      }
-    }
-  }
-  if (as_json) {
-    nlohmann::json facts;
-    for (const auto& [name, value] : backend->facts()) facts[name] = value;
-    std::cout
-        << nlohmann::json{{"backend", facts}, {"peak_tflops", {{"f32", f32_peak}, {"bf16", bf16_peak}}}, {"gemm", to_json(rows)}}.dump(2)
-        << "\n";
-    return 0;
-  }
-  for (const auto& [name, value] : backend->facts()) std::cout << name << ": " << value << "\n";
-  std::printf("peak (2048 cubed): f32 %.3f, bf16 %.3f TFLOP/s\n\n", f32_peak, bf16_peak);
-  print_table(rows);
+  const std::vector<Peak> peaks = measure_peaks(*backend, kinds, side);
+  const std::vector<Row> rows = measure(*backend, layers, peaks);
+  if (options.as_json) std::cout << to_json(*backend, side, peaks, rows).dump(2) << "\n";
+  else print_table(*backend, side, peaks, rows);
   return 0;
 }
 

@@ -1,15 +1,20 @@
 // mbtrain doctor: what this machine and this build offer, and which recipes run natively on which device. Works without a GPU.
+#include <gnu/libc-version.h>
+
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/machine.h"
 #include "apps/mbtrain/text_table.h"
+#include "core/base/build_parts.h"
 #include "core/config/command_line.h"
 #include "core/recipe/library.h"
 #include "core/recipe/resolve.h"
 #include "core/train/plan_precision.h"
+#include "kernels/gpus.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -23,12 +28,29 @@ struct Device {
   std::string problem;
 };
 
+/// Everything that doctor says.
+struct Report {
+  std::vector<Device> devices;
+  GpuProbe gpus;
+  std::vector<MachineLibrary> libraries;
+  std::optional<HostMemory> memory;
+  RecipeLibrary recipes;
+};
+
 Device open_device(const std::string& name) {
   try {
     return {name, make_backend(name), ""};
   } catch (const Error& e) {
     return {name, nullptr, e.what()};
   }
+}
+
+/// The optional parts as CMake found them, and those that do not exist yet.
+std::vector<BuildPart> parts() {
+  std::vector<BuildPart> all = build_parts();
+  all.push_back({"MPI", false, "not built in: this version trains in one process"});
+  all.push_back({"NCCL", false, "not built in: this version trains on one GPU"});
+  return all;
 }
 
 /// How a recipe's products run on a device, those of its quantised layers where it has any: the worst, and what is said about it.
@@ -53,29 +75,90 @@ Verdict judge(const Backend& backend, const std::string& recipe) {
 
 const char* word_of(Execution e) { return e == Execution::native ? "native" : e == Execution::emulated ? "emulated" : "unsupported"; }
 
-Json to_json(const std::vector<Device>& devices, const RecipeLibrary& library) {
-  Json out = {{"version", MBT_VERSION}, {"devices", Json::object()}, {"recipes", Json::object()}};
-  for (const Device& d : devices) {
+std::string driver_text(const GpuProbe& gpus) {
+  if (!gpus.has_driver) return "none: " + gpus.driver_error;
+  std::string said = gpus.driver_release.empty() ? "release unknown" : gpus.driver_release;
+  said += ", runs CUDA up to " + cuda_version_text(gpus.driver_cuda);
+  return gpus.driver_error.empty() ? said : said + "; does not start: " + gpus.driver_error;
+}
+
+std::string runtime_text() {
+  const CudaBuild build = cuda_build();
+  return build.is_built_in ? text(cuda_version_text(build.runtime), ", linked statically") : "not built in";
+}
+
+// -- JSON ----------------------------------------------------------------------------------------------------------------------------------
+
+Json gpus_to_json(const GpuProbe& gpus) {
+  Json driver = {{"is_installed", gpus.has_driver}, {"release", gpus.driver_release}, {"cuda", nullptr}, {"problem", gpus.driver_error}};
+  if (gpus.driver_cuda > 0) driver["cuda"] = cuda_version_text(gpus.driver_cuda);
+  Json devices = Json::array();
+  for (const GpuDevice& g : gpus.devices)
+    devices.push_back({{"name", g.name}, {"compute_capability", text(g.major, ".", g.minor)}, {"memory_bytes", g.total_bytes}});
+  return {{"driver", driver}, {"devices", devices}};
+}
+
+Json machine_to_json(const Report& r) {
+  Json out = {{"glibc", gnu_get_libc_version()}, {"memory", nullptr}, {"nvidia", gpus_to_json(r.gpus)}, {"libraries", Json::object()}};
+  if (r.memory) out["memory"] = {{"total_bytes", r.memory->total}, {"available_bytes", r.memory->available}};
+  for (const MachineLibrary& l : r.libraries)
+    out["libraries"][l.what] = {{"file", l.file}, {"is_found", l.problem.empty()}, {"version", l.version}, {"problem", l.problem}};
+  return out;
+}
+
+Json build_to_json() {
+  const CudaBuild build = cuda_build();
+  Json out = {{"parts", Json::object()}, {"cuda_runtime", nullptr}, {"cuda_architectures", build.architectures}};
+  if (build.is_built_in) out["cuda_runtime"] = cuda_version_text(build.runtime);
+  for (const BuildPart& p : parts()) out["parts"][p.name] = {{"is_built_in", p.is_built_in}, {"said", p.said}};
+  return out;
+}
+
+Json to_json(const Report& r) {
+  Json out = {{"version", MBT_VERSION}, {"build", build_to_json()}, {"machine", machine_to_json(r)}, {"devices", Json::object()}, {"recipes", Json::object()}};
+  for (const Device& d : r.devices) {
     Json& device = out["devices"][d.name];
     device["usable"] = d.backend != nullptr;
     if (!d.backend) device["problem"] = d.problem;
     if (d.backend)
       for (const auto& [what, value] : d.backend->facts()) device["facts"][what] = value;
   }
-  for (const Recipe& r : library.all()) {
-    for (const Device& d : devices) {
+  for (const Recipe& recipe : r.recipes.all()) {
+    for (const Device& d : r.devices) {
       if (!d.backend) continue;
-      const Verdict v = judge(*d.backend, r.name);
-      out["recipes"][r.name][d.name] = {{"execution", word_of(v.execution)}, {"how", v.how}};
+      const Verdict v = judge(*d.backend, recipe.name);
+      out["recipes"][recipe.name][d.name] = {{"execution", word_of(v.execution)}, {"how", v.how}};
     }
-    out["recipes"][r.name]["native_on"] = r.native_on;
+    out["recipes"][recipe.name]["native_on"] = recipe.native_on;
   }
   return out;
 }
 
-void print(const std::vector<Device>& devices, const RecipeLibrary& library) {
-  std::cout << "mbtrain " << MBT_VERSION << "\n";
-  for (const Device& d : devices) {
+// -- text ----------------------------------------------------------------------------------------------------------------------------------
+
+void print_build() {
+  TextTable table("lll");
+  for (const BuildPart& p : parts()) table.add({p.name, p.is_built_in ? "yes" : "no", p.said});
+  std::cout << "\nThis build\n" << table.str();
+}
+
+void print_machine(const Report& r) {
+  TextTable table("ll");
+  table.add({"glibc", gnu_get_libc_version()});
+  if (r.memory) table.add({"memory", text(human_bytes(r.memory->available), " available of ", human_bytes(r.memory->total))});
+  table.add({"NVIDIA driver", driver_text(r.gpus)});
+  for (size_t i = 0; i < r.gpus.devices.size(); ++i) {
+    const GpuDevice& g = r.gpus.devices[i];
+    table.add({text("GPU ", i), text(g.name, ", compute capability ", g.major, ".", g.minor, ", ", human_bytes(static_cast<int64_t>(g.total_bytes)))});
+  }
+  table.add({"CUDA runtime", runtime_text()});
+  for (const MachineLibrary& l : r.libraries)
+    table.add({l.what, l.problem.empty() ? text(l.version.empty() ? "version unknown" : l.version, " (", l.file, ")") : "not found: " + l.problem});
+  std::cout << "\nThis machine\n" << table.str();
+}
+
+void print_devices(const Report& r) {
+  for (const Device& d : r.devices) {
     std::cout << "\n" << (d.name == "cuda" ? "GPU (cuda)" : "CPU (cpu)") << "\n";
     if (!d.backend) {
       std::cout << "  not usable: " << d.problem << "\n";
@@ -85,21 +168,25 @@ void print(const std::vector<Device>& devices, const RecipeLibrary& library) {
     for (const auto& [what, value] : d.backend->facts()) facts.add({what, value});
     std::cout << facts.str();
   }
+}
+
+void print_recipes(const Report& r) {
   std::cout << "\nRecipes\n";
-  for (const Device& d : devices) {
+  for (const Device& d : r.devices) {
     if (!d.backend) continue;
     TextTable table("lll");
     table.add({"recipe", "on " + d.name, "how its products run"});
-    for (const Recipe& r : library.all()) {
-      const Verdict v = judge(*d.backend, r.name);
-      table.add({r.name, word_of(v.execution), v.how});
+    for (const Recipe& recipe : r.recipes.all()) {
+      const Verdict v = judge(*d.backend, recipe.name);
+      table.add({recipe.name, word_of(v.execution), v.how});
     }
-    std::cout << table.str() << "\n";
+    std::cout << table.str();
+    std::cout << (d.name == "cpu" ? "  What is emulated runs without asking.\n\n" : "  What is emulated runs with --emulate-precision alone.\n\n");
   }
   TextTable native("ll");
   native.add({"recipe", "native on these NVIDIA GPUs"});
-  for (const Recipe& r : library.all())
-    if (!r.native_on.empty()) native.add({r.name, r.native_on});
+  for (const Recipe& recipe : r.recipes.all())
+    if (!recipe.native_on.empty()) native.add({recipe.name, recipe.native_on});
   std::cout << native.str();
 }
 
@@ -110,11 +197,17 @@ int cmd_doctor(const std::vector<std::string>& args) {
   bool as_json = false;
   app.add_flag("--json", as_json, "Print one JSON object");
   parse_args(app, args);
-  std::vector<Device> devices;
-  for (const char* name : {"cpu", "cuda"}) devices.push_back(open_device(name));
-  const RecipeLibrary library = RecipeLibrary::load();
-  if (as_json) std::cout << to_json(devices, library).dump(2) << "\n";
-  else print(devices, library);
+  Report report{.devices = {}, .gpus = probe_gpus(), .libraries = machine_libraries(), .memory = host_memory(), .recipes = RecipeLibrary::load()};
+  for (const char* name : {"cpu", "cuda"}) report.devices.push_back(open_device(name));
+  if (as_json) {
+    std::cout << to_json(report).dump(2) << "\n";
+    return 0;
+  }
+  std::cout << "mbtrain " << MBT_VERSION << "\n";
+  print_build();
+  print_machine(report);
+  print_devices(report);
+  print_recipes(report);
   return 0;
 }
 

@@ -15,6 +15,8 @@
 #include "core/recipe/resolve.h"
 #include "core/train/trainer.h"
 #include "core/train/plan_memory.h"
+#include "core/train/plan_precision.h"
+#include "kernels/gpus.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -27,15 +29,24 @@ void on_stop_signal(int signal) {
   std::signal(signal, SIG_DFL);  // a second one ends the program at once
 }
 
+/// A GPU that "auto" passes over is said: a run of hours on the CPU is not what its owner expects.
+void warn_of_unused_gpu() {
+  const GpuProbe gpus = probe_gpus();
+  if (!gpus.devices.empty()) spdlog::warn("the GPU is not used: {}", gpu_problem(gpus, cuda_build()));
+}
+
 void show_start(const ResolvedRun& run, const Backend& backend, const Dataset& dataset, const Trainer& trainer) {
   const RunConfig& c = run.config;
   for (const auto& [what, value] : backend.facts()) spdlog::info("{}: {}", what, value);
+  if (c.train.device == "auto" && backend.name() == "cpu") warn_of_unused_gpu();
   spdlog::info("recipe: {}", c.mixed_precision.name);
   for (const Overwrite& o : run.overwrites) {
     spdlog::debug("{}.{}: {} ({}) -> {}", o.section, o.field, o.old_value.dump(), to_string(o.old_origin), o.new_value.dump());
   }
   if (!run.overwrites.empty()) spdlog::info("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size());
   for (const std::string& note : run.notes) spdlog::warn("{}", note);
+  const std::vector<LayerRangePlan> precision = plan_precision(make_policy(c.model, c.ddp), queries_of(backend).support);
+  for (const std::string& note : emulation_notes(precision, backend.name())) spdlog::info("{}", note);
   spdlog::info("data: {}", dataset.describe());
   if (dataset.entropy_rate()) spdlog::info("no model can do better than {:.4f} nats a token on this data", *dataset.entropy_rate());
   spdlog::info("model: {:.3f} M parameters, {} iterations of {} x {} tokens", static_cast<double>(trainer.num_params()) * 1e-6, c.train.iterations(),

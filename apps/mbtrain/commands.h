@@ -33,7 +33,7 @@ inline const std::vector<Verb>& verbs() {
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
-      {"bench", "Measure this machine: matrix products by shape, role and precision", cmd_bench},
+      {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench},
       {"quantize", "Quantise the tensors of a safetensors file as a recipe would", cmd_quantize},
   };
   return all;

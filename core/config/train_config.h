@@ -19,7 +19,7 @@ struct TrainConfig {
   std::string nan_policy = "abort";
   std::string device = "auto";
   int64_t num_threads = 0;
-  bool emulate_precision = true;
+  std::optional<bool> emulate_precision;
 
   /// Neither given: the default run of the built-in model.
   static constexpr int64_t kDefaultIters = 200;
@@ -43,7 +43,7 @@ struct TrainConfig {
     v(s.nan_policy, FieldInfo{.name = "nan_policy", .doc = "abort: stop, naming layer and tensor; skip: leave the weights, count, go on", .choices = {"abort", "skip"}});
     v(s.device, FieldInfo{.name = "device", .doc = "auto: cuda when built and present, else cpu", .choices = {"auto", "cpu", "cuda"}, .alias = "device"});
     v(s.num_threads, FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all given to the process", .min = 0, .max = 4096});
-    v(s.emulate_precision, FieldInfo{.name = "emulate_precision", .doc = "Run formats the device lacks on exactly dequantised values", .alias = "emulate-precision"});
+    v(s.emulate_precision, FieldInfo{.name = "emulate_precision", .doc = "Run formats the device lacks on exactly dequantised values; null: on the CPU yes, on a GPU no", .alias = "emulate-precision"});
   }
 };
 

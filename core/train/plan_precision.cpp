@@ -1,5 +1,7 @@
 #include "core/train/plan_precision.h"
 
+#include <algorithm>
+
 namespace mbt {
 namespace {
 
@@ -62,17 +64,31 @@ std::vector<LayerRangePlan> plan_precision(const PrecisionPolicy& policy, const 
   return ranges;
 }
 
-void require_support(const std::vector<LayerRangePlan>& ranges, const std::string& device, bool emulate_precision) {
+void require_support(const std::vector<LayerRangePlan>& ranges, const std::string& device, std::optional<bool> emulate_precision) {
+  const bool may_emulate = emulate_precision.value_or(device == "cpu");
   for (const LayerRangePlan& range : ranges)
     for (const GemmPlan& g : range.gemms) {
       const std::string product =
           text("layer ", range.first, ", ", name_of(g.role), " (", g.a.format, " x ", g.b.format, ") on ", device, ": ");
       if (g.support.execution == Execution::unsupported)
         throw InputError(text(product, g.support.how, "; choose another recipe (mbtrain recipes) or another train.device"));
-      if (g.support.execution == Execution::emulated && !emulate_precision)
-        throw InputError(
-            text(product, "not native (", g.support.how, "), and train.emulate_precision is false; --emulate-precision true runs it"));
+      if (g.support.execution == Execution::emulated && !may_emulate)
+        throw InputError(text(product, "not native (", g.support.how, "), and ",
+                              emulate_precision ? "train.emulate_precision is false" : text("emulation is not allowed on ", device, " unless asked for"),
+                              "; --emulate-precision runs it all the same, with the same codes but slower; "
+                              "mbtrain doctor lists the recipes that run natively here"));
     }
+}
+
+std::vector<std::string> emulation_notes(const std::vector<LayerRangePlan>& ranges, const std::string& device) {
+  std::vector<std::string> notes;
+  for (const LayerRangePlan& range : ranges)
+    for (const GemmPlan& g : range.gemms) {
+      if (g.support.execution != Execution::emulated) continue;
+      std::string note = text(g.a.format, " x ", g.b.format, " products are emulated on ", device, ": ", g.support.how);
+      if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(std::move(note));
+    }
+  return notes;
 }
 
 DeviceQueries queries_of(const Backend& backend) {

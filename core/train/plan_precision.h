@@ -58,9 +58,12 @@ DeviceQueries queries_of(const Backend& backend);
 /// All layers in order; neighbours that run alike share a range.
 std::vector<LayerRangePlan> plan_precision(const PrecisionPolicy& policy, const GemmSupportQuery& support);
 
-/// Throws InputError, with the reason and the flag that helps, when a product is not supported on `device`, or emulated while
-/// `emulate_precision` is false. There is no silent fallback.
-void require_support(const std::vector<LayerRangePlan>& ranges, const std::string& device, bool emulate_precision);
+/// Throws InputError, with the reason and the flag that helps, when a product is not supported on `device`, or emulated while emulation is
+/// not allowed: `emulate_precision` unset allows it on "cpu", where emulation is the rule, and nowhere else. There is no silent fallback.
+void require_support(const std::vector<LayerRangePlan>& ranges, const std::string& device, std::optional<bool> emulate_precision);
+
+/// What a run announces: one line for each way in which products of these layers are emulated; nothing when all are native.
+std::vector<std::string> emulation_notes(const std::vector<LayerRangePlan>& ranges, const std::string& device);
 
 /// The policy of a resolved config, after require_support on the backend that will run it.
 PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend);

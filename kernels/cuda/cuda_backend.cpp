@@ -97,15 +97,6 @@ void CudaBackend::fill_zero(TensorView t) {
   check(cudaMemsetAsync(t.data, 0, static_cast<size_t>(t.size_bytes()), stream_.get()), "fill_zero");
 }
 
-bool has_usable_gpu() {
-  int count = 0;
-  const bool has = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
-  static_cast<void>(cudaGetLastError());
-  if (!has) return false;
-  cudaDeviceProp properties{};
-  return cudaGetDeviceProperties(&properties, 0) == cudaSuccess && properties.major >= kOldestMajor;
-}
-
 std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
 
 #define MBT_LAUNCH(op, Args) \

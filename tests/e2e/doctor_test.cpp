@@ -22,3 +22,38 @@ TEST_CASE("doctor says what there is and how every recipe runs, without a GPU to
   CHECK(report["recipes"]["bf16_with_nvfp4_mixed"]["cpu"]["execution"] == "emulated");
   CHECK(run_binary({"doctor", "--nonsense"}, folder.path()).exit_code == 2);
 }
+
+TEST_CASE("doctor --json: what is built in, the machine's memory, driver and libraries") {
+  const TemporaryFolder folder;
+  const auto report = nlohmann::json::parse(run_binary({"doctor", "--json"}, folder.path()).out);
+  for (const char* part : {"MBT_CUDA", "MBT_ONEDNN", "MBT_OPENMP", "MPI", "NCCL"}) {
+    CAPTURE(part);
+    REQUIRE(report["build"]["parts"].contains(part));
+    CHECK_FALSE(report["build"]["parts"][part]["said"].get<std::string>().empty());
+  }
+  CHECK(report["build"]["parts"]["MPI"]["is_built_in"] == false);
+  CHECK(report["build"]["parts"]["MBT_CUDA"]["is_built_in"] == !report["build"]["cuda_runtime"].is_null());
+  const auto& machine = report["machine"];
+  CHECK(machine["memory"]["available_bytes"] > 0);
+  CHECK(machine["memory"]["available_bytes"] <= machine["memory"]["total_bytes"]);
+  for (const char* library : {"cuBLASLt", "NCCL", "MPI"}) {
+    CAPTURE(library);
+    const auto& l = machine["libraries"][library];
+    CHECK(l["is_found"] == l["problem"].get<std::string>().empty());
+  }
+  const auto& driver = machine["nvidia"]["driver"];
+  CHECK((driver["is_installed"] == true || !driver["problem"].get<std::string>().empty()));
+}
+
+TEST_CASE("a GPU that cannot be used ends a run with the reason doctor gives, and exit code 2") {
+  const TemporaryFolder folder;
+  const auto report = nlohmann::json::parse(run_binary({"doctor", "--json"}, folder.path()).out);
+  if (report["devices"]["cuda"]["usable"] == true) SUCCEED("this machine's GPU is usable");
+  else {
+    const std::string problem = report["devices"]["cuda"]["problem"];
+    const RunResult run = run_binary({"train", "--device", "cuda", "--train-iters", "1"}, folder.path());
+    CHECK(run.exit_code == 2);
+    CHECK_THAT(run.err, ContainsSubstring(problem));
+    CHECK_THAT(problem, ContainsSubstring("train.device=cpu"));  // what to do
+  }
+}

@@ -1,8 +1,13 @@
 // The op tests' backend and memory in the parity suite: the CUDA backend, on the GPU or on the emulated device.
 #include <cuda_runtime.h>
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "core/backend/timing_backend.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/make_cuda_backend.h"
+#include "kernels/gpus.h"
 #include "tests/support/op_cases.h"
 
 namespace mbt::test {
@@ -23,8 +28,21 @@ void* allocate(size_t bytes) {
   return cudaMallocManaged(&data, bytes) == cudaSuccess ? data : nullptr;
 }
 
+/// Without a usable GPU nothing here can run: the reason, and the exit code that ctest lists as skipped (tests/parity/CMakeLists.txt).
+void skip_without_gpu() {
+#if !defined(MBT_EMULATED_DEVICE)
+  constexpr int kSkipped = 77;
+  std::string problem = gpu_problem(probe_gpus(), cuda_build());
+  if (problem.empty()) problem = cuda::cublaslt_problem();
+  if (problem.empty()) return;
+  std::fprintf(stderr, "skipped: no usable NVIDIA GPU: %s\n", problem.c_str());
+  std::exit(kSkipped);
+#endif
+}
+
 // Before main, and so before any tensor.
 [[maybe_unused]] const bool memory_is_set = [] {
+  skip_without_gpu();
   test_memory() = {.allocate = allocate, .release = [](void* data) { static_cast<void>(cudaFree(data)); }};
   return true;
 }();

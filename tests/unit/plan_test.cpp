@@ -158,19 +158,52 @@ TEST_CASE("JSON has the documented keys, one precision entry a layer and an orig
   CHECK(json["memory"]["total"] == sum);
 }
 
+namespace {
+
+/// What planning on `device`, which answers `execution` for every product, says against it; empty: nothing.
+std::string refusal(const std::string& device, Execution execution, const std::vector<std::string>& args) {
+  const GemmSupportQuery support = [&](const QuantSpec*, const QuantSpec*, DType) { return GemmSupport{execution, "no such units"}; };
+  try {
+    make_plan(resolve_run(parse_config_arguments(args)), 1, {device, support, no_scratch});
+  } catch (const InputError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
 TEST_CASE("what the device cannot run is refused with the reason and the flag") {
-  const auto error_with = [](Execution execution) {
-    const GemmSupportQuery support = [&](const QuantSpec*, const QuantSpec*, DType) { return GemmSupport{execution, "no such units"}; };
-    try {
-      make_plan(resolve_run(parse_config_arguments({"--emulate-precision", "false"})), 1, {"cpu", support, no_scratch});
-    } catch (const InputError& e) {
-      return std::string(e.what());
-    }
-    return std::string();
+  for (const char* device : {"cpu", "cuda"}) {
+    CAPTURE(device);
+    CHECK(refusal(device, Execution::native, {}).empty());
+    CHECK(refusal(device, Execution::native, {"--emulate-precision", "false"}).empty());
+    CHECK_THAT(refusal(device, Execution::emulated, {"--emulate-precision", "false"}),
+               ContainsSubstring("train.emulate_precision is false; --emulate-precision runs it"));
+    CHECK_THAT(refusal(device, Execution::unsupported, {"--emulate-precision"}), ContainsSubstring("no such units"));
+  }
+}
+
+TEST_CASE("unless said otherwise, emulation is allowed on the CPU and refused on a GPU") {
+  CHECK(refusal("cpu", Execution::emulated, {}).empty());
+  CHECK_THAT(refusal("cuda", Execution::emulated, {}), ContainsSubstring("on cuda: not native (no such units)") &&
+                                                           ContainsSubstring("--emulate-precision runs it"));
+  CHECK(refusal("cuda", Execution::emulated, {"--emulate-precision"}).empty());
+  CHECK(refusal("cuda", Execution::emulated, {"--emulate-precision", "--lr", "0.1"}).empty());
+  CHECK(refusal("cuda", Execution::emulated, {"--emulate-precision", "true"}).empty());
+  CHECK(refusal("cuda", Execution::emulated, {"train.emulate_precision=true"}).empty());
+}
+
+TEST_CASE("emulation is announced, each way of it once") {
+  const auto notes_of = [](const std::string& recipe) {
+    const RunPlan plan = plan_of({"--mixed-precision", recipe, "model.num_layers=8"});
+    return emulation_notes(plan.precision_map, plan.device);
   };
-  CHECK(error_with(Execution::native).empty());
-  CHECK_THAT(error_with(Execution::emulated), ContainsSubstring("--emulate-precision true"));
-  CHECK_THAT(error_with(Execution::unsupported), ContainsSubstring("no such units"));
+  CHECK(notes_of("bf16_mixed").empty());
+  const std::vector<std::string> notes = notes_of("bf16_with_fp8_current_scaling_mixed");  // E4M3 forward, E5M2 gradients
+  REQUIRE(notes.size() == 2);
+  CHECK(notes[0] == "e4m3 x e4m3 products are emulated on cpu: bf16 GEMM on codes");
+  CHECK(notes[1] == "e5m2 x e4m3 products are emulated on cpu: bf16 GEMM on codes");
 }
 
 TEST_CASE("the plan counts the scratch of the largest product, the head's included") {

@@ -1,0 +1,119 @@
+// mbtrain bench ops: every op whose time is the memory's, against a copy measured in the same run.
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "apps/mbtrain/bench_ops_cases.h"
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/cmd_bench.h"
+#include "apps/mbtrain/text_table.h"
+#include "kernels/kernels.h"
+
+namespace mbt {
+namespace {
+
+struct Row {
+  std::string name, traffic;
+  int64_t bytes;
+  double seconds, share_of_copy;
+
+  double gb_per_second() const { return 1e-9 * static_cast<double>(bytes) / seconds; }
+};
+
+struct Options {
+  std::string device = "auto", act = "bf16", only;
+  int threads = 0;
+  OpBenchShape shape{};
+  bool as_json = false;
+};
+
+Options parse(const std::vector<std::string>& args) {
+  CLI::App app(
+      "Time the memory-bound ops: microseconds, bytes that have to move, GB/s, and the share of a copy's bandwidth measured in the same run",
+      "mbtrain bench ops");
+  Options o;
+  const auto size = CLI::Range(int64_t{0}, int64_t{1} << 24);
+  app.add_flag("--json", o.as_json, "Print JSON");
+  app.add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process")->capture_default_str();
+  app.add_option("--tokens", o.shape.tokens, "N: rows; 0: 16384 on a GPU, 1024 on a CPU")->capture_default_str()->check(size);
+  app.add_option("--width", o.shape.width, "C: columns, a multiple of 64; 0: 4096 on a GPU, 1024 on a CPU")->capture_default_str()->check(size);
+  app.add_option("--vocabulary", o.shape.vocabulary, "V: of embeddings and logits; 0: 32768 on a GPU, 8192 on a CPU")->capture_default_str()->check(size);
+  app.add_option("--act", o.act, "Activation dtype")->capture_default_str()->check(CLI::IsMember({"f32", "bf16", "f16"}));
+  app.add_option("--only", o.only, "Only ops whose name contains this");
+  parse_args(app, args);
+  return o;
+}
+
+/// What was left open follows from the device.
+void complete(Options& o, bool is_gpu) {
+  OpBenchShape& s = o.shape;
+  if (s.tokens == 0) s.tokens = is_gpu ? 16384 : 1024;
+  if (s.width == 0) s.width = is_gpu ? 4096 : 1024;
+  if (s.vocabulary == 0) s.vocabulary = is_gpu ? 32768 : 8192;
+  s.act = o.act == "f32" ? DType::f32 : o.act == "f16" ? DType::f16 : DType::bf16;
+  if (s.width % OpBenchShape::kHeadDim != 0)
+    throw InputError(text("--width ", s.width, ": expected a multiple of ", OpBenchShape::kHeadDim, ", the width of a head"));
+}
+
+void print_table(const Options& o, const Backend& backend, double copy_bandwidth, const std::vector<Row>& rows) {
+  for (const auto& [name, value] : backend.facts()) std::cout << name << ": " << value << "\n";
+  std::printf("%lld tokens x %lld, vocabulary %lld, %s; copy of f32: %.1f GB/s\n\n", static_cast<long long>(o.shape.tokens),
+              static_cast<long long>(o.shape.width), static_cast<long long>(o.shape.vocabulary), o.act.c_str(), copy_bandwidth);
+  TextTable table("lrrrrl");
+  table.add({"op", "us", "MB", "GB/s", "of copy", "bytes counted"});
+  const auto number = [](const char* format, double x) {
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, format, x);
+    return std::string(buffer);
+  };
+  for (const Row& r : rows)
+    table.add({r.name, number("%.1f", r.seconds * 1e6), number("%.1f", static_cast<double>(r.bytes) * 1e-6), number("%.1f", r.gb_per_second()),
+               number("%.0f%%", 100 * r.share_of_copy), r.traffic});
+  std::cout << table.str();
+}
+
+nlohmann::ordered_json to_json(const Options& o, const Backend& backend, double copy_bandwidth, const std::vector<Row>& rows) {
+  nlohmann::ordered_json j = {{"device", backend.name()},
+                              {"facts", nlohmann::ordered_json::object()},
+                              {"tokens", o.shape.tokens},
+                              {"width", o.shape.width},
+                              {"vocabulary", o.shape.vocabulary},
+                              {"act", o.act},
+                              {"copy_gb_per_second", copy_bandwidth},
+                              {"ops", nlohmann::ordered_json::array()}};
+  for (const auto& [name, value] : backend.facts()) j["facts"][name] = value;
+  for (const Row& r : rows)
+    j["ops"].push_back({{"op", r.name},
+                        {"microseconds", r.seconds * 1e6},
+                        {"bytes", r.bytes},
+                        {"gb_per_second", r.gb_per_second()},
+                        {"share_of_copy", r.share_of_copy},
+                        {"counted", r.traffic}});
+  return j;
+}
+
+}  // namespace
+
+int bench_ops(const std::vector<std::string>& args) {
+  Options options = parse(args);
+  const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
+  complete(options, backend->name() == "cuda");
+  const auto time = [&](const OpBench& op) {
+    return Row{op.name(), op.traffic(), op.bytes(), seconds_per_call(*backend, [&] { op.run(); }), 0.0};
+  };
+  const Row copy = time(copy_bench(*backend, options.shape));
+  std::vector<Row> rows;
+  for (const OpBenchMaker& maker : op_benches(backend->name() == "cuda")) {
+    if (maker.name.find(options.only) == std::string::npos) continue;
+    rows.push_back(time(maker.make(*backend, options.shape)));
+    rows.back().share_of_copy = rows.back().gb_per_second() / copy.gb_per_second();
+  }
+  if (rows.empty()) throw InputError(text("--only '", options.only, "': no op has this in its name"));
+  if (options.as_json) std::cout << to_json(options, *backend, copy.gb_per_second(), rows).dump(2) << "\n";
+  else print_table(options, *backend, copy.gb_per_second(), rows);
+  return 0;
+}
+
+}  // namespace mbt

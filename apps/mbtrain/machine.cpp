@@ -1,0 +1,95 @@
+#include "apps/mbtrain/machine.h"
+
+#include <dlfcn.h>
+
+#include <fstream>
+#include <functional>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+
+namespace mbt {
+namespace {
+
+/// The number after `key` in a file of "key: 123 kB" lines.
+std::optional<int64_t> kib_of(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  std::string word;
+  int64_t number = 0;
+  while (file >> word)
+    if (word == key && file >> number) return number * 1024;
+  return std::nullopt;
+}
+
+std::optional<int64_t> number_in(const std::string& path) {
+  std::ifstream file(path);
+  int64_t number = 0;
+  return file >> number ? std::optional(number) : std::nullopt;  // "max": no limit
+}
+
+template <class Function>
+Function* function(void* library, const char* name) {
+  return reinterpret_cast<Function*>(dlsym(library, name));
+}
+
+std::string cublaslt_version(void* library) {
+  const auto ask = function<size_t()>(library, "cublasLtGetVersion");
+  if (ask == nullptr) return "";
+  const size_t v = ask();
+  return text(v / 10000, ".", v % 10000 / 100, ".", v % 100);
+}
+
+std::string nccl_version(void* library) {
+  const auto ask = function<int(int*)>(library, "ncclGetVersion");
+  int v = 0;
+  if (ask == nullptr || ask(&v) != 0) return "";
+  return text(v / 10000, ".", v % 10000 / 100, ".", v % 100);
+}
+
+/// "Open MPI v4.1.4, package: ..." up to its first comma or end of line. Allowed before MPI_Init.
+std::string mpi_version(void* library) {
+  constexpr size_t kMaxText = 8192;  // MPICH's MPI_MAX_LIBRARY_VERSION_STRING, the longest in use
+  const auto ask = function<int(char*, int*)>(library, "MPI_Get_library_version");
+  std::string said(kMaxText, '\0');
+  int length = 0;
+  if (ask == nullptr || ask(said.data(), &length) != 0) return "";
+  return said.substr(0, std::min(said.find_first_of(",\n"), static_cast<size_t>(length)));
+}
+
+MachineLibrary look_for(const std::string& what, const std::vector<std::string>& files, const std::function<std::string(void*)>& version) {
+  MachineLibrary found{.what = what, .file = files.front(), .version = {}, .problem = {}};
+  for (const std::string& file : files) {
+    void* const library = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL);  // stays: some libraries do not survive being closed
+    if (library != nullptr) {
+      found.file = file;
+      found.version = version(library);
+      found.problem.clear();
+      return found;
+    }
+    const char* why = dlerror();
+    if (found.problem.empty()) found.problem = why != nullptr ? why : "cannot be loaded";
+  }
+  return found;
+}
+
+}  // namespace
+
+std::optional<HostMemory> host_memory() {
+  const std::optional<int64_t> total = kib_of("/proc/meminfo", "MemTotal:"), available = kib_of("/proc/meminfo", "MemAvailable:");
+  if (!total || !available) return std::nullopt;
+  HostMemory memory{.total = *total, .available = *available};
+  const std::optional<int64_t> limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
+  if (limit && used && *limit < memory.total) {
+    memory.total = *limit;
+    memory.available = std::min(memory.available, std::max<int64_t>(*limit - *used, 0));
+  }
+  return memory;
+}
+
+std::vector<MachineLibrary> machine_libraries() {
+  return {look_for("cuBLASLt", {"libcublasLt.so.13", "libcublasLt.so.12"}, cublaslt_version),
+          look_for("NCCL", {"libnccl.so.2"}, nccl_version),
+          look_for("MPI", {"libmpi.so.40", "libmpi.so.12"}, mpi_version)};  // Open MPI; MPICH and Intel MPI
+}
+
+}  // namespace mbt

@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """Time a training step of a run config in mbtrain and in PyTorch, side by side on this machine, and print the ratios.
 
-usage: scripts/bench_torch.py MBTRAIN [--recipes NAME ...] [--modes fp32 bf16 compile fp8] [--device cpu|cuda] [--rounds 3] [--steps 5]
+usage: scripts/bench_torch.py MBTRAIN [--recipes NAME ...] [--modes fp32 bf16 compile fp8] [--device cpu|cuda] [--rounds 3] [--steps 5] [--json]
                               [-- CONFIG ARGUMENTS of mbtrain, e.g. --config configs/gpt2_124m.json]
 The PyTorch model has the same layers, batch, loss, clipping and AdamW, with scaled_dot_product_attention and torch.optim.AdamW(fused).
   fp32     as it is             bf16     torch.autocast to bfloat16
-  compile  bf16 + torch.compile   fp8    compile, linear layers through torch._scaled_mm (E4M3, gradients E5M2, dynamic tensorwise scales)
+  compile  bf16 + torch.compile   fp8    compile, linear layers through torch._scaled_mm (E4M3, gradients E5M2, one current scale a tensor)
+fp8 follows the recipe bf16_with_fp8_current_scaling_mixed: its first and last layers, embeddings and head stay in bfloat16.
 Contenders take turns, `rounds` times, each in a process of its own, so that a noisy neighbour hits all of them; the median counts.
+On a GPU a step is timed from an idle device to an idle device, after five steps that compile and warm up.
 Needs PyTorch (any version with scaled_dot_product_attention); nothing else of mbtrain does.
 """
-import argparse, json, statistics, subprocess, sys, time
+import argparse, importlib.metadata, json, statistics, subprocess, sys, time
 
 
 # ---- PyTorch's side, in its own process ---------------------------------------------------------------------------------------------
+
+FP8_RECIPE = "bf16_with_fp8_current_scaling_mixed"
+
 
 def build_model(m, padded_vocab, mode):
     """The decoder of a resolved `model` section as a torch module: tokens [B,T], targets [B,T] -> mean loss."""
@@ -27,14 +32,18 @@ def build_model(m, padded_vocab, mode):
     ffn = m["ffn_hidden_size"] or ((width * 8 // 3 + 63) // 64 * 64 if gated else 4 * width)
     bias, qkv_bias, eps = m["add_bias_linear"], m["add_bias_linear"] or m["add_qkv_bias"], m["layernorm_epsilon"]
     rope = m["position_embedding_type"] == "rope"
-    linear = scaled_mm_linear() if mode == "fp8" else nn.Linear
+    fp8_linear = scaled_mm_linear() if mode == "fp8" else None
+    first_fp8, end_fp8 = 0, m["num_layers"]
+    if m["first_last_layers_bf16"]:
+        first_fp8, end_fp8 = m["num_layers_at_start_in_bf16"], end_fp8 - m["num_layers_at_end_in_bf16"]
 
     def norm(n):
         return nn.LayerNorm(n, eps=eps) if m["normalization"] == "LayerNorm" else nn.RMSNorm(n, eps=eps)
 
     class Layer(nn.Module):
-        def __init__(self):
+        def __init__(self, index):
             super().__init__()
+            linear = fp8_linear if fp8_linear and first_fp8 <= index < end_fp8 else nn.Linear
             self.attention_norm, self.mlp_norm = norm(width), norm(width)
             self.qkv = linear(width, (heads + 2 * kv_heads) * head_dim, bias=qkv_bias)
             self.proj = linear(heads * head_dim, width, bias=bias)
@@ -69,7 +78,7 @@ def build_model(m, padded_vocab, mode):
             super().__init__()
             self.word = nn.Embedding(padded_vocab, width)
             self.position = None if rope else nn.Embedding(m["max_position_embeddings"] or m["seq_length"], width)
-            self.layers = nn.ModuleList(Layer() for _ in range(m["num_layers"]))
+            self.layers = nn.ModuleList(Layer(i) for i in range(m["num_layers"]))
             self.final_norm = norm(width)
             self.head = nn.Linear(width, padded_vocab, bias=False)
             if m["share_embeddings_and_output_weights"]:
@@ -102,8 +111,8 @@ def scaled_mm_linear():
         scale = torch.finfo(dtype).max / x.abs().amax().float().clamp(min=1e-12)
         return (x.float() * scale).to(dtype), scale.reciprocal()
 
-    def product(a, a_inv, b, b_inv):  # a [m,k] row-major, b [n,k] row-major -> [m,n]
-        return torch._scaled_mm(a, b.t(), scale_a=a_inv, scale_b=b_inv, out_dtype=torch.bfloat16)
+    def product(a, a_inv, b, b_inv, fast=False):  # a [m,k] row-major, b [n,k] row-major -> [m,n]; fast: fewer accumulator bits, as ours in fprop
+        return torch._scaled_mm(a, b.t(), scale_a=a_inv, scale_b=b_inv, out_dtype=torch.bfloat16, use_fast_accum=fast)
 
     class Product(torch.autograd.Function):
         @staticmethod
@@ -111,7 +120,7 @@ def scaled_mm_linear():
             xq, xs = quantise(x, torch.float8_e4m3fn)
             wq, ws = quantise(w, torch.float8_e4m3fn)
             ctx.save_for_backward(xq, xs, wq, ws)
-            return product(xq, xs, wq, ws)
+            return product(xq, xs, wq, ws, fast=xq.is_cuda)
 
         @staticmethod
         def backward(ctx, dy):
@@ -137,7 +146,8 @@ def torch_step(config, padded_vocab, mode, device, steps):
     train, model = config["train"], config["model"]
     net = build_model(model, padded_vocab, mode).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
-    run = torch.compile(net) if mode in ("compile", "fp8") else net
+    # One graph for forward and one for backward, without shapes that may change: the best that compile offers for a fixed batch.
+    run = torch.compile(net, fullgraph=True, dynamic=False) if mode in ("compile", "fp8") else net
     micro_batches = train["global_batch_size"] // train["micro_batch_size"]
     shape = (train["micro_batch_size"], model["seq_length"])
 
@@ -181,6 +191,7 @@ def main():
     p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--steps", type=int, default=5)
+    p.add_argument("--json", action="store_true")
     p.add_argument("--one-mode", help=argparse.SUPPRESS)  # the process of one contender
     own = sys.argv[1:]
     config_args = []
@@ -190,23 +201,31 @@ def main():
     a = p.parse_args(own)
 
     if a.one_mode:
-        config = json.loads(command_output([a.mbtrain, "config", "show", *config_args]))
+        recipe = ["--mixed-precision", FP8_RECIPE] if a.one_mode == "fp8" else []
+        config = json.loads(command_output([a.mbtrain, "config", "show", *config_args, *recipe]))
         multiple = config["model"]["make_vocab_size_divisible_by"]
         padded_vocab = -(-config["model"]["vocab_size"] // multiple) * multiple
-        print(torch_step(config, padded_vocab, a.one_mode, a.device, a.steps))
+        seconds = torch_step(config, padded_vocab, a.one_mode, a.device, a.steps)
+        print(json.dumps({"seconds": seconds, "torch": importlib.metadata.version("torch")}))
         return
 
-    seconds = {}
+    seconds, version = {}, ""
     for _ in range(a.rounds):
         for mode in a.modes:
             own_command = [sys.executable, __file__, a.mbtrain, "--one-mode", mode, "--device", a.device, "--steps", str(a.steps), "--", *config_args]
-            seconds.setdefault("PyTorch " + mode, []).append(float(command_output(own_command).split()[-1]))
+            told = json.loads(command_output(own_command).splitlines()[-1])
+            seconds.setdefault("PyTorch " + mode, []).append(told["seconds"])
+            version = told["torch"]
         for recipe in a.recipes:
             bench = json.loads(command_output([a.mbtrain, "bench", "step", "--json", "--steps", str(a.steps), *config_args, "--mixed-precision", recipe,
                                                "--train.device", a.device]))
             seconds.setdefault("mbtrain " + recipe, []).append(bench["step_ms"] / 1e3)
             tokens = bench["tokens"]
     median = {name: statistics.median(v) for name, v in seconds.items()}
+    if a.json:
+        print(json.dumps({"torch": version, "device": a.device, "tokens": tokens, "seconds": median}, indent=2))
+        return
+    print(f"PyTorch {version} on {a.device}\n")
     print("| | step (ms) | tokens/s |" + "".join(f" over {n} |" for n in median if n.startswith("PyTorch")))
     print("|---|---|---|" + "---|" * sum(n.startswith("PyTorch") for n in median))
     for name, s in median.items():

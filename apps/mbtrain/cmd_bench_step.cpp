@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "apps/mbtrain/bench_tools.h"
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
 #include "core/backend/timing_backend.h"
@@ -75,19 +76,13 @@ class StepRunner {
   std::vector<float> mask_;
 };
 
-/// FLOP/s of the best of several square products in the activation dtype.
+/// FLOP/s of a square product in the activation dtype, large enough to fill the device.
 double measured_peak(Backend& backend, DType act) {
-  constexpr int64_t n = 2048;
-  Buffer memory(backend, static_cast<size_t>(3 * n * n * size_of(act)));
-  auto matrix = [&](int64_t i) { return TensorView(static_cast<char*>(memory.data()) + i * n * n * size_of(act), act, {n, n}); };
-  double best = 0.0;
-  for (int i = 0; i < 6; ++i) {
-    const auto start = Clock::now();
-    backend.gemm({.role = GemmRole::fprop, .a = matrix(0), .b = matrix(1), .d = matrix(2)});
-    backend.synchronize();
-    best = std::max(best, 2.0 * n * n * n / seconds_since(start));
-  }
-  return best;
+  const int64_t n = backend.name() == "cuda" ? 8192 : 2048;
+  const BenchTensor a = random_tensor(backend, act, {n, n}), b = random_tensor(backend, act, {n, n}), d(backend, act, {n, n});
+  const GemmArgs product{.role = GemmRole::fprop, .a = a.view(), .b = b.view(), .d = d.view()};
+  const double cube = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+  return 2.0 * cube / seconds_per_call(backend, [&] { backend.gemm(product); });
 }
 
 struct StepTimes {
@@ -156,7 +151,7 @@ void print_table(const RunConfig& config, const StepTimes& t) {
   }
 }
 
-nlohmann::ordered_json to_json(const RunConfig& config, const StepTimes& t) {
+nlohmann::ordered_json to_json(const Backend& backend, const RunConfig& config, const StepTimes& t) {
   nlohmann::ordered_json j = {{"recipe", config.mixed_precision.name},
                               {"tokens", t.tokens},
                               {"step_ms", t.step_s * 1e3},
@@ -166,6 +161,7 @@ nlohmann::ordered_json to_json(const RunConfig& config, const StepTimes& t) {
                               {"gemm_tflops", t.gemm_flops / t.gemm_only_s * 1e-12},
                               {"peak_tflops", t.peak * 1e-12},
                               {"gemm_only_over_step", t.share_of_gemm_only()}};
+  for (const auto& [what, value] : backend.facts()) j["facts"][what] = value;
   for (const auto& [name, p] : t.parts) j["parts"][name] = {{"calls", p.calls}, {"ms", p.seconds * 1e3}, {"flops", p.flops}};
   return j;
 }
@@ -181,7 +177,7 @@ int bench_step(const std::vector<std::string>& args) {
   const ResolvedRun run = resolve_run(parse_config_args(app, args));
   const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
   const StepTimes times = measure(*backend, run.config, steps);
-  if (as_json) std::printf("%s\n", to_json(run.config, times).dump(2).c_str());
+  if (as_json) std::printf("%s\n", to_json(*backend, run.config, times).dump(2).c_str());
   else print_table(run.config, times);
   return 0;
 }

@@ -1,4 +1,5 @@
 // mbtrain doctor, on machines with and without a GPU.
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.h"
@@ -56,4 +57,21 @@ TEST_CASE("a GPU that cannot be used ends a run with the reason doctor gives, an
     CHECK_THAT(run.err, ContainsSubstring(problem));
     CHECK_THAT(problem, ContainsSubstring("train.device=cpu"));  // what to do
   }
+}
+
+TEST_CASE("doctor asks the driver for its version and its devices, and says why they cannot be used") {
+  const TemporaryFolder folder;
+  setenv("LD_LIBRARY_PATH", MBT_STAND_IN_DRIVER, 1);
+  const RunResult text = run_binary({"doctor"}, folder.path()), json = run_binary({"doctor", "--json"}, folder.path());
+  const RunResult run = run_binary({"train", "--device", "cuda", "--train-iters", "1"}, folder.path());
+  unsetenv("LD_LIBRARY_PATH");
+  CHECK_THAT(text.out, ContainsSubstring("Stand-in GPU, compute capability 9.1, 80.0 GiB"));
+  const auto report = nlohmann::json::parse(json.out);
+  CHECK(report["machine"]["nvidia"]["driver"]["cuda"] == "12.4");
+  REQUIRE(report["machine"]["nvidia"]["devices"].size() == 1);
+  CHECK(report["machine"]["nvidia"]["devices"][0]["compute_capability"] == "9.1");
+  const bool has_cuda = report["build"]["parts"]["MBT_CUDA"]["is_built_in"];
+  CHECK_THAT(report["devices"]["cuda"]["problem"].get<std::string>(),
+             ContainsSubstring(has_cuda ? "is too old: it runs CUDA up to 12.4" : "built without CUDA"));
+  CHECK(run.exit_code == 2);
 }

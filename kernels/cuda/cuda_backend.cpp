@@ -42,9 +42,12 @@ BackendFacts CudaBackend::facts() const {
   int driver = 0, runtime = 0;
   check(cudaDriverGetVersion(&driver), "asking for the driver's version");
   check(cudaRuntimeGetVersion(&runtime), "asking for the runtime's version");
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking for the free memory");
   const auto version = [](int v) { return text(v / 1000, ".", v % 1000 / 10); };
   return {{"GPU", text(properties_.name, ", compute capability ", properties_.major, ".", properties_.minor, ", ",
                        properties_.totalGlobalMem >> 20, " MiB, ", properties_.multiProcessorCount, " multiprocessors")},
+          {"memory", text(free >> 20, " MiB free of ", total >> 20)},
           {"CUDA", text("driver ", version(driver), ", runtime ", version(runtime))},
           {"gemm", gemm_->description()}};
 }

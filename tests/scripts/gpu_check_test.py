@@ -62,7 +62,10 @@ class Table(unittest.TestCase):
         self.assertEqual(got["norm_fwd 16384 x 4096"], "pass")
         self.assertEqual(got["rope 16384 x 4096"], "fail")
         self.assertEqual(got["cast + transpose, time"], "pass")
+        self.assertEqual(got["copy bandwidth"], "pass")  # 4000 of 4800
         slow = json.loads(json.dumps(OPS))
+        slow["copy_gb_per_second"] = 3000.0
+        self.assertEqual(self.results(rows.ops_rows(self.file("c", slow)))["copy bandwidth"], "fail")
         slow["ops"][2]["microseconds"] = 80.0
         self.assertEqual(self.results(rows.ops_rows(self.file("s", slow)))["cast + transpose, time"], "fail")
 

@@ -205,17 +205,25 @@ def main():
         config = json.loads(command_output([a.mbtrain, "config", "show", *config_args, *recipe]))
         multiple = config["model"]["make_vocab_size_divisible_by"]
         padded_vocab = -(-config["model"]["vocab_size"] // multiple) * multiple
-        seconds = torch_step(config, padded_vocab, a.one_mode, a.device, a.steps)
+        try:
+            seconds = torch_step(config, padded_vocab, a.one_mode, a.device, a.steps)
+        except RuntimeError as e:  # torch.OutOfMemoryError is one, by various names
+            if "out of memory" not in str(e):
+                raise
+            seconds = None
         print(json.dumps({"seconds": seconds, "torch": importlib.metadata.version("torch")}))
         return
 
-    seconds, version = {}, ""
+    seconds, version, out_of_memory = {}, "", set()
     for _ in range(a.rounds):
         for mode in a.modes:
             own_command = [sys.executable, __file__, a.mbtrain, "--one-mode", mode, "--device", a.device, "--steps", str(a.steps), "--", *config_args]
             told = json.loads(command_output(own_command).splitlines()[-1])
-            seconds.setdefault("PyTorch " + mode, []).append(told["seconds"])
             version = told["torch"]
+            if told["seconds"] is None:
+                out_of_memory.add("PyTorch " + mode)
+            else:
+                seconds.setdefault("PyTorch " + mode, []).append(told["seconds"])
         for recipe in a.recipes:
             bench = json.loads(command_output([a.mbtrain, "bench", "step", "--json", "--steps", str(a.steps), *config_args, "--mixed-precision", recipe,
                                                "--train.device", a.device]))
@@ -223,7 +231,8 @@ def main():
             tokens = bench["tokens"]
     median = {name: statistics.median(v) for name, v in seconds.items()}
     if a.json:
-        print(json.dumps({"torch": version, "device": a.device, "tokens": tokens, "seconds": median}, indent=2))
+        print(json.dumps({"torch": version, "device": a.device, "tokens": tokens, "seconds": median, "out_of_memory": sorted(out_of_memory)},
+                         indent=2))
         return
     print(f"PyTorch {version} on {a.device}\n")
     print("| | step (ms) | tokens/s |" + "".join(f" over {n} |" for n in median if n.startswith("PyTorch")))
@@ -231,6 +240,8 @@ def main():
     for name, s in median.items():
         ratios = "".join(f" {median[n] / s:.2f} |" for n in median if n.startswith("PyTorch"))
         print(f"| {name} | {s * 1e3:.1f} | {tokens / s:.0f} |{ratios}")
+    for name in sorted(out_of_memory):
+        print(f"\n{name}: out of memory")
 
 
 if __name__ == "__main__":

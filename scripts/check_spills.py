@@ -23,7 +23,6 @@ import tempfile
 # Kernels that may spill: (pattern of the demangled name, bytes of spill stores and loads at most, why).
 KNOWN = [
     (r"^attention_rows_dkv_kernel<.*float>", 32, "the general path in f32, which trades speed for any head width; no 16-bit recipe runs it"),
-    (r"^quantize_nvfp4_kernel<Nvfp4Rule<true>, Blocks=2, float>", 16, "f32 gradients with random bits: recipes quantise 16-bit ones"),
 ]
 
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")

@@ -104,6 +104,8 @@ def torch_rows(path):
     for name, s in seconds.items():
         if name.startswith("PyTorch"):
             yield f"{name} ({r['torch']})", "info", f"{s * 1e3:.1f} ms, {r['tokens'] / s:.0f} tokens/s", ""
+    for name in r["out_of_memory"]:
+        yield f"{name} ({r['torch']})", "skipped", "out of memory", ""
     for ours, peer, target in (("mbtrain bf16_mixed", "PyTorch compile", BF16_OVER_TORCH),
                                ("mbtrain bf16_with_fp8_current_scaling_mixed", "PyTorch fp8", FP8_OVER_TORCH)):
         if ours in seconds and peer in seconds:

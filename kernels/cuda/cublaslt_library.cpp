@@ -57,7 +57,6 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) MBT_HAND_ON(cublasLtCrea
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) MBT_HAND_ON(cublasLtDestroy, handle)
 size_t cublasLtGetVersion() MBT_HAND_ON(cublasLtGetVersion)
 const char* cublasLtGetStatusString(cublasStatus_t status) MBT_HAND_ON(cublasLtGetStatusString, status)
-const char* cublasLtGetStatusName(cublasStatus_t status) MBT_HAND_ON(cublasLtGetStatusName, status)
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
                               cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm,
@@ -69,19 +68,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                               cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t* results,
                                               int* found)
     MBT_HAND_ON(cublasLtMatmulAlgoGetHeuristic, handle, operation, a, b, c, d, preference, wanted, results, found)
-cublasStatus_t cublasLtMatmulAlgoInit(cublasLtHandle_t handle, cublasComputeType_t compute, cudaDataType_t scale, cudaDataType_t a,
-                                      cudaDataType_t b, cudaDataType_t c, cudaDataType_t d, int id, cublasLtMatmulAlgo_t* algorithm)
-    MBT_HAND_ON(cublasLtMatmulAlgoInit, handle, compute, scale, a, b, c, d, id, algorithm)
 cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                        cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t* algorithm,
                                        cublasLtMatmulHeuristicResult_t* result)
     MBT_HAND_ON(cublasLtMatmulAlgoCheck, handle, operation, a, b, c, d, algorithm, result)
-cublasStatus_t cublasLtMatmulAlgoConfigSetAttribute(cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute,
-                                                    const void* value, size_t bytes)
-    MBT_HAND_ON(cublasLtMatmulAlgoConfigSetAttribute, algorithm, attribute, value, bytes)
-cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute,
-                                                    void* value, size_t bytes, size_t* written)
-    MBT_HAND_ON(cublasLtMatmulAlgoConfigGetAttribute, algorithm, attribute, value, bytes, written)
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t compute, cudaDataType_t scale)
     MBT_HAND_ON(cublasLtMatmulDescCreate, operation, compute, scale)
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) MBT_HAND_ON(cublasLtMatmulDescDestroy, operation)
@@ -91,9 +81,6 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cu
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type, uint64_t rows, uint64_t cols, int64_t ld)
     MBT_HAND_ON(cublasLtMatrixLayoutCreate, layout, type, rows, cols, ld)
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) MBT_HAND_ON(cublasLtMatrixLayoutDestroy, layout)
-cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute, const void* value,
-                                                size_t bytes)
-    MBT_HAND_ON(cublasLtMatrixLayoutSetAttribute, layout, attribute, value, bytes)
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) MBT_HAND_ON(cublasLtMatmulPreferenceCreate, preference)
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) MBT_HAND_ON(cublasLtMatmulPreferenceDestroy, preference)
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,

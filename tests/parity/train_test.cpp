@@ -1,20 +1,11 @@
 // A tiny model trains end to end through the CUDA backend: model, optimizer and trainer are the ones that run on the CPU.
-#include "core/train/plan_memory.h"
 #include "kernels/cuda/cuda_backend.h"
-#include "tests/emulation/engine/settings.h"
+#include "tests/parity/loss_tolerance.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
 using namespace mbt;
 using namespace mbt::test;
-
-namespace {
-
-/// Of a loss, relative: what sums in another order change in a few steps. Quantised codes may then differ where a value lies at the edge of
-/// two, which a 16-bit run does not amplify further in so short a time.
-double tolerance_of(const RunConfig& c) { return c.model.bf16 || c.model.fp16 ? 2e-3 : 2e-6; }
-
-}  // namespace
 
 TEST_CASE("every recipe trains on the device as on the CPU, the same bits on every run") {
   for (const std::string& recipe : all_recipes()) {
@@ -28,47 +19,8 @@ TEST_CASE("every recipe trains on the device as on the CPU, the same bits on eve
     CHECK(losses(first) == losses(second));
     REQUIRE(first.steps.size() == cpu.steps.size());
     for (size_t i = 0; i < cpu.steps.size(); ++i) {
-      CHECK(first.steps[i].loss == Approx(cpu.steps[i].loss).epsilon(tolerance_of(c)));
+      CHECK(first.steps[i].loss == Approx(cpu.steps[i].loss).epsilon(loss_tolerance(c)));
       CHECK(first.steps[i].was_skipped == cpu.steps[i].was_skipped);
     }
-  }
-}
-
-TEST_CASE("recipes train on every kind of GPU as on the CPU, natively or decoded") {
-  const emulation::RunOnce once;
-  for (const int capability : {80, 89, 100, 120}) {
-    const emulation::WithCapability as(capability);
-    for (const char* recipe : {"bf16_with_fp8_delayed_scaling_mixed", "bf16_with_fp8_current_scaling_mixed", "fp16_with_fp8_subchannel_scaling_mixed",
-                               "bf16_with_fp8_subchannel_scaling_mixed", "bf16_with_mxfp8_mixed", "bf16_with_nvfp4_mixed"}) {
-      INFO(capability << " " << recipe);
-      const RunConfig c = tiny(recipe, {"--train-iters", "2", "--model.num_layers", "3", "--model.ffn_hidden_size", "64"});
-      const Run cpu = train(c);
-      Run run;
-      cuda::CudaBackend device;
-      require_sizes(c, make_policy(c.model, c.ddp), queries_of(device));
-      train(c, run, device);
-      REQUIRE(run.steps.size() == cpu.steps.size());
-      for (size_t i = 0; i < cpu.steps.size(); ++i) CHECK(run.steps[i].loss == Approx(cpu.steps[i].loss).epsilon(tolerance_of(c)));
-    }
-  }
-}
-
-TEST_CASE("the plan counts what the model allocates on this device, transposed copies too") {
-  for (const int capability : {80, 90, 120}) {
-    const emulation::WithCapability as(capability);
-    for (const std::string& recipe : all_recipes())
-      for (const char* recompute : {"none", "selective", "full"}) {
-        INFO(capability << " " << recipe << " " << recompute);
-        RunConfig c = tiny(recipe, {"--model.num_layers", "3", "--model.ffn_hidden_size", "64"});
-        if (std::string(recompute) != "none") c.model.recompute_granularity = recompute;
-        const PrecisionPolicy policy = make_policy(c.model, c.ddp);
-        cuda::CudaBackend device;
-        int64_t planned = 0;
-        for (const MemoryItem& item : plan_memory(c, policy, queries_of(device)))
-          if (item.category != "program" && item.category != "device_scratch") planned += item.bytes;
-        Weights weights(device, c.model, policy, true);
-        const Transformer transformer(device, c.model, policy, weights, c.train.micro_batch_size, true);
-        CHECK(static_cast<int64_t>(device.allocated_bytes()) == planned);
-      }
   }
 }

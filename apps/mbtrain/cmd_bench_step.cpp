@@ -37,7 +37,7 @@ class StepRunner {
       : backend_(backend),
         config_(config),
         policy_(training_policy(config, backend)),
-        weights_(backend, config.model, policy_, true),
+        weights_(backend, config.model, policy_, true, moment_types(config.optimizer)),
         transformer_(backend, config.model, policy_, weights_, config.train.micro_batch_size, true),
         optimizer_(backend, config.optimizer, weights_),
         scaler_(make_loss_scaler(config.optimizer)) {

@@ -103,7 +103,7 @@ std::string precision_text(const RunPlan& plan) {
   for (const std::string& how : explanations) lines += "  " + how + "\n";
   lines += text("  The same for qkv, proj, fc1 and fc2. Embeddings, norms, attention, residual stream, head: ", name_of(p.act),
                 "; loss: f32;\n", "  main gradients: ", name_of(p.main_grad), "; gradient exchange: ", name_of(p.grad_reduce),
-                quantised_weights_text(plan), "\n");
+                quantised_weights_text(plan), "\n", "  attention: ", plan.attention.path, " (", plan.attention.how, ")\n");
   return heading("Precision of the linear layers") + lines;
 }
 

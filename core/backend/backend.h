@@ -58,6 +58,18 @@ struct GemmShape {
   int64_t tokens, out_features, in_features;
 };
 
+/// Attention of one layer, for questions before there are tensors.
+struct AttentionShape {
+  DType act;
+  int64_t head_dim, sequence_length;
+  float scale;
+};
+struct AttentionSupport {
+  bool is_supported = true;
+  std::string path;  ///< which runs: "flash", "math", or what a backend with one way calls it
+  std::string how;   ///< one sentence: why this one, or why not
+};
+
 /// One line of what the backend is and chose: {"processor", "AMD EPYC, avx512_bf16"}, ...
 using BackendFacts = std::vector<std::pair<std::string, std::string>>;
 
@@ -79,6 +91,9 @@ class Backend {
   virtual std::string gemm_size_problem(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
   /// Column-wise copies under `spec` are wanted with their codes transposed (QuantCopy::is_transposed): so products read them.
   virtual bool wants_transposed(const QuantSpec& spec) const = 0;
+
+  /// Which way attention takes when `wanted` is asked for.
+  virtual AttentionSupport attention_support(AttentionBackend wanted, const AttentionShape& shape) const = 0;
 
   // -- memory ----------------------------------------------------------------------------------------------------------------------
   virtual void* allocate(size_t bytes) = 0;       ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough

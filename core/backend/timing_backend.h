@@ -41,6 +41,9 @@ class TimingBackend final : public Backend {
     return inner_.gemm_size_problem(shape, a, b, act);
   }
   bool wants_transposed(const QuantSpec& spec) const override { return inner_.wants_transposed(spec); }
+  AttentionSupport attention_support(AttentionBackend wanted, const AttentionShape& shape) const override {
+    return inner_.attention_support(wanted, shape);
+  }
   void* allocate(size_t bytes) override { return inner_.allocate(bytes); }
   void deallocate(void* data, size_t bytes) noexcept override { inner_.deallocate(data, bytes); }
   void upload(const void* host, TensorView device) override { inner_.upload(host, device); }

@@ -38,6 +38,7 @@ struct ModelConfig {
   bool qk_layernorm = false;
   bool share_embeddings_and_output_weights = true;
   std::optional<double> softmax_scale;
+  std::string attention_backend = "auto";
   std::string hf_path;
   // -- initialisation ------------------------------------------------------------------------------------------------------------------
   std::optional<double> init_method_std;
@@ -96,6 +97,7 @@ struct ModelConfig {
   bool has_qkv_bias() const { return add_bias_linear || add_attention_bias || add_qkv_bias; }
   bool has_proj_bias() const { return add_bias_linear || add_attention_bias; }
   bool has_mlp_bias() const { return add_bias_linear || add_mlp_bias; }
+  double attention_scale() const { return softmax_scale.value_or(1.0 / std::sqrt(static_cast<double>(head_dim()))); }
   int64_t qkv_width() const { return (num_attention_heads + 2 * kv_heads()) * head_dim(); }
 
   template <class Self, class V>
@@ -129,6 +131,7 @@ struct ModelConfig {
     v(s.qk_layernorm, FieldInfo{.name = "qk_layernorm", .doc = "RMSNorm on each query and key head (Qwen3)", .alias = "qk-layernorm"});
     v(s.share_embeddings_and_output_weights, FieldInfo{.name = "share_embeddings_and_output_weights", .doc = "Tied head"});
     v(s.softmax_scale, FieldInfo{.name = "softmax_scale", .doc = "Attention scale; null: 1/sqrt(head width)", .min = 0});
+    v(s.attention_backend, FieldInfo{.name = "attention_backend", .doc = "How attention is computed on a GPU: flash (tensor cores; head widths 64 and 128 in 16 bits), math (any head width and dtype), auto (flash where it serves, else math); cudnn is not built in. The CPU has one way", .choices = {"auto", "flash", "math", "cudnn"}, .alias = "attention-backend"});
     v(s.hf_path, FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from"});
     v(s.init_method_std, FieldInfo{.name = "init_method_std", .doc = "Standard deviation of the initial weights, output projections get it / sqrt(2 L); null: 0.02, for widths below 1000 sqrt(2 / (5 h))", .min = 0, .alias = "init-method-std"});
     v(s.embedding_init_method_std, FieldInfo{.name = "embedding_init_method_std", .doc = "The same for embeddings; null: init_method_std", .min = 0});

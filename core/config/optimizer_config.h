@@ -14,6 +14,9 @@ struct OptimizerConfig {
   double adam_beta2 = 0.999;
   double adam_eps = 1e-8;
   bool decoupled_weight_decay = true;
+  bool use_precision_aware_optimizer = false;
+  std::string exp_avg_dtype = "fp32";
+  std::string exp_avg_sq_dtype = "fp32";
   double clip_grad = 1.0;
   std::optional<double> grad_norm_skip_threshold;
   bool log_num_zeros_in_grad = false;
@@ -44,6 +47,9 @@ struct OptimizerConfig {
     v(s.adam_beta2, FieldInfo{.name = "adam_beta2", .doc = "Decay of the second moment", .min = 0, .max = 1, .alias = "adam-beta2"});
     v(s.adam_eps, FieldInfo{.name = "adam_eps", .doc = "Added to the root of the second moment", .min = 0, .max = 1, .alias = "adam-eps"});
     v(s.decoupled_weight_decay, FieldInfo{.name = "decoupled_weight_decay", .doc = "AdamW; false: L2 regularisation"});
+    v(s.use_precision_aware_optimizer, FieldInfo{.name = "use_precision_aware_optimizer", .doc = "Lets exp_avg_dtype and exp_avg_sq_dtype differ from fp32", .alias = "use-precision-aware-optimizer"});
+    v(s.exp_avg_dtype, FieldInfo{.name = "exp_avg_dtype", .doc = "How the first moment is kept between steps; bf16 saves 2 bytes a parameter", .choices = {"fp32", "bf16"}, .alias = "exp-avg-dtype"});
+    v(s.exp_avg_sq_dtype, FieldInfo{.name = "exp_avg_sq_dtype", .doc = "How the second moment is kept between steps; with adam_beta2 close to 1 a bf16 one moves in coarse steps (docs/mixed-precision.md)", .choices = {"fp32", "bf16"}, .alias = "exp-avg-sq-dtype"});
     v(s.clip_grad, FieldInfo{.name = "clip_grad", .doc = "Largest global gradient norm; 0: no clipping", .min = 0, .alias = "clip-grad"});
     v(s.grad_norm_skip_threshold, FieldInfo{.name = "grad_norm_skip_threshold", .doc = "Skip steps whose gradient norm is above it; null: never", .min = 0});
     v(s.log_num_zeros_in_grad, FieldInfo{.name = "log_num_zeros_in_grad", .doc = "Count zero gradients in the log line", .alias = "log-num-zeros-in-grad"});

@@ -65,6 +65,9 @@ class ShapeRules {
              "; change one of them, or give the head width as kv_channels");
     if (m.num_attention_heads % m.kv_heads() != 0)
       refuse("model.num_query_groups", "got ", m.kv_heads(), ", expected a divisor of num_attention_heads ", m.num_attention_heads);
+    if (m.attention_backend == "cudnn")
+      refuse("model.attention_backend", "got cudnn, which is not built in; flash (on the tensor cores) and math (any head width) are: ",
+             "take auto, flash or math");
   }
 
   void check_positions() {
@@ -106,6 +109,10 @@ class ShapeRules {
     if (o.adam_beta1 >= 1) refuse("optimizer.adam_beta1", "got ", to_text(o.adam_beta1), ", expected less than 1");
     if (o.adam_beta2 >= 1) refuse("optimizer.adam_beta2", "got ", to_text(o.adam_beta2), ", expected less than 1");
     if (o.adam_eps <= 0) refuse("optimizer.adam_eps", "got 0, expected more: a weight without gradient would be divided by zero");
+    for (const auto& [field, dtype] : {std::pair{"exp_avg_dtype", o.exp_avg_dtype}, std::pair{"exp_avg_sq_dtype", o.exp_avg_sq_dtype}})
+      if (dtype != "fp32" && !o.use_precision_aware_optimizer)
+        refuse(std::string("optimizer.") + field, "got ", dtype,
+               ", which needs optimizer.use_precision_aware_optimizer; set that to true, or this to fp32");
     if (c_.scheduler.lr_decay_style != "constant" && o.final_lr() > o.lr)
       refuse("optimizer.min_lr", "got ", to_text(o.final_lr()), ", above optimizer.lr ", to_text(o.lr),
              "; lower it, or null for a tenth of lr");

@@ -50,7 +50,8 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .num_heads = s.heads,
                            .num_kv_heads = s.kv_heads,
                            .sequence_length = s.sequence,
-                           .scale = c.softmax_scale});
+                           .scale = c.softmax_scale,
+                           .backend = attention_backend_named(c.model.attention_backend)});
 }
 
 void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const SharedViews& t) {
@@ -63,7 +64,8 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .num_heads = s.heads,
                            .num_kv_heads = s.kv_heads,
                            .sequence_length = s.sequence,
-                           .scale = c.softmax_scale});
+                           .scale = c.softmax_scale,
+                           .backend = attention_backend_named(c.model.attention_backend)});
   if (!c.rope_table.empty()) {
     c.backend.rope({.qkv = t.d_qkv,
                     .cos_sin = c.rope_table,

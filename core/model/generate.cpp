@@ -102,7 +102,7 @@ void Generator::layer(int64_t i, int64_t count) {
                    .sequence_length = count,
                    .first_position = position_});
   }
-  const double scale = model_.softmax_scale.value_or(1.0 / std::sqrt(static_cast<double>(s_.head)));
+  const double scale = model_.attention_scale();
   backend_.attention_cached({.qkv = rows(qkv_),
                              .k_cache = l.k_cache,
                              .v_cache = l.v_cache,

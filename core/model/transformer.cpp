@@ -20,7 +20,7 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
                .policy = policy_,
                .shapes = shapes_of(model, micro_batch, model.seq_length),
                .rope_table = {},
-               .softmax_scale = static_cast<float>(model.softmax_scale.value_or(1.0 / std::sqrt(static_cast<double>(model.head_dim()))))} {
+               .softmax_scale = static_cast<float>(model.attention_scale())} {
   if (model.position_embedding_type == "rope") {
     const std::vector<float> table = rope_table(model, model.seq_length);
     rope_memory_ = Buffer(backend, table.size() * sizeof(float));

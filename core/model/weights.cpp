@@ -9,15 +9,16 @@ bool is_quantised_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
 
 }  // namespace
 
-WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed) {
+WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
+                         MomentTypes moments) {
   WeightsPlan plan;
   plan.params = list_params(model);
   ArenaPlan& arena = plan.arena;
   const Shape flat{plan.params.flat_size};
   plan.master = arena.add(MemoryCategory::masters, DType::f32, flat);
   if (with_training) {
-    plan.exp_avg = arena.add(MemoryCategory::moments, DType::f32, flat);
-    plan.exp_avg_sq = arena.add(MemoryCategory::moments, DType::f32, flat);
+    plan.exp_avg = arena.add(MemoryCategory::moments, moments.exp_avg, flat);
+    plan.exp_avg_sq = arena.add(MemoryCategory::moments, moments.exp_avg_sq, flat);
     plan.grad = arena.add(MemoryCategory::gradients, DType::f32, flat);
   }
   for (const ParamSpec& s : plan.params.specs) {
@@ -34,8 +35,8 @@ WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy
   return plan;
 }
 
-Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training)
-    : backend_(backend), policy_(policy), plan_(plan_weights(model, policy, with_training, transposed_query(backend))) {
+Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, MomentTypes moments)
+    : backend_(backend), policy_(policy), plan_(plan_weights(model, policy, with_training, transposed_query(backend), moments)) {
   memory_ = Buffer(backend, static_cast<size_t>(plan_.arena.total_bytes()));
   void* base = memory_.data();
   auto bind = [&](TensorSlot s) { return plan_.arena.bind(base, s); };
@@ -65,6 +66,7 @@ void Weights::set_master(int64_t i, const std::vector<float>& values) {
 
 std::vector<float> Weights::get(const TensorView& flat, int64_t i) const {
   const TensorView p = part(flat, i);
+  MBT_CHECK(p.dtype == DType::f32, spec(i).name, ": ", p.str(), " is not f32");
   std::vector<float> values(static_cast<size_t>(p.size()));
   backend_.download(p, values.data());
   return values;

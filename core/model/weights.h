@@ -16,24 +16,30 @@ namespace mbt {
 struct WeightsPlan {
   ArenaPlan arena;
   ParamList params;
-  TensorSlot master, exp_avg, exp_avg_sq, grad;  ///< f32 [flat_size]; moments empty without an optimizer
+  TensorSlot master, exp_avg, exp_avg_sq, grad;  ///< [flat_size], f32 but for the moments; those are empty without an optimizer
   std::vector<TensorSlot> working;               ///< per parameter, act dtype; empty: aliases the master (fp32), or exists only as codes
   std::vector<QuantSlots> quantised;             ///< per parameter; empty unless it is a quantised linear weight
   DelayedStatePlan delayed;
 };
 
+/// How Adam's moments are kept between steps: f32 or bf16 each.
+struct MomentTypes {
+  DType exp_avg = DType::f32, exp_avg_sq = DType::f32;
+};
+
 /// with_training: masters, moments, gradients and the column-wise codes that dgrad reads too; without: what generation and evaluation need.
-WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed);
+WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
+                         MomentTypes moments = {});
 
 class Weights {
  public:
-  Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training);
+  Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, MomentTypes moments = {});
 
   const ParamList& params() const { return plan_.params; }
   int64_t num_params() const { return static_cast<int64_t>(plan_.params.specs.size()); }
   const ParamSpec& spec(int64_t i) const { return plan_.params.specs[static_cast<size_t>(i)]; }
 
-  // -- flat f32 buffers [flat_size] and one parameter's part of them
+  // -- flat buffers [flat_size], f32 but for the moments (MomentTypes), and one parameter's part of them
   TensorView master() const { return master_; }
   TensorView exp_avg() const { return exp_avg_; }
   TensorView exp_avg_sq() const { return exp_avg_sq_; }
@@ -48,6 +54,7 @@ class Weights {
 
   /// Masters := values, by parameter index; refresh() must follow.
   void set_master(int64_t i, const std::vector<float>& values);
+  /// Of an f32 buffer.
   std::vector<float> get(const TensorView& flat, int64_t i) const;
 
   /// Working copies := masters rounded to the activation dtype, for all parameters (after loading or initialising; the optimizer

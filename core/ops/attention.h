@@ -2,6 +2,8 @@
 // QKV rows hold all query heads, then all key heads, then all value heads: [N,(H+2K)*D]. Query head h reads key head h / (H/K).
 #pragma once
 
+#include <string_view>
+
 #include "core/ops/op_common.h"
 
 namespace mbt {
@@ -27,6 +29,21 @@ struct RopeArgs {
   }
 };
 
+/// How attention is computed where a backend has more than one way; one that has a single way ignores it.
+enum class AttentionBackend : uint8_t {
+  automatic,  ///< flash where it serves, else math
+  flash,      ///< tiles on the tensor cores; Error where they do not serve the call
+  math,       ///< any head width and dtype
+};
+
+/// From model.attention_backend.
+inline AttentionBackend attention_backend_named(std::string_view name) {
+  if (name == "auto") return AttentionBackend::automatic;
+  if (name == "flash") return AttentionBackend::flash;
+  if (name == "math") return AttentionBackend::math;
+  throw Error(text("no attention backend named '", name, "', expected auto, flash or math"));
+}
+
 /// out = softmax(scale * q k^T, causal) v for each of B sequences of T tokens; lse = log sum exp of the scaled scores.
 /// No [T,T] matrix is stored.
 struct AttentionFwdArgs {
@@ -37,6 +54,7 @@ struct AttentionFwdArgs {
   int64_t num_kv_heads;    // K, divides H
   int64_t sequence_length; // T, divides N
   float scale;             // usually 1/sqrt(D)
+  AttentionBackend backend = AttentionBackend::automatic;
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
@@ -59,6 +77,7 @@ struct AttentionBwdArgs {
   int64_t num_kv_heads;
   int64_t sequence_length;
   float scale;
+  AttentionBackend backend = AttentionBackend::automatic;
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }

@@ -37,10 +37,11 @@ struct ClipScaleArgs {
 ///   g = grad * grad_scale[0];  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
 ///   master *= 1 - lr wd;  master -= lr * (m / bias_correction1) / (sqrt(v / bias_correction2) + eps);  param = round(master)
 /// With decoupled = false, g += wd * master instead (L2 regularisation).
+/// A bf16 moment is widened, updated in f32, used for the step as it is then, and rounded to nearest even on its way back.
 struct AdamwArgs {
   TensorView master;          // [n] f32
-  TensorView exp_avg;         // [n] f32
-  TensorView exp_avg_sq;      // [n] f32
+  TensorView exp_avg;         // [n] f32 or bf16: m
+  TensorView exp_avg_sq;      // [n] f32 or bf16, independent of exp_avg: v
   ConstTensorView grad;       // [n] f32
   float lr;
   float beta1;
@@ -57,11 +58,15 @@ struct AdamwArgs {
   void check() const {
     const Shape s{master.size()};
     expect_tensor("adamw", "master", master, DType::f32, s);
-    expect_tensor("adamw", "exp_avg", exp_avg, DType::f32, s);
-    expect_tensor("adamw", "exp_avg_sq", exp_avg_sq, DType::f32, s);
+    expect_moment("exp_avg", exp_avg, s);
+    expect_moment("exp_avg_sq", exp_avg_sq, s);
     expect_tensor("adamw", "grad", grad, DType::f32, s);
     expect_tensor("adamw", "grad_scale", grad_scale, DType::f32, {1});
     if (!param.empty()) expect_shape("adamw", "param", param, s);
+  }
+  static void expect_moment(const char* name, const ConstTensorView& t, const Shape& shape) {
+    expect_shape("adamw", name, t, shape);
+    if (t.dtype != DType::f32 && t.dtype != DType::bf16) throw Error(text("adamw: tensor '", name, "' is ", t.str(), ", expected f32 or bf16"));
   }
 };
 

@@ -4,6 +4,11 @@
 
 namespace mbt {
 
+MomentTypes moment_types(const OptimizerConfig& config) {
+  const auto named = [](const std::string& name) { return name == "bf16" ? DType::bf16 : DType::f32; };
+  return {.exp_avg = named(config.exp_avg_dtype), .exp_avg_sq = named(config.exp_avg_sq_dtype)};
+}
+
 Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights)
     : backend_(backend), config_(config), weights_(weights), scalars_(backend, 3 * sizeof(double)) {
   auto* base = static_cast<char*>(scalars_.data());

@@ -8,6 +8,9 @@
 
 namespace mbt {
 
+/// From exp_avg_dtype and exp_avg_sq_dtype, which are "fp32" or "bf16".
+MomentTypes moment_types(const OptimizerConfig& config);
+
 struct StepOutcome {
   double grad_norm = 0.0;   ///< of the unscaled gradients, before clipping; NaN or infinite when they are
   bool is_finite = true;    ///< no NaN or infinity in the gradients

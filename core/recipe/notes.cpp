@@ -15,6 +15,7 @@ class Notes {
     note_idle_scaling_fields();
     note_layers();
     note_loss_scale();
+    note_moments();
     note_alignment();
     note_idle_settings();
     return std::move(notes_);
@@ -71,6 +72,17 @@ class Notes {
     for (const char* field : {"initial_loss_scale", "min_loss_scale", "loss_scale_window", "hysteresis"})
       if (is_given(field) && (!o.fp16 || is_constant))
         idle(field, o.fp16 ? "loss_scale is constant" : "only fp16 has a dynamic loss scale");
+  }
+
+  /// Between a power of two and the next, half of bf16's unit is 2^-9 to 2^-8 of the value: what decays by less comes back to where it was.
+  void note_moments() {
+    const OptimizerConfig& o = config_.optimizer;
+    if (o.exp_avg_sq_dtype == "bf16" && 1 - o.adam_beta2 < 0x1p-8)
+      notes_.push_back(text("optimizer.exp_avg_sq_dtype is bf16, in which the second moment cannot decay by the ", 1 - o.adam_beta2,
+                            " a step of optimizer.adam_beta2 ", o.adam_beta2,
+                            ": it grows with large gradients and stays, which makes steps smaller; take adam_beta2 0.99 or below, or fp32"));
+    if (o.use_precision_aware_optimizer && o.exp_avg_dtype == "fp32" && o.exp_avg_sq_dtype == "fp32")
+      notes_.push_back("optimizer.use_precision_aware_optimizer has no effect: exp_avg_dtype and exp_avg_sq_dtype are fp32");
   }
 
   /// Accepted because upstream's configs hold them; without them this run is the same.

@@ -17,6 +17,7 @@
 #include "core/config/validate.h"
 #include "core/io/files.h"
 #include "core/io/safetensors.h"
+#include "core/numerics/codecs.h"
 #include "core/recipe/validate.h"
 
 namespace mbt {
@@ -34,33 +35,29 @@ std::string iteration_name(int64_t iteration) {
   return name;
 }
 
-/// A file of f32 tensors, one a parameter, taken from a flat device buffer.
-class FlatWriter {
+/// A file of tensors in the dtypes that the device has them in: f32 or bf16.
+class TensorWriter {
  public:
-  FlatWriter(Weights& weights) : weights_(weights) {}
+  explicit TensorWriter(Backend& backend) : backend_(backend) {}
 
-  void add(const TensorView& flat, const std::string& prefix) {
-    for (int64_t i = 0; i < weights_.num_params(); ++i) add(prefix + weights_.spec(i).name, weights_.spec(i).shape, weights_.get(flat, i));
+  /// One tensor a parameter, from a flat buffer.
+  void add_params(const Weights& weights, const TensorView& flat, const std::string& prefix) {
+    for (int64_t i = 0; i < weights.num_params(); ++i) add(prefix + weights.spec(i).name, weights.part(flat, i));
   }
-  void add(const std::string& name, const Shape& shape, std::vector<float> values) {
+  void add(const std::string& name, const TensorView& t) {
     std::vector<int64_t> extents;
-    for (int d = 0; d < shape.rank(); ++d) extents.push_back(shape[d]);
-    values_.push_back(std::move(values));
-    tensors_.push_back({name, SafetensorsType::F32, extents, values_.back().data()});
+    for (int d = 0; d < t.shape.rank(); ++d) extents.push_back(t.shape[d]);
+    values_.emplace_back(static_cast<size_t>(t.size_bytes()));
+    backend_.download(t, values_.back().data());
+    tensors_.push_back({name, t.dtype == DType::bf16 ? SafetensorsType::BF16 : SafetensorsType::F32, extents, values_.back().data()});
   }
   void write(const fs::path& path) const { write_safetensors(path.string(), tensors_, {{"format", "mbtrain"}}); }
 
  private:
-  Weights& weights_;
-  std::vector<std::vector<float>> values_;  // moving a vector keeps its elements in place
+  Backend& backend_;
+  std::vector<std::vector<char>> values_;  // moving a vector keeps its elements in place
   std::vector<TensorToWrite> tensors_;
 };
-
-std::vector<float> download_f32(Backend& backend, const TensorView& t) {
-  std::vector<float> values(static_cast<size_t>(t.size()));
-  backend.download(t, values.data());
-  return values;
-}
 
 std::vector<float> read_checked(const SafetensorsFile& file, const std::string& name, const Shape& shape) {
   const SafetensorsEntry& e = file.at(name);
@@ -73,6 +70,14 @@ std::vector<float> read_checked(const SafetensorsFile& file, const std::string& 
                           ". The checkpoint is of another model; its config is in run_config.json beside it"));
   }
   return file.read_f32(e);
+}
+
+/// Into an f32 or bf16 tensor, rounded to nearest even where that is narrower than the file's.
+void upload_rounded(Backend& backend, const std::vector<float>& values, const TensorView& to) {
+  if (to.dtype == DType::f32) return backend.upload(values.data(), to);
+  std::vector<uint16_t> rounded(values.size());
+  std::transform(values.begin(), values.end(), rounded.begin(), encode_bf16);
+  backend.upload(rounded.data(), to);
 }
 
 json state_json(const TrainState& s, const LossScaler& scaler) {
@@ -153,19 +158,19 @@ std::string save_checkpoint(const std::string& folder, const RunConfig& config, 
   try {
     fs::remove_all(temporary);
     fs::create_directories(temporary);
-    FlatWriter weights_file(weights);
-    weights_file.add(weights.master(), "");
+    TensorWriter weights_file(backend);
+    weights_file.add_params(weights, weights.master(), "");
     weights_file.write(temporary / "weights.safetensors");
     if (with_optimizer) {
-      FlatWriter optimizer_file(weights);
-      optimizer_file.add(weights.exp_avg(), "exp_avg.");
-      optimizer_file.add(weights.exp_avg_sq(), "exp_avg_sq.");
+      TensorWriter optimizer_file(backend);
+      optimizer_file.add_params(weights, weights.exp_avg(), "exp_avg.");
+      optimizer_file.add_params(weights, weights.exp_avg_sq(), "exp_avg_sq.");
       optimizer_file.write(temporary / "optimizer.safetensors");
     }
     if (const DelayedState& delayed = weights.delayed(); !delayed.empty()) {
-      FlatWriter precision_file(weights);
-      precision_file.add("amax_history", delayed.history().shape, download_f32(backend, delayed.history()));
-      precision_file.add("scale", delayed.scale().shape, download_f32(backend, delayed.scale()));
+      TensorWriter precision_file(backend);
+      precision_file.add("amax_history", delayed.history());
+      precision_file.add("scale", delayed.scale());
       precision_file.write(temporary / "precision.safetensors");
     }
     write_file_atomically((temporary / "train_state.json").string(), state_json(state, scaler).dump(2) + "\n");
@@ -229,8 +234,8 @@ TrainState load_training_state(const std::string& checkpoint, Backend& backend, 
     const SafetensorsFile file = open_part(base / "optimizer.safetensors", "If it was saved with checkpoint.save_optim=false, set checkpoint.load_optim=false (Adam's moments start afresh); else the checkpoint is incomplete: load another");
     for (int64_t i = 0; i < weights.num_params(); ++i) {
       const ParamSpec& s = weights.spec(i);
-      backend.upload(read_checked(file, "exp_avg." + s.name, s.shape).data(), weights.part(weights.exp_avg(), i));
-      backend.upload(read_checked(file, "exp_avg_sq." + s.name, s.shape).data(), weights.part(weights.exp_avg_sq(), i));
+      upload_rounded(backend, read_checked(file, "exp_avg." + s.name, s.shape), weights.part(weights.exp_avg(), i));
+      upload_rounded(backend, read_checked(file, "exp_avg_sq." + s.name, s.shape), weights.part(weights.exp_avg_sq(), i));
     }
   }
   load_precision_state(checkpoint, backend, weights);

@@ -37,7 +37,8 @@ std::optional<std::string> find_checkpoint(const std::string& folder, std::optio
 void load_weights(const std::string& checkpoint, Weights& weights);
 /// Delayed scaling's histories and scales; nothing for other recipes. Part of load_training_state.
 void load_precision_state(const std::string& checkpoint, Backend& backend, Weights& weights);
-/// The rest: moments, delayed-scaling state, scaler, counters.
+/// The rest: moments, delayed-scaling state, scaler, counters. Moments that were saved in another dtype than `weights` keeps are converted
+/// (to bf16: rounded to nearest even).
 TrainState load_training_state(const std::string& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler, bool with_optimizer);
 /// The config the checkpoint was made with: resolved and synchronised.
 RunConfig load_run_config(const std::string& checkpoint);

@@ -107,6 +107,7 @@ RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device) {
   plan.precision_map = plan_precision(plan.policy, device.support);
   require_support(plan.precision_map, plan.device, config.train.emulate_precision);
   require_sizes(config, plan.policy, device);
+  plan.attention = plan_attention(config.model, plan.policy, plan.device, device.attention);
   plan.parameters = count_parameters(config.model);
   plan.memory = plan_memory(config, plan.policy, device);
   plan.flops = count_flops(config.model);
@@ -130,6 +131,7 @@ nlohmann::ordered_json to_json(const RunPlan& plan) {
         {"gradient_exchange", name_of(p.grad_reduce)},
         {"quantised_parameters", p.quantised_params}}},
       {"precision_map", precision_map_json(plan)},
+      {"attention", {{"asked", config.model.attention_backend}, {"path", plan.attention.path}, {"how", plan.attention.how}}},
       {"parameters", parameters_json(plan)},
       {"memory", memory_json(plan)},
       {"flops_per_token", plan.flops.total()},

@@ -26,6 +26,7 @@ struct RunPlan {
   std::string device;
   PrecisionPolicy policy;
   std::vector<LayerRangePlan> precision_map;
+  AttentionSupport attention;
   std::vector<ParameterGroup> parameters;
   std::vector<MemoryItem> memory;  ///< of one rank
   FlopCount flops;                 ///< per token
@@ -36,7 +37,7 @@ struct RunPlan {
 /// run the recipe (require_support).
 RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device);
 
-/// One object: config, origins, overwrites, notes, device, precision, precision_map (one entry a layer), parameters, memory,
+/// One object: config, origins, overwrites, notes, device, precision, precision_map (one entry a layer), attention, parameters, memory,
 /// flops_per_token, flops, run.
 nlohmann::ordered_json to_json(const RunPlan& plan);
 

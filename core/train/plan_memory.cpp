@@ -6,6 +6,7 @@
 #include "core/model/params.h"
 #include "core/model/rope_table.h"
 #include "core/model/weights.h"
+#include "core/optim/optimizer.h"
 
 namespace mbt {
 namespace {
@@ -22,6 +23,12 @@ const char* group_of(const ParamSpec& s) {
     case ParamKind::head: return "head";
   }
   return "?";
+}
+
+std::string moments_text(MomentTypes moments) {
+  const auto name = [](DType t) { return t == DType::f32 ? std::string("fp32") : std::string(name_of(t)); };
+  if (moments.exp_avg == moments.exp_avg_sq) return "Adam's two, " + name(moments.exp_avg);
+  return "Adam's two: the first " + name(moments.exp_avg) + ", the second " + name(moments.exp_avg_sq);
 }
 
 /// f(parameter, shape, spec of a, spec of b) for the three products of every linear layer.
@@ -69,7 +76,8 @@ int64_t total_elements(const std::vector<ParameterGroup>& groups) {
 
 std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
   const ModelConfig& m = config.model;
-  const WeightsPlan weights = plan_weights(m, policy, true, device.wants_transposed);
+  const MomentTypes moments = moment_types(config.optimizer);
+  const WeightsPlan weights = plan_weights(m, policy, true, device.wants_transposed, moments);
   const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, true, device.wants_transposed);
   const ModelShapes s = shapes_of(m, config.train.micro_batch_size, m.seq_length);
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
@@ -82,7 +90,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
       {"quantised_weights", bytes(MemoryCategory::quantised_weights), "codes and scales of linear weights"},
       {"masters", bytes(MemoryCategory::masters),
        policy.act == DType::f32 ? "fp32, also the working weights" : "fp32, what the optimizer updates"},
-      {"moments", bytes(MemoryCategory::moments), "Adam's two, fp32"},
+      {"moments", bytes(MemoryCategory::moments), moments_text(moments)},
       {"main_gradients", bytes(MemoryCategory::gradients), "fp32, accumulated over micro-batches"},
       {"activations", bytes(MemoryCategory::activations),
        text("one micro-batch of ", s.tokens, " tokens, recompute: ", m.recompute_granularity.value_or("none"))},

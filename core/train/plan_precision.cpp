@@ -100,12 +100,24 @@ DeviceQueries queries_of(const Backend& backend) {
           .size_problem = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) {
             return backend.gemm_size_problem(shape, a, b, act);
           },
-          .wants_transposed = transposed_query(backend)};
+          .wants_transposed = transposed_query(backend),
+          .attention = [&](AttentionBackend wanted, const AttentionShape& shape) { return backend.attention_support(wanted, shape); }};
+}
+
+AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device, const AttentionQuery& attention) {
+  AttentionSupport support = attention(attention_backend_named(model.attention_backend),
+                                       {policy.act, model.head_dim(), model.seq_length, static_cast<float>(model.attention_scale())});
+  if (!support.is_supported)
+    throw InputError(text("model.attention_backend: got ", model.attention_backend, ", which cannot run on ", device, ": ", support.how,
+                          "; take auto or math"));
+  return support;
 }
 
 PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend) {
   PrecisionPolicy policy = make_policy(config.model, config.ddp);
-  require_support(plan_precision(policy, queries_of(backend).support), backend.name(), config.train.emulate_precision);
+  const DeviceQueries device = queries_of(backend);
+  require_support(plan_precision(policy, device.support), device.name, config.train.emulate_precision);
+  plan_attention(config.model, policy, device.name, device.attention);
   return policy;
 }
 

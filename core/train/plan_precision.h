@@ -45,12 +45,14 @@ struct LayerRangePlan {
 using GemmSupportQuery = std::function<GemmSupport(const QuantSpec* a, const QuantSpec* b, DType act)>;
 using GemmScratchQuery = std::function<size_t(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act)>;
 using GemmSizeQuery = std::function<std::string(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act)>;
+using AttentionQuery = std::function<AttentionSupport(AttentionBackend wanted, const AttentionShape& shape)>;
 struct DeviceQueries {
   std::string name;
   GemmSupportQuery support;
   GemmScratchQuery scratch;
   GemmSizeQuery size_problem = [](const GemmShape&, const QuantSpec*, const QuantSpec*, DType) { return std::string(); };
   TransposedQuery wants_transposed = [](const QuantSpec&) { return false; };
+  AttentionQuery attention = [](AttentionBackend, const AttentionShape&) { return AttentionSupport{}; };
 };
 /// `backend` must outlive the result.
 DeviceQueries queries_of(const Backend& backend);
@@ -65,7 +67,10 @@ void require_support(const std::vector<LayerRangePlan>& ranges, const std::strin
 /// What a run announces: one line for each way in which products of these layers are emulated; nothing when all are native.
 std::vector<std::string> emulation_notes(const std::vector<LayerRangePlan>& ranges, const std::string& device);
 
-/// The policy of a resolved config, after require_support on the backend that will run it.
+/// How `device` computes the model's attention. Throws InputError with the reason when it cannot as model.attention_backend wants it.
+AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device, const AttentionQuery& attention);
+
+/// The policy of a resolved config, after require_support and plan_attention on the backend that will run it.
 PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend);
 
 }  // namespace mbt

@@ -30,7 +30,7 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolic
       policy_(policy),
       dataset_(dataset),
       observer_(observer),
-      weights_(backend, config.model, policy, !config.validation.skip_train),
+      weights_(backend, config.model, policy, !config.validation.skip_train, moment_types(config.optimizer)),
       transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
       optimizer_(backend, config.optimizer, weights_),
       scaler_(make_loss_scaler(config.optimizer)),
@@ -54,11 +54,24 @@ void Trainer::load() {
   if (!c.finetune) {
     const bool with_moments = c.load_optim && !weights_.exp_avg().empty();  // an evaluation has none
     state_ = load_training_state(*path, backend_, weights_, scaler_, with_moments);
-    compare_with_checkpoint(load_run_config(*path));
+    const RunConfig saved = load_run_config(*path);
+    compare_with_checkpoint(saved);
+    if (with_moments) report_converted_moments(saved.optimizer);
     if (!with_moments) state_.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
     optimizer_.set_updates(state_.optimizer_updates);
   }
   observer_.on_message(text("loaded checkpoint ", *path, " at iteration ", state_.iteration));
+}
+
+/// Moments of another dtype were converted on their way in.
+void Trainer::report_converted_moments(const OptimizerConfig& saved) {
+  const auto report = [&](const char* moment, const std::string& from, const std::string& to) {
+    if (from == to) return;
+    observer_.on_message(text("Adam's ", moment, " moment was saved in ", from, " and continues in ", to,
+                              to == "fp32" ? ", the same values" : ", rounded to nearest even"));
+  };
+  report("first", saved.exp_avg_dtype, config_.optimizer.exp_avg_dtype);
+  report("second", saved.exp_avg_sq_dtype, config_.optimizer.exp_avg_sq_dtype);
 }
 
 /// A run that goes on under other settings says so: it is what someone wants, or a mistake that nothing else would show.

@@ -52,6 +52,7 @@ class Trainer {
   void load();
   IterationRecord step();
   void compare_with_checkpoint(const RunConfig& saved);
+  void report_converted_moments(const OptimizerConfig& saved);
   double accumulate_gradients();
   void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
   std::string find_non_finite();

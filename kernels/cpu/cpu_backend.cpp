@@ -21,6 +21,7 @@ BackendFacts CpuBackend::facts() const {
       {"loops", name_of(level())},
       {"bf16 units", bf16_units},
       {"gemm", gemm_.description()},
+      {"attention", attention_support(AttentionBackend::automatic, {}).how},
       {"threads", std::to_string(num_threads_)},
   };
 }

@@ -23,6 +23,9 @@ class CpuBackend final : public Backend {
   }
   std::string gemm_size_problem(const GemmShape&, const QuantSpec*, const QuantSpec*, DType) const override { return {}; }
   bool wants_transposed(const QuantSpec&) const override { return false; }
+  AttentionSupport attention_support(AttentionBackend, const AttentionShape&) const override {
+    return {.path = "blocked", .how = "the CPU's one way: blocks of keys, no score matrix, any head width"};
+  }
 
   void* allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes) noexcept override;

@@ -1,16 +1,29 @@
 // Causal attention (contract: core/ops/attention.h): which of its kernels runs. On the tensor cores where they serve the shape, else a warp
 // per row. The cached form always takes the latter (attention_general.cu).
-#include <limits>
-
 #include "kernels/cuda/attention_paths.h"
 
 namespace mbt::cuda {
 namespace {
 
-/// A scale of 0 or below would make the largest score another than the one whose exponential is largest.
-bool serves_flash(DType dtype, int64_t width, int64_t length, float scale) {
-  constexpr int64_t kLongest = std::numeric_limits<int>::max() / 2;  // positions are ints there
-  return (dtype == DType::bf16 || dtype == DType::f16) && (width == 64 || width == 128) && length < kLongest && scale > 0.0F;
+/// Why flash cannot serve such a call; empty: it can. A scale of 0 or below would make the largest score another than the one whose
+/// exponential is largest.
+std::string obstacle_to_flash(const AttentionShape& s) {
+  constexpr int64_t kLongest = 65535 * 128;  // a grid's third extent counts tiles of 128 queries; positions are ints
+  if ((s.act != DType::bf16 && s.act != DType::f16) || (s.head_dim != 64 && s.head_dim != 128))
+    return text("flash serves head widths 64 and 128 in bf16 and f16, not ", s.head_dim, " in ", name_of(s.act));
+  if (s.sequence_length >= kLongest) return text("flash serves sequences below ", kLongest, " tokens, not ", s.sequence_length);
+  if (!(s.scale > 0.0F)) return text("flash serves softmax scales above 0, not ", s.scale);
+  return {};
+}
+
+/// Whether a call takes flash. `is_aligned`: all its 16-bit tensors begin at a multiple of 16 bytes, as backends allocate them.
+template <class Args>
+bool takes_flash(const char* op, const Args& args, bool is_aligned) {
+  if (args.backend == AttentionBackend::math) return false;
+  std::string obstacle = obstacle_to_flash({args.qkv.dtype, args.head_dim(), args.sequence_length, args.scale});
+  if (obstacle.empty() && !is_aligned) obstacle = "flash serves tensors that begin at a multiple of 16 bytes, and one does not";
+  if (!obstacle.empty() && args.backend == AttentionBackend::flash) throw Error(text(op, ": ", obstacle));
+  return obstacle.empty();
 }
 
 size_t shared_bytes_at_most() {
@@ -22,17 +35,24 @@ size_t shared_bytes_at_most() {
 
 }  // namespace
 
+AttentionSupport attention_path(AttentionBackend wanted, const AttentionShape& shape) {
+  if (wanted == AttentionBackend::math) return {true, "math", "a warp a row, as asked for"};
+  const std::string obstacle = obstacle_to_flash(shape);
+  if (obstacle.empty()) return {true, "flash", text("tensor cores, head width ", shape.head_dim, " in ", name_of(shape.act))};
+  if (wanted == AttentionBackend::flash) return {false, "flash", obstacle};
+  return {true, "math", text("a warp a row: ", obstacle)};
+}
+
 void launch_attention_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
-  const bool flash = serves_flash(args.qkv.dtype, args.head_dim(), args.sequence_length, args.scale) && is_aligned_16(args.qkv.data) &&
-                     is_aligned_16(args.out.data);
-  flash ? launch_attention_flash_fwd(args, context) : launch_attention_general_fwd(args, context);
+  const bool is_aligned = is_aligned_16(args.qkv.data) && is_aligned_16(args.out.data);
+  takes_flash("attention_fwd", args, is_aligned) ? launch_attention_flash_fwd(args, context) : launch_attention_general_fwd(args, context);
 }
 
 void launch_attention_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
-  const bool flash = serves_flash(args.qkv.dtype, args.head_dim(), args.sequence_length, args.scale) && is_aligned_16(args.qkv.data) &&
-                     is_aligned_16(args.out.data) && is_aligned_16(args.d_out.data) && is_aligned_16(args.d_qkv.data) &&
-                     attention_flash_bwd_shared_bytes(args.head_dim()) <= shared_bytes_at_most();
-  flash ? launch_attention_flash_bwd(args, context) : launch_attention_general_bwd(args, context);
+  const bool is_aligned =
+      is_aligned_16(args.qkv.data) && is_aligned_16(args.out.data) && is_aligned_16(args.d_out.data) && is_aligned_16(args.d_qkv.data);
+  if (takes_flash("attention_bwd", args, is_aligned)) launch_attention_flash_bwd(args, context, shared_bytes_at_most());
+  else launch_attention_general_bwd(args, context);
 }
 
 }  // namespace mbt::cuda

@@ -7,10 +7,16 @@
 // Scores lie with the block's own rows as rows: the transposed probabilities of flash_dkv are then in registers just as the next product
 // wants its left operand, so no probability passes through shared memory. Computing scores in both kernels costs 7 products where 5 would
 // do; in return there is no atomic and no fp32 scratch for d_q, and sums have a fixed order. A warp owns 16 rows at width 128, where d_k
-// and d_v take half of its registers, and 32 at width 64. Shared memory 129 KiB (width 128) or 65 KiB. Estimated, not yet
-// measured: 50 to 55 % of what mma.sync reaches, of the 7 products; 230 to 250 TFLOP/s on an H100 when 5 are counted.
+// and d_v take half of its registers, and 32 at width 64. Shared memory 129 KiB (width 128) or 65 KiB; at width 128 devices with less
+// (compute capability 8.6, 8.9, 12.0: 99 KiB) take 96.5 KiB, with 32 rows streaming by at a time. Estimated, not yet measured: 50 to 55 %
+// of what mma.sync reaches, of the 7 products; 230 to 250 TFLOP/s on an H100 when 5 are counted.
+//
+// fp16 ends at 65504, which d_scores pass where d_out is near it (a high loss scale), though the gradients made of them may be far below.
+// So fp16 d_scores enter their products times a power of two that brings the largest |d_out| of the call below 2; the sums, in fp32, are
+// multiplied back. bf16 has fp32's range.
 #include "kernels/cuda/attention_paths.h"
 #include "kernels/cuda/device/element.h"
+#include "kernels/cuda/device/four.h"
 #include "kernels/cuda/device/mma_tile.h"
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launch.h"
@@ -18,7 +24,7 @@
 namespace mbt::cuda {
 namespace {
 
-constexpr int kRows = 128, kStreamed = 64, kStages = 2;  // a block's own rows; rows of a tile that streams by
+constexpr int kRows = 128, kStages = 2;  // a block's own rows
 constexpr float kLog2E = 1.44269504F;
 
 /// length is T; lse2 (lse * log2(e)) and delta are [B,H,padded].
@@ -27,18 +33,43 @@ struct FlashBwd {
   const float* lse;
   uint16_t* d_qkv;
   float *lse2, *delta;
+  float* d_out_amax;  // [1], fp16 only
   HeadLayout layout;
-  int length, padded;
+  int batch, length, padded;
   float scale;
 
   __device__ int64_t padded_row(int64_t sequence, int64_t head) const { return (sequence * layout.heads + head) * padded; }
 };
 
-/// The block's own tiles, one per left operand; kStages of two streamed tiles; kStages of lse2 and delta of the streamed queries.
-template <int kWidth>
+/// Where a block works. The grid is flat, for its other extents end at 65535: heads side by side, then sequences, then tiles.
+struct BlockPlace {
+  int head, sequence, tile;
+  __device__ __forceinline__ BlockPlace(int heads, int batch)
+      : head(static_cast<int>(blockIdx.x) % heads),
+        sequence(static_cast<int>(blockIdx.x) / heads % batch),
+        tile(static_cast<int>(blockIdx.x) / heads / batch) {}
+};
+
+/// The blocks of such a grid.
+inline unsigned flat_blocks(const char* op, int64_t heads, int64_t sequences, int64_t tiles) {
+  MBT_CHECK(sequences <= INT32_MAX / heads / tiles, op, ": ", sequences, " sequences of ", tiles, " tiles in ", heads,
+            " heads are more blocks than a grid holds");
+  return static_cast<unsigned>(heads * sequences * tiles);
+}
+
+/// 2^-e where 2^e <= amax < 2^(e+1), 1 for e < 0; at least 2^-16, where amax is infinite.
+__device__ __forceinline__ float range_factor(float amax) {
+  const int exponent = static_cast<int>(__float_as_uint(amax) >> 23) - 127;
+  return __uint_as_float(static_cast<uint32_t>(127 - max(0, min(exponent, 16))) << 23);
+}
+
+/// The block's own tiles, one per left operand; kStages of two streamed tiles of kStreamed rows; kStages of lse2 and delta of the streamed
+/// queries.
+template <int kHeadWidth, int kStreamedRows>
 struct Shape {
+  static constexpr int kWidth = kHeadWidth, kStreamed = kStreamedRows;
   static constexpr int kRowTiles = 128 / kWidth, kWarpRows = 16 * kRowTiles, kWarps = kRows / kWarpRows, kThreads = kWarps * kWarp;
-  static constexpr int kKeyChunk = kWidth == 128 ? 64 : 32, kQueryChunk = 32;  // streamed rows whose scores are in registers at a time
+  static constexpr int kKeyChunk = kWidth == 128 ? kStreamed : 32, kQueryChunk = 32;  // streamed rows whose scores are in registers at a time
   static constexpr int kOwnTile = kRows * kWidth, kTile = kStreamed * kWidth;
   static constexpr size_t kElements = 2 * kOwnTile + 2 * kStages * kTile, kElementBytes = kElements * sizeof(uint16_t);
   static constexpr size_t kStatistics = 2 * kStages * kStreamed, kBytes = kElementBytes + kStatistics * sizeof(float);
@@ -54,12 +85,19 @@ __global__ void __launch_bounds__(256) flash_delta_kernel(FlashBwd g, int64_t ro
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, row = thread / kLanes;
   const int64_t head = row % g.layout.heads, t = row / g.layout.heads % g.padded, sequence = row / g.layout.heads / g.padded;
   const bool valid = row < rows && t < g.length;
-  float sum = 0.0F;
+  float sum = 0.0F, amax = 0.0F;
   if (valid) {
     const int64_t at = ((sequence * g.length + t) * g.layout.heads + head) * kWidth + thread % kLanes * 8;
     const auto x = Vector<T>::at(reinterpret_cast<const T*>(g.d_out), at), y = Vector<T>::at(reinterpret_cast<const T*>(g.out), at);
 #pragma unroll
-    for (int i = 0; i < 8; ++i) sum += x.values[i] * y.values[i];
+    for (int i = 0; i < 8; ++i) {
+      sum += x.values[i] * y.values[i];
+      if constexpr (kInput == MmaInput::f16) amax = fmaxf(amax, fabsf(x.values[i]));
+    }
+  }
+  if constexpr (kInput == MmaInput::f16) {
+    amax = warp_max(amax);
+    if (threadIdx.x % kWarp == 0) raise_amax(g.d_out_amax, amax);
   }
 #pragma unroll
   for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(kAllLanes, sum, offset);
@@ -69,36 +107,34 @@ __global__ void __launch_bounds__(256) flash_delta_kernel(FlashBwd g, int64_t ro
 }
 
 /// What both kernels know of their place and their shared memory.
-template <int kWidth>
+template <class S>
 struct Block {
-  using S = Shape<kWidth>;
   uint16_t *own, *stages;  // own: this warp's rows of the first left operand; the second's lie S::kOwnTile on
   float* statistics;
-  int sequence, warp_row;
+  int warp_row;
 
   __device__ __forceinline__ Block()
       : own(shared_array<uint16_t>(0, S::kElements)),
         stages(own + 2 * S::kOwnTile),
         statistics(shared_array<float>(S::kElementBytes, S::kStatistics)),
-        sequence(static_cast<int>(blockIdx.y)),
         warp_row(static_cast<int>(threadIdx.x) / kWarp * S::kWarpRows) {}
-  __device__ __forceinline__ uint16_t* warp_tile(int operand) const { return own + operand * S::kOwnTile + warp_row * kWidth; }
+  __device__ __forceinline__ uint16_t* warp_tile(int operand) const { return own + operand * S::kOwnTile + warp_row * S::kWidth; }
   __device__ __forceinline__ uint16_t* stage(int j) const { return stages + (j & 1) * 2 * S::kTile; }
-  __device__ __forceinline__ float* lse2(int j) const { return statistics + (j & 1) * 2 * kStreamed; }
+  __device__ __forceinline__ float* lse2(int j) const { return statistics + (j & 1) * 2 * S::kStreamed; }
 };
 
 /// d_k and d_v of a warp's keys, which begin at `key`, from the streamed queries `query` ... of one stage.
-template <MmaInput kInput, int kWidth>
-__device__ __forceinline__ void add_dkv(const Block<kWidth>& block, int stage, int key, int query, float factor,
-                                        typename Shape<kWidth>::Sums& d_k, typename Shape<kWidth>::Sums& d_v) {
-  using S = Shape<kWidth>;
+template <MmaInput kInput, class S>
+__device__ __forceinline__ void add_dkv(const Block<S>& block, int stage, int key, int query, float factor, float range,
+                                        typename S::Sums& d_k, typename S::Sums& d_v) {
+  constexpr int kWidth = S::kWidth;
 #pragma unroll 1
-  for (int c = 0; c < kStreamed; c += S::kQueryChunk) {
+  for (int c = 0; c < S::kStreamed; c += S::kQueryChunk) {
     if (query + c + S::kQueryChunk <= key) continue;  // all of them before the warp's keys
     const uint16_t* const q = block.stage(stage) + c * kWidth;
     const uint16_t* const d_out = q + S::kTile;
     const float* const lse2 = block.lse2(stage) + c;
-    const float* const delta = lse2 + kStreamed;
+    const float* const delta = lse2 + S::kStreamed;
     const bool hides = query + c < key + S::kWarpRows - 1;
     typename S::QueryScores p = {}, d_score = {};
     tile::multiply_transposed<kInput, kWidth, 2>(p, block.warp_tile(0), q);
@@ -121,31 +157,35 @@ __device__ __forceinline__ void add_dkv(const Block<kWidth>& block, int stage, i
 #pragma unroll
       for (int m = 0; m < S::kRowTiles; ++m)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) d_score[m][n][i] = p[m][n][i] * (d_score[m][n][i] - (i % 2 == 0 ? mean.x : mean.y));
+        for (int i = 0; i < 4; ++i) {
+          d_score[m][n][i] = p[m][n][i] * (d_score[m][n][i] - (i % 2 == 0 ? mean.x : mean.y));
+          if constexpr (kInput == MmaInput::f16) d_score[m][n][i] *= range;
+        }
     }
     tile::multiply<kInput, kWidth>(d_k, d_score, q);
   }
 }
 
 /// `sums` times `factor` into the warp's rows of d_qkv, which begin at position `first`, columns `column` ...
-template <MmaInput kInput, int kWidth>
-__device__ __forceinline__ void store_sums(const FlashBwd& g, uint16_t* tile, const typename Shape<kWidth>::Sums& sums, float factor,
-                                           int sequence, int first, int column) {
-  float factors[Shape<kWidth>::kRowTiles][2];
+template <MmaInput kInput, class S>
+__device__ __forceinline__ void store_sums(const FlashBwd& g, uint16_t* tile, const typename S::Sums& sums, float factor, int sequence,
+                                           int first, int column) {
+  float factors[S::kRowTiles][2];
 #pragma unroll
   for (auto& of_rows : factors) of_rows[0] = of_rows[1] = factor;
   uint16_t* const to = g.d_qkv + (static_cast<int64_t>(sequence) * g.length + first) * g.layout.cols() + column;
-  tile::store_rows<kInput, kWidth>(tile, sums, factors, to, g.layout.cols(), g.length - first);
+  tile::store_rows<kInput, S::kWidth>(tile, sums, factors, to, g.layout.cols(), g.length - first);
 }
 
-template <MmaInput kInput, int kWidth>
-__global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2) flash_dkv_kernel(FlashBwd g) {
-  using S = Shape<kWidth>;
-  const Block<kWidth> block;
-  const int kv_head = static_cast<int>(blockIdx.x), group = g.layout.group();
-  const int first_key = static_cast<int>(blockIdx.z) * kRows;  // the first keys have the most queries, and start first
+template <MmaInput kInput, class S>
+__global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_dkv_kernel(FlashBwd g) {
+  constexpr int kWidth = S::kWidth, kStreamed = S::kStreamed;
+  const BlockPlace place(g.layout.kv_heads, g.batch);
+  const Block<S> block;
+  const int kv_head = place.head, group = g.layout.group();
+  const int first_key = place.tile * kRows;  // the first keys have the most queries, and start first
   const int stride = g.layout.cols(), out_stride = g.layout.heads * kWidth;
-  const int64_t first_row = static_cast<int64_t>(block.sequence) * g.length;
+  const int64_t first_row = static_cast<int64_t>(place.sequence) * g.length;
   const int stages = group * ((g.length - first_key + kStreamed - 1) / kStreamed);
   int head = kv_head * group, next_query = first_key;  // of the stage that is loaded next
   const auto begin_stage = [&](int j) {
@@ -158,7 +198,7 @@ __global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2
                                                        out_stride, g.length - query);
       const int thread = static_cast<int>(threadIdx.x);
       if (thread < 2 * kStreamed / 4) {
-        const float* const from = (thread < kStreamed / 4 ? g.lse2 : g.delta) + g.padded_row(block.sequence, head) + query;
+        const float* const from = (thread < kStreamed / 4 ? g.lse2 : g.delta) + g.padded_row(place.sequence, head) + query;
         cp_async_16(block.lse2(j) + thread * 4, from + thread % (kStreamed / 4) * 4);
       }
       next_query += kStreamed;
@@ -170,29 +210,30 @@ __global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2
   tile::begin_load<kWidth, kRows, S::kThreads>(block.own, keys + g.layout.k(kv_head), stride, g.length - first_key);
   tile::begin_load<kWidth, kRows, S::kThreads>(block.own + S::kOwnTile, keys + g.layout.v(kv_head), stride, g.length - first_key);
   begin_stage(0);
+  const float range = kInput == MmaInput::f16 ? range_factor(*g.d_out_amax) : 1.0F;
   typename S::Sums d_k = {}, d_v = {};
   int query = first_key;
   for (int j = 0; j < stages; ++j) {
     begin_stage(j + 1);
     cp_async_wait<1>();
     __syncthreads();
-    add_dkv<kInput, kWidth>(block, j, first_key + block.warp_row, query, g.scale * kLog2E, d_k, d_v);
+    add_dkv<kInput>(block, j, first_key + block.warp_row, query, g.scale * kLog2E, range, d_k, d_v);
     query += kStreamed;
     if (query >= g.length) query = first_key;
     __syncthreads();  // the stage is free
   }
-  store_sums<kInput, kWidth>(g, block.warp_tile(0), d_k, g.scale, block.sequence, first_key + block.warp_row, g.layout.k(kv_head));
-  store_sums<kInput, kWidth>(g, block.warp_tile(1), d_v, 1.0F, block.sequence, first_key + block.warp_row, g.layout.v(kv_head));
+  store_sums<kInput, S>(g, block.warp_tile(0), d_k, g.scale / range, place.sequence, first_key + block.warp_row, g.layout.k(kv_head));
+  store_sums<kInput, S>(g, block.warp_tile(1), d_v, 1.0F, place.sequence, first_key + block.warp_row, g.layout.v(kv_head));
 }
 
 /// d_q of a warp's queries, which begin at `query`, from the streamed keys `key` ... of one stage.
-template <MmaInput kInput, int kWidth>
-__device__ __forceinline__ void add_dq(const Block<kWidth>& block, int stage, int query, int key, float factor,
-                                       const float (&lse2)[Shape<kWidth>::kRowTiles][2], const float (&delta)[Shape<kWidth>::kRowTiles][2],
-                                       typename Shape<kWidth>::Sums& d_q) {
-  using S = Shape<kWidth>;
+template <MmaInput kInput, class S>
+__device__ __forceinline__ void add_dq(const Block<S>& block, int stage, int query, int key, float factor, float range,
+                                       const float (&lse2)[S::kRowTiles][2], const float (&delta)[S::kRowTiles][2],
+                                       typename S::Sums& d_q) {
+  constexpr int kWidth = S::kWidth;
 #pragma unroll 1
-  for (int c = 0; c < kStreamed; c += S::kKeyChunk) {
+  for (int c = 0; c < S::kStreamed; c += S::kKeyChunk) {
     if (key + c >= query + S::kWarpRows) continue;  // all of them after the warp's queries
     const uint16_t* const k = block.stage(stage) + c * kWidth;
     const bool hides = key + c + S::kKeyChunk > query + 1;
@@ -208,18 +249,20 @@ __device__ __forceinline__ void add_dq(const Block<kWidth>& block, int stage, in
           const bool seen = !hides || key + c + tile::column_of(n) + i % 2 <= query + tile::row_of(m, i / 2);
           const float probability = seen ? ex2_approx_ftz(p[m][n][i] * factor - lse2[m][i / 2]) : 0.0F;
           d_score[m][n][i] = probability * (d_score[m][n][i] - delta[m][i / 2]);
+          if constexpr (kInput == MmaInput::f16) d_score[m][n][i] *= range;
         }
     tile::multiply<kInput, kWidth>(d_q, d_score, k);
   }
 }
 
-template <MmaInput kInput, int kWidth>
-__global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2) flash_dq_kernel(FlashBwd g) {
-  using S = Shape<kWidth>;
-  const Block<kWidth> block;
-  const int head = static_cast<int>(blockIdx.x), first_query = static_cast<int>(gridDim.z - 1 - blockIdx.z) * kRows;
+template <MmaInput kInput, class S>
+__global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_dq_kernel(FlashBwd g) {
+  constexpr int kWidth = S::kWidth, kStreamed = S::kStreamed;
+  const BlockPlace place(g.layout.heads, g.batch);
+  const Block<S> block;
+  const int head = place.head, first_query = g.padded - (place.tile + 1) * kRows;  // the last queries have the most keys
   const int kv_head = head / g.layout.group(), stride = g.layout.cols(), out_stride = g.layout.heads * kWidth;
-  const int64_t first_row = static_cast<int64_t>(block.sequence) * g.length;
+  const int64_t first_row = static_cast<int64_t>(place.sequence) * g.length;
   const int tiles = (min(g.length, first_query + kRows) + kStreamed - 1) / kStreamed;
   const auto begin_stage = [&](int j) {
     if (j < tiles) {
@@ -241,44 +284,52 @@ __global__ void __launch_bounds__(Shape<kWidth>::kThreads, kWidth == 128 ? 1 : 2
   for (int m = 0; m < S::kRowTiles; ++m)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int64_t at = g.padded_row(block.sequence, head) + warp_query + tile::row_of(m, half);
+      const int64_t at = g.padded_row(place.sequence, head) + warp_query + tile::row_of(m, half);
       lse2[m][half] = g.lse2[at];
       delta[m][half] = g.delta[at];
     }
+  const float range = kInput == MmaInput::f16 ? range_factor(*g.d_out_amax) : 1.0F;
   typename S::Sums d_q = {};
   for (int j = 0; j < tiles; ++j) {
     begin_stage(j + 1);
     cp_async_wait<1>();
     __syncthreads();
-    add_dq<kInput, kWidth>(block, j, warp_query, j * kStreamed, g.scale * kLog2E, lse2, delta, d_q);
+    add_dq<kInput>(block, j, warp_query, j * kStreamed, g.scale * kLog2E, range, lse2, delta, d_q);
     __syncthreads();  // the stage is free
   }
-  store_sums<kInput, kWidth>(g, block.warp_tile(0), d_q, g.scale, block.sequence, warp_query, g.layout.q(head));
+  store_sums<kInput, S>(g, block.warp_tile(0), d_q, g.scale / range, place.sequence, warp_query, g.layout.q(head));
 }
 
-template <MmaInput kInput, int kWidth>
-void launch_bwd(const FlashBwd& g, int64_t batch, cudaStream_t stream) {
-  using S = Shape<kWidth>;
-  constexpr int kDeltaThreads = 256;
-  const int64_t rows = batch * g.layout.heads * g.padded, delta_blocks = (rows * (kWidth / 8) + kDeltaThreads - 1) / kDeltaThreads;
-  launch("flash_delta", flash_delta_kernel<kInput, kWidth>, {static_cast<unsigned>(delta_blocks), kDeltaThreads}, stream, g, rows);
+template <MmaInput kInput, class S>
+void launch_products(const FlashBwd& g, cudaStream_t stream) {
   const auto run = [&](const char* name, void (*kernel)(FlashBwd), int64_t heads) {
-    const LaunchShape shape{dim3(static_cast<unsigned>(heads), static_cast<unsigned>(batch), static_cast<unsigned>(g.padded / kRows)),
-                            S::kThreads, S::kBytes};
+    const LaunchShape shape{flat_blocks("attention_bwd", heads, g.batch, g.padded / kRows), S::kThreads, S::kBytes};
     allow_shared_bytes(name, kernel, shape.shared_bytes);
     launch(name, kernel, shape, stream, g);
   };
-  run("flash_dkv", flash_dkv_kernel<kInput, kWidth>, g.layout.kv_heads);
-  run("flash_dq", flash_dq_kernel<kInput, kWidth>, g.layout.heads);
+  run("flash_dkv", flash_dkv_kernel<kInput, S>, g.layout.kv_heads);
+  run("flash_dq", flash_dq_kernel<kInput, S>, g.layout.heads);
+}
+
+template <MmaInput kInput, int kWidth>
+void launch_bwd(const FlashBwd& g, size_t shared_bytes, cudaStream_t stream) {
+  constexpr int kDeltaThreads = 256;
+  const int64_t rows = static_cast<int64_t>(g.batch) * g.layout.heads * g.padded;
+  const int64_t delta_blocks = (rows * (kWidth / 8) + kDeltaThreads - 1) / kDeltaThreads;
+  if (kInput == MmaInput::f16) check(cudaMemsetAsync(g.d_out_amax, 0, sizeof(float), stream), "attention_bwd: zeroing an amax");
+  launch("flash_delta", flash_delta_kernel<kInput, kWidth>, {static_cast<unsigned>(delta_blocks), kDeltaThreads}, stream, g, rows);
+  using Large = Shape<kWidth, 64>;
+  if constexpr (kWidth == 128) {
+    if (Large::kBytes > shared_bytes) return launch_products<kInput, Shape<kWidth, 32>>(g, stream);
+  }
+  launch_products<kInput, Large>(g, stream);
 }
 
 }  // namespace
 
-size_t attention_flash_bwd_shared_bytes(int64_t width) { return width == 128 ? Shape<128>::kBytes : Shape<64>::kBytes; }
-
-void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
+void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context, size_t shared_bytes) {
   const int64_t padded = (args.sequence_length + kRows - 1) / kRows * kRows, count = args.batch() * args.num_heads * padded;
-  float* const lse2 = context.scratch.get<float>(static_cast<size_t>(2 * count));
+  float* const lse2 = context.scratch.get<float>(static_cast<size_t>(2 * count + 1));
   const FlashBwd g{.d_out = args.d_out.as<uint16_t>(),
                    .qkv = args.qkv.as<uint16_t>(),
                    .out = args.out.as<uint16_t>(),
@@ -286,12 +337,14 @@ void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContex
                    .d_qkv = args.d_qkv.as<uint16_t>(),
                    .lse2 = lse2,
                    .delta = lse2 + count,
+                   .d_out_amax = lse2 + 2 * count,
                    .layout = layout_of(args),
+                   .batch = static_cast<int>(args.batch()),
                    .length = static_cast<int>(args.sequence_length),
                    .padded = static_cast<int>(padded),
                    .scale = args.scale};
   with_flash("attention_bwd", args.qkv.dtype, args.head_dim(),
-             [&]<class Choice>(Choice) { launch_bwd<Choice::kInput, Choice::kWidth>(g, args.batch(), context.stream); });
+             [&]<class Choice>(Choice) { launch_bwd<Choice::kInput, Choice::kWidth>(g, shared_bytes, context.stream); });
 }
 
 }  // namespace mbt::cuda

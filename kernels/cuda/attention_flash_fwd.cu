@@ -6,6 +6,8 @@
 // above its own rows; blocks with the most keys start first. Shared memory 96 KiB (width 128) or 48 KiB, and registers for two
 // blocks a multiprocessor. Estimated, not yet measured: 350 TFLOP/s at width 128 on an H100, 55 % of what mma.sync reaches there (which is
 // 65 % of wgmma's peak); at width 64 the exponentials bound it lower.
+#include <algorithm>
+
 #include "kernels/cuda/attention_paths.h"
 #include "kernels/cuda/device/mma_tile.h"
 #include "kernels/cuda/device/shared.h"
@@ -163,15 +165,22 @@ void launch_fwd(const FlashFwd& g, int64_t batch, cudaStream_t stream) {
 
 }  // namespace
 
-void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
-  const FlashFwd g{.qkv = args.qkv.as<uint16_t>(),
+void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context, int64_t most_sequences) {
+  FlashFwd g{.qkv = args.qkv.as<uint16_t>(),
                    .out = args.out.as<uint16_t>(),
                    .lse = args.lse.as<float>(),
                    .layout = layout_of(args),
                    .length = static_cast<int>(args.sequence_length),
                    .scale = args.scale};
-  with_flash("attention_fwd", args.qkv.dtype, args.head_dim(),
-             [&]<class Choice>(Choice) { launch_fwd<Choice::kInput, Choice::kWidth>(g, args.batch(), context.stream); });
+  with_flash("attention_fwd", args.qkv.dtype, args.head_dim(), [&]<class Choice>(Choice) {
+    for (int64_t done = 0; done < args.batch(); done += most_sequences) {  // a flat grid's divisions would make registers spill
+      const int64_t sequences = std::min(most_sequences, args.batch() - done);
+      launch_fwd<Choice::kInput, Choice::kWidth>(g, sequences, context.stream);
+      g.qkv += sequences * g.length * g.layout.cols();
+      g.out += sequences * g.length * g.layout.heads * g.layout.width;
+      g.lse += sequences * g.length * g.layout.heads;
+    }
+  });
 }
 
 }  // namespace mbt::cuda

@@ -7,7 +7,11 @@
 //   attention_rows_dkv  a warp per key: the queries of all heads of the group that see it, in order
 //   attention_cancel    f32 only: the key gradients of a sequence sum to zero
 //   attention_append    the cached form: new keys and values into the caches
+//   attention_split     the cached form, few queries and many keys: a warp per part of a query's keys, so that more than a warp a head work;
+//   attention_merge     then a warp per query, over the parts in order
 // Each comes with 16-byte loads where pointers and widths allow. Sums have a fixed order.
+#include <algorithm>
+
 #include "kernels/cuda/attention_paths.h"
 #include "kernels/cuda/device/element.h"
 #include "kernels/cuda/device/reduce.h"
@@ -19,6 +23,9 @@ namespace {
 
 constexpr int kWarps = 4;                  // of a block; each works on a row of its own
 constexpr int kBlocks = 4;                 // that share a multiprocessor at least: registers for a row's sums
+constexpr int64_t kSplitKeys = 256;        // of a part at least, in attention_split
+constexpr int64_t kMostSplits = 64;        // of a query: what its parts take in scratch
+constexpr int64_t kMostSplitQueries = 8;   // more of them fill the device by themselves
 constexpr size_t kPlainShared = 48 << 10;  // what a block may have without asking
 
 __device__ int lane_of() { return static_cast<int>(threadIdx.x) % kWarp; }
@@ -69,6 +76,34 @@ __device__ void add_rows(float* sum, float correction, const float* weights, int
   }
 }
 
+/// What a row knows of its softmax: the largest score, and the sum of exponentials relative to it.
+struct RowSoftmax {
+  float max, sum;
+};
+
+/// Online softmax of the query `q` over keys [begin, end): out [width] becomes the sum of exponentials times values. q, out and p [kWarp]
+/// lie in the warp's shared memory.
+template <bool kAligned, class T>
+__device__ RowSoftmax attend(const float* q, float* out, float* p, const HeadRows<const T>& k, const HeadRows<const T>& v, int64_t begin,
+                             int64_t end, int width, float scale) {
+  const int lane = lane_of();
+  for (int d = lane; d < width; d += kWarp) out[d] = 0.0F;
+  __syncwarp();
+  RowSoftmax row{-INFINITY, 0.0F};
+  for (int64_t j = begin; j < end; j += kWarp) {
+    const bool seen = j + lane < end;
+    const float score = seen ? scale * dot<kAligned>(q, k.row(j + lane), width) : -INFINITY;
+    const float new_max = fmaxf(row.max, warp_max(score)), correction = expf(row.max - new_max);
+    p[lane] = seen ? expf(score - new_max) : 0.0F;
+    row.sum = row.sum * correction + warp_sum(p[lane]);
+    row.max = new_max;
+    __syncwarp();
+    add_rows(out, correction, p, static_cast<int>(min(end - j, int64_t{kWarp})), v, j, width);
+    __syncwarp();
+  }
+  return row;
+}
+
 /// `queries` rows of a sequence at positions first_position + row. Sequence b begins at row b * queries of q, out and lse, at row 0 of its
 /// keys, which are those of the same rows (or the caches, of one sequence).
 template <class T>
@@ -96,25 +131,52 @@ __global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_kernel(
   float* const q = warp_floats(2 * width + kWarp);
   float *const out = q + width, *const p = out + width;
   copy_row(q, g.q + n * g.q_stride + g.layout.q(head), width);
-  for (int d = lane; d < width; d += kWarp) out[d] = 0.0F;
-  __syncwarp();
-  float max = -INFINITY, sum = 0.0F;
-  const int64_t keys = g.first_position + query + 1;
-  for (int64_t j = 0; j < keys; j += kWarp) {
-    const bool seen = j + lane < keys;
-    const float score = seen ? g.scale * dot<kAligned>(q, k.row(j + lane), width) : -INFINITY;
-    const float new_max = fmaxf(max, warp_max(score)), correction = expf(max - new_max);
-    p[lane] = seen ? expf(score - new_max) : 0.0F;
-    sum = sum * correction + warp_sum(p[lane]);
-    max = new_max;
-    __syncwarp();
-    add_rows(out, correction, p, static_cast<int>(min(keys - j, int64_t{kWarp})), v, j, width);
-    __syncwarp();
-  }
-  const float factor = 1.0F / sum;
+  const RowSoftmax row = attend<kAligned>(q, out, p, k, v, 0, g.first_position + query + 1, width, g.scale);
+  const float factor = 1.0F / row.sum;
   T* const to = g.out + (n * g.layout.heads + head) * width;
   for (int d = lane; d < width; d += kWarp) store(to, d, out[d] * factor);
-  if (lane == 0 && g.lse != nullptr) g.lse[(sequence * g.layout.heads + head) * g.queries + query] = max + logf(sum);
+  if (lane == 0 && g.lse != nullptr) g.lse[(sequence * g.layout.heads + head) * g.queries + query] = row.max + logf(row.sum);
+}
+
+/// How the keys of a cached call are cut: part s of a query has keys [s * keys, (s + 1) * keys) of those it sees.
+struct Split {
+  int64_t keys, count;
+  float* parts;  // [queries, heads, count, width + 2]: attend's out, its largest score, its sum
+
+  __device__ float* part(int64_t row, int64_t s, int width) const { return parts + (row * count + s) * (width + 2); }
+};
+
+template <bool kAligned, class T>
+__global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_split_kernel(RowsFwd<T> g, Split split) {
+  const int head = static_cast<int>(blockIdx.y), width = g.layout.width, lane = lane_of();
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kWarps + warp_of(), query = index / split.count, s = index % split.count;
+  const int64_t keys = g.first_position + query + 1, begin = s * split.keys;
+  if (query >= g.queries || begin >= keys) return;
+  const int64_t column = static_cast<int64_t>(head / g.layout.group()) * width;
+  float* const q = warp_floats(2 * width + kWarp);
+  float* const out = q + width;
+  copy_row(q, g.q + query * g.q_stride + g.layout.q(head), width);
+  const RowSoftmax row = attend<kAligned>(q, out, out + width, HeadRows<const T>{g.k + column, g.kv_stride},
+                                          HeadRows<const T>{g.v + column, g.kv_stride}, begin, min(begin + split.keys, keys), width, g.scale);
+  float* const to = split.part(query * g.layout.heads + head, s, width);
+  for (int d = lane; d < width; d += kWarp) to[d] = out[d];
+  if (lane == 0) to[width] = row.max, to[width + 1] = row.sum;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kWarps* kWarp) attention_merge_kernel(RowsFwd<T> g, Split split) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + warp_of();  // of [queries, heads]
+  if (row >= g.queries * g.layout.heads) return;
+  const int width = g.layout.width;
+  const int64_t keys = g.first_position + row / g.layout.heads + 1, count = (keys + split.keys - 1) / split.keys;
+  float max = -INFINITY, sum = 0.0F;
+  for (int64_t s = 0; s < count; ++s) max = fmaxf(max, split.part(row, s, width)[width]);
+  for (int64_t s = 0; s < count; ++s) sum += expf(split.part(row, s, width)[width] - max) * split.part(row, s, width)[width + 1];
+  for (int d = lane_of(); d < width; d += kWarp) {
+    float out = 0.0F;
+    for (int64_t s = 0; s < count; ++s) out += expf(split.part(row, s, width)[width] - max) * split.part(row, s, width)[d];
+    store(g.out + row * width, d, out / sum);
+  }
 }
 
 /// `length` is T; delta and lse are [B,H,T].
@@ -179,8 +241,12 @@ __global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_dq_kern
   for (int d = lane; d < width; d += kWarp) store(to, d, d_q[d]);
 }
 
+/// Two products of f32 in 16-byte loads need more than 128 registers.
 template <bool kAligned, class T>
-__global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_dkv_kernel(RowsBwd<T> g) {
+constexpr int kDkvBlocks = kAligned && sizeof(T) == sizeof(float) ? 3 : kBlocks;
+
+template <bool kAligned, class T>
+__global__ void __launch_bounds__(kWarps* kWarp, kDkvBlocks<kAligned, T>) attention_rows_dkv_kernel(RowsBwd<T> g) {
   const int kv_head = static_cast<int>(blockIdx.y);
   const int64_t sequence = blockIdx.x % (gridDim.x / g.tiles);
   const int64_t key = static_cast<int64_t>(blockIdx.x) / (gridDim.x / g.tiles) * kWarps + warp_of();
@@ -225,10 +291,10 @@ constexpr int kCancelParts = 8;  // slices of the rows, added in order
 /// A column of keys' gradients shifts all scores of a query alike, so it sums to zero: the smallest non-zero element takes what rounding
 /// left. Tokens without a loss keep their exact zeros. Block: 32 columns; a warp per slice of the rows.
 __global__ void __launch_bounds__(kCancelParts* kWarp)
-    attention_cancel_kernel(float* d_keys, int64_t stride, int64_t length, int64_t columns) {
+    attention_cancel_kernel(float* d_keys, int64_t stride, int64_t length, int64_t columns, unsigned column_blocks) {
   CancelPart* const parts = shared_array<CancelPart>(0, kCancelParts * kWarp);
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kWarp + lane_of();
-  float* const x = d_keys + static_cast<int64_t>(blockIdx.y) * length * stride + column;
+  const int64_t column = static_cast<int64_t>(blockIdx.x % column_blocks) * kWarp + lane_of();
+  float* const x = d_keys + static_cast<int64_t>(blockIdx.x / column_blocks) * length * stride + column;
   CancelPart own{0.0, INFINITY, 0};
   const auto add = [&own](const CancelPart& other) {
     own.sum += other.sum;
@@ -283,6 +349,19 @@ void launch_fwd(const RowsFwd<T>& g, int64_t sequences, cudaStream_t stream) {
               shape_of(sequences, g.tiles, g.layout.heads, 2 * g.layout.width + kWarp), stream, g);
 }
 
+template <class T>
+void launch_split(const RowsFwd<T>& g, const LaunchContext& context) {
+  const int64_t keys = g.first_position + g.queries, rows = g.queries * g.layout.heads;
+  const int64_t part = std::max(kSplitKeys, (keys + kMostSplits - 1) / kMostSplits), count = (keys + part - 1) / part;
+  const Split split{part, count, context.scratch.get<float>(static_cast<size_t>(rows * count * (g.layout.width + 2)))};
+  const bool aligned = can_load_16<T>(g.k, g.kv_stride, g.layout.width);
+  const auto kernel = aligned ? attention_split_kernel<true, T> : attention_split_kernel<false, T>;
+  const LaunchShape shape = shape_of(1, tiles_of(g.queries * count), g.layout.heads, 2 * g.layout.width + kWarp);
+  if (shape.shared_bytes > kPlainShared) allow_shared_bytes("attention_split", kernel, shape.shared_bytes);
+  launch("attention_split", kernel, shape, context.stream, g, split);
+  launch("attention_merge", attention_merge_kernel<T>, {static_cast<unsigned>(tiles_of(rows)), kWarps * kWarp}, context.stream, g, split);
+}
+
 }  // namespace
 
 void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
@@ -327,9 +406,10 @@ void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchCont
                 shape_of(batch, tiles, layout.kv_heads, 4 * layout.width + 2 * kWarp), context.stream, g);
     if constexpr (sizeof(T) == sizeof(float)) {
       const int64_t columns = layout.kv_heads * layout.width;
-      const LaunchShape shape{dim3(static_cast<unsigned>((columns + kWarp - 1) / kWarp), static_cast<unsigned>(batch)),
-                              kCancelParts * kWarp, kCancelParts * kWarp * sizeof(CancelPart)};
-      launch("attention_cancel", attention_cancel_kernel, shape, context.stream, g.d_qkv + layout.k(0), layout.cols(), length, columns);
+      const auto column_blocks = static_cast<unsigned>((columns + kWarp - 1) / kWarp);
+      const LaunchShape shape{column_blocks * static_cast<unsigned>(batch), kCancelParts * kWarp, kCancelParts * kWarp * sizeof(CancelPart)};
+      launch("attention_cancel", attention_cancel_kernel, shape, context.stream, g.d_qkv + layout.k(0), layout.cols(), length, columns,
+             column_blocks);
     }
   });
 }
@@ -355,7 +435,8 @@ void launch_attention_cached(const AttentionCachedArgs& args, const LaunchContex
                        .first_position = args.first_position,
                        .tiles = tiles_of(rows),
                        .scale = args.scale};
-    launch_fwd(g, 1, context.stream);
+    const bool splits = rows <= kMostSplitQueries && args.first_position + rows > kSplitKeys;
+    splits ? launch_split(g, context) : launch_fwd(g, 1, context.stream);
   });
 }
 

@@ -10,11 +10,6 @@ namespace mbt::cuda {
 void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchContext& context);
 void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchContext& context);
 
-/// On the tensor cores: head widths 64 and 128 in bf16 and f16, tensors aligned to 16 bytes, scale > 0 (attention_flash_fwd.cu, _bwd.cu).
-void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context);
-void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context);
-/// What its blocks need; compute capability 8.6, 8.9 and 12.0 have 99 KiB, too few at width 128.
-size_t attention_flash_bwd_shared_bytes(int64_t width);
 
 template <MmaInput kInputChoice, int kWidthChoice>
 struct FlashChoice {

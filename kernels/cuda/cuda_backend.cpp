@@ -49,7 +49,8 @@ BackendFacts CudaBackend::facts() const {
                        properties_.totalGlobalMem >> 20, " MiB, ", properties_.multiProcessorCount, " multiprocessors")},
           {"memory", text(free >> 20, " MiB free of ", total >> 20)},
           {"CUDA", text("driver ", version(driver), ", runtime ", version(runtime))},
-          {"gemm", gemm_->description()}};
+          {"gemm", gemm_->description()},
+          {"attention", "flash (tensor cores) for head widths 64 and 128 in bf16 and f16; math for all others"}};
 }
 
 void* CudaBackend::allocate(size_t bytes) {

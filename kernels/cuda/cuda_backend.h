@@ -44,6 +44,9 @@ class CudaBackend final : public Backend {
     return gemm_->size_problem(shape, a, b, act);
   }
   bool wants_transposed(const QuantSpec& spec) const override { return gemm_->wants_transposed(spec); }
+  AttentionSupport attention_support(AttentionBackend wanted, const AttentionShape& shape) const override {
+    return attention_path(wanted, shape);
+  }
 
   void* allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes) noexcept override;

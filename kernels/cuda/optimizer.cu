@@ -1,8 +1,9 @@
 // The optimizer step: sums over fixed chunks in fp64 (grad_norm, sum: a block a chunk, then one block over the chunks in order), clip_scale,
-// and adamw, a grid-stride pass 16 bytes at a time, or element by element where the tensors are not aligned.
+// and adamw, a grid-stride pass four elements at a time (16 bytes of fp32), or one by one where the tensors are not aligned.
 #include <algorithm>
 
 #include "kernels/cuda/device/element.h"
+#include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launch.h"
@@ -15,7 +16,7 @@ constexpr int kThreads = 256, kFinalThreads = 1024;
 constexpr int64_t kChunk = 16384;  // elements of a partial sum
 constexpr int kUnroll = 4;
 
-bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+bool is_aligned(const void* p, size_t bytes = 16) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
 
 // -- sums ---------------------------------------------------------------------------------------------------------------------------------
 
@@ -83,10 +84,12 @@ __global__ void clip_scale_kernel(const double* squared_norm, double max_norm, d
 
 struct NoParam {};
 
+/// M, V: element types of the moments.
+template <class M, class V>
 struct AdamwState {
   float* master;
-  float* exp_avg;
-  float* exp_avg_sq;
+  M* exp_avg;
+  V* exp_avg_sq;
   const float* grad;
   const float* grad_scale;
   const int32_t* skip;  // null: never
@@ -98,73 +101,95 @@ struct AdamwState {
   float l2;                   // weight_decay, or 0
 };
 
-__device__ inline void update(const AdamwState& a, float grad_scale, float grad, float& w, float& m, float& v) {
+template <class M, class V>
+__device__ inline void update(const AdamwState<M, V>& a, float grad_scale, float grad, float& w, float& m, float& v) {
   const float g = grad * grad_scale + a.l2 * w;
   m = a.beta1 * m + a.rest1 * g;
   v = a.beta2 * v + a.rest2 * (g * g);
   w = w * a.keep - a.step * (m / (sqrtf(v * a.inverse_correction2) + a.eps));
 }
 
-/// Four elements of the working copy: 8 bytes of the 16-bit types.
-template <class P>
-__device__ inline void put_four(P* param, int64_t i, const float (&w)[4]) {
-  union {
-    uint2 raw;
-    P elements[4];
-  } u;
+/// Four elements from x + i on, or to there.
+template <class T>
+__device__ inline void get_four(const T* x, int64_t i, float (&values)[4]) {
+  const Pack<T, 4> pack = Pack<T, 4>::at(x, i);
 #pragma unroll
-  for (int k = 0; k < 4; ++k) from_float(w[k], u.elements[k]);
-  *reinterpret_cast<uint2*>(param + i) = u.raw;
+  for (int k = 0; k < 4; ++k) values[k] = pack[k];
 }
-__device__ inline void put_four(float* param, int64_t i, const float (&w)[4]) {
-  *reinterpret_cast<float4*>(param + i) = make_float4(w[0], w[1], w[2], w[3]);
+template <class T>
+__device__ inline void put_four(T* x, int64_t i, const float (&values)[4]) {
+  Pack<T, 4> pack;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) pack.set(k, values[k]);
+  pack.put(x, i);
 }
 __device__ inline void put_four(NoParam*, int64_t, const float (&)[4]) {}
 
-template <class P>
-__global__ void __launch_bounds__(kThreads) adamw_kernel(AdamwState a, P* __restrict__ param, bool is_vector) {
+template <class P, class M, class V>
+__global__ void __launch_bounds__(kThreads) adamw_kernel(AdamwState<M, V> a, P* __restrict__ param, bool is_vector) {
   if (a.skip != nullptr && *a.skip != 0) return;
   const float grad_scale = *a.grad_scale;
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x, threads = static_cast<int64_t>(gridDim.x) * kThreads;
   const int64_t vectors = is_vector ? a.n / 4 : 0;
 #pragma unroll 2
   for (int64_t i = thread; i < vectors; i += threads) {
-    Vector<float> w = Vector<float>::at(a.master, 4 * i), m = Vector<float>::at(a.exp_avg, 4 * i), v = Vector<float>::at(a.exp_avg_sq, 4 * i);
-    const Vector<float> g = Vector<float>::at(a.grad, 4 * i);
+    float w[4], m[4], v[4], g[4];
+    get_four(a.master, 4 * i, w);
+    get_four(a.exp_avg, 4 * i, m);
+    get_four(a.exp_avg_sq, 4 * i, v);
+    get_four(a.grad, 4 * i, g);
 #pragma unroll
-    for (int k = 0; k < 4; ++k) update(a, grad_scale, g.values[k], w.values[k], m.values[k], v.values[k]);
-    m.put(a.exp_avg, 4 * i);
-    v.put(a.exp_avg_sq, 4 * i);
-    w.put(a.master, 4 * i);
-    put_four(param, 4 * i, w.values);
+    for (int k = 0; k < 4; ++k) update(a, grad_scale, g[k], w[k], m[k], v[k]);
+    put_four(a.exp_avg, 4 * i, m);
+    put_four(a.exp_avg_sq, 4 * i, v);
+    put_four(a.master, 4 * i, w);
+    put_four(param, 4 * i, w);
   }
   for (int64_t i = 4 * vectors + thread; i < a.n; i += threads) {
-    update(a, grad_scale, a.grad[i], a.master[i], a.exp_avg[i], a.exp_avg_sq[i]);
-    if constexpr (!std::is_same_v<P, NoParam>) store(param, i, a.master[i]);
+    float w = a.master[i], m = load(a.exp_avg, i), v = load(a.exp_avg_sq, i);
+    update(a, grad_scale, a.grad[i], w, m, v);
+    store(a.exp_avg, i, m);
+    store(a.exp_avg_sq, i, v);
+    a.master[i] = w;
+    if constexpr (!std::is_same_v<P, NoParam>) store(param, i, w);
   }
+}
+
+template <class P, class M, class V>
+void launch_adamw_of(const AdamwArgs& args, P* param, M* exp_avg, V* exp_avg_sq, const LaunchContext& context) {
+  const AdamwState<M, V> a{.master = args.master.as<float>(),
+                           .exp_avg = exp_avg,
+                           .exp_avg_sq = exp_avg_sq,
+                           .grad = args.grad.as<float>(),
+                           .grad_scale = args.grad_scale.as<float>(),
+                           .skip = args.skip.as<int32_t>(),
+                           .n = args.master.size(),
+                           .beta1 = args.beta1,
+                           .beta2 = args.beta2,
+                           .rest1 = 1.0F - args.beta1,
+                           .rest2 = 1.0F - args.beta2,
+                           .eps = args.eps,
+                           .step = args.lr / args.bias_correction1,
+                           .inverse_correction2 = 1.0F / args.bias_correction2,
+                           .keep = args.decoupled ? 1.0F - args.lr * args.weight_decay : 1.0F,
+                           .l2 = args.decoupled ? 0.0F : args.weight_decay};
+  const bool is_vector = is_aligned(a.master) && is_aligned(exp_avg, 4 * sizeof(M)) && is_aligned(exp_avg_sq, 4 * sizeof(V)) &&
+                         is_aligned(a.grad) && is_aligned(param);
+  const int64_t blocks = std::min<int64_t>((a.n + kThreads * 4 - 1) / (kThreads * 4), context.multiprocessors * 8);
+  launch("adamw", adamw_kernel<P, M, V>, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a, param, is_vector);
+}
+
+/// f with a pointer to the moment's elements, f32 or bf16 (AdamwArgs::check).
+template <class F>
+void with_moment(const TensorView& moment, F&& f) {
+  moment.dtype == DType::bf16 ? f(moment.as<Bf16>()) : f(moment.as<float>());
 }
 
 template <class P>
 void launch_adamw_of(const AdamwArgs& args, P* param, const LaunchContext& context) {
-  const AdamwState a{.master = args.master.as<float>(),
-                     .exp_avg = args.exp_avg.as<float>(),
-                     .exp_avg_sq = args.exp_avg_sq.as<float>(),
-                     .grad = args.grad.as<float>(),
-                     .grad_scale = args.grad_scale.as<float>(),
-                     .skip = args.skip.as<int32_t>(),
-                     .n = args.master.size(),
-                     .beta1 = args.beta1,
-                     .beta2 = args.beta2,
-                     .rest1 = 1.0F - args.beta1,
-                     .rest2 = 1.0F - args.beta2,
-                     .eps = args.eps,
-                     .step = args.lr / args.bias_correction1,
-                     .inverse_correction2 = 1.0F / args.bias_correction2,
-                     .keep = args.decoupled ? 1.0F - args.lr * args.weight_decay : 1.0F,
-                     .l2 = args.decoupled ? 0.0F : args.weight_decay};
-  const bool is_vector = is_aligned(a.master) && is_aligned(a.exp_avg) && is_aligned(a.exp_avg_sq) && is_aligned(a.grad) && is_aligned(param);
-  const int64_t blocks = std::min<int64_t>((a.n + kThreads * 4 - 1) / (kThreads * 4), context.multiprocessors * 8);
-  launch("adamw", adamw_kernel<P>, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a, param, is_vector);
+  with_moment(args.exp_avg, [&]<class M>(M* exp_avg) {
+    with_moment(args.exp_avg_sq, [&]<class V>(V* exp_avg_sq) { launch_adamw_of(args, param, exp_avg, exp_avg_sq, context); });
+  });
 }
 
 }  // namespace

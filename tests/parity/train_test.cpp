@@ -7,6 +7,16 @@
 using namespace mbt;
 using namespace mbt::test;
 
+TEST_CASE("moments in bf16 train on the device as on the CPU") {
+  const RunConfig c = tiny("bf16_mixed", {"--train-iters", "3", "--model.num_layers", "1", "--use-precision-aware-optimizer", "--exp-avg-dtype",
+                                          "bf16", "--exp-avg-sq-dtype", "bf16"});
+  const Run cpu = train(c);
+  Run gpu;
+  cuda::CudaBackend device;
+  train(c, gpu, device);
+  for (size_t i = 0; i < cpu.steps.size(); ++i) CHECK(gpu.steps[i].loss == Approx(cpu.steps[i].loss).epsilon(loss_tolerance(c)));
+}
+
 TEST_CASE("every recipe trains on the device as on the CPU, the same bits on every run") {
   for (const std::string& recipe : all_recipes()) {
     INFO(recipe);

@@ -30,7 +30,8 @@ struct Case {
 TEST_CASE("Valid shapes pass", "[config_validate]") {
   for (const char* assignments :
        {"", "--global-batch-size 12 --micro-batch-size 4", "--train-samples 1000 --lr-warmup-samples 10 --lr-decay-samples 900",
-        "--lr 1e-5", "--model.hidden_size 100 --num-attention-heads 7 --kv-channels 16", "--lr-decay-style WSD --lr-wsd-decay-iters 20",
+        "--lr 1e-5", "--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16", "--attention-backend math",
+        "--model.hidden_size 100 --num-attention-heads 7 --kv-channels 16", "--lr-decay-style WSD --lr-wsd-decay-iters 20",
         "--weight-decay-incr-style cosine --start-weight-decay 0.1", "--position-embedding-type none --model.hidden_size 12",
         "--recompute-granularity full --recompute-method block --recompute-num-layers 2", "--lr 1e-3 --min-lr 1 --lr-decay-style constant",
         "--model.num_layers 126 --model.hidden_size 16384 --model.num_attention_heads 128 --model.num_query_groups 8 "
@@ -64,6 +65,9 @@ TEST_CASE("Broken rules name the field and what to do", "[config_validate]") {
       {"--adam-beta1 1", "optimizer.adam_beta1", "expected less than 1"},
       {"--adam-beta2 1", "optimizer.adam_beta2", "expected less than 1"},
       {"--adam-eps 0", "optimizer.adam_eps", "divided by zero"},
+      {"--exp-avg-dtype bf16", "optimizer.exp_avg_dtype", "got bf16, which needs optimizer.use_precision_aware_optimizer"},
+      {"--exp-avg-sq-dtype bf16", "optimizer.exp_avg_sq_dtype", "got bf16, which needs optimizer.use_precision_aware_optimizer"},
+      {"--attention-backend cudnn", "model.attention_backend", "cudnn, which is not built in; flash (on the tensor cores) and math"},
       {"--lr 1e-4 --min-lr 1e-3", "optimizer.min_lr", "above optimizer.lr 0.0001"},
       {"--lr-decay-samples 100", "scheduler.lr_decay_samples", "counted in iterations"},
       {"--train-samples 100 --lr-decay-iters 100", "scheduler.lr_decay_iters", "counted in samples"},

@@ -11,10 +11,10 @@ constexpr int64_t kSizes[] = {1, 31, 129, 16384, 40001};
 struct Adam {
   GuardedTensor master, exp_avg, exp_avg_sq, grad, grad_scale{DType::f32, {1}};
 
-  explicit Adam(int64_t n)
+  explicit Adam(int64_t n, DType first = DType::f32, DType second = DType::f32)
       : master(normal_tensor(DType::f32, {n}, 1)),
-        exp_avg(normal_tensor(DType::f32, {n}, 2, 0.1)),
-        exp_avg_sq(normal_tensor(DType::f32, {n}, 3, 0.01)),
+        exp_avg(normal_tensor(first, {n}, 2, 0.1)),
+        exp_avg_sq(normal_tensor(second, {n}, 3, 0.01)),
         grad(normal_tensor(DType::f32, {n}, 4)) {
     for (int64_t i = 0; i < n; ++i) exp_avg_sq.set(i, std::fabs(exp_avg_sq.at(i)));
     grad_scale.set(0, 0.5);
@@ -35,12 +35,28 @@ struct Adam {
   }
 };
 
+struct Moments {
+  DType first, second;
+};
+/// Decoupled or L2, and sizes.
+std::vector<std::pair<bool, int64_t>> cases() {
+  std::vector<std::pair<bool, int64_t>> all;
+  for (bool decoupled : {true, false})
+    for (int64_t n : kSizes) all.emplace_back(decoupled, n);
+  return all;
+}
+
+constexpr Moments kMoments[] = {{DType::f32, DType::f32}, {DType::bf16, DType::f32}, {DType::f32, DType::bf16}, {DType::bf16, DType::bf16}};
+
+/// The tolerance of a bf16 moment is its own rounding, half a unit in the last place; the master sees the moments before that, so its
+/// tolerance is the same with all of them.
 TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loops]") {
-  for (DType dtype : kActTypes)
-    for (bool decoupled : {true, false})
-      for (int64_t n : kSizes) {
-        INFO(name_of(dtype) << " " << n << (decoupled ? " decoupled" : " L2"));
-        Adam a(n);
+  for (Moments moments : kMoments)
+    for (DType dtype : kActTypes)
+      for (const auto& [decoupled, n] : cases()) {
+        if (moments.first != moments.second && n > 1000) continue;
+        INFO(name_of(moments.first) << "/" << name_of(moments.second) << " " << name_of(dtype) << " " << n << (decoupled ? " decoupled" : " L2"));
+        Adam a(n, moments.first, moments.second);
         GuardedTensor param(dtype, {n});
         AdamwArgs args = a.args();
         args.param = param;
@@ -63,6 +79,34 @@ TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loop
         CHECK(param.values() == rounded);
         CHECK((param.guards_intact() && a.grad.guards_intact()));
       }
+}
+
+TEST_CASE("adamw on the CPU has the bits of a plain fp32 loop, a bf16 moment that of the loop's, rounded to nearest even", "[loops]") {
+  if (backend().name() != "cpu") return;  // a device may fuse a product and a sum
+  for (Moments moments : kMoments) {
+    INFO(name_of(moments.first) << "/" << name_of(moments.second));
+    Adam a(1001, moments.first, moments.second);
+    const Adam before = a;
+    const AdamwArgs args = a.args();
+    backend().adamw(args);
+    const volatile float rest1 = 1.0f - args.beta1, rest2 = 1.0f - args.beta2, step = args.lr / args.bias_correction1;  // volatile: no fusion
+    const volatile float inverse2 = 1.0f / args.bias_correction2, decay = args.lr * args.weight_decay, keep = 1.0f - decay;
+    for (int64_t i = 0; i < a.master.size(); ++i) {
+      const auto f = [](double x) { return static_cast<float>(x); };
+      const volatile float g = f(before.grad.at(i)) * 0.5f, g2 = g * g;
+      const volatile float m1 = args.beta1 * f(before.exp_avg.at(i)), m2 = rest1 * g, v1 = args.beta2 * f(before.exp_avg_sq.at(i)), v2 = rest2 * g2;
+      const volatile float m = m1 + m2, v = v1 + v2, corrected = v * inverse2, kept = f(before.master.at(i)) * keep;
+      const volatile float quotient = m / (std::sqrt(corrected) + args.eps), change = step * quotient;
+      REQUIRE(a.master.at(i) == static_cast<double>(kept - change));
+      REQUIRE(a.exp_avg.at(i) == round_to(moments.first, static_cast<double>(m)));
+      REQUIRE(a.exp_avg_sq.at(i) == round_to(moments.second, static_cast<double>(v)));
+    }
+  }
+}
+
+TEST_CASE("adamw refuses moments of other dtypes, and says which") {
+  Adam a(8, DType::f16);
+  CHECK_THROWS_WITH(backend().adamw(a.args()), ContainsSubstring("'exp_avg' is f16[8], expected f32 or bf16"));
 }
 
 TEST_CASE("adamw: a skipped step changes nothing; no working copy is fine", "[loops]") {

@@ -138,6 +138,45 @@ TEST_CASE("memory follows the recipe and the recompute setting") {
   CHECK(bytes_of(plan_of(llama3(kLlama3_8B, {"--mixed-precision", "fp32"})), "masters") >= 4 * n);
 }
 
+TEST_CASE("moments in bf16 take half the memory, each on its own, and the plan says so") {
+  const auto moments = [](const std::vector<std::string>& more) {
+    const RunPlan plan = plan_of(llama3(kLlama3_8B, more));
+    const auto item = std::find_if(plan.memory.begin(), plan.memory.end(), [](const MemoryItem& m) { return m.category == "moments"; });
+    REQUIRE(item != plan.memory.end());
+    return *item;
+  };
+  const MemoryItem fp32 = moments({}), first = moments({"--use-precision-aware-optimizer", "--exp-avg-dtype", "bf16"}),
+                   second = moments({"--use-precision-aware-optimizer", "--exp-avg-sq-dtype", "bf16"}),
+                   both = moments({"--use-precision-aware-optimizer", "--exp-avg-dtype", "bf16", "--exp-avg-sq-dtype", "bf16"});
+  CHECK(fp32.what == "Adam's two, fp32");
+  CHECK(first.what == "Adam's two: the first bf16, the second fp32");
+  CHECK(both.what == "Adam's two, bf16");
+  CHECK(both.bytes * 2 == fp32.bytes);
+  CHECK(first.bytes * 4 == fp32.bytes * 3);
+  CHECK(second.bytes == first.bytes);
+}
+
+TEST_CASE("the plan says how attention runs; what the device cannot do as asked is refused with its reason") {
+  const auto plan = [](const std::vector<std::string>& args) {
+    const auto attention = [](AttentionBackend wanted, const AttentionShape& s) {
+      const bool serves = wanted != AttentionBackend::flash || s.head_dim == 64;
+      return AttentionSupport{serves, "flash",
+                              text("width ", s.head_dim, " in ", name_of(s.act), ", ", s.sequence_length, " tokens, scale ", s.scale)};
+    };
+    DeviceQueries device{"cpu", emulate_all, no_scratch};
+    device.attention = attention;
+    return make_plan(resolve_run(parse_config_arguments(args)), 1, device);
+  };
+  CHECK(plan({}).attention.how == "width 32 in bf16, 128 tokens, scale 0.176777");
+  const nlohmann::ordered_json json = to_json(plan({"--attention-backend", "flash", "--kv-channels", "64"}))["attention"];
+  CHECK(json["asked"] == "flash");
+  CHECK(json["path"] == "flash");
+  CHECK_THROWS_AS(plan({"--attention-backend", "flash"}), InputError);
+  CHECK_THROWS_WITH(plan({"--attention-backend", "flash"}),
+                    ContainsSubstring("model.attention_backend: got flash, which cannot run on cpu: width 32") &&
+                        ContainsSubstring("take auto or math"));
+}
+
 TEST_CASE("JSON has the documented keys, one precision entry a layer and an origin for every field") {
   const nlohmann::ordered_json json = to_json(plan_of({"--mixed-precision", "bf16_with_fp8_current_scaling_mixed", "--lr", "0.001"}));
   std::set<std::string> keys;

@@ -56,6 +56,15 @@ TEST_CASE("every built-in recipe resolves on the default model") {
   CHECK(has_note(resolve({"--mixed-precision", "nemotron_3_super_bf16_with_nvfp4_mixed"}), "no layer is quantised"));
 }
 
+TEST_CASE("a second moment that bf16 cannot let decay is noted, and a switch without effect") {
+  const std::vector<std::string> narrow = {"--use-precision-aware-optimizer", "--exp-avg-sq-dtype", "bf16"};
+  CHECK(has_note(resolve(narrow), "cannot decay by the 0.001 a step of optimizer.adam_beta2 0.999"));
+  std::vector<std::string> fast = narrow;
+  fast.insert(fast.end(), {"--adam-beta2", "0.95"});
+  CHECK(resolve(fast).notes.empty());
+  CHECK(has_note(resolve({"--use-precision-aware-optimizer"}), "use_precision_aware_optimizer has no effect"));
+}
+
 TEST_CASE("single fields override the recipe, whatever the order of arguments") {
   for (const auto& args : {std::vector<std::string>{"--mixed-precision", kCurrent, "--mixed-precision.fp8", "e4m3"},
                            std::vector<std::string>{"mixed_precision.fp8=e4m3", "--mixed-precision", kCurrent}}) {

@@ -37,13 +37,11 @@ double sum_of_squares(const float* x, int64_t n, double scale) {
 
 struct NoParam {};
 
-/// P: element type of the working copy, NoParam when there is none.
-template <class P, bool kDecoupled>
-void adamw_of(const AdamwArgs& a, P* param) {
+/// P: element type of the working copy, NoParam when there is none; M, V: of the moments.
+template <class P, class M, class V, bool kDecoupled>
+void adamw_of(const AdamwArgs& a, P* param, M* exp_avg, V* exp_avg_sq) {
   const int64_t n = a.master.size();
   float* master = a.master.as<float>();
-  float* exp_avg = a.exp_avg.as<float>();
-  float* exp_avg_sq = a.exp_avg_sq.as<float>();
   const float* grad = a.grad.as<float>();
   const float grad_scale = *a.grad_scale.as<float>();
   const float beta1 = a.beta1, beta2 = a.beta2, eps = a.eps;
@@ -57,19 +55,29 @@ void adamw_of(const AdamwArgs& a, P* param) {
     float w = master[i];
     float g = grad[i] * grad_scale;
     if constexpr (!kDecoupled) g += l2 * w;
-    const float m = beta1 * exp_avg[i] + rest1 * g;
-    const float v = beta2 * exp_avg_sq[i] + rest2 * (g * g);
+    const float m = beta1 * load(exp_avg, i) + rest1 * g;
+    const float v = beta2 * load(exp_avg_sq, i) + rest2 * (g * g);
     w = w * keep - step * (m / (std::sqrt(v * inverse_correction2) + eps));
-    exp_avg[i] = m;
-    exp_avg_sq[i] = v;
+    store(exp_avg, i, m);
+    store(exp_avg_sq, i, v);
     master[i] = w;
     if constexpr (!__is_same(P, NoParam)) store(param, i, w);
   }
 }
 
+/// f with a pointer to the moment's elements, f32 or bf16.
+template <class F>
+void with_moment(const TensorView& moment, F&& f) {
+  moment.dtype == DType::bf16 ? f(moment.as<Bf16>()) : f(moment.as<float>());
+}
+
 template <class P>
 void adamw_of(const AdamwArgs& a, P* param) {
-  a.decoupled ? adamw_of<P, true>(a, param) : adamw_of<P, false>(a, param);
+  with_moment(a.exp_avg, [&]<class M>(M* exp_avg) {
+    with_moment(a.exp_avg_sq, [&]<class V>(V* exp_avg_sq) {
+      a.decoupled ? adamw_of<P, M, V, true>(a, param, exp_avg, exp_avg_sq) : adamw_of<P, M, V, false>(a, param, exp_avg, exp_avg_sq);
+    });
+  });
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // cast, add and bias_bwd.
 //   cast_kernel, add_kernel   a thread for eight elements where the tensors are aligned, and one for each that is left over.
-//   bias_bwd_kernel           sums of a tile of columns over some rows, in double: a sum over many tokens that nearly cancels (a key bias
-//                             without RoPE has gradient 0) must not be rounding noise, which Adam would blow up to full steps.
-//                             add_partials then adds up the blocks' rows.
+//   bias_bwd_kernel           sums of a tile of columns over some rows, each with what rounding took from it: a sum over many tokens that
+//                             nearly cancels (a key bias without RoPE has gradient 0) must not be rounding noise, which Adam would blow up
+//                             to full steps. In pairs of floats, for most GPUs have few fp64 units; only the blocks' sums, which
+//                             add_partials adds up, are doubles.
 // A cast has the CPU's bits, NaN included. The device's conversions drop a NaN's payload and sign, so NaN goes through its bits.
 #include <algorithm>
 
@@ -108,22 +109,40 @@ __global__ void __launch_bounds__(kThreads) add_kernel(const T* a, const T* b, T
   }
 }
 
+/// The sum of what was added, as the rounded sum and what rounding took from it: about twice fp32's precision.
+struct PairSum {
+  float sum, lost;
+
+  __device__ void add(float x) {  // Knuth's TwoSum: `error` is exact, whichever is larger
+    const float total = __fadd_rn(sum, x), part = __fsub_rn(total, sum);
+    const float error = __fadd_rn(__fsub_rn(sum, __fsub_rn(total, part)), __fsub_rn(x, part));
+    sum = total;
+    lost = __fadd_rn(lost, error);
+  }
+  __device__ void add(const PairSum& other) {
+    add(other.sum);
+    lost = __fadd_rn(lost, other.lost);
+  }
+  /// Where the sum is infinite, what was lost is NaN.
+  __device__ double value() const { return isfinite(sum) ? static_cast<double>(sum) + static_cast<double>(lost) : static_cast<double>(sum); }
+};
+
 /// A warp of columns' packs a block; blockIdx.y is the chunk of rows. partials [chunks, cols].
 template <class T, bool kWide>
 __global__ void __launch_bounds__(kWarp* kBiasGroups)
     bias_bwd_kernel(const T* __restrict__ d_y, double* __restrict__ partials, int64_t rows, int64_t cols, int64_t rows_per_chunk) {
   using P = RowPack<T, kWide>;
-  double* shared = shared_array<double>(0, kBiasGroups * P::kSize * kWarp);
+  PairSum* shared = shared_array<PairSum>(0, kBiasGroups * P::kSize * kWarp);
   const int lane = static_cast<int>(threadIdx.x), group = static_cast<int>(threadIdx.y);
   const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + lane) * P::kSize;
   const int64_t begin = blockIdx.y * rows_per_chunk, end = min(begin + rows_per_chunk, rows);
-  double sums[P::kSize] = {};
+  PairSum sums[P::kSize] = {};
   if (c < cols) {
 #pragma unroll 4
     for (int64_t n = begin + group; n < end; n += kBiasGroups) {
       const P p = P::at(d_y, n * cols + c);
 #pragma unroll
-      for (int k = 0; k < P::kSize; ++k) sums[k] += static_cast<double>(p[k]);
+      for (int k = 0; k < P::kSize; ++k) sums[k].add(p[k]);
     }
   }
 #pragma unroll
@@ -132,8 +151,8 @@ __global__ void __launch_bounds__(kWarp* kBiasGroups)
   if (group != 0 || c >= cols) return;
 #pragma unroll
   for (int k = 0; k < P::kSize; ++k) {
-    for (int g = 1; g < kBiasGroups; ++g) sums[k] += shared[(g * P::kSize + k) * kWarp + lane];
-    partials[blockIdx.y * cols + c + k] = sums[k];
+    for (int g = 1; g < kBiasGroups; ++g) sums[k].add(shared[(g * P::kSize + k) * kWarp + lane]);
+    partials[blockIdx.y * cols + c + k] = sums[k].value();
   }
 }
 
@@ -167,7 +186,7 @@ void bias_bwd(const BiasBwdArgs& args, const LaunchContext& context) {
   double* partials = context.scratch.get<double>(static_cast<size_t>(chunks * cols));
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)),
                           .block = dim3(kWarp, kBiasGroups),
-                          .shared_bytes = sizeof(double) * kBiasGroups * kTile};
+                          .shared_bytes = sizeof(PairSum) * kBiasGroups * kTile};
   launch("bias_bwd", bias_bwd_kernel<T, kWide>, shape, context.stream, args.d_y.as<T>(), partials, rows, cols, rows_per_chunk);
   launch_add_partials(partials, chunks, cols, cols, args.d_bias.as<float>(), context);
 }

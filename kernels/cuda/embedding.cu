@@ -3,8 +3,9 @@
 // embedding_bwd sums each row of a table in order of n, so the occurrences of a token must be found in that order:
 //   sort_chunk_kernel, merge_kernel   sort the keys (token, n): chunks in shared memory by counting how many keys are smaller, then runs in
 //                                     pairs, each key finding its place by a search in the other run. All keys differ: one order only.
-//   table_gradient_kernel             a run of equal tokens is a row of the table. One or two columns a thread and many rows under way: a
-//                                     frequent token's run is long, and its sum one chain.
+//   table_gradient_kernel             a run of equal tokens is a row of the table. One or two columns a thread and many rows under way.
+//   segment_gradient_kernel           comes before it: the sum of a run of more than kSegment is no single chain. Its parts, cut where the
+//                                     sorted keys' place is a multiple of kSegment, are summed side by side, then in order.
 //   position_gradient_kernel          the rows of a position are sequence_length apart.
 // A token outside of the table is reported; forward gives it zeros, backward leaves it out.
 #include <algorithm>
@@ -22,6 +23,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kChunk = 512;  // keys of a block
 constexpr int kGradientThreads = 128;
+constexpr int kSegment = 256;  // places of the sorted keys; longer runs are summed in two levels
 constexpr int kRowsAhead = 16;              // loads under way in a sum over rows
 constexpr uint32_t kNoToken = 0xFFFFFFFFU;  // sorts behind all tokens
 
@@ -116,14 +118,10 @@ __device__ void add_rows(const T* d_out, int64_t cols, int64_t c, int64_t count,
   }
 }
 
-/// blockIdx.x is a place in the sorted keys: the block works if a run of equal tokens begins there.
-template <class T, int kColumns>
-__global__ void __launch_bounds__(kGradientThreads) table_gradient_kernel(const uint64_t* __restrict__ keys, const T* __restrict__ d_out,
-                                                                          float* __restrict__ d_table, int64_t count, int64_t cols) {
-  const int64_t first = blockIdx.x;
+/// The end of the run of equal tokens that place `first` is part of; most runs are short, so steps grow from there.
+__device__ int64_t end_of_run(const uint64_t* keys, int64_t first, int64_t count) {
   const uint32_t token = token_of(keys[first]);
-  if (token == kNoToken || (first > 0 && token_of(keys[first - 1]) == token)) return;
-  int64_t low = first + 1, high = count;  // the run's end; most runs are short, so steps grow from here
+  int64_t low = first + 1, high = count;
   for (int64_t step = 1; low + step < high; step *= 2) {
     if (token_of(keys[low + step - 1]) != token) {
       high = low + step - 1;
@@ -138,12 +136,64 @@ __global__ void __launch_bounds__(kGradientThreads) table_gradient_kernel(const 
     else
       high = middle;
   }
+  return low;
+}
+
+/// Where the run begins that place `at` is part of.
+__device__ int64_t begin_of_run(const uint64_t* keys, int64_t at) {
+  const uint32_t token = token_of(keys[at]);
+  int64_t low = 0, high = at;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (token_of(keys[middle]) == token)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return low;
+}
+
+/// Segment blockIdx.x / 2 of the sorted keys meets at most two runs that are longer than it: one that began before it (even blocks), and
+/// one that begins in it and leaves it or ends with the keys (odd blocks). sums [2 * segments, cols]: their sums within the segment.
+template <class T, int kColumns>
+__global__ void __launch_bounds__(kGradientThreads) segment_gradient_kernel(const uint64_t* __restrict__ keys, const T* __restrict__ d_out,
+                                                                            float* __restrict__ sums, int64_t count, int64_t cols) {
+  const int64_t begin = static_cast<int64_t>(blockIdx.x / 2) * kSegment, end = min(begin + kSegment, count);
+  const bool begins_here = blockIdx.x % 2 == 1;
+  const int64_t at = begins_here ? end - 1 : begin;
+  if (token_of(keys[at]) == kNoToken) return;
+  const int64_t run = begin_of_run(keys, at), run_end = end_of_run(keys, at, count);
+  if (run_end - run <= kSegment || (run >= begin) != begins_here) return;
+  const int64_t c = (static_cast<int64_t>(blockIdx.y) * kGradientThreads + threadIdx.x) * kColumns;
+  if (c >= cols) return;
+  const int64_t first = max(run, begin);
+  Pack<float, kColumns> sum{};
+  add_rows<Pack<T, kColumns>>(
+      d_out, cols, c, min(run_end, end) - first, [&](int64_t j) { return row_of(keys[first + j]); }, sum);
+  sum.put(sums, static_cast<int64_t>(blockIdx.x) * cols + c);
+}
+
+/// blockIdx.x is a place in the sorted keys: the block works if a run of equal tokens begins there.
+template <class T, int kColumns>
+__global__ void __launch_bounds__(kGradientThreads)
+    table_gradient_kernel(const uint64_t* __restrict__ keys, const T* __restrict__ d_out, const float* __restrict__ segment_sums,
+                          float* __restrict__ d_table, int64_t count, int64_t cols) {
+  const int64_t first = blockIdx.x;
+  const uint32_t token = token_of(keys[first]);
+  if (token == kNoToken || (first > 0 && token_of(keys[first - 1]) == token)) return;
+  const int64_t end = end_of_run(keys, first, count);
   const int64_t c = (static_cast<int64_t>(blockIdx.y) * kGradientThreads + threadIdx.x) * kColumns;
   if (c >= cols) return;
   using Sums = Pack<float, kColumns>;
   Sums sum = Sums::at(d_table, token * cols + c);
-  add_rows<Pack<T, kColumns>>(
-      d_out, cols, c, low - first, [&](int64_t j) { return row_of(keys[first + j]); }, sum);
+  if (end - first > kSegment) {
+    const int64_t segment = first / kSegment;
+    add_rows<Sums>(
+        segment_sums, cols, c, (end - 1) / kSegment - segment + 1, [&](int64_t j) { return 2 * (segment + j) + (j == 0 ? 1 : 0); }, sum);
+  } else {
+    add_rows<Pack<T, kColumns>>(
+        d_out, cols, c, end - first, [&](int64_t j) { return row_of(keys[first + j]); }, sum);
+  }
   sum.put(d_table, token * cols + c);
 }
 
@@ -163,10 +213,9 @@ __global__ void __launch_bounds__(kGradientThreads) position_gradient_kernel(con
 
 unsigned blocks_of(int64_t count, int64_t threads) { return static_cast<unsigned>((count + threads - 1) / threads); }
 
-/// The sorted keys (token, n), in scratch.
-const uint64_t* sorted_keys(const EmbeddingBwdArgs& args, const LaunchContext& context) {
+/// The sorted keys (token, n), in one half of `keys` [2 * tokens].
+const uint64_t* sorted_keys(const EmbeddingBwdArgs& args, uint64_t* keys, const LaunchContext& context) {
   const int64_t count = args.tokens.size();
-  uint64_t* keys = context.scratch.get<uint64_t>(static_cast<size_t>(2 * count));
   uint64_t* other = keys + count;
   launch("embedding_sort", sort_chunk_kernel, {dim3(blocks_of(count, kChunk)), dim3(kChunk), sizeof(uint64_t) * kChunk}, context.stream,
          args.tokens.as<int32_t>(), count, args.d_table.rows(), keys, context.fault);
@@ -181,8 +230,15 @@ template <class T, int kColumns>
 void bwd(const EmbeddingBwdArgs& args, const LaunchContext& context) {
   const int64_t count = args.tokens.size(), cols = args.d_table.cols();
   const unsigned tiles = blocks_of(cols, kGradientThreads * kColumns);
+  const int64_t segment_rows = count > kSegment ? 2 * blocks_of(count, kSegment) : 0;
+  auto* memory = context.scratch.get<uint64_t>(static_cast<size_t>(2 * count + (segment_rows * cols + 1) / 2));
+  float* segment_sums = reinterpret_cast<float*>(memory + 2 * count);
+  const uint64_t* keys = sorted_keys(args, memory, context);
+  launch("embedding_bwd_segments", segment_gradient_kernel<T, kColumns>,
+         {dim3(static_cast<unsigned>(segment_rows), tiles), dim3(kGradientThreads)}, context.stream, keys, args.d_out.as<T>(), segment_sums,
+         count, cols);
   launch("embedding_bwd", table_gradient_kernel<T, kColumns>, {dim3(static_cast<unsigned>(count), tiles), dim3(kGradientThreads)},
-         context.stream, sorted_keys(args, context), args.d_out.as<T>(), args.d_table.as<float>(), count, cols);
+         context.stream, keys, args.d_out.as<T>(), segment_sums, args.d_table.as<float>(), count, cols);
   if (args.d_position_table.empty()) return;
   const int64_t positions = std::min(count, args.sequence_length);
   launch("embedding_bwd_positions", position_gradient_kernel<T, kColumns>,

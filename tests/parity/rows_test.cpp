@@ -133,7 +133,8 @@ TEST_CASE("qk_norm_bwd: heads of every number of lanes, and more rows than a blo
     }
 }
 
-TEST_CASE("embedding_bwd: the CPU's bits, over several runs that merge, with one token in half of the places") {
+/// A token in so many places is summed in parts, and so not in the CPU's order.
+TEST_CASE("embedding_bwd: the CPU's bits, over several runs that merge, but for a token in half of the places") {
   constexpr int64_t kTokens = 1777, kVocabulary = 300, kCols = 24;
   for (DType dtype : kActTypes)
     for (int64_t cols : {kCols, kCols + 1}) {
@@ -144,6 +145,8 @@ TEST_CASE("embedding_bwd: the CPU's bits, over several runs that merge, with one
       backend().embedding_bwd(
           {.d_out = d_out, .tokens = tokens, .d_table = d_table, .sequence_length = 500, .d_position_table = d_positions});
       cpu().embedding_bwd({.d_out = d_out, .tokens = tokens, .d_table = want, .sequence_length = 500, .d_position_table = want_positions});
+      CHECK(mismatch("embedding_bwd", d_table, want.values()) == "");
+      for (int64_t c = 0; c < cols; ++c) d_table.set(7 * cols + c, want.at(7 * cols + c));
       CHECK(d_table.same_bits(want));
       CHECK(d_positions.same_bits(want_positions));
     }
@@ -197,6 +200,36 @@ TEST_CASE("bias_bwd: many rows, several tiles of columns, a sum that cancels") {
       cpu().bias_bwd({.d_y = d_y, .d_bias = want});
       CHECK(mismatch("bias_bwd", got, want.values()) == "");
       CHECK(std::fabs(got.at(0)) < 1e-12);
+    }
+}
+
+TEST_CASE("bias_bwd: infinities and NaN stay what they are") {
+  for (double bad : {double{INFINITY}, -double{INFINITY}, double{NAN}}) {
+    GuardedTensor d_y = normal_tensor(DType::f32, {100, 3}, 1), got(DType::f32, {3});
+    d_y.set(50 * 3 + 1, bad);
+    backend().bias_bwd({.d_y = d_y, .d_bias = got});
+    CHECK((std::isnan(bad) ? std::isnan(got.at(1)) : got.at(1) == bad));
+    CHECK((std::isfinite(got.at(0)) && std::isfinite(got.at(2))));
+  }
+}
+
+TEST_CASE("embedding_bwd: tokens that are most of a batch") {
+  // Runs of the sorted keys: 3 from the first place on, 5 across several segments, 6 of exactly one segment, 7 long and last.
+  const std::pair<int32_t, int64_t> runs[] = {{3, 300}, {4, 2}, {5, 700}, {6, 256}, {7, 257}};
+  for (DType dtype : {DType::f32, DType::bf16})
+    for (int64_t cols : {6, 33}) {
+      INFO(name_of(dtype) << " " << cols);
+      std::vector<int32_t> all;
+      for (const auto& [token, times] : runs) all.insert(all.end(), static_cast<size_t>(times), token);
+      std::shuffle(all.begin(), all.end(), std::mt19937(1));
+      const auto rows = static_cast<int64_t>(all.size());
+      Indices tokens(rows, 1, 1);
+      for (int64_t n = 0; n < rows; ++n) tokens[n] = all[static_cast<size_t>(n)];
+      GuardedTensor d_out = normal_tensor(dtype, {rows, cols}, 2), d_table = normal_tensor(DType::f32, {9, cols}, 3);
+      std::vector<double> want = d_table.values();
+      for (int64_t i = 0; i < d_out.size(); ++i) want[static_cast<size_t>(tokens[i / cols] * cols + i % cols)] += d_out.at(i);
+      backend().embedding_bwd({.d_out = d_out, .tokens = tokens, .d_table = d_table, .sequence_length = rows});
+      CHECK(mismatch("embedding_bwd", d_table, want) == "");
     }
 }
 

@@ -3,8 +3,9 @@
 //   norm_bwd_kernel           rows of aligned packs that fit into the registers of a warp (several rows a block) or of a block. A thread
 //                             keeps its columns' weight gradients in registers over all rows of its block, and, where registers last, has
 //                             loads of the next row under way while it sums this one.
-//   norm_bwd_general_kernel   any other width and alignment: partial rows are summed in memory, a thread always on its own columns.
-// Both take every gridDim-th row: the sums' order depends on the shape and on the device.
+//   norm_bwd_means_kernel, norm_bwd_tile_kernel   any other width and alignment: the rows' means first, then tiles of columns, whose weight
+//                             gradients stay in registers however wide a row is. d_y and h are read twice.
+// The sums' order depends on the shape and on the device.
 #include <algorithm>
 
 #include "kernels/cuda/device/pack.h"
@@ -18,7 +19,7 @@ namespace mbt::cuda {
 namespace {
 
 constexpr int kRowsAtOnce = 8;  // of a block whose warps have rows of their own
-constexpr int kThreads = 256;   // of the general kernel
+constexpr int kThreads = 256;   // of the kernels for any row
 constexpr int kMostPacks = 2;   // of a thread: 16 values of 16 bits cost 32 registers for layernorm's gradients alone
 /// Of a block whose threads have so many packs, so that registers last: two blocks a multiprocessor, or one.
 template <int kPacks>
@@ -161,31 +162,68 @@ __global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<k
   put_partials<P, kKind, kPacks, kOneWarp>(sums, cols, shared, a.partials);
 }
 
-template <class T, NormKind kKind>
-__global__ void __launch_bounds__(kThreads) norm_bwd_general_kernel(NormBwd<T> a) {
+/// means[row] = the means of g and of g * x_hat over the row. A block a row.
+template <class T, NormKind kKind, bool kWide>
+__global__ void __launch_bounds__(kThreads) norm_bwd_means_kernel(NormBwd<T> a, float2* __restrict__ means) {
+  using P = RowPack<T, kWide>;
   float2* parts = shared_array<float2>(0, 2 * kWarp);
-  float* d_weight = a.partials + static_cast<int64_t>(blockIdx.x) * kGradients<kKind> * a.cols;
-  float* d_bias = d_weight + a.cols;
-  const int64_t first = threadIdx.x;
-  for (int64_t c = first; c < kGradients<kKind> * a.cols; c += kThreads) d_weight[c] = 0.0F;
-  if constexpr (kKind == NormKind::layernorm) __syncthreads();  // another thread may have zeroed this thread's column of d_bias
   int parity = 0;
   for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x, parity ^= 1) {
     const float rstd = a.rstd[row], mean = kKind == NormKind::layernorm ? a.mean[row] : 0.0F;
     float sum = 0, dot = 0;
-    for (int64_t c = first; c < a.cols; c += kThreads) {
-      const float d_y = load(a.d_y, row * a.cols + c), x_hat = (load(a.h, row * a.cols + c) - mean) * rstd, g = d_y * load(a.weight, c);
-      dot += g * x_hat;
-      d_weight[c] += d_y * x_hat;
-      if constexpr (kKind == NormKind::layernorm) sum += g, d_bias[c] += d_y;
+#pragma unroll 2
+    for (int64_t c = static_cast<int64_t>(threadIdx.x) * P::kSize; c < a.cols; c += kThreads * P::kSize) {
+      const P d_y = P::at(a.d_y, row * a.cols + c), h = P::at(a.h, row * a.cols + c), weight = P::at(a.weight, c);
+#pragma unroll
+      for (int k = 0; k < P::kSize; ++k) {
+        const float g = d_y[k] * weight[k];
+        dot += g * ((h[k] - mean) * rstd);
+        if constexpr (kKind == NormKind::layernorm) sum += g;
+      }
     }
-    float2 means = row_sums<false>(sum, dot, parts + parity * kWarp);
-    means = make_float2(means.x / static_cast<float>(a.cols), means.y / static_cast<float>(a.cols));
-    for (int64_t c = first; c < a.cols; c += kThreads) {
+    const float2 sums = row_sums<false>(sum, dot, parts + parity * kWarp);
+    if (threadIdx.x == 0) means[row] = make_float2(sums.x / static_cast<float>(a.cols), sums.y / static_cast<float>(a.cols));
+  }
+}
+
+/// A warp of columns' packs a block, whose warps take rows in turn; blockIdx.y is the chunk of rows, and its partial row the block's.
+template <class T, NormKind kKind, bool kWide>
+__global__ void __launch_bounds__(kThreads) norm_bwd_tile_kernel(NormBwd<T> a, const float2* __restrict__ means, int64_t rows_per_chunk) {
+  using P = RowPack<T, kWide>;
+  constexpr int kSums = kGradients<kKind> * P::kSize;
+  float* shared = shared_array<float>(0, kRowsAtOnce * kSums * kWarp);
+  const int lane = static_cast<int>(threadIdx.x), group = static_cast<int>(threadIdx.y);
+  const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + lane) * P::kSize;
+  const int64_t begin = blockIdx.y * rows_per_chunk, end = min(begin + rows_per_chunk, a.rows);
+  float sums[kSums] = {};  // d_weight, d_bias
+  if (c < a.cols) {
+    const P weight = P::at(a.weight, c);
+#pragma unroll 2
+    for (int64_t row = begin + group; row < end; row += kRowsAtOnce) {
       const int64_t at = row * a.cols + c;
-      const float d = input_gradient<kKind>(load(a.d_y, at) * load(a.weight, c), (load(a.h, at) - mean) * rstd, rstd, means);
-      store(a.d_h, at, a.accumulate ? load(a.d_h, at) + d : d);
+      const P d_y = P::at(a.d_y, at), h = P::at(a.h, at);
+      P d_h = P::at_or_zero(a.accumulate, a.d_h, at);
+      const float rstd = a.rstd[row], mean = kKind == NormKind::layernorm ? a.mean[row] : 0.0F;
+      const float2 row_means = means[row];
+#pragma unroll
+      for (int k = 0; k < P::kSize; ++k) {
+        const float x_hat = (h[k] - mean) * rstd;
+        sums[k] += d_y[k] * x_hat;
+        if constexpr (kKind == NormKind::layernorm) sums[P::kSize + k] += d_y[k];
+        d_h.set(k, d_h[k] + input_gradient<kKind>(d_y[k] * weight[k], x_hat, rstd, row_means));
+      }
+      d_h.put(a.d_h, at);
     }
+  }
+#pragma unroll
+  for (int k = 0; k < kSums; ++k) shared[(group * kSums + k) * kWarp + lane] = sums[k];  // lanes side by side: no bank twice
+  __syncthreads();
+  if (group != 0 || c >= a.cols) return;
+  float* to = a.partials + static_cast<int64_t>(blockIdx.y) * kGradients<kKind> * a.cols + c;
+#pragma unroll
+  for (int k = 0; k < kSums; ++k) {
+    for (int other = 1; other < kRowsAtOnce; ++other) sums[k] += shared[(other * kSums + k) * kWarp + lane];
+    to[k / P::kSize * a.cols + k % P::kSize] = sums[k];
   }
 }
 
@@ -213,17 +251,32 @@ int64_t launch_packed(NormBwd<T> a, int64_t packs, const LaunchContext& context)
              dim3(static_cast<unsigned>(threads)), sizeof(float) * 4 * kWarp);
 }
 
+/// Returns the partial rows.
+template <class T, NormKind kKind, bool kWide>
+int64_t launch_tiles(NormBwd<T> a, const LaunchContext& context) {
+  constexpr int64_t kTile = kWarp * RowPack<T, kWide>::kSize, kMostChunks = 1024, kBlocksPerMultiprocessor = 8;
+  const int64_t tiles = (a.cols + kTile - 1) / kTile;
+  const int64_t wanted = std::clamp<int64_t>(kBlocksPerMultiprocessor * context.multiprocessors / tiles, 1, kMostChunks);
+  const int64_t rows_per_chunk = std::max<int64_t>((a.rows + wanted - 1) / wanted, 2 * kRowsAtOnce);
+  const int64_t chunks = (a.rows + rows_per_chunk - 1) / rows_per_chunk, partials = chunks * kGradients<kKind> * a.cols;
+  a.partials = context.scratch.get<float>(static_cast<size_t>(partials + partials % 2 + 2 * a.rows));
+  auto* means = reinterpret_cast<float2*>(a.partials + partials + partials % 2);
+  launch("norm_bwd_means", norm_bwd_means_kernel<T, kKind, kWide>,
+         {dim3(static_cast<unsigned>(std::min<int64_t>(a.rows, 8 * context.multiprocessors))), dim3(kThreads), sizeof(float2) * 2 * kWarp},
+         context.stream, a, means);
+  launch("norm_bwd_tile", norm_bwd_tile_kernel<T, kKind, kWide>,
+         {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)), dim3(kWarp, kRowsAtOnce),
+          sizeof(float) * kRowsAtOnce * static_cast<size_t>(kGradients<kKind> * kTile)},
+         context.stream, a, means, rows_per_chunk);
+  return chunks;
+}
+
 template <class T, NormKind kKind>
 int64_t launch_kind(NormBwd<T> a, const LaunchContext& context) {
   const int64_t packs = a.cols / RowPack<T, true>::kSize;
   const bool is_aligned = rows_are_aligned<T>(a.cols, {a.d_y, a.h, a.weight, a.d_h});
-  if (!is_aligned || packs > kMostThreads<kMostPacks> * kMostPacks) {
-    const int64_t blocks = blocks_for(a.rows, 1, 4, context);
-    a.partials = context.scratch.get<float>(static_cast<size_t>(blocks * kGradients<kKind> * a.cols));
-    launch("norm_bwd_general", norm_bwd_general_kernel<T, kKind>,
-           {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), sizeof(float2) * 2 * kWarp}, context.stream, a);
-    return blocks;
-  }
+  if (!is_aligned) return launch_tiles<T, kKind, false>(a, context);
+  if (packs > kMostThreads<kMostPacks> * kMostPacks) return launch_tiles<T, kKind, true>(a, context);
   if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kMostThreads<1>)) return launch_packed<T, kKind, 1>(a, packs, context);
   return launch_packed<T, kKind, kMostPacks>(a, packs, context);
 }

@@ -63,7 +63,11 @@ struct Code<QuantFormat::e4m3> : CodeLane<3, 7, 0x7E, 0x7F, 24> {
 };
 template <>
 struct Code<QuantFormat::e5m2> : CodeLane<2, 15, 0x7B, 0x7F, 24> {
-  static float decode(uint32_t code) { return to_float(F16{static_cast<uint16_t>(code << 8)}); }
+  /// A NaN keeps its sign, not its payload, which the device's conversions drop.
+  static float decode(uint32_t code) {
+    const float value = to_float(F16{static_cast<uint16_t>(code << 8)});
+    return (code & 0x7F) > 0x7C ? float_of(kNanBits | (code & 0x80) << 24) : value;
+  }
 };
 template <>
 struct Code<QuantFormat::e2m1> : CodeLane<1, 1, 0x7, 0x7, 28> {

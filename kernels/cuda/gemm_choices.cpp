@@ -4,9 +4,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/io/files.h"
@@ -19,13 +22,15 @@ namespace fs = std::filesystem;
 
 constexpr const char* kFormat = "mbtrain gemm algorithms 1";
 constexpr int64_t kMaxBytes = 16 << 20;
+constexpr int kTries = 500;  // of 10 ms, to lock the file
 
-/// Held while a file is read, merged and replaced. Without it (a file system that has no locks) the file is still never half written; two
-/// processes at the same moment may then lose a choice, which the next run makes again.
+/// Held while a file is read, merged and replaced. Without it (a file system that has no locks, or a process that was stopped while it held
+/// this one) the file is still never half written; two processes at the same moment may then lose a choice, which the next run makes again.
 class FileLock {
  public:
   explicit FileLock(const std::string& path) : fd_(open((path + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644)) {
-    if (fd_ >= 0) static_cast<void>(flock(fd_, LOCK_EX));
+    for (int i = 0; fd_ >= 0 && i < kTries && flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;

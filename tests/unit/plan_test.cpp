@@ -256,6 +256,51 @@ TEST_CASE("the plan counts the scratch of the largest product, the head's includ
   CHECK(item->bytes == 50304);  // padded to a multiple of 128
 }
 
+TEST_CASE("transposed copies cost a byte an element of weights and of the current operands, kept inputs nothing") {
+  const auto plan = [](const char* recipe, bool is_transposed, bool with_block_scaling) {
+    DeviceQueries device{"gpu", emulate_all, no_scratch};
+    device.wants_transposed = [=](const QuantSpec& s) { return is_transposed && (with_block_scaling || s.is_per_tensor()); };
+    return make_plan(resolve_run(parse_config_arguments(llama3(kLlama3_8B, {"--mixed-precision", recipe}))), 1, device);
+  };
+  const int64_t layer_weights = int64_t{32} * 4096 * (6144 + 4096 + 2 * 14336 + 14336);
+  const int64_t tokens = 8192, gradients = tokens * (6144 + 4096 + 2 * 14336 + 4096), few = 1 << 20;
+  const auto check = [&](const char* recipe, int64_t quantised_weights) {
+    INFO(recipe);
+    const RunPlan before = plan(recipe, false, true), after = plan(recipe, true, true);
+    const auto growth = [&](const char* category) { return bytes_of(after, category) - bytes_of(before, category); };
+    CHECK(std::abs(growth("quantised_weights") - quantised_weights) < 2 * few);
+    CHECK(std::abs(growth("activations")) < few);
+    CHECK(growth("weights") == 0);
+    return growth("workspace");
+  };
+  CHECK(std::abs(check("bf16_with_fp8_delayed_scaling_mixed", layer_weights) - gradients) < few);
+  CHECK(check("bf16_with_fp8_subchannel_scaling_mixed", layer_weights) == 0);  // gradients have two copies anyway
+  CHECK(check("bf16_with_mxfp8_mixed", 0) == 0);
+  CHECK(bytes_of(plan("bf16_with_mxfp8_mixed", true, false), "workspace") == bytes_of(plan("bf16_with_mxfp8_mixed", false, false), "workspace"));
+}
+
+TEST_CASE("row-wise codes of inputs are shared between layers, column-wise ones only where a layer is recomputed") {
+  const auto workspace = [](const std::vector<std::string>& more) {
+    std::vector<std::string> args = llama3(kLlama3_8B, {"--mixed-precision", "bf16_with_mxfp8_mixed"});
+    return bytes_of(plan_of(llama3(args, more)), "workspace");
+  };
+  const int64_t inputs = 8192 * (3 * 4096 + 14336);
+  CHECK(workspace({"model.recompute_granularity=selective"}) - workspace({}) >= inputs);
+}
+
+TEST_CASE("a size that the device refuses ends the plan, with the weight and the product") {
+  DeviceQueries device{"gpu", emulate_all, no_scratch};
+  device.size_problem = [](const GemmShape& s, const QuantSpec* a, const QuantSpec*, DType) {
+    return a != nullptr && s.role == GemmRole::wgrad && s.out_features == 96 ? std::string("no 96; change it") : std::string();
+  };
+  const auto plan = [&](const char* recipe) {
+    return make_plan(resolve_run(parse_config_arguments({"--mixed-precision", recipe, "model.hidden_size=32", "model.ffn_hidden_size=48"})), 1, device);
+  };
+  CHECK_THROWS_WITH(plan("bf16_with_fp8_delayed_scaling_mixed"), ContainsSubstring("layers.0.qkv.weight, wgrad on gpu: no 96") ||
+                                                                  ContainsSubstring("layers.0.fc1.weight, wgrad on gpu: no 96; change it"));
+  CHECK_NOTHROW(plan("bf16_mixed"));
+}
+
 TEST_CASE("sizes beyond any machine are refused, not overflowed") {
   CHECK_THROWS_AS(plan_of({"model.hidden_size=1048576", "model.num_layers=100000", "model.ffn_hidden_size=1000000000000",
                            "model.num_attention_heads=64"}),

@@ -105,7 +105,7 @@ int bench_ops(const std::vector<std::string>& args) {
   };
   const Row copy = time(copy_bench(*backend, options.shape));
   std::vector<Row> rows;
-  for (const OpBenchMaker& maker : op_benches(backend->name() == "cuda")) {
+  for (const OpBenchMaker& maker : op_benches(backend->wants_transposed({.format = QuantFormat::e4m3, .scaling = QuantScaling::tensorwise}))) {
     if (maker.name.find(options.only) == std::string::npos) continue;
     rows.push_back(time(maker.make(*backend, options.shape)));
     rows.back().share_of_copy = rows.back().gb_per_second() / copy.gb_per_second();

@@ -64,7 +64,7 @@ struct OpBenchMaker {
   std::string name;
   std::function<OpBench(Backend&, const OpBenchShape&)> make;
 };
-/// `has_transposed`: the backend writes transposed column-wise codes.
+/// `has_transposed`: the backend wants the column-wise codes of per-tensor scales transposed (Backend::wants_transposed).
 std::vector<OpBenchMaker> op_benches(bool has_transposed);
 
 /// A copy of N C f32, the measure of all others.

@@ -111,7 +111,7 @@ struct Options {
 };
 
 Options parse(const std::vector<std::string>& args) {
-  CLI::App app("Time the matrix products of a model's linear layers, alone on an idle machine, against the largest square product of the same operands",
+  CLI::App app("Time the matrix products of a model's linear layers, alone on an idle machine, against a large square product of the same operands",
                "mbtrain bench gemm");
   Options o;
   app.add_flag("--json", o.as_json, "Print JSON");

@@ -39,7 +39,8 @@ Options parse(const std::vector<std::string>& args) {
   app.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process")->capture_default_str();
   app.add_option("--tokens", o.shape.tokens, "N: rows; 0: 16384 on a GPU, 1024 on a CPU")->capture_default_str()->check(size);
   app.add_option("--width", o.shape.width, "C: columns, a multiple of 64; 0: 4096 on a GPU, 1024 on a CPU")->capture_default_str()->check(size);
-  app.add_option("--vocabulary", o.shape.vocabulary, "V: of embeddings and logits; 0: 32768 on a GPU, 8192 on a CPU")->capture_default_str()->check(size);
+  app.add_option("--vocabulary", o.shape.vocabulary, "V: of embeddings and logits; 0: 32768 on a GPU, 8192 on a CPU")
+      ->capture_default_str()->check(size);
   app.add_option("--act", o.act, "Activation dtype")->capture_default_str()->check(CLI::IsMember({"f32", "bf16", "f16"}));
   app.add_option("--only", o.only, "Only ops whose name contains this");
   parse_args(app, args);
@@ -105,7 +106,7 @@ int bench_ops(const std::vector<std::string>& args) {
   };
   const Row copy = time(copy_bench(*backend, options.shape));
   std::vector<Row> rows;
-  for (const OpBenchMaker& maker : op_benches(backend->name() == "cuda")) {
+  for (const OpBenchMaker& maker : op_benches(backend->wants_transposed({.format = QuantFormat::e4m3, .scaling = QuantScaling::tensorwise}))) {
     if (maker.name.find(options.only) == std::string::npos) continue;
     rows.push_back(time(maker.make(*backend, options.shape)));
     rows.back().share_of_copy = rows.back().gb_per_second() / copy.gb_per_second();

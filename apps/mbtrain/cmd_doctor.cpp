@@ -115,7 +115,11 @@ Json build_to_json() {
 }
 
 Json to_json(const Report& r) {
-  Json out = {{"version", MBT_VERSION}, {"build", build_to_json()}, {"machine", machine_to_json(r)}, {"devices", Json::object()}, {"recipes", Json::object()}};
+  Json out = {{"version", MBT_VERSION},
+              {"build", build_to_json()},
+              {"machine", machine_to_json(r)},
+              {"devices", Json::object()},
+              {"recipes", Json::object()}};
   for (const Device& d : r.devices) {
     Json& device = out["devices"][d.name];
     device["usable"] = d.backend != nullptr;
@@ -149,7 +153,8 @@ void print_machine(const Report& r) {
   table.add({"NVIDIA driver", driver_text(r.gpus)});
   for (size_t i = 0; i < r.gpus.devices.size(); ++i) {
     const GpuDevice& g = r.gpus.devices[i];
-    table.add({text("GPU ", i), text(g.name, ", compute capability ", g.major, ".", g.minor, ", ", human_bytes(static_cast<int64_t>(g.total_bytes)))});
+    const std::string memory = human_bytes(static_cast<int64_t>(g.total_bytes));
+    table.add({text("GPU ", i), text(g.name, ", compute capability ", g.major, ".", g.minor, ", ", memory)});
   }
   table.add({"CUDA runtime", runtime_text()});
   for (const MachineLibrary& l : r.libraries)

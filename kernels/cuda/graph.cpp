@@ -11,17 +11,19 @@ Graph::~Graph() {
 std::string Graph::record(cudaStream_t stream, const std::function<void()>& ops) {
   is_tried_ = true;
   // Thread-local: what other threads of the process do with CUDA is their business.
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a CUDA graph");
   std::string failure;
-  try {
-    ops();
-  } catch (const std::exception& e) {
-    failure = e.what();
-  }
   cudaGraph_t graph = nullptr;
-  cudaError_t status = cudaStreamEndCapture(stream, &graph);
+  cudaError_t status = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+  if (status == cudaSuccess) {
+    try {
+      ops();
+    } catch (const std::exception& e) {
+      failure = e.what();
+    }
+    status = cudaStreamEndCapture(stream, &graph);
+  }
   if (status == cudaSuccess && failure.empty()) status = cudaGraphInstantiate(&executable_, graph, 0);
-  if (failure.empty() && status != cudaSuccess) failure = text(cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+  if (status != cudaSuccess && failure.empty()) failure = text(cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
   if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
   if (!failure.empty()) static_cast<void>(cudaGetLastError());
   return failure;

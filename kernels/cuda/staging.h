@@ -22,7 +22,7 @@ class Staging {
       if (s.copied == nullptr) continue;
       static_cast<void>(cudaEventSynchronize(s.copied));
       static_cast<void>(cudaEventDestroy(s.copied));
-      static_cast<void>(cudaFreeHost(s.data));
+      if (s.data != nullptr) static_cast<void>(cudaFreeHost(s.data));
     }
   }
 
@@ -58,7 +58,7 @@ class Staging {
     cudaEvent_t copied = nullptr;
   };
   static void grow(Slot& s, size_t bytes) {
-    check(cudaFreeHost(s.data), "pinned memory for uploads: freeing");
+    if (s.data != nullptr) check(cudaFreeHost(s.data), "pinned memory for uploads: freeing");
     s = {nullptr, 0, s.copied};
     check(cudaMallocHost(&s.data, bytes), text("pinned memory for uploads: ", bytes, " bytes"));
     s.bytes = bytes;

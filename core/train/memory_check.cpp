@@ -32,7 +32,8 @@ std::vector<MemoryItem> items_of(const RunConfig& config, const PrecisionPolicy&
 std::string table_of(const std::vector<MemoryItem>& items) {
   std::ostringstream out;
   const auto row = [&](const MemoryItem& item) {
-    out << "\n  " << std::setw(12) << readable(item.bytes) << "  " << std::left << std::setw(18) << item.category << std::right << item.what;
+    const int width = item.what.empty() ? 0 : 18;  // no blanks at the end of a line
+    out << "\n  " << std::setw(12) << readable(item.bytes) << "  " << std::left << std::setw(width) << item.category << std::right << item.what;
   };
   for (const MemoryItem& item : items)
     if (item.bytes > 0) row(item);

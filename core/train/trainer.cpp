@@ -21,6 +21,13 @@ uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed);
 
 MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets = b.targets.data(), .loss_mask = b.loss_mask.data()}; }
 
+/// Says the warning before the allocations it is about.
+MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, TrainObserver& observer) {
+  MemoryCheck check = check_memory(config, policy, backend);
+  if (!check.warning.empty()) observer.on_message(check.warning);
+  return check;
+}
+
 double tokens_in_loss(const Batch& b) { return std::accumulate(b.loss_mask.begin(), b.loss_mask.end(), 0.0); }
 
 }  // namespace
@@ -31,14 +38,13 @@ Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolic
       policy_(policy),
       dataset_(dataset),
       observer_(observer),
-      memory_(check_memory(config, policy, backend)),
+      memory_(checked_memory(config, policy, backend, observer)),
       weights_(backend, config.model, policy, !config.validation.skip_train),
       transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
       optimizer_(backend, config.optimizer, weights_),
       scaler_(make_loss_scaler(config.optimizer)),
       schedule_(config.optimizer, config.scheduler, config.train),
       batches_({dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)}) {
-  if (!memory_.warning.empty()) observer_.on_message(memory_.warning);
   backend_.reserve_scratch(static_cast<size_t>(memory_.scratch_bytes));
   transformer_.set_replay(config.train.cuda_graph);
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);

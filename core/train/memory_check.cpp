@@ -24,7 +24,7 @@ std::string readable(int64_t bytes) {
 
 /// What lies on the device.
 std::vector<MemoryItem> items_of(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, bool is_gpu) {
-  std::vector<MemoryItem> items = plan_memory(config, policy, queries_of(backend).scratch, !config.validation.skip_train);
+  std::vector<MemoryItem> items = plan_memory(config, policy, queries_of(backend), !config.validation.skip_train);
   if (is_gpu) items.back() = {"kernels", kKernelBytes, "code and libraries that load when they are first called, estimated"};
   return items;
 }
@@ -60,7 +60,17 @@ class Advisor {
  private:
   bool fits(const RunConfig& c) const {
     const PrecisionPolicy policy = make_policy(c.model, c.ddp);
+    if (!takes_sizes(c, policy)) return false;
     return static_cast<size_t>(total_bytes(items_of(c, policy, backend_, memory_.is_limit))) <= memory_.bytes;
+  }
+
+  bool takes_sizes(const RunConfig& c, const PrecisionPolicy& policy) const {
+    try {
+      require_sizes(c, policy, queries_of(backend_));
+    } catch (const InputError&) {
+      return false;
+    }
+    return true;
   }
 
   std::string advice_for_one(RunConfig c) const {

@@ -69,15 +69,15 @@ TEST_CASE("a run that does not fit: who needs what, and the largest micro-batch 
 
 TEST_CASE("when not even one sample fits, other settings are named, or that there are none") {
   const RunConfig c = wide(1);
+  const cuda::CudaBackend device;
   const auto needs = [&](const char* recompute) {
     RunConfig other = c;
     if (recompute != nullptr) other.model.recompute_granularity = recompute;
-    const std::vector<MemoryItem> items = plan_memory(other, make_policy(other.model, other.ddp), [](auto&&...) { return size_t{0}; });
+    const std::vector<MemoryItem> items = plan_memory(other, make_policy(other.model, other.ddp), queries_of(device));
     return static_cast<size_t>(total_bytes(items) - items.back().bytes) + kKernels;
   };
   {
     const MemoryOf memory(needs(nullptr));
-    const cuda::CudaBackend device;
     CHECK_NOTHROW(check_memory(c, make_policy(c.model, c.ddp), device));
   }
   CHECK_THAT(refusal(c, needs("selective")), ContainsSubstring("not even 1; with model.recompute_granularity=selective 1 does"));

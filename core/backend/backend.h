@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +46,26 @@ class Buffer {
   Backend* owner_ = nullptr;
   void* data_ = nullptr;
   size_t bytes_ = 0;
+};
+
+/// What allocate() can still give.
+struct AvailableMemory {
+  size_t bytes = 0;
+  bool is_limit = true;  ///< false: an estimate, of a system that hands out pages when they are touched
+};
+
+/// A sequence of ops that comes again and again: what a backend keeps to run it without being told each op (Backend::replay). Belongs to
+/// one backend and must not outlive it.
+class Recording {
+ public:
+  struct State {
+    virtual ~State() = default;
+  };
+  /// More has changed than the contents of tensors: the next replay() starts anew.
+  void reset() { *this = Recording(); }
+
+  std::unique_ptr<State> state;  ///< the backend's own
+  std::string refusal;           ///< why it runs op by op where it could have been recorded; empty: nothing went wrong
 };
 
 /// How a backend executes a GEMM on operands of the given specs.
@@ -98,11 +121,26 @@ class Backend {
   // -- memory ----------------------------------------------------------------------------------------------------------------------
   virtual void* allocate(size_t bytes) = 0;       ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough
   virtual void deallocate(void* data, size_t bytes) noexcept = 0;
-  virtual void upload(const void* host, TensorView device) = 0;          ///< host bytes in device order and dtype
+  virtual void upload(const void* host, TensorView device) = 0;          ///< host bytes in device order and dtype; free to change on return
+  /// Upload without a copy in between: returns as many bytes of host memory as `device` has, to be filled before submit_staged() sends them.
+  /// One at a time.
+  virtual void* stage(TensorView device) = 0;
+  virtual void submit_staged() = 0;
   virtual void download(ConstTensorView device, void* host) = 0;         ///< waits for earlier ops
   virtual void synchronize() = 0;
   virtual size_t allocated_bytes() const = 0;                            ///< by allocate(), now
   virtual size_t scratch_bytes() const = 0;                              ///< kept by the backend itself
+  virtual std::optional<AvailableMemory> available_memory() const { return std::nullopt; }  ///< nothing: unknown
+  /// Takes this much scratch now, so that no step is the first to ask for it.
+  virtual void reserve_scratch(size_t) {}
+
+  // -- sequences of ops --------------------------------------------------------------------------------------------------------------
+  /// Runs `ops`: the same ops with the same arguments every time, so that only the contents of tensors differ, and nothing else of this
+  /// class. A backend may run what it has recorded instead of calling `ops`.
+  virtual void replay(Recording&, const std::function<void()>& ops) { ops(); }
+  /// Names what comes until end_range() for a profiler; ranges nest. Range (range.h) pairs them.
+  virtual void begin_range(const char*) {}
+  virtual void end_range() noexcept {}
 
   // -- ops: check, then do ---------------------------------------------------------------------------------------------------------
 #define MBT_FOR_EACH_OP(X)                             \
@@ -125,6 +163,7 @@ class Backend {
   X(delayed_scaling_update, DelayedScalingUpdateArgs)  \
   X(grad_norm, GradNormArgs)                           \
   X(clip_scale, ClipScaleArgs)                         \
+  X(decide_step, DecideStepArgs)                       \
   X(adamw, AdamwArgs)                                  \
   X(cast, CastArgs)                                    \
   X(add, AddArgs)                                      \

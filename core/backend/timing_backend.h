@@ -17,7 +17,7 @@ struct OpEvent {
   double flops = 0.0;      ///< GEMMs only
 };
 
-class TimingBackend final : public Backend {
+class TimingBackend : public Backend {
  public:
   explicit TimingBackend(Backend& inner) : inner_(inner) {}
 
@@ -47,10 +47,18 @@ class TimingBackend final : public Backend {
   void* allocate(size_t bytes) override { return inner_.allocate(bytes); }
   void deallocate(void* data, size_t bytes) noexcept override { inner_.deallocate(data, bytes); }
   void upload(const void* host, TensorView device) override { inner_.upload(host, device); }
+  void* stage(TensorView device) override { return inner_.stage(device); }
+  void submit_staged() override { inner_.submit_staged(); }
   void download(ConstTensorView device, void* host) override { inner_.download(device, host); }
   void synchronize() override { inner_.synchronize(); }
   size_t allocated_bytes() const override { return inner_.allocated_bytes(); }
   size_t scratch_bytes() const override { return inner_.scratch_bytes(); }
+  std::optional<AvailableMemory> available_memory() const override { return inner_.available_memory(); }
+  void reserve_scratch(size_t bytes) override { inner_.reserve_scratch(bytes); }
+  /// While ops are noted each must be seen: no recording runs in their place.
+  void replay(Recording& recording, const std::function<void()>& ops) override { is_enabled_ ? ops() : inner_.replay(recording, ops); }
+  void begin_range(const char* name) override { inner_.begin_range(name); }
+  void end_range() noexcept override { inner_.end_range(); }
   void fill_zero(TensorView t) override {
     note("fill_zero", 0.0, [&] { inner_.fill_zero(t); });
   }

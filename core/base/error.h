@@ -13,6 +13,12 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A backend has not the memory that was asked of it (exit code 1).
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Something the user gave cannot be used (exit code 2): a config field, a file, a folder, a flag.
 /// The text says what came, what was expected, where (file, line, field) and what to do.
 class InputError : public Error {

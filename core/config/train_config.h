@@ -16,6 +16,7 @@ struct TrainConfig {
   std::vector<int64_t> iterations_to_skip;
   std::optional<int64_t> check_weight_hash_across_dp_replicas_interval;
   bool check_for_nan_in_loss = true;
+  bool cuda_graph = true;
   std::string nan_policy = "abort";
   std::string device = "auto";
   int64_t num_threads = 0;
@@ -41,6 +42,7 @@ struct TrainConfig {
     v(s.check_weight_hash_across_dp_replicas_interval, FieldInfo{.name = "check_weight_hash_across_dp_replicas_interval", .doc = "Compare a hash of all weights over the ranks", .unit = "iterations", .min = 1});
     v(s.check_for_nan_in_loss, FieldInfo{.name = "check_for_nan_in_loss", .doc = "Apply nan_policy when the loss or the gradient norm is not finite"});
     v(s.nan_policy, FieldInfo{.name = "nan_policy", .doc = "abort: stop, naming layer and tensor; skip: leave the weights, count, go on", .choices = {"abort", "skip"}});
+    v(s.cuda_graph, FieldInfo{.name = "cuda_graph", .doc = "On a GPU: record the kernels of a micro-batch once and launch them as one graph; false: launch each", .alias = "cuda-graph"});
     v(s.device, FieldInfo{.name = "device", .doc = "auto: cuda when built and present, else cpu", .choices = {"auto", "cpu", "cuda"}, .alias = "device"});
     v(s.num_threads, FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all given to the process", .min = 0, .max = 4096});
     v(s.emulate_precision, FieldInfo{.name = "emulate_precision", .doc = "Run formats the device lacks on exactly dequantised values; null: on the CPU yes, on a GPU no", .alias = "emulate-precision"});

@@ -111,6 +111,7 @@ SharedSlots plan_shared(ArenaPlan& arena, const ModelConfig& m, const PrecisionP
   w.tokens = add(DType::i32, {s.tokens});
   w.targets = add(DType::i32, {s.tokens});
   w.loss_mask = add(DType::f32, {s.tokens});
+  w.scalars = add(DType::i32, {sizeof(BatchScalars) / sizeof(int32_t)});
   w.loss = add(DType::f32, {s.tokens});
   w.loss_sum = add(DType::f64, {1});
   w.delta = act(s.width);
@@ -141,7 +142,7 @@ void for_each_tensor(LayerSlots& from, LayerViews& to, F&& f) {
 
 template <class F>
 void for_each_tensor(SharedSlots& from, SharedViews& to, F&& f) {
-  f(from.tokens, to.tokens), f(from.targets, to.targets), f(from.loss_mask, to.loss_mask), f(from.loss, to.loss), f(from.loss_sum, to.loss_sum);
+  f(from.tokens, to.tokens), f(from.targets, to.targets), f(from.loss_mask, to.loss_mask), f(from.scalars, to.scalars), f(from.loss, to.loss), f(from.loss_sum, to.loss_sum);
   f(from.delta, to.delta), f(from.final_input, to.final_input), f(from.final_rstd, to.final_rstd), f(from.final_mean, to.final_mean);
   f(from.final_norm, to.final_norm), f(from.logits, to.logits), f(from.d_stream, to.d_stream), f(from.d_norm, to.d_norm);
   f(from.d_qkv, to.d_qkv), f(from.d_attention, to.d_attention), f(from.d_fc1, to.d_fc1), f(from.d_activation, to.d_activation);

@@ -41,11 +41,20 @@ struct LayerTensors {
 using LayerSlots = LayerTensors<TensorSlot, QuantSlots>;
 using LayerViews = LayerTensors<TensorView, QuantTensorView>;
 
+/// What is new in every micro-batch beside its tokens. On the device, so that the ops of all micro-batches are the same.
+struct BatchScalars {
+  uint64_t stream;            ///< PassContext::stream
+  float loss_gradient_scale;
+  float unused = 0.0F;
+};
+
 /// Buffers used by one layer at a time.
 template <class Slot>
 struct SharedTensors {
   Slot tokens, targets;  // [N] i32
-  Slot loss_mask, loss;  // [N] f32
+  Slot loss_mask;        // [N] f32
+  Slot scalars;          // [4] i32: BatchScalars; tokens, targets, loss_mask and this lie one after the other and are uploaded at once
+  Slot loss;             // [N] f32
   Slot loss_sum;         // [1] f64
   Slot delta;            // [N,C] act: output of proj or fc2, added to the stream by the next norm
   Slot final_input;      // [N,C] act: the stream at the final norm

@@ -5,7 +5,12 @@ namespace mbt {
 void quantise_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q) {
   if (q.empty()) return;
   const uint64_t stream = pass.stream << 24 | static_cast<uint64_t>(w.id);  // at most 2^24 linear layers
-  backend.quantize({.x = x, .q = q, .stage_amax = pass.is_training, .random_seed = pass.seed, .random_stream = stream});
+  backend.quantize({.x = x,
+                    .q = q,
+                    .stage_amax = pass.is_training,
+                    .random_seed = pass.seed,
+                    .random_stream = stream,
+                    .random_pass = pass.device_stream});
 }
 
 void linear_fwd(Backend& backend, const PassContext& pass, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x,

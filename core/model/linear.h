@@ -22,6 +22,8 @@ struct PassContext {
   bool is_training = true;          ///< false: evaluation and generation; delayed amaxes are not staged
   uint64_t seed = 0;                ///< of stochastic rounding
   uint64_t stream = 0;              ///< distinct for every micro-batch of the run
+  const uint64_t* device_stream = nullptr;  ///< on the device, added to it: where the micro-batch changes and the ops must not
+  bool operator==(const PassContext&) const = default;
 };
 
 /// q := quantised x, for one linear layer of one pass; does nothing when q is empty.

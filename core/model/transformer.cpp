@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "core/backend/range.h"
 #include "core/model/rope_table.h"
 
 namespace mbt {
@@ -30,6 +32,7 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
   }
   for (int64_t i = 0; i < model.num_layers; ++i) {
     layers_.push_back(bind_layer(weights, model, i));
+    layer_names_.push_back(text("layer ", i));
     LayerViews& a = acts_.layers[static_cast<size_t>(i)];
     const DelayedState& delayed = weights.delayed();
     QuantTensorView* inputs[] = {&a.x_qkv, &a.x_proj, &a.x_fc1, &a.x_fc2};
@@ -48,14 +51,21 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
   if (position >= 0) position_ = weights.working(position), d_position_ = weights.part(weights.grad(), position);
 }
 
-void Transformer::upload(const MicroBatch& batch) {
-  backend_.upload(batch.tokens, acts_.shared.tokens);
-  backend_.upload(batch.targets, acts_.shared.targets);
-  backend_.upload(batch.loss_mask, acts_.shared.loss_mask);
+/// One copy to the device. Returns what the ops are told: nothing that differs between micro-batches.
+PassContext Transformer::upload(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale) {
+  const SharedViews& t = acts_.shared;
+  const BatchScalars scalars{.stream = pass.stream, .loss_gradient_scale = loss_gradient_scale};
+  const auto offset = [&](const TensorView& v) { return static_cast<char*>(v.data) - static_cast<char*>(t.tokens.data); };
+  const TensorView block(t.tokens.data, DType::u8, {offset(t.scalars) + t.scalars.size_bytes()});
+  char* const staged = static_cast<char*>(backend_.stage(block));
+  const auto put = [&](const TensorView& v, const void* from) { std::memcpy(staged + offset(v), from, static_cast<size_t>(v.size_bytes())); };
+  put(t.tokens, batch.tokens), put(t.targets, batch.targets), put(t.loss_mask, batch.loss_mask), put(t.scalars, &scalars);
+  backend_.submit_staged();
+  return {.is_training = pass.is_training, .seed = pass.seed, .stream = 0, .device_stream = t.scalars.as<uint64_t>()};
 }
 
 void Transformer::forward_layers(const PassContext& pass) {
-  if (weights_.codes_are_stale()) weights_.quantise_working();
+  const Range range(backend_, "forward");
   const SharedViews& t = acts_.shared;
   backend_.embedding_fwd({.tokens = t.tokens,
                           .table = word_,
@@ -65,6 +75,7 @@ void Transformer::forward_layers(const PassContext& pass) {
   ConstTensorView stream = acts_.layers.front().input, delta;
   for (int64_t i = 0; i < model_.num_layers; ++i) {
     const LayerViews& a = acts_.layers[static_cast<size_t>(i)];
+    const Range layer(backend_, layer_names_[static_cast<size_t>(i)].c_str());
     layer_fwd(context_, pass, i, layers_[static_cast<size_t>(i)], a, t, stream, delta);
     stream = a.middle;
     delta = t.delta;
@@ -82,8 +93,10 @@ void Transformer::forward_layers(const PassContext& pass) {
 }
 
 /// Logits, loss and their gradient chunk by chunk: no [N,V] tensor exists.
-void Transformer::head(bool with_backward, float loss_gradient_scale) {
+void Transformer::head(bool with_backward) {
+  const Range range(backend_, "head and loss");
   const SharedViews& t = acts_.shared;
+  const TensorView loss_gradient_scale(t.scalars.as<char>() + offsetof(BatchScalars, loss_gradient_scale), DType::f32, {1});
   const int64_t n = context_.shapes.tokens;
   for (int64_t first = 0; first < n; first += plan_.logits_rows) {
     const int64_t rows = std::min(plan_.logits_rows, n - first);
@@ -97,7 +110,7 @@ void Transformer::head(bool with_backward, float loss_gradient_scale) {
                             .loss = tokens(t.loss),
                             .vocab_size = context_.shapes.vocab,
                             .compute_gradient = with_backward,
-                            .d_scale = loss_gradient_scale});
+                            .device_scale = loss_gradient_scale});
     if (!with_backward) continue;
     backend_.gemm({.role = GemmRole::dgrad, .a = logits, .b = head_, .d = t.d_norm.row_range(first, rows)});
     backend_.gemm({.role = GemmRole::wgrad, .a = logits, .b = x, .d = d_head_, .accumulate = true});
@@ -106,6 +119,7 @@ void Transformer::head(bool with_backward, float loss_gradient_scale) {
 }
 
 void Transformer::backward_layers(const PassContext& pass) {
+  const Range range(backend_, "backward");
   const SharedViews& t = acts_.shared;
   backend_.norm_bwd({.kind = norm_kind(model_),
                      .d_y = t.d_norm,
@@ -119,6 +133,7 @@ void Transformer::backward_layers(const PassContext& pass) {
                      .accumulate = false});
   for (int64_t i = model_.num_layers - 1; i >= 0; --i) {
     const auto at = static_cast<size_t>(i);
+    const Range layer(backend_, layer_names_[at].c_str());
     layer_bwd(context_, pass, i, layers_[at], acts_.layers[at], t);
   }
   backend_.embedding_bwd({.d_out = t.d_stream,
@@ -145,17 +160,26 @@ std::string Transformer::first_non_finite_activation() {
 }
 
 void Transformer::forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale) {
-  upload(batch);
-  forward_layers(pass);
-  head(true, loss_gradient_scale);
-  backward_layers(pass);
-  weights_.delayed().update(backend_);
+  const Range range(backend_, "micro-batch");
+  const PassContext same = upload(pass, batch, loss_gradient_scale);
+  if (weights_.codes_are_stale()) weights_.quantise_working();  // once a step: no part of what repeats
+  const auto ops = [&] {
+    forward_layers(same);
+    head(true);
+    backward_layers(same);
+    weights_.delayed().update(backend_);
+  };
+  if (!replays_ || logits_hook_) return ops();  // a hook looks at what a replay would not stop for
+  if (recorded_pass_ != same) micro_batch_.reset();
+  recorded_pass_ = same;
+  backend_.replay(micro_batch_, ops);
 }
 
 void Transformer::forward(const PassContext& pass, const MicroBatch& batch) {
-  upload(batch);
-  forward_layers(pass);
-  head(false, 1.0f);
+  const PassContext same = upload(pass, batch, 1.0f);
+  if (weights_.codes_are_stale()) weights_.quantise_working();
+  forward_layers(same);
+  head(false);
 }
 
 }  // namespace mbt

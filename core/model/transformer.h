@@ -24,7 +24,7 @@ class Transformer {
   Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch, bool with_backward);
 
   /// Adds sum(mask * ce) to loss_sum(); the logits' gradient is loss_gradient_scale * mask * (softmax - onehot) and the parameters'
-  /// gradients accumulate into weights.grad().
+  /// gradients accumulate into weights.grad(). All that differs from one call to the next is uploaded first: a backend may replay the rest.
   void forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale);
   /// Adds to loss_sum() as above; no gradients.
   void forward(const PassContext& pass, const MicroBatch& batch);
@@ -38,6 +38,10 @@ class Transformer {
   /// Called with each chunk of logits (device view [rows,Vp] act, first row) before the loss overwrites it. For probing.
   using LogitsHook = std::function<void(ConstTensorView logits, int64_t first_row)>;
   void set_logits_hook(LogitsHook hook) { logits_hook_ = std::move(hook); }
+  /// False: every micro-batch runs op by op.
+  void set_replay(bool is_on) { replays_ = is_on; }
+  /// Why the backend does not replay micro-batches though it could; empty: it does, or knows no such thing.
+  const std::string& replay_refusal() const { return micro_batch_.refusal; }
 
   /// After a pass: where a NaN or an infinity entered the residual stream, e.g. "the output of layer 3"; empty when nowhere. Slow.
   std::string first_non_finite_activation();
@@ -46,9 +50,9 @@ class Transformer {
   const ArenaPlan& arena_plan() const { return plan_.arena; }
 
  private:
-  void upload(const MicroBatch& batch);
+  PassContext upload(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale);
   void forward_layers(const PassContext& pass);
-  void head(bool with_backward, float loss_gradient_scale);
+  void head(bool with_backward);
   void backward_layers(const PassContext& pass);
 
   Backend& backend_;
@@ -64,6 +68,10 @@ class Transformer {
   ConstTensorView word_, position_, head_;           // act
   TensorView d_word_, d_position_, d_head_;          // f32
   LogitsHook logits_hook_;
+  bool replays_ = true;
+  Recording micro_batch_;                            // of forward and backward under recorded_pass_
+  PassContext recorded_pass_;
+  std::vector<std::string> layer_names_;             // of profiler ranges
 };
 
 }  // namespace mbt

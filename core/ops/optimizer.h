@@ -1,6 +1,8 @@
 // AdamW, gradient norm, and the small ops of the optimizer step. Scalars that depend on gradients stay on the device.
 #pragma once
 
+#include <limits>
+
 #include "core/ops/op_common.h"
 
 namespace mbt {
@@ -30,6 +32,29 @@ struct ClipScaleArgs {
   void check() const {
     expect_tensor("clip_scale", "squared_norm", squared_norm, DType::f64, {1});
     expect_tensor("clip_scale", "scale", scale, DType::f32, {1});
+  }
+};
+
+/// Whether this step may change the weights, decided where the numbers are, so that no step waits for the host:
+///   skip[0] = 1 when gradients are not finite and skip_non_finite; when sqrt(squared_norm) > max_norm (a NaN is not); when the loss is not
+///             finite and skip_non_finite_loss; else 0.
+///   report = {loss_sum, squared_norm, non_finite, skip}: what the host reads once a step.
+struct DecideStepArgs {
+  ConstTensorView squared_norm;   // [1] f64, of the unscaled gradients (grad_norm)
+  ConstTensorView non_finite;     // [1] i32 (grad_norm)
+  TensorView skip;                // [1] i32, for adamw
+  TensorView report;              // [4] f64
+  ConstTensorView loss_sum = {};  // [1] f64, optional: 0
+  bool skip_non_finite = false;
+  bool skip_non_finite_loss = false;
+  double max_norm = std::numeric_limits<double>::infinity();
+
+  void check() const {
+    expect_tensor("decide_step", "squared_norm", squared_norm, DType::f64, {1});
+    expect_tensor("decide_step", "non_finite", non_finite, DType::i32, {1});
+    expect_tensor("decide_step", "skip", skip, DType::i32, {1});
+    expect_tensor("decide_step", "report", report, DType::f64, {4});
+    if (!loss_sum.empty()) expect_tensor("decide_step", "loss_sum", loss_sum, DType::f64, {1});
   }
 };
 

@@ -16,6 +16,7 @@ struct QuantizeArgs {
   DType round_to = DType::f32;  // f32: no rounding
   uint64_t random_seed = 0;     // stochastic rounding: counter-based, a function of (seed, stream, element)
   uint64_t random_stream = 0;
+  const uint64_t* random_pass = nullptr;  // on the device, optional: the stream is random_stream + *random_pass * 2^24
 
   void check() const {
     MBT_CHECK(!q.empty(), "quantize: no output copy");

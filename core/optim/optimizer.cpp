@@ -1,6 +1,10 @@
 #include "core/optim/optimizer.h"
 
+#include <array>
 #include <cmath>
+#include <limits>
+
+#include "core/backend/range.h"
 
 namespace mbt {
 
@@ -10,40 +14,46 @@ MomentTypes moment_types(const OptimizerConfig& config) {
 }
 
 Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights)
-    : backend_(backend), config_(config), weights_(weights), scalars_(backend, 3 * sizeof(double)) {
+    : backend_(backend), config_(config), weights_(weights), scalars_(backend, 8 * sizeof(double)) {
   auto* base = static_cast<char*>(scalars_.data());
   squared_norm_ = {base, DType::f64, {1}};
-  non_finite_ = {base + 8, DType::i32, {1}};
-  grad_scale_ = {base + 16, DType::f32, {1}};
+  report_ = {base + 8, DType::f64, {4}};
+  non_finite_ = {base + 40, DType::i32, {1}};
+  skip_ = {base + 44, DType::i32, {1}};
+  grad_scale_ = {base + 48, DType::f32, {1}};
 }
 
-StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite) {
+StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite, const LossGuard& loss) {
+  const Range range(backend_, "optimizer");
   const float inverse_scale = scaler.inverse_scale();
   backend_.grad_norm({.grad = weights_.grad(), .squared_norm = squared_norm_, .non_finite = non_finite_, .inverse_scale = inverse_scale});
   backend_.clip_scale({.squared_norm = squared_norm_,
                        .scale = grad_scale_,
                        .max_norm = static_cast<float>(config_.clip_grad),
                        .inverse_scale = inverse_scale});
-  double squared_norm = 0.0;
-  int32_t non_finite = 0;
-  backend_.download(squared_norm_, &squared_norm);
-  backend_.download(non_finite_, &non_finite);
-
-  StepOutcome outcome;
-  outcome.grad_norm = std::sqrt(squared_norm);
-  outcome.is_finite = non_finite == 0;
-  const bool overflow = !outcome.is_finite && scaler.checks_gradients();
-  scaler.update(overflow);
-  const bool is_spike = config_.grad_norm_skip_threshold && outcome.grad_norm > *config_.grad_norm_skip_threshold;
-  outcome.was_skipped = overflow || is_spike || (skip_non_finite && !outcome.is_finite);
-  if (!outcome.was_skipped) update(lr, weight_decay);
+  backend_.decide_step({.squared_norm = squared_norm_,
+                        .non_finite = non_finite_,
+                        .skip = skip_,
+                        .report = report_,
+                        .loss_sum = loss.sum,
+                        .skip_non_finite = skip_non_finite || scaler.checks_gradients(),
+                        .skip_non_finite_loss = loss.skip_non_finite,
+                        .max_norm = config_.grad_norm_skip_threshold.value_or(std::numeric_limits<double>::infinity())});
+  update(lr, weight_decay, updates_ + 1);
   weights_.renew_codes();
+
+  std::array<double, 4> report{};
+  backend_.download(report_, report.data());
+  const StepOutcome outcome{
+      .loss_sum = report[0], .grad_norm = std::sqrt(report[1]), .is_finite = report[2] == 0.0, .was_skipped = report[3] != 0.0};
+  scaler.update(!outcome.is_finite && scaler.checks_gradients());
+  if (!outcome.was_skipped) ++updates_;
   return outcome;
 }
 
-void Optimizer::update(double lr, double weight_decay) {
-  ++updates_;
-  const auto t = static_cast<double>(updates_);
+/// The t-th update, unless skip_ says otherwise.
+void Optimizer::update(double lr, double weight_decay, int64_t t) {
+  const auto power = static_cast<double>(t);
   for (int64_t i = 0; i < weights_.num_params(); ++i) {
     const Shape flat{weights_.spec(i).shape.size()};
     auto part = [&](const TensorView& buffer) { return weights_.part(buffer, i).reshaped(flat); };
@@ -58,10 +68,11 @@ void Optimizer::update(double lr, double weight_decay) {
                     .beta2 = static_cast<float>(config_.adam_beta2),
                     .eps = static_cast<float>(config_.adam_eps),
                     .weight_decay = weights_.spec(i).decays() ? static_cast<float>(weight_decay) : 0.0f,
-                    .bias_correction1 = static_cast<float>(1.0 - std::pow(config_.adam_beta1, t)),
-                    .bias_correction2 = static_cast<float>(1.0 - std::pow(config_.adam_beta2, t)),
+                    .bias_correction1 = static_cast<float>(1.0 - std::pow(config_.adam_beta1, power)),
+                    .bias_correction2 = static_cast<float>(1.0 - std::pow(config_.adam_beta2, power)),
                     .grad_scale = grad_scale_,
                     .param = has_copy ? working.reshaped(flat) : TensorView{},
+                    .skip = skip_,
                     .decoupled = config_.decoupled_weight_decay});
   }
 }

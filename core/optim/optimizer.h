@@ -11,7 +11,14 @@ namespace mbt {
 /// From exp_avg_dtype and exp_avg_sq_dtype, which are "fp32" or "bf16".
 MomentTypes moment_types(const OptimizerConfig& config);
 
+/// The loss as a reason to leave the weights alone.
+struct LossGuard {
+  ConstTensorView sum = {};      ///< [1] f64 on the device; empty: unknown
+  bool skip_non_finite = false;
+};
+
 struct StepOutcome {
+  double loss_sum = 0.0;    ///< LossGuard::sum as it was
   double grad_norm = 0.0;   ///< of the unscaled gradients, before clipping; NaN or infinite when they are
   bool is_finite = true;    ///< no NaN or infinity in the gradients
   bool was_skipped = false; ///< the weights did not change
@@ -23,20 +30,21 @@ class Optimizer {
 
   /// gradients are in weights.grad(), scaled by scaler.scale. Order as upstream: unscale and check, update the scaler, skip on
   /// overflow, clip, update. skip_non_finite: leave the weights alone also without a loss scaler (nan_policy skip or abort).
-  StepOutcome step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite);
+  /// The device decides whether to skip; the host waits once, at the end.
+  StepOutcome step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite, const LossGuard& loss = {});
 
   /// Steps that changed the weights: Adam's t.
   int64_t updates() const { return updates_; }
   void set_updates(int64_t n) { updates_ = n; }
 
  private:
-  void update(double lr, double weight_decay);
+  void update(double lr, double weight_decay, int64_t t);
 
   Backend& backend_;
   OptimizerConfig config_;
   Weights& weights_;
   Buffer scalars_;
-  TensorView squared_norm_, non_finite_, grad_scale_;
+  TensorView squared_norm_, report_, non_finite_, skip_, grad_scale_;
   int64_t updates_ = 0;
 };
 

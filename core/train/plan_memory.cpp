@@ -46,13 +46,14 @@ void for_each_linear_product(const ParamList& params, int64_t tokens, const Prec
 
 /// What the device keeps for the largest product: copies of operands that it cannot multiply as they are.
 int64_t largest_product_scratch(const ParamList& params, const ModelShapes& s, const PrecisionPolicy& policy, int64_t logits_rows,
-                                const GemmScratchQuery& scratch) {
+                                const GemmScratchQuery& scratch, bool with_training) {
   size_t largest = 0;
   for_each_linear_product(params, s.tokens, policy, [&](const ParamSpec&, const GemmShape& shape, const QuantSpec* a, const QuantSpec* b) {
-    largest = std::max(largest, scratch(shape, a, b, policy.act));
+    if (with_training || shape.role == GemmRole::fprop) largest = std::max(largest, scratch(shape, a, b, policy.act));
   });
   for (const GemmRole role : {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad})
-    largest = std::max(largest, scratch({role, logits_rows, s.padded_vocab, s.width}, nullptr, nullptr, policy.act));
+    if (with_training || role == GemmRole::fprop)
+      largest = std::max(largest, scratch({role, logits_rows, s.padded_vocab, s.width}, nullptr, nullptr, policy.act));
   return static_cast<int64_t>(largest);
 }
 
@@ -74,11 +75,11 @@ int64_t total_elements(const std::vector<ParameterGroup>& groups) {
   return total;
 }
 
-std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device, bool with_training) {
   const ModelConfig& m = config.model;
   const MomentTypes moments = moment_types(config.optimizer);
-  const WeightsPlan weights = plan_weights(m, policy, true, device.wants_transposed, moments);
-  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, true, device.wants_transposed);
+  const WeightsPlan weights = plan_weights(m, policy, with_training, device.wants_transposed, moments);
+  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed);
   const ModelShapes s = shapes_of(m, config.train.micro_batch_size, m.seq_length);
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
 
@@ -96,7 +97,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
        text("one micro-batch of ", s.tokens, " tokens, recompute: ", m.recompute_granularity.value_or("none"))},
       {"logits", logits, text("a chunk of ", activations.logits_rows, " x ", s.padded_vocab, ", ", act)},
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
-      {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch),
+      {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch, with_training),
        "operands that products cannot take as they are"},
       {"program", kProgramBytes, "code and libraries, estimated"},
   };

@@ -35,8 +35,9 @@ struct MemoryItem {
 /// workspace          what layers share: activation gradients, codes of the current operands, tables
 /// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are
 /// program            code and libraries (an estimate)
-/// Categories of 0 bytes are there too, so that scripts find every key. From a validated config.
-std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device);
+/// Categories of 0 bytes are there too, so that scripts find every key. From a validated config. with_training false: an evaluation alone.
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device,
+                                    bool with_training = true);
 int64_t total_bytes(const std::vector<MemoryItem>& items);
 
 /// Throws InputError, naming the weight, the product and what to change, when the device refuses a size of the model or of its micro-batch.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/backend/range.h"
 #include "core/base/strings.h"
 #include "core/config/field_table.h"
 #include "core/model/flops.h"
@@ -20,26 +21,38 @@ uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed);
 
 MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets = b.targets.data(), .loss_mask = b.loss_mask.data()}; }
 
+/// Says the warning before the allocations it is about.
+MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, TrainObserver& observer) {
+  MemoryCheck check = check_memory(config, policy, backend);
+  if (!check.warning.empty()) observer.on_message(check.warning);
+  return check;
+}
+
 double tokens_in_loss(const Batch& b) { return std::accumulate(b.loss_mask.begin(), b.loss_mask.end(), 0.0); }
 
 }  // namespace
 
-Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer)
+Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer) try
     : backend_(backend),
       config_(config),
       policy_(policy),
       dataset_(dataset),
       observer_(observer),
+      memory_(checked_memory(config, policy, backend, observer)),
       weights_(backend, config.model, policy, !config.validation.skip_train, moment_types(config.optimizer)),
       transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
       optimizer_(backend, config.optimizer, weights_),
       scaler_(make_loss_scaler(config.optimizer)),
       schedule_(config.optimizer, config.scheduler, config.train),
-      loader_(dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)) {
+      batches_({dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)}) {
+  backend_.reserve_scratch(static_cast<size_t>(memory_.scratch_bytes));
+  transformer_.set_replay(config.train.cuda_graph);
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);
   initialise_weights(weights_, config.model, seed_of(config));
   if (!config.checkpoint.load.empty()) load();
   weights_.refresh_working();
+} catch (const OutOfMemory& e) {
+  throw OutOfMemory(text(e.what(), "\n", memory_owners(config, policy, backend)));
 }
 
 void Trainer::load() {
@@ -93,6 +106,7 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
   if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
 }
 
+/// Enqueues the gradients and the sum of losses; returns how many tokens are in the loss.
 double Trainer::accumulate_gradients() {
   const int64_t micro_batch = config_.train.micro_batch_size, micro_batches = config_.train.global_batch_size / micro_batch;
   backend_.fill_zero(weights_.grad());
@@ -100,7 +114,7 @@ double Trainer::accumulate_gradients() {
   double tokens = 0.0;
   for (int64_t m = 0; m < micro_batches; ++m) {
     const int64_t first_sample = state_.consumed_samples + m * micro_batch;
-    const Batch batch = loader_.get(first_sample);
+    const Batch batch = batches_.get(first_sample);
     const double in_loss = tokens_in_loss(batch);
     tokens += in_loss;
     // Upstream's normalisation: each micro-batch's mean, averaged over the micro-batches.
@@ -108,13 +122,20 @@ double Trainer::accumulate_gradients() {
     const PassContext pass{.is_training = true, .seed = seed_of(config_), .stream = static_cast<uint64_t>(first_sample)};
     transformer_.forward_backward(pass, view_of(batch), static_cast<float>(scale));
   }
-  double loss_sum = 0.0;
-  backend_.download(transformer_.loss_sum(), &loss_sum);
-  return loss_sum / std::max(1.0, tokens);
+  return tokens;
+}
+
+/// Nothing is wrong with the numbers of a run whose micro-batches cannot be recorded, but it is slower than it could be.
+void Trainer::report_replay() {
+  const std::string& refusal = transformer_.replay_refusal();
+  if (refusal.empty() || replay_is_reported_) return;
+  replay_is_reported_ = true;
+  observer_.on_message(text(refusal, " (train.cuda_graph=false silences this)"));
 }
 
 IterationRecord Trainer::step() {
   const auto start = Clock::now();
+  const Range range(backend_, "step");
   IterationRecord r;
   r.iteration = state_.iteration + 1;
   r.train_iters = config_.train.iterations();
@@ -125,17 +146,20 @@ IterationRecord Trainer::step() {
     r.was_skipped = true;
     r.loss = std::nan("");
   } else {
-    r.loss = accumulate_gradients();
-    r.is_nan = !std::isfinite(r.loss);
-    const bool guards = config_.train.check_for_nan_in_loss;
-    if (r.is_nan && guards && config_.train.nan_policy == "abort") handle_non_finite(r, true);
-    const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (guards && !scaler_.checks_gradients() && config_.train.nan_policy == "abort");
+    const double tokens = std::max(1.0, accumulate_gradients());
+    const bool guards = config_.train.check_for_nan_in_loss, aborts = guards && config_.train.nan_policy == "abort";
+    const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (aborts && !scaler_.checks_gradients());
     const StepOutcome outcome =
-        optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards || aborts_on_gradient);
+        optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards || aborts_on_gradient,
+                        {.sum = transformer_.loss_sum(), .skip_non_finite = aborts});  // the one place where the host waits
+    r.loss = outcome.loss_sum / tokens;
+    r.is_nan = !std::isfinite(r.loss);
+    if (r.is_nan && aborts) handle_non_finite(r, true);
     r.grad_norm = outcome.grad_norm;
     if (config_.optimizer.log_num_zeros_in_grad) r.num_zeros = count_zero_gradients();
     r.was_skipped = outcome.was_skipped;
     if (!outcome.is_finite && aborts_on_gradient) handle_non_finite(r, false);
+    report_replay();
   }
   if (config_.logger.log_params_norm) r.params_norm = params_norm();
   state_.iteration += 1;
@@ -205,11 +229,11 @@ std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batch
   const int64_t micro_batches = config_.validation.full_validation ? available : std::min(available, wanted);
   if (micro_batches == 0) return std::nullopt;
   // From sample 0 every time: the losses of different iterations compare.
-  const BatchLoader loader(dataset_, split, micro_batch, data_seed(config_.dataset, config_.rng.seed));
+  BatchPrefetcher batches({dataset_, split, micro_batch, data_seed(config_.dataset, config_.rng.seed)});
   transformer_.reset_loss_sum();
   double tokens = 0.0, loss_sum = 0.0;
   for (int64_t m = 0; m < micro_batches; ++m) {
-    const Batch batch = loader.get(m * micro_batch);
+    const Batch batch = batches.get(m * micro_batch);
     tokens += tokens_in_loss(batch);
     transformer_.forward({.is_training = false, .seed = seed_of(config_)}, view_of(batch));
   }
@@ -249,7 +273,7 @@ std::optional<ExitReason> Trainer::exit_reason() const {
   return std::nullopt;
 }
 
-ExitReason Trainer::run() {
+ExitReason Trainer::run() try {
   const int64_t iterations = config_.train.iterations();
   const ValidationConfig& v = config_.validation;
   while (!v.skip_train && state_.iteration < iterations) {
@@ -267,6 +291,8 @@ ExitReason Trainer::run() {
   if (!v.skip_train) save();
   evaluate_and_report(true);
   return ExitReason::finished;
+} catch (const OutOfMemory& e) {
+  throw OutOfMemory(text(e.what(), "\n", memory_.owners));
 }
 
 }  // namespace mbt

@@ -10,12 +10,13 @@
 
 #include "core/backend/backend.h"
 #include "core/config/run_config.h"
-#include "core/data/loader.h"
+#include "core/data/prefetcher.h"
 #include "core/model/transformer.h"
 #include "core/model/weights.h"
 #include "core/optim/lr_schedule.h"
 #include "core/optim/optimizer.h"
 #include "core/train/checkpoint.h"
+#include "core/train/memory_check.h"
 #include "core/train/records.h"
 
 namespace mbt {
@@ -34,7 +35,8 @@ enum class ExitReason : uint8_t { finished, signal, duration, interval };
 
 class Trainer {
  public:
-  /// Everything is allocated and loaded here; InputError and Error before the first step. config: resolved, synchronised, validated.
+  /// Everything is allocated and loaded here, after a look at whether it fits (memory_check.h); InputError and Error before the first
+  /// step. config: resolved, synchronised, validated.
   /// The backend, the dataset and the observer must outlive it.
   Trainer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer);
 
@@ -54,6 +56,7 @@ class Trainer {
   void compare_with_checkpoint(const RunConfig& saved);
   void report_converted_moments(const OptimizerConfig& saved);
   double accumulate_gradients();
+  void report_replay();
   void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
   std::string find_non_finite();
   double params_norm();
@@ -68,14 +71,16 @@ class Trainer {
   PrecisionPolicy policy_;
   const Dataset& dataset_;
   TrainObserver& observer_;
+  MemoryCheck memory_;  // before what it is about
   Weights weights_;
   Transformer transformer_;
   Optimizer optimizer_;
   LossScaler scaler_;
   LrSchedule schedule_;
-  BatchLoader loader_;
+  BatchPrefetcher batches_;
   TrainState state_;
   int64_t last_saved_ = -1;
+  bool replay_is_reported_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::atomic<bool> stop_requested_{false};
 };

@@ -38,6 +38,12 @@ void CpuBackend::deallocate(void* data, size_t bytes) noexcept {
   allocated_bytes_ -= bytes;
 }
 
+std::optional<AvailableMemory> CpuBackend::available_memory() const {
+  const std::optional<size_t> bytes = available_memory_bytes();
+  if (!bytes) return std::nullopt;
+  return AvailableMemory{.bytes = *bytes, .is_limit = false};
+}
+
 void CpuBackend::upload(const void* host, TensorView device) { std::memcpy(device.data, host, static_cast<size_t>(device.size_bytes())); }
 
 void CpuBackend::download(ConstTensorView device, void* host) { std::memcpy(host, device.data, static_cast<size_t>(device.size_bytes())); }

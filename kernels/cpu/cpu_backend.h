@@ -30,8 +30,11 @@ class CpuBackend final : public Backend {
   void* allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes) noexcept override;
   void upload(const void* host, TensorView device) override;
+  void* stage(TensorView device) override { return device.data; }
+  void submit_staged() override {}
   void download(ConstTensorView device, void* host) override;
   void synchronize() override {}
+  std::optional<AvailableMemory> available_memory() const override;
   size_t allocated_bytes() const override { return allocated_bytes_; }
   size_t scratch_bytes() const override { return scratch_.bytes() + gemm_.scratch_bytes() + attention_.scratch_bytes(); }
   void fill_zero(TensorView t) override;

@@ -1,5 +1,7 @@
 // CpuBackend's ops: refuse what a loop could not survive (dtypes, indices out of range), then run the loop of this processor's level.
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops/activation.h"
@@ -142,6 +144,16 @@ void CpuBackend::do_clip_scale(const ClipScaleArgs& args) {
   const double coefficient = args.max_norm / (std::sqrt(*args.squared_norm.as<double>()) + 1e-6);
   const bool clips = args.max_norm > 0 && coefficient < 1.0;
   *args.scale.as<float>() = static_cast<float>((clips ? coefficient : 1.0) * args.inverse_scale);
+}
+
+void CpuBackend::do_decide_step(const DecideStepArgs& args) {
+  const double squared_norm = *args.squared_norm.as<double>(), loss_sum = args.loss_sum.empty() ? 0.0 : *args.loss_sum.as<double>();
+  const int32_t non_finite = *args.non_finite.as<int32_t>();
+  const bool skip = (args.skip_non_finite && non_finite != 0) || std::sqrt(squared_norm) > args.max_norm ||
+                    (args.skip_non_finite_loss && !std::isfinite(loss_sum));
+  *args.skip.as<int32_t>() = skip ? 1 : 0;
+  const double report[] = {loss_sum, squared_norm, static_cast<double>(non_finite), skip ? 1.0 : 0.0};
+  std::copy(std::begin(report), std::end(report), args.report.as<double>());
 }
 
 void CpuBackend::do_adamw(const AdamwArgs& args) {

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iomanip>
 #include <sstream>
+#include <string>
 
 #include "core/base/error.h"
 
@@ -34,7 +35,7 @@ std::string readable(size_t bytes) {
 }
 
 [[noreturn]] void throw_out_of_memory(size_t bytes) {
-  throw Error("out of memory: " + readable(bytes) + " asked for; this process may use " + readable(usable_memory_bytes()) +
+  throw OutOfMemory("out of memory: " + readable(bytes) + " asked for; this process may use " + readable(usable_memory_bytes()) +
               ". A smaller model, micro-batch or sequence, or activation recompute, needs less");
 }
 
@@ -86,6 +87,23 @@ size_t usable_memory_bytes() {
     return bytes;
   }();
   return usable;
+}
+
+std::optional<size_t> available_memory_bytes() {
+  std::ifstream info("/proc/meminfo");
+  std::string line;
+  while (std::getline(info, line)) {
+    std::istringstream words(line);
+    std::string name;
+    size_t kib = 0;
+    if (!(words >> name >> kib) || name != "MemAvailable:") continue;
+    size_t bytes = kib << 10;
+    size_t limit = 0, used = 0;
+    if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && std::ifstream("/sys/fs/cgroup/memory.current") >> used)
+      bytes = std::min(bytes, limit > used ? limit - used : 0);
+    return bytes;
+  }
+  return std::nullopt;
 }
 
 void* Scratch::reserve(size_t bytes) {

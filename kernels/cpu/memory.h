@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 namespace mbt::cpu {
 
@@ -12,6 +13,10 @@ void deallocate(void* data, size_t bytes) noexcept;
 
 /// Memory that this process may use: the machine's, or less when its control group has a limit.
 size_t usable_memory_bytes();
+
+/// What the system could give now without swapping, or what this process's control group leaves when that is less; nothing where the
+/// system does not say.
+std::optional<size_t> available_memory_bytes();
 
 /// Grow-only memory that ops borrow for the length of one call.
 class Scratch {

@@ -145,7 +145,8 @@ void encode_part(const CopyPlan& plan, const Source& part, const Tile& t) {
   // Row-wise and column-wise copies draw from the two halves of the counter's range.
   const uint64_t groups = static_cast<uint64_t>(ceil_div(q.cols, kRandomGroup));
   const uint64_t half = plan.is_columnwise ? uint64_t{1} << 63 : 0;
-  const RandomBits random{plan.args.random_seed, plan.args.random_stream,
+  const uint64_t pass = plan.args.random_pass == nullptr ? 0 : *plan.args.random_pass;
+  const RandomBits random{plan.args.random_seed, plan.args.random_stream + (pass << 24),
                           half + static_cast<uint64_t>(t.row) * groups + static_cast<uint64_t>(t.col / kRandomGroup), groups};
   const int64_t first_scale = t.row / plan.block_rows * plan.scale_cols + t.col / plan.block_cols;
   MBT_AT_LEVEL(encode_blocks)

@@ -22,6 +22,7 @@ struct RowArgs {
   float* loss;
   int64_t cols, vocab;
   float d_scale;
+  const float* device_scale;  // null: 1
   bool compute_gradient, is_vector;
   Fault* fault;
 };
@@ -110,7 +111,9 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(T* __restrict__
   const float at_target = load(row, target), mask = a.mask[n];
   const RunningSum s = sum_of_row(row, a, shared);  // its barriers separate the reads of at_target from the gradient
   if (threadIdx.x == 0) a.loss[n] = mask * static_cast<float>(log(s.sum) + static_cast<double>(s.largest - at_target));
-  if (a.compute_gradient) write_gradient(row, a, s, target, at_target, a.d_scale * mask);
+  if (!a.compute_gradient) return;
+  const float d_scale = a.device_scale == nullptr ? a.d_scale : a.d_scale * *a.device_scale;
+  write_gradient(row, a, s, target, at_target, d_scale * mask);
 }
 
 }  // namespace
@@ -125,6 +128,7 @@ void launch_cross_entropy(const CrossEntropyArgs& args, const LaunchContext& con
                     .cols = cols,
                     .vocab = args.vocab_size,
                     .d_scale = args.d_scale,
+                    .device_scale = args.device_scale.as<float>(),
                     .compute_gradient = args.compute_gradient,
                     .is_vector = is_vector,
                     .fault = context.fault};

@@ -1,5 +1,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
+#include <nvtx3/nvToolsExt.h>
+
 #include "kernels/cuda/make_cuda_backend.h"
 
 namespace mbt::cuda {
@@ -53,16 +55,13 @@ BackendFacts CudaBackend::facts() const {
           {"attention", "flash (tensor cores) for head widths 64 and 128 in bf16 and f16; math for all others"}};
 }
 
+void CudaBackend::refuse_while_recording(const char* call) const {
+  if (is_recording_) throw Error(text(call, " among ops that are recorded: Backend::replay takes ops alone"));
+}
+
 void* CudaBackend::allocate(size_t bytes) {
-  void* data = nullptr;
-  const cudaError_t status = cudaMalloc(&data, bytes);
-  if (status != cudaSuccess) {
-    static_cast<void>(cudaGetLastError());
-    size_t free = 0, total = 0;
-    static_cast<void>(cudaMemGetInfo(&free, &total));
-    throw Error(text("GPU memory: ", bytes, " bytes wanted, ", free, " of ", total, " free (", cudaGetErrorString(status),
-                     "); mbtrain plan lists what needs it; lower train.micro_batch_size or set model.recompute_granularity"));
-  }
+  refuse_while_recording("allocate");
+  void* const data = allocate_device(bytes, "tensors");
   check(cudaMemsetAsync(data, 0, bytes, stream_.get()), "zeroing GPU memory");
   allocated_bytes_ += bytes;
   return data;
@@ -75,20 +74,65 @@ void CudaBackend::deallocate(void* data, size_t bytes) noexcept {
   allocated_bytes_ -= bytes;
 }
 
+std::optional<AvailableMemory> CudaBackend::available_memory() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking for the free memory of the GPU");
+  return AvailableMemory{.bytes = free, .is_limit = true};
+}
+
 void CudaBackend::upload(const void* host, TensorView device) {
-  // Pageable memory: the call returns when the host bytes are staged.
-  check(cudaMemcpyAsync(device.data, host, static_cast<size_t>(device.size_bytes()), cudaMemcpyHostToDevice, stream_.get()), "upload");
+  refuse_while_recording("upload");
+  staging_.upload(host, device.data, static_cast<size_t>(device.size_bytes()), stream_.get());
+}
+
+void* CudaBackend::stage(TensorView device) {
+  refuse_while_recording("stage");
+  staged_ = device;
+  return staging_.next(static_cast<size_t>(device.size_bytes()));
+}
+
+void CudaBackend::submit_staged() {
+  MBT_CHECK(!staged_.empty(), "submit_staged() without stage()");
+  staging_.submit(staged_.data, static_cast<size_t>(staged_.size_bytes()), stream_.get());
+  staged_ = {};
 }
 
 void CudaBackend::download(ConstTensorView device, void* host) {
-  check(cudaMemcpyAsync(host, device.data, static_cast<size_t>(device.size_bytes()), cudaMemcpyDeviceToHost, stream_.get()), "download");
+  refuse_while_recording("download");
+  check(cudaMemcpyAsync(host, device.data, static_cast<size_t>(device.size_bytes()), cudaMemcpyDeviceToHost, stream_.get()),
+        text("download after ", last_op_));
   synchronize();
 }
 
 void CudaBackend::synchronize() {
-  check(cudaStreamSynchronize(stream_.get()), "waiting for the GPU");
+  refuse_while_recording("synchronize");
+  check(cudaStreamSynchronize(stream_.get()), text("waiting for the GPU, the last op of which was ", last_op_));
   throw_fault();
 }
+
+void CudaBackend::replay(Recording& recording, const std::function<void()>& ops) {
+  auto* graph = static_cast<Graph*>(recording.state.get());
+  if (is_recording_) return ops();  // part of an outer recording
+  if (graph == nullptr || graph->generation() != scratch_.generation()) {
+    ops();
+    recording.state = std::make_unique<Graph>(scratch_.generation());
+    return;
+  }
+  if (!graph->is_tried()) {
+    is_recording_ = true;
+    scratch_.freeze(true);
+    const std::string failure = graph->record(stream_.get(), ops);
+    scratch_.freeze(false);
+    is_recording_ = false;
+    if (!failure.empty()) recording.refusal = text("micro-batches run op by op, not as one CUDA graph: ", failure);
+  }
+  if (!graph->is_executable()) return ops();
+  last_op_ = "a CUDA graph";
+  graph->launch(stream_.get());
+}
+
+void CudaBackend::begin_range(const char* name) { nvtxRangePushA(name); }
+void CudaBackend::end_range() noexcept { nvtxRangePop(); }
 
 void CudaBackend::throw_fault() {
   if (fault_->kind == Fault::none) return;
@@ -103,8 +147,11 @@ void CudaBackend::fill_zero(TensorView t) {
 
 std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
 
-#define MBT_LAUNCH(op, Args) \
-  void CudaBackend::do_##op(const Args& args) { launch_##op(args, context()); }
+#define MBT_LAUNCH(op, Args)                    \
+  void CudaBackend::do_##op(const Args& args) { \
+    last_op_ = #op;                             \
+    launch_##op(args, context());               \
+  }
 MBT_LAUNCH(embedding_fwd, EmbeddingFwdArgs)
 MBT_LAUNCH(embedding_bwd, EmbeddingBwdArgs)
 MBT_LAUNCH(norm_fwd, NormFwdArgs)
@@ -123,11 +170,15 @@ MBT_LAUNCH(quantize, QuantizeArgs)
 MBT_LAUNCH(delayed_scaling_update, DelayedScalingUpdateArgs)
 MBT_LAUNCH(grad_norm, GradNormArgs)
 MBT_LAUNCH(clip_scale, ClipScaleArgs)
+MBT_LAUNCH(decide_step, DecideStepArgs)
 MBT_LAUNCH(adamw, AdamwArgs)
 MBT_LAUNCH(cast, CastArgs)
 MBT_LAUNCH(add, AddArgs)
 MBT_LAUNCH(sum, SumArgs)
 #undef MBT_LAUNCH
-void CudaBackend::do_gemm(const GemmArgs& args) { gemm_->run(args, context()); }
+void CudaBackend::do_gemm(const GemmArgs& args) {
+  last_op_ = "gemm";
+  gemm_->run(args, context());
+}
 
 }  // namespace mbt::cuda

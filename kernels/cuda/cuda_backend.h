@@ -9,23 +9,12 @@
 #include "core/backend/backend.h"
 #include "kernels/cuda/fault.h"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/staging.h"
 
 namespace mbt::cuda {
-
-/// Owns a stream.
-class Stream {
- public:
-  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a CUDA stream"); }
-  ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
 
 /// Ops are asynchronous; download() and synchronize() wait, and throw what kernels noted (fault.h). The same calls give the same bits.
 class CudaBackend final : public Backend {
@@ -51,11 +40,25 @@ class CudaBackend final : public Backend {
   void* allocate(size_t bytes) override;
   void deallocate(void* data, size_t bytes) noexcept override;
   void upload(const void* host, TensorView device) override;
+  void* stage(TensorView device) override;
+  void submit_staged() override;
   void download(ConstTensorView device, void* host) override;
   void synchronize() override;
   size_t allocated_bytes() const override { return allocated_bytes_; }
   size_t scratch_bytes() const override { return scratch_.bytes() + gemm_->workspace_bytes(); }
+  std::optional<AvailableMemory> available_memory() const override;
+  void reserve_scratch(size_t bytes) override {
+    const size_t there = gemm_->workspace_bytes();  // gemm_scratch_bytes counts it too
+    if (bytes > there) static_cast<void>(scratch_.get<char>(bytes - there));
+  }
   void fill_zero(TensorView t) override;
+
+  /// The first time `ops` run one by one, so that scratch, GEMM plans and kernel attributes exist. The second time they are recorded; from
+  /// then on the graph runs. When scratch has moved in the meantime, this starts anew. What cannot be recorded runs one by one
+  /// (Recording::refusal says why).
+  void replay(Recording& recording, const std::function<void()>& ops) override;
+  void begin_range(const char* name) override;
+  void end_range() noexcept override;
 
  protected:
 #define MBT_DECLARE_DO(op, Args) void do_##op(const Args& args) override;
@@ -65,10 +68,16 @@ class CudaBackend final : public Backend {
  private:
   LaunchContext context() { return {stream_.get(), scratch_, fault_, properties_.multiProcessorCount}; }
   void throw_fault();
+  /// Throws Error for what has no place in recorded work.
+  void refuse_while_recording(const char* call) const;
 
   cudaDeviceProp properties_{};
   Stream stream_;
   Scratch scratch_;
+  Staging staging_;
+  TensorView staged_;
+  bool is_recording_ = false;
+  const char* last_op_ = "none";  // that was handed to the GPU
   Fault* fault_ = nullptr;  // pinned host memory that the device reaches too
   std::unique_ptr<Gemm> gemm_;
   size_t allocated_bytes_ = 0;

@@ -20,11 +20,32 @@ struct LaunchShape {
   size_t shared_bytes = 0;  ///< dynamic shared memory per block; above 48 KiB allow_shared_bytes() comes first
 };
 
+/// Whether a kernel that ran earlier is to blame: CUDA tells of it late, by whatever call comes next, and the context is then lost.
+inline bool is_of_earlier_kernel(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert: return true;
+    default: return false;
+  }
+}
+
 /// Throws Error with `what` and CUDA's message unless `status` is success.
 inline void check(cudaError_t status, const std::string& what) {
   if (status == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());  // it is told here; a later check is about later calls
-  throw Error(text(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
+  const char* const late = is_of_earlier_kernel(status)
+                               ? ". A kernel failed in or before this; CUDA tells it late. Run again with CUDA_LAUNCH_BLOCKING=1 and "
+                                 "--train.cuda_graph false: the error then names the kernel. The weights on the GPU are lost, the last "
+                                 "checkpoint is not"
+                               : "";
+  throw Error(text(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")", late));
 }
 
 inline std::string describe(const char* name, const LaunchShape& shape) {

@@ -63,6 +63,7 @@ void launch_decode(const QuantTensorView& q, bool columnwise, TensorView out, co
 // optimizer.cu
 void launch_grad_norm(const GradNormArgs& args, const LaunchContext& context);
 void launch_clip_scale(const ClipScaleArgs& args, const LaunchContext& context);
+void launch_decide_step(const DecideStepArgs& args, const LaunchContext& context);
 void launch_adamw(const AdamwArgs& args, const LaunchContext& context);
 void launch_sum(const SumArgs& args, const LaunchContext& context);
 // elementwise.cu

@@ -1,5 +1,5 @@
 // The optimizer step: sums over fixed chunks in fp64 (grad_norm, sum: a block a chunk, then one block over the chunks in order), clip_scale,
-// and adamw, a grid-stride pass four elements at a time (16 bytes of fp32), or one by one where the tensors are not aligned.
+// decide_step, and adamw, a grid-stride pass four elements at a time (16 bytes of fp32), or one by one where the tensors are not aligned.
 #include <algorithm>
 
 #include "kernels/cuda/device/element.h"
@@ -78,6 +78,18 @@ __global__ void clip_scale_kernel(const double* squared_norm, double max_norm, d
   const double coefficient = max_norm / (sqrt(*squared_norm) + 1e-6);
   const bool clips = max_norm > 0 && coefficient < 1.0;
   *scale = static_cast<float>((clips ? coefficient : 1.0) * inverse_scale);
+}
+
+__global__ void decide_step_kernel(const double* squared_norm, const int32_t* non_finite, const double* loss_sum, bool skip_non_finite,
+                                   bool skip_non_finite_loss, double max_norm, int32_t* skip, double* report) {
+  const double loss = loss_sum == nullptr ? 0.0 : *loss_sum;
+  const bool skips =
+      (skip_non_finite && *non_finite != 0) || sqrt(*squared_norm) > max_norm || (skip_non_finite_loss && !isfinite(loss));
+  *skip = skips ? 1 : 0;
+  report[0] = loss;
+  report[1] = *squared_norm;
+  report[2] = *non_finite;
+  report[3] = skips ? 1.0 : 0.0;
 }
 
 // -- AdamW --------------------------------------------------------------------------------------------------------------------------------
@@ -202,6 +214,12 @@ void launch_grad_norm(const GradNormArgs& args, const LaunchContext& context) {
 void launch_clip_scale(const ClipScaleArgs& args, const LaunchContext& context) {
   launch("clip_scale", clip_scale_kernel, {dim3(1), dim3(1)}, context.stream, args.squared_norm.as<double>(),
          static_cast<double>(args.max_norm), static_cast<double>(args.inverse_scale), args.scale.as<float>());
+}
+
+void launch_decide_step(const DecideStepArgs& args, const LaunchContext& context) {
+  launch("decide_step", decide_step_kernel, {dim3(1), dim3(1)}, context.stream, args.squared_norm.as<double>(), args.non_finite.as<int32_t>(),
+         args.loss_sum.as<double>(), args.skip_non_finite, args.skip_non_finite_loss, args.max_norm, args.skip.as<int32_t>(),
+         args.report.as<double>());
 }
 
 void launch_adamw(const AdamwArgs& args, const LaunchContext& context) {

@@ -28,7 +28,8 @@ inline BlockArgs block_args(const QuantizeArgs& args) {
           .amax_parts = {},
           .transformed_parts = {},
           .seed = args.random_seed,
-          .stream = args.random_stream};
+          .stream = args.random_stream,
+          .pass = args.random_pass};
 }
 
 inline LaunchShape tile_shape(int64_t rows, int64_t cols, bool is_transposed = false) {

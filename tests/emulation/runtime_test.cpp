@@ -162,3 +162,31 @@ TEST_CASE("a graph repeats what its stream and one that joined were asked to do"
   for (cudaEvent_t event : {fork, join}) check(cudaEventDestroy(event), "destroy");
   static_cast<void>(cudaGetLastError());
 }
+
+TEST_CASE("a late stream works when something waits for it, and pinned memory changed too early shows", "[runtime]") {
+  const emulation::LateStreams late;
+  const DeviceArray<float> x(std::vector<float>(100, 1.0F)), y(std::vector<float>(100, 0.0F));
+  const Stream stream, other;
+  float* pinned = nullptr;
+  check(cudaMallocHost(&pinned, 400), "pinned");
+  std::fill(pinned, pinned + 100, 3.0F);
+  cudaEvent_t copied = nullptr;
+  check(cudaEventCreateWithFlags(&copied, cudaEventDisableTiming), "event");
+  check(cudaMemcpyAsync(x.data(), pinned, 400, cudaMemcpyHostToDevice, stream.handle), "copy");
+  check(cudaEventRecord(copied, stream.handle), "record");
+  CHECK(cudaEventQuery(copied) == cudaErrorNotReady);
+  pinned[7] = 4.0F;  // too early
+  check(cudaStreamWaitEvent(other.handle, copied, 0), "wait");
+  launch_scale(y.data(), x.data(), 2.0F, 100, other.handle);
+  CHECK(cudaStreamQuery(other.handle) == cudaErrorNotReady);
+  check(cudaStreamSynchronize(other.handle), "wait");
+  CHECK(cudaEventQuery(copied) == cudaSuccess);
+  CHECK(y.values()[6] == 6.0F);
+  CHECK(y.values()[7] == 8.0F);
+  std::vector<float> pageable(100, 5.0F);
+  check(cudaMemcpyAsync(x.data(), pageable.data(), 400, cudaMemcpyHostToDevice, stream.handle), "copy");
+  pageable[7] = 4.0F;  // CUDA has copied it before it returned
+  CHECK(x.values()[7] == 5.0F);
+  check(cudaEventDestroy(copied), "destroy");
+  check(cudaFreeHost(pinned), "free");
+}

@@ -163,6 +163,25 @@ TEST_CASE("quantize: every byte is the CPU's") {
   }
 }
 
+TEST_CASE("quantize: the micro-batch that stochastic rounding draws for is a value on the device") {
+  const std::vector<uint64_t, TestAllocator<uint64_t>> pass(1, 5);
+  for (const QuantSpec& spec : all_specs()) {
+    if (!spec.stochastic_rounding) continue;
+    INFO(describe(spec));
+    GuardedTensor x = values(DType::bf16, 130, 257, 0, 5);
+    Quantised want(spec, 130, 257, Copies::both), got(spec, 130, 257, Copies::both), first(spec, 130, 257, Copies::both);
+    QuantizeArgs args = args_of(x, want, DType::f32);
+    args.random_stream += pass[0] << 24;
+    cpu().quantize(args);
+    args = args_of(x, got, DType::f32);
+    args.random_pass = pass.data();
+    backend().quantize(args);
+    CHECK(got == want);
+    backend().quantize(args_of(x, first, DType::f32));
+    CHECK_FALSE(first == got);
+  }
+}
+
 TEST_CASE("quantize: one copy alone, amax not staged") {
   for (const QuantSpec& spec : all_specs()) {
     for (Copies copies : {Copies::rows, Copies::columns}) {

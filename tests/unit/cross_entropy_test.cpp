@@ -57,6 +57,23 @@ TEST_CASE("cross_entropy: loss, gradient in place, padding", "[loops]") {
     }
 }
 
+TEST_CASE("cross_entropy takes its scale from the device: the same bits", "[loops]") {
+  for (DType dtype : kActTypes) {
+    const GuardedTensor start = normal_tensor(dtype, {9, 70}, 1, 4.0);
+    GuardedTensor by_value = start, on_device = start, loss(DType::f32, {9}), mask(DType::f32, {9}), scale(DType::f32, {1});
+    mask.fill([](int64_t n) { return n % 3 == 1 ? 0.5 : 1.0; });
+    scale.set(0, 0.37);
+    Indices targets(9, 65, 2);
+    CrossEntropyArgs args{
+        .logits = by_value, .targets = targets, .loss_mask = mask, .loss = loss, .vocab_size = 65, .compute_gradient = true, .d_scale = 0.37f};
+    backend().cross_entropy(args);
+    args.logits = on_device, args.d_scale = 1.0f, args.device_scale = scale;
+    backend().cross_entropy(args);
+    CHECK(on_device.same_bits(by_value));
+    CHECK_FALSE(on_device.same_bits(start));
+  }
+}
+
 TEST_CASE("cross_entropy of large logits neither overflows nor loses the loss", "[loops]") {
   GuardedTensor logits(DType::f32, {1, 3}), loss(DType::f32, {1}), mask(DType::f32, {1});
   logits.fill([](int64_t i) { return i == 0 ? 3e4 : i == 1 ? -3e4 : 2.9999e4; });

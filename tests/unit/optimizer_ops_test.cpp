@@ -171,6 +171,41 @@ TEST_CASE("clip_scale compares the norm, not its square", "[loops]") {
   CHECK(clipped(4.0, 0.0f, 0.125f) == 0.125);
 }
 
+TEST_CASE("decide_step: what skips a step, and the report of it", "[loops]") {
+  GuardedTensor squared(DType::f64, {1}), loss(DType::f64, {1}), report(DType::f64, {4});
+  Flag non_finite(0), skip(7);
+  DecideStepArgs args{.squared_norm = squared, .non_finite = non_finite, .skip = skip, .report = report, .loss_sum = loss};
+  const auto decides = [&](double norm, int32_t flag, double loss_sum) {
+    squared.set(0, norm * norm), loss.set(0, loss_sum);
+    non_finite.set(flag);
+    skip.set(7);
+    backend().decide_step(args);
+    CHECK((skip.value() == 0 || skip.value() == 1));
+    CHECK((report.at(1) == squared.at(0) || std::isnan(norm)));
+    CHECK(report.at(2) == flag);
+    CHECK(report.at(3) == skip.value());
+    return skip.value() == 1;
+  };
+  CHECK_FALSE(decides(3.0, 0, 2.5));
+  CHECK(report.at(0) == 2.5);
+  CHECK_FALSE(decides(NAN, 1, INFINITY));  // nobody asked
+  args.max_norm = 3.0;
+  CHECK_FALSE(decides(3.0, 0, 1.0));  // above, not at
+  CHECK(decides(3.0000001, 0, 1.0));
+  CHECK_FALSE(decides(NAN, 1, 1.0));
+  CHECK(decides(INFINITY, 1, 1.0));
+  args.skip_non_finite = true;
+  CHECK(decides(NAN, 1, 1.0));
+  CHECK_FALSE(decides(1.0, 0, NAN));
+  CHECK(std::isnan(report.at(0)));
+  args.skip_non_finite_loss = true;
+  for (const double bad : {double{NAN}, double{INFINITY}, -double{INFINITY}}) CHECK(decides(1.0, 0, bad));
+  args.loss_sum = {};
+  CHECK_FALSE(decides(1.0, 0, NAN));
+  CHECK(report.at(0) == 0.0);
+  CHECK(report.guards_intact());
+}
+
 TEST_CASE("add and bias_bwd", "[loops]") {
   for_each_case([](DType dtype, int64_t rows, int64_t cols) {
     GuardedTensor a = normal_tensor(dtype, {rows, cols}, 1), b = normal_tensor(dtype, {rows, cols}, 2);

@@ -166,3 +166,29 @@ TEST_CASE("steps that leave the weights alone: spikes, and what is not finite wh
   CHECK_FALSE(f.step(random_gradient(f.model.weights, 1, 1e-3f), true).was_skipped);
   CHECK(f.optimizer.updates() == 1);
 }
+
+TEST_CASE("a loss that is not finite leaves the weights alone when the caller says so; Adam's t counts what was applied") {
+  Fixture f;
+  const std::vector<float> before = masters(f.model), g = random_gradient(f.model.weights, 1);
+  Buffer memory(*f.model.backend, sizeof(double));
+  const TensorView loss(memory.data(), DType::f64, {1});
+  const auto step = [&](double value, bool skip) {
+    f.model.backend->upload(&value, loss);
+    f.model.backend->upload(g.data(), f.model.weights.grad());
+    return f.optimizer.step(f.scaler, 1e-2, 0.1, false, {.sum = loss, .skip_non_finite = skip});
+  };
+  const StepOutcome skipped = step(NAN, true);
+  CHECK(skipped.was_skipped);
+  CHECK(skipped.is_finite);
+  CHECK(std::isnan(skipped.loss_sum));
+  CHECK((masters(f.model) == before));
+  CHECK(f.optimizer.updates() == 0);
+  CHECK_FALSE(step(2.5, true).was_skipped);
+  Fixture fresh;  // the first applied update is Adam's first
+  fresh.step(g);
+  CHECK((masters(f.model) == masters(fresh.model)));
+  const StepOutcome applied = step(INFINITY, false);
+  CHECK_FALSE(applied.was_skipped);
+  CHECK(std::isinf(applied.loss_sum));
+  CHECK(f.optimizer.updates() == 2);
+}

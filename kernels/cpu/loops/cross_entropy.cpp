@@ -47,6 +47,7 @@ template <class T>
 void rows_of(const CrossEntropyArgs& a) {
   const int64_t rows = a.logits.rows();
   const int64_t cols = a.logits.cols();
+  const float d_scale = a.device_scale.empty() ? a.d_scale : a.d_scale * *a.device_scale.as<float>();
 #pragma omp parallel for schedule(static)
   for (int64_t n = 0; n < rows; ++n) {
     T* row = a.logits.as<T>() + n * cols;
@@ -55,7 +56,7 @@ void rows_of(const CrossEntropyArgs& a) {
     const float largest = max_of_row(row, a.vocab_size);
     const double sum = sum_of_exp(row, a.vocab_size, largest);
     a.loss.as<float>()[n] = mask * static_cast<float>(std::log(sum) + (largest - load(row, target)));
-    if (a.compute_gradient) gradient_of_row(row, a, target, a.d_scale * mask, largest, sum);
+    if (a.compute_gradient) gradient_of_row(row, a, target, d_scale * mask, largest, sum);
   }
 }
 

@@ -37,6 +37,7 @@ struct BlockArgs {
   float* amax;              // staging slot or null
   AmaxParts amax_parts, transformed_parts;  // nvfp4
   uint64_t seed, stream;
+  const uint64_t* pass;  // null: 0; the stream is stream + *pass * 2^24
 };
 
 struct TileShared {
@@ -141,9 +142,10 @@ __device__ inline void draw_random(const BlockArgs& a, const Place& p, bool is_c
   const uint64_t groups = static_cast<uint64_t>((a.cols + 15) / 16);
   const uint64_t first = static_cast<uint64_t>(p.row + p.lane % 4) * groups + static_cast<uint64_t>(p.col / 16) +
                          (is_column ? uint64_t{1} << 63 : 0);
+  const uint64_t stream = a.pass == nullptr ? a.stream : a.stream + (*a.pass << 24);
 #pragma unroll
   for (int r = 0; r < kThreadRows; r += 4) {
-    const auto words = philox(a.seed, a.stream, first + static_cast<uint64_t>(r) * groups);
+    const auto words = philox(a.seed, stream, first + static_cast<uint64_t>(r) * groups);
     uint32_t w[4] = {words[0], words[1], words[2], words[3]};
     exchange_words(w, p.lane);  // w[d]: for lane ^ d
 #pragma unroll

@@ -64,7 +64,7 @@ void run_pass(const Launch& launch, const Pass& pass, SharedArena& shared) {
 }  // namespace
 
 Settings& settings() {
-  static Settings chosen{std::getenv("MBT_EMULATION_ONCE") == nullptr, size_t{8} << 30, 90};
+  static Settings chosen{std::getenv("MBT_EMULATION_ONCE") == nullptr, size_t{8} << 30, 90, false};
   return chosen;
 }
 

@@ -73,12 +73,15 @@ bool Memory::release(void* data, MemoryKind kind) {
   return true;
 }
 
-bool Memory::is_device(const void* data, size_t bytes) const {
+bool Memory::is_device(const void* data, size_t bytes) const { return lies_in(data, bytes, MemoryKind::device); }
+bool Memory::is_pinned(const void* data, size_t bytes) const { return lies_in(data, bytes, MemoryKind::pinned); }
+
+bool Memory::lies_in(const void* data, size_t bytes, MemoryKind kind) const {
   auto found = allocations_.upper_bound(static_cast<const char*>(data));
   if (found == allocations_.begin()) return false;
   const Allocation& allocation = (--found)->second;
   const auto offset = static_cast<size_t>(static_cast<const char*>(data) - allocation.data);
-  return allocation.kind == MemoryKind::device && offset <= allocation.bytes && bytes <= allocation.bytes - offset;
+  return allocation.kind == kind && offset <= allocation.bytes && bytes <= allocation.bytes - offset;
 }
 
 void Memory::fill_guards(unsigned char poison) {

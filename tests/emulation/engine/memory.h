@@ -18,6 +18,7 @@ class Memory {
   bool release(void* data, MemoryKind kind);
   /// Whether all `bytes` bytes lie in one allocation of device memory.
   bool is_device(const void* data, size_t bytes) const;
+  bool is_pinned(const void* data, size_t bytes) const;
   size_t device_bytes() const { return device_bytes_; }
 
   // Around a launch. Guards change with the poison, so that a result made from what was read there differs between two runs.
@@ -39,6 +40,7 @@ class Memory {
     char* data;
     std::unique_ptr<char[]> snapshot;
   };
+  bool lies_in(const void* data, size_t bytes, MemoryKind kind) const;
   static std::string describe(const Allocation& allocation);
   static std::string guard_damage(const Allocation& allocation, unsigned char poison);
   std::map<const char*, Allocation> allocations_;  // by data

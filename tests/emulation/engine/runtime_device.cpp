@@ -4,6 +4,7 @@
 #include <cstring>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "tests/emulation/device/runtime_api.h"
 #include "tests/emulation/engine/memory.h"
@@ -39,6 +40,8 @@ constexpr ErrorText kErrors[] = {
     {cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
+    {cudaErrorMisalignedAddress, "cudaErrorMisalignedAddress", "misaligned address"},
+    {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources", "too many resources requested for launch"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
     {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"},
@@ -154,6 +157,7 @@ cudaError_t emulation::submit_launch(const void* kernel, cudaStream_t stream, La
   if (launch.shared_bytes > (granted == granted_shared_bytes.end() ? kSharedBytesByDefault : granted->second)) {
     return report(cudaErrorInvalidValue);
   }
+  if (lasting_error() != cudaSuccess) return report(lasting_error());
   submit(stream, [launch = std::move(launch)] { run(launch); });
   return cudaSuccess;
 }
@@ -172,6 +176,7 @@ cudaError_t allocate(void** data, size_t bytes, MemoryKind kind) {
 cudaError_t release(void* data, MemoryKind kind) {
   if (data == nullptr) return cudaSuccess;
   if (emulation::is_capturing()) return report(cudaErrorStreamCaptureUnsupported);
+  emulation::finish_all_streams();
   return report(emulation::memory().release(data, kind) ? cudaSuccess : cudaErrorInvalidValue);
 }
 
@@ -204,8 +209,16 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 
 cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (const cudaError_t status = check_copy(target, source, bytes, kind); status != cudaSuccess) return report(status);
-  if (bytes > 0) emulation::submit(stream, [=] { std::memmove(target, source, bytes); });
-  return cudaSuccess;
+  if (bytes == 0) return cudaSuccess;
+  const emulation::Memory& memory = emulation::memory();
+  if (emulation::settings().late_streams && kind == cudaMemcpyHostToDevice && !memory.is_pinned(source, bytes)) {
+    std::vector<char> staged(static_cast<const char*>(source), static_cast<const char*>(source) + bytes);  // pageable: copied before the call returns
+    emulation::submit(stream, [=, staged = std::move(staged)] { std::memcpy(target, staged.data(), bytes); });
+    return cudaSuccess;
+  }
+  emulation::submit(stream, [=] { std::memmove(target, source, bytes); });
+  const bool waits = kind == cudaMemcpyDeviceToHost && !memory.is_pinned(target, bytes) && !emulation::is_capturing();
+  return waits ? cudaStreamSynchronize(stream) : cudaSuccess;  // pageable: CUDA returns when the bytes are there
 }
 
 cudaError_t cudaMemcpy(void* target, const void* source, size_t bytes, cudaMemcpyKind kind) {

@@ -12,6 +12,8 @@ struct Settings {
   bool run_twice;
   size_t memory_bytes;  ///< what cudaMalloc can give out in all
   int compute_capability = 90;  ///< 90 for 9.0; what kernels may do does not depend on it
+  /// Streams do their work as late as they may: when something waits for it. Shows what is changed or freed while a stream still needs it.
+  bool late_streams = false;
 };
 Settings& settings();
 
@@ -25,6 +27,18 @@ class WithCapability {
 
  private:
   int before_;
+};
+
+/// Streams are late while this lives.
+class LateStreams {
+ public:
+  LateStreams() : before_(std::exchange(settings().late_streams, true)) {}
+  LateStreams(const LateStreams&) = delete;
+  LateStreams& operator=(const LateStreams&) = delete;
+  ~LateStreams() { settings().late_streams = before_; }
+
+ private:
+  bool before_;
 };
 
 /// Launches run once while this lives.

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
+#include <set>
 #include <utility>
+
+#include "tests/emulation/engine/settings.h"
 
 namespace emulation = mbt::emulation;
 using emulation::Capture;
@@ -13,12 +17,15 @@ using Clock = std::chrono::steady_clock;
 struct CUstream_st {
   std::shared_ptr<Capture> capture;
   bool has_unjoined_work = false;  // it was drawn into a capture, and the stream that began it has not waited for its last work
+  std::deque<Work> late;           // given and not done yet
+  uint64_t given = 0, done = 0;
 };
 struct CUevent_st {
   bool timed = true, recorded = false;
   Clock::time_point time;
   std::shared_ptr<Capture> capture;  // recorded in a capturing stream, for others to join
   cudaStream_t stream = nullptr;
+  uint64_t place = 0;  // how much the stream had been given
 };
 struct CUgraph_st {
   std::vector<Work> work;
@@ -30,8 +37,26 @@ struct CUgraphExec_st {
 namespace {
 
 int captures = 0;
+std::set<cudaStream_t> streams;
+int64_t launched_graphs = 0;
+cudaError_t lasting = cudaSuccess;
 
 Capture* capture_of(cudaStream_t stream) { return stream == nullptr ? nullptr : stream->capture.get(); }
+
+/// The stream does what it was given up to `place`.
+void finish(cudaStream_t stream, uint64_t place) {
+  if (streams.count(stream) == 0) return;  // it was destroyed, and so finished
+  while (stream->done < place && !stream->late.empty()) {
+    const Work work = std::move(stream->late.front());
+    stream->late.pop_front();
+    ++stream->done;
+    work();
+  }
+}
+void finish(cudaStream_t stream) {
+  if (stream == nullptr) emulation::finish_all_streams();
+  else finish(stream, stream->given);
+}
 
 /// The streams of a capture go back to doing work at once.
 void end(const std::shared_ptr<Capture>& capture) {
@@ -46,17 +71,34 @@ void end(const std::shared_ptr<Capture>& capture) {
 
 void emulation::submit(cudaStream_t stream, Work work) {
   Capture* const capture = capture_of(stream);
-  if (capture == nullptr) return work();
+  if (capture == nullptr) {
+    if (stream == nullptr) finish_all_streams();
+    if (stream == nullptr || !settings().late_streams) {
+      finish(stream);
+      return work();
+    }
+    stream->late.push_back(std::move(work));
+    ++stream->given;
+    return;
+  }
   if (capture->streams.front() != stream) stream->has_unjoined_work = true;
   capture->work.push_back(std::move(work));
 }
 
+void emulation::finish_all_streams() {
+  for (cudaStream_t stream : std::set<cudaStream_t>(streams)) finish(stream, stream->given);
+}
+
 bool emulation::is_capturing() { return captures > 0; }
+int64_t emulation::graph_launches() { return launched_graphs; }
+void emulation::fail_from_now_on(cudaError_t error) { lasting = error; }
+cudaError_t emulation::lasting_error() { return lasting; }
 
 // -- streams ------------------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
+  streams.insert(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
@@ -65,6 +107,8 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (stream == nullptr) return report(cudaErrorInvalidResourceHandle);
   if (stream->capture != nullptr) end(std::shared_ptr<Capture>(stream->capture));
+  finish(stream);
+  streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }
@@ -72,14 +116,25 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (capture_of(stream) != nullptr) return report(cudaErrorStreamCaptureUnsupported);
   if (stream == nullptr && emulation::is_capturing()) return report(cudaErrorStreamCaptureImplicit);
-  return cudaSuccess;
+  finish(stream);
+  return report(lasting);
 }
-cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
-cudaError_t cudaDeviceSynchronize() { return report(emulation::is_capturing() ? cudaErrorStreamCaptureUnsupported : cudaSuccess); }
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (stream != nullptr && capture_of(stream) == nullptr && !stream->late.empty()) return cudaErrorNotReady;
+  return cudaStreamSynchronize(stream);
+}
+cudaError_t cudaDeviceSynchronize() {
+  if (emulation::is_capturing()) return report(cudaErrorStreamCaptureUnsupported);
+  emulation::finish_all_streams();
+  return report(lasting);
+}
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
-  if (event->capture == nullptr || event->capture->streams.empty()) return cudaSuccess;  // work is done in order anyway
+  if (event->capture == nullptr || event->capture->streams.empty()) {
+    emulation::submit(stream, [from = event->stream, place = event->place] { finish(from, place); });
+    return cudaSuccess;
+  }
   if (stream == nullptr) return report(cudaErrorStreamCaptureImplicit);
   const std::shared_ptr<Capture> capture = event->capture;
   if (stream->capture == nullptr) {
@@ -124,7 +179,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 // -- events -------------------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
-  *event = new CUevent_st{(flags & cudaEventDisableTiming) == 0, false, {}, nullptr, nullptr};
+  *event = new CUevent_st{(flags & cudaEventDisableTiming) == 0, false, {}, nullptr, nullptr, 0};
   return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
@@ -139,6 +194,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
   event->capture = stream == nullptr ? nullptr : stream->capture;
   event->stream = stream;
+  event->place = stream == nullptr ? 0 : stream->given;
   event->recorded = true;
   event->time = Clock::now();
   return cudaSuccess;
@@ -146,9 +202,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
-  return report(event->capture == nullptr ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
+  if (event->capture != nullptr) return report(cudaErrorStreamCaptureUnsupported);
+  finish(event->stream, event->place);
+  return report(lasting);
 }
-cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const bool is_late = event != nullptr && event->capture == nullptr && streams.count(event->stream) != 0 && event->stream->done < event->place;
+  return is_late ? cudaErrorNotReady : cudaEventSynchronize(event);
+}
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   if (start == nullptr || end == nullptr || !start->recorded || !end->recorded || !start->timed || !end->timed) {
@@ -169,7 +230,11 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   if (executable == nullptr) return report(cudaErrorInvalidValue);
   if (capture_of(stream) != nullptr) return report(cudaErrorStreamCaptureUnsupported);
-  for (const Work& work : executable->work) work();
+  if (lasting != cudaSuccess) return report(lasting);
+  ++launched_graphs;
+  emulation::submit(stream, [work = executable->work] {
+    for (const Work& each : work) each();
+  });
   return cudaSuccess;
 }
 

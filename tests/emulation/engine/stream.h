@@ -1,6 +1,7 @@
-// Streams, graphs and the way of all work through them: done at once, or recorded while the stream captures.
+// Streams, graphs and the way of all work through them: done at once (or late: Settings), or recorded while the stream captures.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -16,10 +17,17 @@ struct Capture {
   std::vector<cudaStream_t> streams;  ///< that take part; the first began it
 };
 
-/// Does `work` now, or records it when the stream captures.
+/// Does `work` now or late, or records it when the stream captures.
 void submit(cudaStream_t stream, Work work);
+/// All streams do what they were given: what waits for the device calls this first.
+void finish_all_streams();
 /// True while any stream captures: calls that wait or allocate are then errors, as in CUDA's global capture mode.
 bool is_capturing();
+/// cudaGraphLaunch calls of this process so far.
+int64_t graph_launches();
+/// From now on the device is in the state that a kernel's fault leaves: what waits or launches returns `error`. cudaSuccess mends it.
+void fail_from_now_on(cudaError_t error);
+cudaError_t lasting_error();
 /// Remembers `status` for cudaGetLastError unless it is success; returns it.
 cudaError_t report(cudaError_t status);
 

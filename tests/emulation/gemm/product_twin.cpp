@@ -4,6 +4,7 @@
 
 #include "core/numerics/codecs.h"
 #include "kernels/cuda/gemm.h"
+#include "tests/emulation/engine/stream.h"
 
 namespace mbt::cuda {
 namespace {
@@ -63,10 +64,11 @@ class TwinExecutor final : public ProductExecutor {
  public:
   explicit TwinExecutor(const cudaDeviceProp& p) : device_{.capability = 10 * p.major + p.minor, .library_version = twin_library_version()} {}
 
-  void run(const Product& product, cudaStream_t) override {
+  /// Through the stream, as a kernel: recorded when the stream captures.
+  void run(const Product& product, cudaStream_t stream) override {
     const std::string problem = refusal(product, device_);
     if (!problem.empty()) throw Error(text("cuBLASLt's twin: ", describe(product), ": ", problem));
-    multiply_on_host(product);
+    emulation::submit(stream, [product] { multiply_on_host(product); });
   }
   size_t library_version() const override { return device_.library_version; }
   size_t workspace_bytes() const override { return 0; }

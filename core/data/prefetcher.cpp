@@ -1,0 +1,21 @@
+#include "core/data/prefetcher.h"
+
+#include <system_error>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace mbt {
+
+Batch BatchPrefetcher::get(int64_t first_sample) {
+  Batch batch = next_.valid() && ahead_ == first_sample ? next_.get() : loader_.get(first_sample);
+  ahead_ = first_sample + batch.batch;
+  try {
+    next_ = std::async(std::launch::async, [loader = loader_, first = ahead_] { return loader.get(first); });
+  } catch (const std::system_error& e) {
+    throw Error(text("no thread to read the next batch: ", e.what(), "; this process may have no more of them (ulimit -u)"));
+  }
+  return batch;
+}
+
+}  // namespace mbt

@@ -1,0 +1,25 @@
+// Reads ahead: while the device works on one micro-batch, a thread of the host reads the next.
+#pragma once
+
+#include <cstdint>
+#include <future>
+
+#include "core/data/loader.h"
+
+namespace mbt {
+
+class BatchPrefetcher {
+ public:
+  explicit BatchPrefetcher(BatchLoader loader) : loader_(loader) {}
+
+  /// BatchLoader::get(first_sample), which is ready when the call before was for the micro-batch in front of it. What went wrong while
+  /// reading ahead is thrown here, and only when that micro-batch is asked for.
+  Batch get(int64_t first_sample);
+
+ private:
+  BatchLoader loader_;
+  int64_t ahead_ = -1;         // first sample of next_
+  std::future<Batch> next_;    // last: its thread ends before what it reads from
+};
+
+}  // namespace mbt

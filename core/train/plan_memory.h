@@ -33,7 +33,7 @@ struct MemoryItem {
 /// activations        kept from forward to backward of one micro-batch, by the recompute setting
 /// logits             the chunk of logits that is in memory at one time
 /// workspace          what layers share: activation gradients, codes of the current operands, tables
-/// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are
+/// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are, and its library's workspace
 /// program            code and libraries (an estimate)
 /// Categories of 0 bytes are there too, so that scripts find every key. From a validated config. with_training false: an evaluation alone.
 std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device,

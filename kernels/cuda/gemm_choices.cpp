@@ -120,7 +120,8 @@ void AlgorithmChoices::write(const std::string& product) {
   const FileLock lock(path_);
   Devices devices = read();
   Products& known = devices[device_];
-  if (const auto bad = rejected_.find(product); bad != rejected_.end() && known.contains(product) && known[product] == bad->second) known.erase(product);
+  const auto bad = rejected_.find(product);
+  if (bad != rejected_.end() && known.contains(product) && known[product] == bad->second) known.erase(product);
   known.merge(Products(mine_));
   mine_ = known;
   Json json = {{"format", kFormat}, {"devices", Json::object()}};

@@ -32,7 +32,8 @@ std::string why_decoded(const GemmDevice& device, const QuantSpec& a, const Quan
                                                   : "no products of square by square blocks";
   if (device.capability >= 100)
     return text(version_text(device.library_version), " has no products of blocks of ", a.block_size() == 16 ? 16 : 32, " (12.8 has)");
-  return text(here, " has no products of ", name_of(a.scaling), " operands (", a.scaling == QuantScaling::blockwise ? "9.0, " : "", "10.0 and newer have)");
+  return text(here, " has no products of ", name_of(a.scaling), " operands (", a.scaling == QuantScaling::blockwise ? "9.0, " : "",
+              "10.0 and newer have)");
 }
 
 const char* how_native(ProductPath path, const QuantSpec& a) {

@@ -66,8 +66,9 @@ double median_of(const std::function<bool()>& launch, cudaStream_t stream) {
 TimingOperands::TimingOperands(const Product& like, int multiprocessors, cudaStream_t stream) : product_(like) {
   Product& p = product_;
   const int64_t d_bytes = p.m * p.n * bits_of(p.d_type) / 8;
-  const int64_t sizes[] = {bytes_of(p.first), scale_bytes(p.first.scale_mode, p.m, p.k), bytes_of(p.second), scale_bytes(p.second.scale_mode, p.n, p.k),
-                           d_bytes,           p.bias == nullptr ? 0 : 4 * p.m,           p.alpha_beta == nullptr ? 0 : 8};
+  const int64_t first_scale = scale_bytes(p.first.scale_mode, p.m, p.k), second_scale = scale_bytes(p.second.scale_mode, p.n, p.k);
+  const int64_t bias = p.bias == nullptr ? 0 : 4 * p.m, scalars = p.alpha_beta == nullptr ? 0 : 8;
+  const int64_t sizes[] = {bytes_of(p.first), first_scale, bytes_of(p.second), second_scale, d_bytes, bias, scalars};
   int64_t total = 0;
   for (const int64_t size : sizes) total += aligned(size);
   check(cudaMalloc(&memory_, static_cast<size_t>(total)), text("operands to time products on: ", total, " bytes"));

@@ -294,7 +294,8 @@ TEST_CASE("a size that the device refuses ends the plan, with the weight and the
     return a != nullptr && s.role == GemmRole::wgrad && s.out_features == 96 ? std::string("no 96; change it") : std::string();
   };
   const auto plan = [&](const char* recipe) {
-    return make_plan(resolve_run(parse_config_arguments({"--mixed-precision", recipe, "model.hidden_size=32", "model.ffn_hidden_size=48"})), 1, device);
+    const std::vector<std::string> args = {"--mixed-precision", recipe, "model.hidden_size=32", "model.ffn_hidden_size=48"};
+    return make_plan(resolve_run(parse_config_arguments(args)), 1, device);
   };
   CHECK_THROWS_WITH(plan("bf16_with_fp8_delayed_scaling_mixed"), ContainsSubstring("layers.0.qkv.weight, wgrad on gpu: no 96") ||
                                                                   ContainsSubstring("layers.0.fc1.weight, wgrad on gpu: no 96; change it"));

@@ -5,13 +5,12 @@
 #include <map>
 #include <tuple>
 
-#include "core/quant/dequantize.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/gemm_kernels.h"
 #include "kernels/cuda/gemm_prepare.h"
 #include "tests/emulation/engine/settings.h"
 #include "tests/emulation/gemm/product_twin.h"
-#include "tests/support/op_cases.h"
+#include "tests/parity/product_cases.h"
 
 namespace mbt::test {
 namespace {
@@ -20,117 +19,8 @@ using namespace mbt::cuda;
 using enum QuantFormat;
 using enum QuantScaling;
 
-constexpr GemmRole kRoles[] = {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad};
 constexpr int kCapabilities[] = {80, 89, 90, 100, 103, 120};
-
-/// What a recipe gives to the three tensors of a linear layer.
-struct Specs {
-  const char* name;
-  QuantSpec input, weight, gradient;
-};
-std::vector<Specs> all_specs() {
-  const QuantSpec line{.format = e4m3, .scaling = blockwise}, square{.format = e4m3, .scaling = blockwise, .is_2d = true};
-  const QuantSpec mx{.format = e4m3, .scaling = mxfp8}, mx_square{.format = e4m3, .scaling = mxfp8, .is_2d = true};
-  const QuantSpec fp4{.format = e2m1, .scaling = nvfp4, .hadamard_columnwise = true}, fp4_square{.format = e2m1, .scaling = nvfp4, .is_2d = true};
-  std::vector<Specs> all;
-  for (const QuantScaling s : {delayed, tensorwise}) all.push_back({s == delayed ? "delayed" : "tensorwise", {e4m3, s}, {e4m3, s}, {e5m2, s}});
-  all.push_back({"blockwise", line, square, {.format = e5m2, .scaling = blockwise}});
-  all.push_back({"blockwise, e4m3", line, square, line});
-  all.push_back({"mxfp8", mx, mx, mx});
-  all.push_back({"mxfp8, square weights", mx, mx_square, {.format = e5m2, .scaling = mxfp8}});
-  all.push_back({"nvfp4", fp4, fp4_square, fp4});
-  return all;
-}
-const QuantSpec& a_spec(const Specs& s, GemmRole role) { return role == GemmRole::fprop ? s.input : s.gradient; }
-const QuantSpec& b_spec(const Specs& s, GemmRole role) { return role == GemmRole::wgrad ? s.input : s.weight; }
-
-using Bytes = std::vector<uint8_t, TestAllocator<uint8_t>>;
-
-/// A tensor quantised on the device, with the copies that the device asks for.
-class QuantisedMatrix {
- public:
-  QuantisedMatrix(Backend& device, const QuantSpec& spec, Shape shape, uint32_t seed) {
-    view_.spec = spec;
-    view_.rows = shape[0], view_.cols = shape[1];
-    const bool is_transposed = device.wants_transposed(spec);
-    view_.rowwise = allocate(0);
-    view_.columnwise = spec.columnwise_shares_codes() && !is_transposed ? view_.rowwise : allocate(1);
-    view_.columnwise.is_transposed = is_transposed;
-    if (spec.scaling == delayed) view_.scale = &floats_[0];
-    floats_[0] = 100;
-    GuardedTensor x(DType::bf16, shape);
-    std::mt19937 random(seed);
-    // Blocks of very different sizes, so that a scale that is read in another's place shows.
-    x.fill([&](int64_t i) {
-      return std::normal_distribution<double>()(random) * std::exp2(static_cast<double>((i / shape[1] / 16 * 7 + i % shape[1] / 16 * 3) % 11) - 5);
-    });
-    device.quantize({.x = x, .q = view_});
-  }
-  QuantisedMatrix(const QuantisedMatrix&) = delete;
-  QuantisedMatrix& operator=(const QuantisedMatrix&) = delete;
-  const QuantTensorView& view() const { return view_; }
-
- private:
-  QuantCopy allocate(size_t i) {
-    const QuantCopyShape shape = quant_copy_shape(view_.spec, view_.rows, view_.cols, i == 1);
-    codes_[i] = Bytes(static_cast<size_t>(shape.codes_bytes));
-    scales_[i] = Bytes(static_cast<size_t>(shape.scale_bytes));
-    return {.codes = codes_[i].data(), .scale_inv = scales_[i].data(), .global_amax = view_.spec.scaling == nvfp4 ? &floats_[i + 1] : nullptr};
-  }
-
-  Bytes codes_[2], scales_[2];
-  std::vector<float, TestAllocator<float>> floats_ = std::vector<float, TestAllocator<float>>(3);
-  QuantTensorView view_;
-};
-
-Shape a_shape(GemmRole role, const GemmExtents& e) { return role == GemmRole::wgrad ? Shape{e.summed, e.rows} : Shape{e.rows, e.summed}; }
-Shape b_shape(GemmRole role, const GemmExtents& e) { return role == GemmRole::fprop ? Shape{e.cols, e.summed} : Shape{e.summed, e.cols}; }
-GemmShape shape_of(GemmRole role, const GemmExtents& e) {
-  if (role == GemmRole::fprop) return {role, e.rows, e.cols, e.summed};
-  if (role == GemmRole::dgrad) return {role, e.rows, e.summed, e.cols};
-  return {role, e.summed, e.rows, e.cols};
-}
-
-std::vector<double> values_of(const QuantTensorView& q, bool columnwise) {
-  const std::vector<float> v = dequantize(q, columnwise);
-  return {v.begin(), v.end()};
-}
-
-/// The largest error in units of what fp32 sums and one rounding to d's dtype allow.
-double worst_error(GemmRole role, const GemmExtents& e, const std::vector<double>& a, const std::vector<double>& b, GuardedTensor* bias,
-                   const GuardedTensor* before, const GuardedTensor& d) {
-  double worst = 0;
-  const auto at = [](const std::vector<double>& v, int64_t i) { return v[static_cast<size_t>(i)]; };
-  for (int64_t i = 0; i < e.rows; ++i)
-    for (int64_t j = 0; j < e.cols; ++j) {
-      double sum = 0, magnitude = 0;
-      for (int64_t p = 0; p < e.summed; ++p) {
-        const double product = at(a, role == GemmRole::wgrad ? p * e.rows + i : i * e.summed + p) *
-                               at(b, role == GemmRole::fprop ? j * e.summed + p : p * e.cols + j);
-        sum += product, magnitude += std::fabs(product);
-      }
-      const double more = (bias != nullptr ? bias->at(j) : 0.0) + (before != nullptr ? before->at(i * e.cols + j) : 0.0);
-      const double want = sum + more, allowed = 0x1p-21 * (magnitude + std::fabs(more)) + 1.01 * unit_of(d.dtype()) * std::fabs(want) + 0x1p-25;
-      worst = std::max(worst, std::fabs(d.at(i * e.cols + j) - want) / allowed);
-    }
-  return worst;
-}
-
-void check_product(Backend& device, const Specs& specs, GemmRole role, const GemmExtents& e, DType d_type, bool accumulate) {
-  const QuantisedMatrix a(device, a_spec(specs, role), a_shape(role, e), 3), b(device, b_spec(specs, role), b_shape(role, e), 4);
-  const bool has_bias = role == GemmRole::fprop && d_type != DType::f32;
-  GuardedTensor d = normal_tensor(d_type, {e.rows, e.cols}, 5), bias = normal_tensor(d_type, {e.cols}, 6);
-  const GuardedTensor before = d;
-  GemmArgs args{role, a.view(), b.view(), d.view()};
-  args.accumulate = accumulate;
-  if (has_bias) args.bias = bias;
-  device.gemm(args);
-  device.synchronize();
-  INFO(name_of(role) << " [" << e.rows << "," << e.cols << "] over " << e.summed << " into " << name_of(d_type) << (accumulate ? ", +=" : ""));
-  const auto a_values = values_of(a.view(), role == GemmRole::wgrad), b_values = values_of(b.view(), role != GemmRole::fprop);
-  CHECK(worst_error(role, e, a_values, b_values, has_bias ? &bias : nullptr, accumulate ? &before : nullptr, d) <= 1.0);
-  CHECK(d.guards_intact());
-}
+using Bytes = ManagedBytes;
 
 /// f(backend, capability, specs, name of both), on every kind of GPU.
 template <class F>
@@ -138,7 +28,7 @@ void on_every_device(F f) {
   for (const int capability : kCapabilities) {
     const emulation::WithCapability as(capability);
     CudaBackend device;
-    for (const Specs& specs : all_specs()) {
+    for (const Specs& specs : all_product_specs()) {
       INFO("compute capability " << capability << ", " << specs.name);
       f(device, capability, specs);
     }
@@ -168,27 +58,8 @@ TEST_CASE("gemm of quantised operands is the product of the values they stand fo
 TEST_CASE("gemm of quantised operands twice over: the same bits in both orders of threads") {
   const emulation::WithCapability as(120);
   CudaBackend device;
-  for (const Specs& specs : all_specs())
+  for (const Specs& specs : all_product_specs())
     for (const GemmRole role : kRoles) check_product(device, specs, role, {144, 48, 160}, DType::f32, false);
-}
-
-TEST_CASE("gemm of plain operands: dtypes, bias, accumulation, odd sizes") {
-  CudaBackend device;
-  for (const GemmRole role : kRoles)
-    for (const DType act : kActTypes)
-      for (const DType d_type : {DType::f32, act})
-        for (const bool accumulate : {false, true}) {
-          const GemmExtents e{7, 33, 5};
-          INFO(name_of(role) << " " << name_of(act) << " into " << name_of(d_type));
-          GuardedTensor a = normal_tensor(act, a_shape(role, e), 1), b = normal_tensor(act, b_shape(role, e), 2);
-          GuardedTensor d = normal_tensor(d_type, {e.rows, e.cols}, 3), bias = normal_tensor(d_type, {e.cols}, 4);
-          const GuardedTensor before = d;
-          GemmArgs args{role, a.view(), b.view(), d.view()};
-          args.accumulate = accumulate;
-          if (role == GemmRole::fprop) args.bias = bias;
-          device.gemm(args);
-          CHECK(worst_error(role, e, a.values(), b.values(), args.bias.empty() ? nullptr : &bias, accumulate ? &before : nullptr, d) <= 1.0);
-        }
 }
 
 TEST_CASE("gemm takes the scratch that it says it takes") {
@@ -220,7 +91,7 @@ TEST_CASE("what is native on which GPU, and why the rest is not") {
     const size_t before = std::exchange(twin_library_version(), version);
     const CudaBackend device;
     twin_library_version() = before;
-    for (const Specs& specs : all_specs()) {
+    for (const Specs& specs : all_product_specs()) {
       INFO(capability << " " << specs.name);
       const auto found = want.find(specs.name);
       if (found == want.end()) continue;
@@ -232,11 +103,15 @@ TEST_CASE("what is native on which GPU, and why the rest is not") {
          {"blockwise", "compute capability 8.0 has no products of blockwise operands (9.0, 10.0 and newer have)"},
          {"nvfp4", "compute capability 8.0 has no products of nvfp4 operands (10.0 and newer have)"}});
   check(89, 130100, {{"tensorwise", "native: "}, {"delayed", "native: "}, {"blockwise", "emulated: "}, {"mxfp8", "emulated: "}});
-  check(90, 130100, {{"tensorwise", "native: "}, {"blockwise", "native: cuBLASLt FP8 GEMM, fp32 scales"}, {"mxfp8", "emulated: "}, {"nvfp4", "emulated: "}});
+  check(90, 130100,
+        {{"tensorwise", "native: "}, {"blockwise", "native: cuBLASLt FP8 GEMM, fp32 scales"}, {"mxfp8", "emulated: "}, {"nvfp4", "emulated: "}});
   check(90, 120800, {{"tensorwise", "native: "}, {"blockwise", "cuBLASLt 12.8 has no products of blocks of 128 (12.9 has)"}});
   for (const int capability : {100, 103, 120})
     check(capability, 130100,
-          {{"tensorwise", "native: "}, {"blockwise", "native: cuBLASLt FP8 GEMM, blocks of 128 as four of 32"}, {"mxfp8", "native: "}, {"nvfp4", "native: "}});
+          {{"tensorwise", "native: "},
+           {"blockwise", "native: cuBLASLt FP8 GEMM, blocks of 128 as four of 32"},
+           {"mxfp8", "native: "},
+           {"nvfp4", "native: "}});
   check(100, 120600, {{"tensorwise", "native: "}, {"mxfp8", "cuBLASLt 12.6 has no products of blocks of 32 (12.8 has)"}, {"nvfp4", "blocks of 16"}});
   const GemmDevice hopper{90, 130100};
   const QuantSpec e5{.format = e5m2}, square{.scaling = blockwise, .is_2d = true}, mx{.scaling = mxfp8}, plain{};
@@ -297,7 +172,8 @@ TEST_CASE("a column-wise copy that does not lie as products read it is refused, 
   QuantTensorView untransposed = b.view(), missing = b.view();
   untransposed.columnwise = untransposed.rowwise;
   missing.columnwise = {};
-  CHECK_THROWS_WITH(device.gemm({GemmRole::wgrad, a.view(), untransposed, d.view()}), ContainsSubstring("the column-wise copy of b is not transposed"));
+  CHECK_THROWS_WITH(device.gemm({GemmRole::wgrad, a.view(), untransposed, d.view()}),
+                    ContainsSubstring("the column-wise copy of b is not transposed"));
   CHECK_THROWS_WITH(device.gemm({GemmRole::wgrad, a.view(), missing, d.view()}), ContainsSubstring("b has no column-wise copy"));
 }
 
@@ -392,7 +268,10 @@ TEST_CASE("the twin refuses what cuBLASLt refuses") {
   const auto fp4 = [&](Product& p) { p.first.type = p.second.type = ElementType::e2m1, scales(vec16_ue4m3, vec16_ue4m3)(p); };
   refused(hopper, fp4, "before 10.0");
   refused(blackwell, [&](Product& p) { fp4(p), scales(scalar_32f, scalar_32f)(p); }, "FP4 without scales of 16");
-  const auto plain = [](Product& p) { p.first = {memory, ElementType::bf16, 32, 48, 32, true}, p.second = {memory, ElementType::bf16, 32, 16, 32, false}; };
+  const auto plain = [](Product& p) {
+    p.first = {memory, ElementType::bf16, 32, 48, 32, true};
+    p.second = {memory, ElementType::bf16, 32, 16, 32, false};
+  };
   refused(hopper, [&](Product& p) { plain(p), p.d_type = ElementType::f16; }, "no product of bf16 operands into f16");
   refused(hopper, [&](Product& p) { plain(p), p.bias = memory; }, "bias f32 with D bf16");
   Product any = good;

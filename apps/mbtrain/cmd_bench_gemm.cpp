@@ -60,7 +60,7 @@ class Matrix {
       : plain_(random_tensor(backend, act, {rows, cols})) {
     if (spec == nullptr) return;
     quantised_.emplace(backend, *spec, rows, cols, true, backend.wants_transposed(*spec));
-    backend.quantize({plain_.view(), quantised_->view()});
+    backend.quantize({.x = plain_.view(), .to = {.q = quantised_->view()}});
   }
   TensorView view() const { return plain_.view(); }
   GemmOperand operand() const { return quantised_ ? GemmOperand(quantised_->view()) : GemmOperand(plain_.view()); }

@@ -97,13 +97,13 @@ Result quantize_tensor(Backend& backend, const Choice& choice, bool columnwise, 
   const Buffer codes(backend, r.codes.size()), scale_inv(backend, r.scale_inv.size()), global_amax(backend, sizeof(float));
   const QuantCopy copy{codes.data(), scale_inv.data(), static_cast<float*>(global_amax.data())};
   QuantizeArgs args{.x = {in.data(), DType::bf16, {r.rows, r.cols}},
-                    .q = {.spec = choice.spec, .rows = r.rows, .cols = r.cols, .scale = static_cast<const float*>(scale_in.data())}};
-  (columnwise ? args.q.columnwise : args.q.rowwise) = copy;
+                    .to = {.q = {.spec = choice.spec, .rows = r.rows, .cols = r.cols, .scale = static_cast<const float*>(scale_in.data())}}};
+  (columnwise ? args.to.q.columnwise : args.to.q.rowwise) = copy;
   backend.quantize(args);
   download(backend, codes, r.codes.data());
   download(backend, scale_inv, r.scale_inv.data());
   download(backend, global_amax, &r.global_amax);
-  QuantTensorView host = args.q;
+  QuantTensorView host = args.to.q;
   (columnwise ? host.columnwise : host.rowwise) = {r.codes.data(), r.scale_inv.data(), &r.global_amax};
   r.values = dequantize(host, columnwise);
   return r;

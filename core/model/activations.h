@@ -35,7 +35,8 @@ struct LayerTensors {
   Slot activation;                // [N,F] act
   // Quantised inputs and output gradients of the linear layers; empty when the layer is not quantised.
   Quant x_qkv, x_proj, x_fc1, x_fc2;
-  Quant dy_qkv, dy_proj, dy_fc1, dy_fc2;  // memory shared by all layers, scales each layer's own
+  // Of gradients: memory shared by all layers, scales each layer's own. dy_fc2 is written in the backward of the layer above.
+  Quant dy_qkv, dy_proj, dy_fc1, dy_fc2;
 };
 
 using LayerSlots = LayerTensors<TensorSlot, QuantSlots>;

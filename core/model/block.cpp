@@ -4,7 +4,7 @@ namespace mbt {
 namespace {
 
 void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, ConstTensorView delta, TensorView h, TensorView y, TensorView rstd,
-              TensorView mean) {
+              TensorView mean, const QuantOutput& quantised) {
   c.backend.norm_fwd({.kind = norm_kind(c.model),
                       .x = x,
                       .weight = w.weight,
@@ -14,10 +14,13 @@ void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, Con
                       .mean = mean,
                       .delta = delta,
                       .h = delta.empty() ? TensorView{} : h,
-                      .eps = static_cast<float>(c.model.layernorm_epsilon)});
+                      .eps = static_cast<float>(c.model.layernorm_epsilon),
+                      .quantised = quantised,
+                      .keeps_y = quantised.empty()});
 }
 
-void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, ConstTensorView h, TensorView rstd, TensorView mean, TensorView d_h) {
+void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, ConstTensorView h, TensorView rstd, TensorView mean, TensorView d_h,
+              const QuantOutput& quantised) {
   c.backend.norm_bwd({.kind = norm_kind(c.model),
                       .d_y = d_y,
                       .h = h,
@@ -26,10 +29,16 @@ void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, C
                       .d_h = d_h,
                       .d_weight = w.d_weight,
                       .mean = mean,
-                      .d_bias = w.d_bias});
+                      .d_bias = w.d_bias,
+                      .quantised = quantised});
 }
 
-void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews& a) {
+void activation_fwd(const BlockContext& c, const LayerViews& a, const QuantOutput& quantised) {
+  c.backend.activation_fwd(
+      {.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation, .quantised = quantised, .keeps_y = quantised.empty()});
+}
+
+void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const QuantOutput& quantised) {
   const ModelShapes& s = c.shapes;
   if (!a.qkv_raw.empty()) {
     c.backend.qk_norm_fwd({.qkv = a.qkv_raw,
@@ -51,11 +60,14 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .num_kv_heads = s.kv_heads,
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
-                           .backend = attention_backend_named(c.model.attention_backend)});
+                           .backend = attention_backend_named(c.model.attention_backend),
+                           .quantised = quantised});
 }
 
-void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const SharedViews& t) {
+/// quantised: of d_qkv, which the last of up to three ops completes.
+void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const SharedViews& t, const QuantOutput& quantised) {
   const ModelShapes& s = c.shapes;
+  const bool has_rope = !c.rope_table.empty(), has_qk_norm = !a.qkv_raw.empty();
   c.backend.attention_bwd({.d_out = t.d_attention,
                            .qkv = a.qkv,
                            .out = a.attention,
@@ -65,16 +77,18 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .num_kv_heads = s.kv_heads,
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
-                           .backend = attention_backend_named(c.model.attention_backend)});
-  if (!c.rope_table.empty()) {
+                           .backend = attention_backend_named(c.model.attention_backend),
+                           .quantised = has_rope || has_qk_norm ? QuantOutput{} : quantised});
+  if (has_rope) {
     c.backend.rope({.qkv = t.d_qkv,
                     .cos_sin = c.rope_table,
                     .num_heads = s.heads,
                     .num_kv_heads = s.kv_heads,
                     .sequence_length = s.sequence,
-                    .inverse = true});
+                    .inverse = true,
+                    .quantised = has_qk_norm ? QuantOutput{} : quantised});
   }
-  if (!a.qkv_raw.empty()) {
+  if (has_qk_norm) {
     c.backend.qk_norm_bwd({.d_qkv = t.d_qkv,
                            .qkv = a.qkv_raw,
                            .q_weight = w.q_norm,
@@ -83,19 +97,17 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .d_q_weight = w.d_q_norm,
                            .d_k_weight = w.d_k_norm,
                            .num_heads = s.heads,
-                           .num_kv_heads = s.kv_heads});
+                           .num_kv_heads = s.kv_heads,
+                           .quantised = quantised});
   }
 }
 
-/// Selective recomputation: norm and activation outputs, and the codes made from them, once more.
+/// Selective recomputation: norm and activation outputs, and the codes made from them and from the kept attention output, once more.
 void recompute_outputs(const BlockContext& c, const PassContext& pass, const LayerParams& w, const LayerViews& a) {
-  norm_fwd(c, w.input_norm, a.input, {}, {}, a.input_norm, a.input_rstd, a.input_mean);
-  norm_fwd(c, w.mlp_norm, a.middle, {}, {}, a.mlp_norm, a.mlp_rstd, a.mlp_mean);
-  c.backend.activation_fwd({.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation});
-  quantise_for(c.backend, pass, w.qkv, a.input_norm, a.x_qkv);
+  norm_fwd(c, w.input_norm, a.input, {}, {}, a.input_norm, a.input_rstd, a.input_mean, quantised_for(pass, w.qkv, a.x_qkv));
+  norm_fwd(c, w.mlp_norm, a.middle, {}, {}, a.mlp_norm, a.mlp_rstd, a.mlp_mean, quantised_for(pass, w.fc1, a.x_fc1));
+  activation_fwd(c, a, quantised_for(pass, w.fc2, a.x_fc2));
   quantise_for(c.backend, pass, w.proj, a.attention, a.x_proj);
-  quantise_for(c.backend, pass, w.fc1, a.mlp_norm, a.x_fc1);
-  quantise_for(c.backend, pass, w.fc2, a.activation, a.x_fc2);
 }
 
 }  // namespace
@@ -141,33 +153,38 @@ void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, co
                ConstTensorView stream, ConstTensorView delta, bool without_fc2) {
   Backend& b = c.backend;
   const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
-  norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean);
-  linear_fwd(b, pass, precision, w.qkv, a.input_norm, a.x_qkv, a.qkv_raw.empty() ? a.qkv : a.qkv_raw);
-  attention_fwd(c, w, a);
-  linear_fwd(b, pass, precision, w.proj, a.attention, a.x_proj, t.delta);
-  norm_fwd(c, w.mlp_norm, a.input, t.delta, a.middle, a.mlp_norm, a.mlp_rstd, a.mlp_mean);
-  linear_fwd(b, pass, precision, w.fc1, a.mlp_norm, a.x_fc1, a.fc1);
-  b.activation_fwd({.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation});
-  if (without_fc2) quantise_for(b, pass, w.fc2, a.activation, a.x_fc2);  // wgrad needs fc2's input, nothing its output
-  else linear_fwd(b, pass, precision, w.fc2, a.activation, a.x_fc2, t.delta);
+  norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean, quantised_for(pass, w.qkv, a.x_qkv));
+  linear_fwd(b, precision, w.qkv, a.input_norm, a.x_qkv, a.qkv_raw.empty() ? a.qkv : a.qkv_raw);
+  attention_fwd(c, w, a, quantised_for(pass, w.proj, a.x_proj));
+  linear_fwd(b, precision, w.proj, a.attention, a.x_proj, t.delta);
+  norm_fwd(c, w.mlp_norm, a.input, t.delta, a.middle, a.mlp_norm, a.mlp_rstd, a.mlp_mean, quantised_for(pass, w.fc1, a.x_fc1));
+  linear_fwd(b, precision, w.fc1, a.mlp_norm, a.x_fc1, a.fc1);
+  activation_fwd(c, a, quantised_for(pass, w.fc2, a.x_fc2));
+  if (!without_fc2) linear_fwd(b, precision, w.fc2, a.activation, a.x_fc2, t.delta);  // else: wgrad needs fc2's input, nothing its output
 }
 
-void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& t) {
+void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& t,
+               const QuantOutput& d_input) {
   Backend& b = c.backend;
   const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
   const Recompute recompute = recompute_of(c.model, layer);
   if (recompute == Recompute::full) layer_fwd(c, pass, layer, w, a, t, a.input, {}, true);
   if (recompute == Recompute::selective) recompute_outputs(c, pass, w, a);
 
-  linear_bwd(b, pass, precision, w.fc2, a.activation, a.x_fc2, t.d_stream, a.dy_fc2, t.d_activation);
-  b.activation_bwd({.kind = activation_kind(c.model), .d_y = t.d_activation, .x = a.fc1, .d_x = t.d_fc1});
-  linear_bwd(b, pass, precision, w.fc1, a.mlp_norm, a.x_fc1, t.d_fc1, a.dy_fc1, t.d_norm);
-  norm_bwd(c, w.mlp_norm, t.d_norm, a.middle, a.mlp_rstd, a.mlp_mean, t.d_stream);
+  linear_bwd(b, precision, w.fc2, a.activation, a.x_fc2, t.d_stream, a.dy_fc2, t.d_activation);
+  b.activation_bwd({.kind = activation_kind(c.model),
+                    .d_y = t.d_activation,
+                    .x = a.fc1,
+                    .d_x = t.d_fc1,
+                    .quantised = quantised_for(pass, w.fc1, a.dy_fc1),
+                    .keeps_d_x = a.dy_fc1.empty() || !w.fc1.bias.empty()});  // the bias's gradient is a sum of plain values
+  linear_bwd(b, precision, w.fc1, a.mlp_norm, a.x_fc1, t.d_fc1, a.dy_fc1, t.d_norm);
+  norm_bwd(c, w.mlp_norm, t.d_norm, a.middle, a.mlp_rstd, a.mlp_mean, t.d_stream, quantised_for(pass, w.proj, a.dy_proj));
 
-  linear_bwd(b, pass, precision, w.proj, a.attention, a.x_proj, t.d_stream, a.dy_proj, t.d_attention);
-  attention_bwd(c, w, a, t);
-  linear_bwd(b, pass, precision, w.qkv, a.input_norm, a.x_qkv, t.d_qkv, a.dy_qkv, t.d_norm);
-  norm_bwd(c, w.input_norm, t.d_norm, a.input, a.input_rstd, a.input_mean, t.d_stream);
+  linear_bwd(b, precision, w.proj, a.attention, a.x_proj, t.d_stream, a.dy_proj, t.d_attention);
+  attention_bwd(c, w, a, t, quantised_for(pass, w.qkv, a.dy_qkv));
+  linear_bwd(b, precision, w.qkv, a.input_norm, a.x_qkv, t.d_qkv, a.dy_qkv, t.d_norm);
+  norm_bwd(c, w.input_norm, t.d_norm, a.input, a.input_rstd, a.input_mean, t.d_stream, d_input);
 }
 
 }  // namespace mbt

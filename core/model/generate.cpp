@@ -66,11 +66,15 @@ void Generator::layer(int64_t i, int64_t count) {
   const PassContext pass{.is_training = false};
   auto rows = [count](const TensorView& t) { return t.row_range(0, count); };
   auto flat = [count](const TensorView& t) { return TensorView(t.data, t.dtype, {count}); };
-  auto linear = [&](const LinearParams& w, const TensorView& x, QuantTensorView x_q, const TensorView& y) {
-    x_q.rows = count;
-    linear_fwd(backend_, pass, precision, w, x, x_q, y);
+  auto part = [count](QuantTensorView q) {
+    if (!q.empty()) q.rows = count;
+    return q;
   };
-  auto norm = [&](const NormParams& w, const TensorView& delta) {
+  auto linear = [&](const LinearParams& w, const TensorView& x, const QuantTensorView& x_q, const TensorView& y) {
+    linear_fwd(backend_, precision, w, x, x_q, y);
+  };
+  const QuantTensorView x_qkv = part(l.x_qkv), x_proj = part(l.x_proj), x_fc1 = part(l.x_fc1), x_fc2 = part(l.x_fc2);
+  auto norm = [&](const NormParams& w, const TensorView& delta, const QuantOutput& quantised) {
     backend_.norm_fwd({.kind = norm_kind(model_),
                        .x = rows(stream_),
                        .weight = w.weight,
@@ -80,10 +84,12 @@ void Generator::layer(int64_t i, int64_t count) {
                        .mean = flat(mean_),
                        .delta = delta,
                        .h = rows(stream_),
-                       .eps = static_cast<float>(model_.layernorm_epsilon)});
+                       .eps = static_cast<float>(model_.layernorm_epsilon),
+                       .quantised = quantised,
+                       .keeps_y = quantised.empty()});
   };
-  norm(l.params.input_norm, i == 0 ? TensorView() : rows(delta_));
-  linear(l.params.qkv, rows(norm_), l.x_qkv, rows(model_.qk_layernorm ? qkv_raw_ : qkv_));
+  norm(l.params.input_norm, i == 0 ? TensorView() : rows(delta_), quantised_for(pass, l.params.qkv, x_qkv));
+  linear(l.params.qkv, rows(norm_), x_qkv, rows(model_.qk_layernorm ? qkv_raw_ : qkv_));
   if (model_.qk_layernorm) {
     backend_.qk_norm_fwd({.qkv = rows(qkv_raw_),
                           .q_weight = l.params.q_norm,
@@ -111,11 +117,16 @@ void Generator::layer(int64_t i, int64_t count) {
                              .num_kv_heads = s_.kv_heads,
                              .first_position = position_,
                              .scale = static_cast<float>(scale)});
-  linear(l.params.proj, rows(attention_), l.x_proj, rows(delta_));
-  norm(l.params.mlp_norm, rows(delta_));
-  linear(l.params.fc1, rows(norm_), l.x_fc1, rows(fc1_));
-  backend_.activation_fwd({.kind = activation_kind(model_), .x = rows(fc1_), .y = rows(activation_)});
-  linear(l.params.fc2, rows(activation_), l.x_fc2, rows(delta_));
+  quantise_for(backend_, pass, l.params.proj, rows(attention_), x_proj);
+  linear(l.params.proj, rows(attention_), x_proj, rows(delta_));
+  norm(l.params.mlp_norm, rows(delta_), quantised_for(pass, l.params.fc1, x_fc1));
+  linear(l.params.fc1, rows(norm_), x_fc1, rows(fc1_));
+  backend_.activation_fwd({.kind = activation_kind(model_),
+                           .x = rows(fc1_),
+                           .y = rows(activation_),
+                           .quantised = quantised_for(pass, l.params.fc2, x_fc2),
+                           .keeps_y = x_fc2.empty()});
+  linear(l.params.fc2, rows(activation_), x_fc2, rows(delta_));
 }
 
 void Generator::feed_piece(const int32_t* tokens, int64_t count) {

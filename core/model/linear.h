@@ -26,15 +26,17 @@ struct PassContext {
   bool operator==(const PassContext&) const = default;
 };
 
-/// q := quantised x, for one linear layer of one pass; does nothing when q is empty.
+/// What the op that makes an operand of one linear layer is asked for beside it: q, as this pass quantises it. Nothing when q is empty.
+QuantOutput quantised_for(const PassContext& pass, const LinearParams& w, const QuantTensorView& q);
+/// q := quantised x, where the op that made x has not done it; does nothing when q is empty.
 void quantise_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q);
 
-/// y = x W^T + bias. Quantises x into x_q first (its copies serve wgrad later) when the layer is quantised.
-void linear_fwd(Backend& backend, const PassContext& pass, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x,
-                const QuantTensorView& x_q, TensorView y);
+/// y = x W^T + bias. A quantised layer reads x_q alone, whose copies serve wgrad later.
+void linear_fwd(Backend& backend, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x, const QuantTensorView& x_q,
+                TensorView y);
 
-/// d_x = d_y W; d_weight += d_y^T x; d_bias += sum d_y. d_y is quantised into dy_q first when the layer is quantised.
-void linear_bwd(Backend& backend, const PassContext& pass, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x,
-                const QuantTensorView& x_q, ConstTensorView d_y, const QuantTensorView& dy_q, TensorView d_x);
+/// d_x = d_y W; d_weight += d_y^T x; d_bias += sum d_y. A quantised layer reads x_q and dy_q; d_y too when it has a bias.
+void linear_bwd(Backend& backend, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x, const QuantTensorView& x_q,
+                ConstTensorView d_y, const QuantTensorView& dy_q, TensorView d_x);
 
 }  // namespace mbt

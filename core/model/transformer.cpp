@@ -121,6 +121,12 @@ void Transformer::head(bool with_backward) {
 void Transformer::backward_layers(const PassContext& pass) {
   const Range range(backend_, "backward");
   const SharedViews& t = acts_.shared;
+  // A norm's backward makes d_stream, and with it the codes that fc2 of layer i, reached next, reads as its output's gradient.
+  const auto quantised_for_layer = [&](int64_t i) {
+    if (i < 0) return QuantOutput{};
+    const auto at = static_cast<size_t>(i);
+    return quantised_for(pass, layers_[at].fc2, acts_.layers[at].dy_fc2);
+  };
   backend_.norm_bwd({.kind = norm_kind(model_),
                      .d_y = t.d_norm,
                      .h = t.final_input,
@@ -130,11 +136,12 @@ void Transformer::backward_layers(const PassContext& pass) {
                      .d_weight = final_norm_.d_weight,
                      .mean = t.final_mean,
                      .d_bias = final_norm_.d_bias,
-                     .accumulate = false});
+                     .accumulate = false,
+                     .quantised = quantised_for_layer(model_.num_layers - 1)});
   for (int64_t i = model_.num_layers - 1; i >= 0; --i) {
     const auto at = static_cast<size_t>(i);
     const Range layer(backend_, layer_names_[at].c_str());
-    layer_bwd(context_, pass, i, layers_[at], acts_.layers[at], t);
+    layer_bwd(context_, pass, i, layers_[at], acts_.layers[at], t, quantised_for_layer(i - 1));
   }
   backend_.embedding_bwd({.d_out = t.d_stream,
                           .tokens = t.tokens,

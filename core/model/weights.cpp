@@ -86,14 +86,14 @@ void Weights::renew_codes() {
 
 void Weights::requantise_from_masters() {
   for (int64_t i = 0; i < num_params(); ++i) {
-    if (!quantised(i).empty()) backend_.quantize({.x = part(master_, i), .q = quantised(i), .round_to = policy_.act});
+    if (!quantised(i).empty()) backend_.quantize({.x = part(master_, i), .to = {.q = quantised(i)}, .round_to = policy_.act});
   }
 }
 
 void Weights::quantise_working() {
   if (keeps_codes_only()) return;
   for (int64_t i = 0; i < num_params(); ++i) {
-    if (!quantised(i).empty()) backend_.quantize({.x = working(i), .q = quantised(i)});
+    if (!quantised(i).empty()) backend_.quantize({.x = working(i), .to = {.q = quantised(i)}});
   }
   codes_are_stale_ = false;
 }

@@ -4,13 +4,13 @@
 
 #include <string_view>
 
-#include "core/ops/op_common.h"
+#include "core/ops/quant_output.h"
 
 namespace mbt {
 
 /// Rotates the first R values of every q and k head, in place; pairs are (i, i + R/2) ("rotate half").
 /// y_i = x_i cos - x_{i+R/2} sin, y_{i+R/2} = x_{i+R/2} cos + x_i sin, at position p(n) = first_position + n % T.
-/// inverse = true rotates back: the backward pass.
+/// inverse = true rotates back: the backward pass. quantised: the whole of qkv as it is on return (quant_output.h).
 struct RopeArgs {
   TensorView qkv;            // [N,(H+2K)*D] act, in place
   ConstTensorView cos_sin;   // [P,R] f32: row p holds R/2 cosines, then R/2 sines
@@ -19,6 +19,7 @@ struct RopeArgs {
   int64_t sequence_length;   // T
   bool inverse = false;
   int64_t first_position = 0;
+  QuantOutput quantised = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   void check() const {
@@ -26,6 +27,7 @@ struct RopeArgs {
     expect_dtype("rope", "cos_sin", cos_sin, DType::f32);
     MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), "rope: table ", cos_sin.str(), " for head width ", head_dim());
     MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "rope: position beyond the table of ", cos_sin.rows());
+    check_quantised("rope", "qkv", quantised, qkv);
   }
 };
 
@@ -45,7 +47,7 @@ inline AttentionBackend attention_backend_named(std::string_view name) {
 }
 
 /// out = softmax(scale * q k^T, causal) v for each of B sequences of T tokens; lse = log sum exp of the scaled scores.
-/// No [T,T] matrix is stored.
+/// No [T,T] matrix is stored. quantised: out.
 struct AttentionFwdArgs {
   ConstTensorView qkv;     // [N,(H+2K)*D] act
   TensorView out;          // [N,H*D] act
@@ -55,6 +57,7 @@ struct AttentionFwdArgs {
   int64_t sequence_length; // T, divides N
   float scale;             // usually 1/sqrt(D)
   AttentionBackend backend = AttentionBackend::automatic;
+  QuantOutput quantised = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
@@ -63,10 +66,11 @@ struct AttentionFwdArgs {
     MBT_CHECK(qkv.rows() % sequence_length == 0, "attention_fwd: ", qkv.rows(), " tokens in sequences of ", sequence_length);
     expect_tensor("attention_fwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
     expect_tensor("attention_fwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+    check_quantised("attention_fwd", "out", quantised, out);
   }
 };
 
-/// d_qkv = gradient of out with respect to qkv (overwrites all three parts).
+/// d_qkv = gradient of out with respect to qkv (overwrites all three parts). quantised: d_qkv.
 struct AttentionBwdArgs {
   ConstTensorView d_out;   // [N,H*D] act
   ConstTensorView qkv;     // [N,(H+2K)*D] act
@@ -78,6 +82,7 @@ struct AttentionBwdArgs {
   int64_t sequence_length;
   float scale;
   AttentionBackend backend = AttentionBackend::automatic;
+  QuantOutput quantised = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
@@ -86,6 +91,7 @@ struct AttentionBwdArgs {
     expect_tensor("attention_bwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
     expect_tensor("attention_bwd", "d_qkv", d_qkv, qkv.dtype, qkv.shape);
     expect_tensor("attention_bwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+    check_quantised("attention_bwd", "d_qkv", quantised, d_qkv);
   }
 };
 

@@ -1,27 +1,22 @@
 // Quantisation of tensors, and the delayed-scaling state. Bit-exact on every backend.
 #pragma once
 
-#include "core/ops/op_common.h"
+#include "core/ops/quant_output.h"
 
 namespace mbt {
 
-/// Fills the copies that `q` has (row-wise, column-wise) from x, by q.spec; see core/numerics/scaling.h for the exact arithmetic.
+/// Fills the copies that `to.q` has (row-wise, column-wise) from x, by its spec; see core/numerics/scaling.h for the exact arithmetic.
 /// With round_to = bf16 or f16 an f32 x is rounded to that dtype first: weights requantised from their fp32 masters get the very codes
 /// that the rounded working weight would give.
 /// Delayed: quantises with *q.scale, writes scale_inv = 1/scale, and with stage_amax sets *q.amax = max(*q.amax, max|x|).
 struct QuantizeArgs {
   ConstTensorView x;  // [rows, cols] act
-  QuantTensorView q;
-  bool stage_amax = true;       // false in evaluation: an eval must not leak into the next update
+  QuantOutput to;
   DType round_to = DType::f32;  // f32: no rounding
-  uint64_t random_seed = 0;     // stochastic rounding: counter-based, a function of (seed, stream, element)
-  uint64_t random_stream = 0;
-  const uint64_t* random_pass = nullptr;  // on the device, optional: the stream is random_stream + *random_pass * 2^24
 
   void check() const {
-    MBT_CHECK(!q.empty(), "quantize: no output copy");
-    expect_shape("quantize", "x", x, {q.rows, q.cols});
-    MBT_CHECK(q.spec.scaling != QuantScaling::delayed || q.scale != nullptr, "quantize: delayed scaling without a scale");
+    MBT_CHECK(!to.empty(), "quantize: no output copy");
+    to.check("quantize", "x", x);
   }
 };
 

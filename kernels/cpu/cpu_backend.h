@@ -45,6 +45,9 @@ class CpuBackend final : public Backend {
 #undef MBT_DECLARE_DO
 
  private:
+  /// What ops do last that have made `x`: its codes, when they are wanted.
+  void quantise(const ConstTensorView& x, const QuantOutput& quantised);
+
   int num_threads_;
   size_t allocated_bytes_ = 0;
   Scratch scratch_;

@@ -131,22 +131,22 @@ struct CopyPlan {
 
   CopyPlan(const QuantizeArgs& a, bool columnwise, float global_amax)
       : args(a),
-        copy(columnwise ? a.q.columnwise : a.q.rowwise),
-        block_rows(a.q.spec.is_2d || columnwise ? a.q.spec.block_size() : 1),
-        block_cols(a.q.spec.is_2d || !columnwise ? a.q.spec.block_size() : 1),
-        scale_cols(ceil_div(a.q.cols, block_cols)),
+        copy(columnwise ? a.to.q.columnwise : a.to.q.rowwise),
+        block_rows(a.to.q.spec.is_2d || columnwise ? a.to.q.spec.block_size() : 1),
+        block_cols(a.to.q.spec.is_2d || !columnwise ? a.to.q.spec.block_size() : 1),
+        scale_cols(ceil_div(a.to.q.cols, block_cols)),
         global_encode_scale(nvfp4_global_encode_scale(global_amax)),
         is_columnwise(columnwise) {}
 };
 
 /// Quantises the tile `t` of x; `part` is the tile's data, transformed or not.
 void encode_part(const CopyPlan& plan, const Source& part, const Tile& t) {
-  const QuantTensorView& q = plan.args.q;
+  const QuantTensorView& q = plan.args.to.q;
   // Row-wise and column-wise copies draw from the two halves of the counter's range.
   const uint64_t groups = static_cast<uint64_t>(ceil_div(q.cols, kRandomGroup));
   const uint64_t half = plan.is_columnwise ? uint64_t{1} << 63 : 0;
-  const uint64_t pass = plan.args.random_pass == nullptr ? 0 : *plan.args.random_pass;
-  const RandomBits random{plan.args.random_seed, plan.args.random_stream + (pass << 24),
+  const uint64_t pass = plan.args.to.random_pass == nullptr ? 0 : *plan.args.to.random_pass;
+  const RandomBits random{plan.args.to.random_seed, plan.args.to.random_stream + (pass << 24),
                           half + static_cast<uint64_t>(t.row) * groups + static_cast<uint64_t>(t.col / kRandomGroup), groups};
   const int64_t first_scale = t.row / plan.block_rows * plan.scale_cols + t.col / plan.block_cols;
   MBT_AT_LEVEL(encode_blocks)
@@ -187,7 +187,7 @@ float hadamard_amax(const Source& x, int64_t rows, int64_t cols) {
 
 /// Returns the amax of x when it is known or asked for.
 float quantize_in_blocks(const Source& x, const QuantizeArgs& args, bool with_amax) {
-  const QuantTensorView& q = args.q;
+  const QuantTensorView& q = args.to.q;
   const bool is_nvfp4 = q.spec.scaling == QuantScaling::nvfp4;
   const bool only_one = q.spec.columnwise_shares_codes() && !q.rowwise.empty();  // the column-wise copy is the row-wise one
   const bool do_rows = !q.rowwise.empty(), do_columns = !q.columnwise.empty() && !only_one;
@@ -211,10 +211,10 @@ float quantize_in_blocks(const Source& x, const QuantizeArgs& args, bool with_am
 
 void quantize(const QuantizeArgs& args) {
   args.check();
-  check_spec(args.q);
-  const QuantTensorView& q = args.q;
+  check_spec(args.to.q);
+  const QuantTensorView& q = args.to.q;
   const Source x{args.x.data, kind_of(args.x.dtype, args.round_to), q.cols};
-  const bool with_amax = args.stage_amax && q.amax != nullptr;
+  const bool with_amax = args.to.stage_amax && q.amax != nullptr;
   const float amax = q.spec.scaling == QuantScaling::delayed      ? quantize_delayed(x, q, with_amax)
                      : q.spec.scaling == QuantScaling::tensorwise ? quantize_tensorwise(x, q)
                                                                   : quantize_in_blocks(x, args, with_amax);

@@ -8,7 +8,7 @@
 
 namespace mbt::cpu {
 
-/// Fills the copies that args.q has. One amax pass serves both copies; per-tensor and square scalings write the shared codes once.
+/// Fills the copies that args.to.q has. One amax pass serves both copies; per-tensor and square scalings write the shared codes once.
 /// x: f32, bf16 or f16, any rows and cols: a partial block has the elements that exist. A Hadamard copy leaves a last group of fewer than
 /// 16 rows untransformed (in both operands of wgrad, so that their product still is the sum over all rows).
 /// *q.amax (when given, and with args.stage_amax) becomes max(*q.amax, amax of x).

@@ -1,8 +1,14 @@
 // Activations of the MLP: a thread for a pack of each row, packs of 16 bytes where rows are aligned, else of one element.
 //   activation_fwd_kernel, activation_bwd_kernel           y = f(x)
 //   gated_fwd_kernel, gated_bwd_kernel                     y = f(gate) * up, x = gate | up in each row
+// The output is quantised on the way where that is wanted (device/output_quantiser.h); fewer threads then take several rows each, so that
+// there are few maxima.
 // exp is the accurate one (no -use_fast_math) and divisions are reciprocals rounded to nearest: still far from the arithmetic's limit.
+#include <algorithm>
+
+#include "kernels/cuda/device/output_quantiser.h"
 #include "kernels/cuda/device/pack.h"
+#include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.h"
@@ -11,10 +17,23 @@ namespace mbt::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kBlocksPerMultiprocessor = 8;  // where the output is quantised
+
+/// body(row, column, quantiser) for the thread's pack in each of its rows.
+template <bool kFused, class Body>
+__device__ void for_rows_of_pack(int pack_size, int64_t rows, int64_t cols, const FusedQuant& quant, const Body& body) {
+  OutputQuantiser<kFused> quantiser(quant);
+  const int64_t c = pack_of_row() * pack_size;
+  if (c < cols) {
+    for (int64_t n = first_row(); n < rows; n += row_step()) body(n, c, quantiser);
+  }
+  if constexpr (kFused) quantiser.finish(shared_array<float>(0, 1));
+}
 
 __device__ float sigmoid_of(float x) { return __frcp_rn(1.0F + expf(-x)); }
 
 struct Silu {
+  static constexpr bool kIsGate = true;  // of swiglu, geglu
   __device__ static float value(float x) { return x * sigmoid_of(x); }
   __device__ static float slope(float x) {
     const float s = sigmoid_of(x);
@@ -24,6 +43,7 @@ struct Silu {
 
 /// x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
 struct GeluTanh {
+  static constexpr bool kIsGate = true;
   static constexpr float kLinear = 1.5957691216F;  // 2 sqrt(2/pi)
   static constexpr float kCubic = 0.044715F * kLinear;
   __device__ static float value(float x) { return x * sigmoid_of(x * (kLinear + kCubic * x * x)); }
@@ -35,99 +55,142 @@ struct GeluTanh {
 
 /// x Phi(x), Phi(x) = erfc(-x / sqrt2) / 2: erfc keeps its precision in the left tail, 1 + erf does not.
 struct GeluErf {
+  static constexpr bool kIsGate = false;
   __device__ static float cdf(float x) { return 0.5F * erfcf(-0.70710678F * x); }
   __device__ static float value(float x) { return x * cdf(x); }
   __device__ static float slope(float x) { return cdf(x) + x * 0.3989422804F * expf(-0.5F * x * x); }
 };
 
 struct Relu {
+  static constexpr bool kIsGate = false;
   __device__ static float value(float x) { return x > 0.0F ? x : 0.0F * x; }  // 0 * x: a NaN stays one
   __device__ static float slope(float x) { return x > 0.0F ? 1.0F : 0.0F; }
 };
 
 struct SquaredRelu {
+  static constexpr bool kIsGate = false;
   __device__ static float value(float x) { return x > 0.0F ? x * x : 0.0F * x; }
   __device__ static float slope(float x) { return x > 0.0F ? 2.0F * x : 0.0F; }
 };
 
-template <class F, class T, bool kWide>
-__global__ void __launch_bounds__(kThreads) activation_fwd_kernel(const T* __restrict__ x, T* __restrict__ y, int64_t rows, int64_t cols) {
+template <class T>
+struct ActivationFwd {
+  const T* x;  // [rows, cols], gated: [rows, 2 * cols]
+  T* y;        // [rows, cols]; null: only its codes are wanted
+  int64_t rows, cols;
+};
+
+template <class T>
+struct ActivationBwd {
+  const T* d_y;  // [rows, cols]
+  const T* x;    // [rows, cols], gated: [rows, 2 * cols]
+  T* d_x;        // as x; null: only its codes are wanted
+  int64_t rows, cols;
+};
+
+/// A pack of the output: stored where it is wanted, and quantised.
+template <bool kFused, class P, class T>
+__device__ void put_output(const P& p, T* out, int64_t at, OutputQuantiser<kFused>& quantiser) {
+  if (!kFused || out != nullptr) p.put(out, at);
+  quantiser.add(p, at);
+}
+
+template <class F, class T, bool kWide, bool kFused>
+__global__ void __launch_bounds__(kThreads) activation_fwd_kernel(ActivationFwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  const int64_t c = pack_of_row() * P::kSize;
-  if (c >= cols) return;
-  for (int64_t n = first_row(); n < rows; n += row_step()) {
-    P p = P::at(x, n * cols + c);
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+    P p = P::at(a.x, n * a.cols + c);
 #pragma unroll
     for (int k = 0; k < P::kSize; ++k) p.set(k, F::value(p[k]));
-    p.put(y, n * cols + c);
-  }
+    put_output<kFused>(p, a.y, n * a.cols + c, quantiser);
+  });
 }
 
-template <class F, class T, bool kWide>
-__global__ void __launch_bounds__(kThreads)
-    activation_bwd_kernel(const T* __restrict__ d_y, const T* __restrict__ x, T* __restrict__ d_x, int64_t rows, int64_t cols) {
+template <class F, class T, bool kWide, bool kFused>
+__global__ void __launch_bounds__(kThreads) activation_bwd_kernel(ActivationBwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  const int64_t c = pack_of_row() * P::kSize;
-  if (c >= cols) return;
-  for (int64_t n = first_row(); n < rows; n += row_step()) {
-    P d = P::at(d_y, n * cols + c);
-    const P p = P::at(x, n * cols + c);
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+    P d = P::at(a.d_y, n * a.cols + c);
+    const P p = P::at(a.x, n * a.cols + c);
 #pragma unroll
     for (int k = 0; k < P::kSize; ++k) d.set(k, d[k] * F::slope(p[k]));
-    d.put(d_x, n * cols + c);
-  }
+    put_output<kFused>(d, a.d_x, n * a.cols + c, quantiser);
+  });
 }
 
-/// x [rows, 2 * cols], y [rows, cols].
-template <class F, class T, bool kWide>
-__global__ void __launch_bounds__(kThreads) gated_fwd_kernel(const T* __restrict__ x, T* __restrict__ y, int64_t rows, int64_t cols) {
+template <class F, class T, bool kWide, bool kFused>
+__global__ void __launch_bounds__(kThreads) gated_fwd_kernel(ActivationFwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  const int64_t c = pack_of_row() * P::kSize;
-  if (c >= cols) return;
-  for (int64_t n = first_row(); n < rows; n += row_step()) {
-    P gate = P::at(x, n * 2 * cols + c);
-    const P up = P::at(x, n * 2 * cols + cols + c);
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+    P gate = P::at(a.x, n * 2 * a.cols + c);
+    const P up = P::at(a.x, n * 2 * a.cols + a.cols + c);
 #pragma unroll
     for (int k = 0; k < P::kSize; ++k) gate.set(k, F::value(gate[k]) * up[k]);
-    gate.put(y, n * cols + c);
-  }
+    put_output<kFused>(gate, a.y, n * a.cols + c, quantiser);
+  });
 }
 
-/// d_y [rows, cols], x and d_x [rows, 2 * cols].
-template <class F, class T, bool kWide>
-__global__ void __launch_bounds__(kThreads)
-    gated_bwd_kernel(const T* __restrict__ d_y, const T* __restrict__ x, T* __restrict__ d_x, int64_t rows, int64_t cols) {
+template <class F, class T, bool kWide, bool kFused>
+__global__ void __launch_bounds__(kThreads) gated_bwd_kernel(ActivationBwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  const int64_t c = pack_of_row() * P::kSize;
-  if (c >= cols) return;
-  for (int64_t n = first_row(); n < rows; n += row_step()) {
-    const P d = P::at(d_y, n * cols + c);
-    P gate = P::at(x, n * 2 * cols + c), up = P::at(x, n * 2 * cols + cols + c);
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+    const P d = P::at(a.d_y, n * a.cols + c);
+    P gate = P::at(a.x, n * 2 * a.cols + c), up = P::at(a.x, n * 2 * a.cols + a.cols + c);
 #pragma unroll
     for (int k = 0; k < P::kSize; ++k) {
       const float g = gate[k], u = up[k];
       gate.set(k, d[k] * u * F::slope(g));
       up.set(k, d[k] * F::value(g));
     }
-    gate.put(d_x, n * 2 * cols + c);
-    up.put(d_x, n * 2 * cols + cols + c);
+    put_output<kFused>(gate, a.d_x, n * 2 * a.cols + c, quantiser);
+    put_output<kFused>(up, a.d_x, n * 2 * a.cols + a.cols + c, quantiser);
+  });
+}
+
+/// A launch over a.rows rows of a.cols outputs, and what is left of the output's quantisation.
+template <bool kFused, class A>
+void run(const char* name, void (*kernel)(A, FusedQuant), const A& a, int64_t packs, const ConstTensorView& out, const QuantOutput& quantised,
+         Fusion fusion, const LaunchContext& context) {
+  LaunchShape shape = shape_of_rows(a.rows, packs);
+  if (kFused) {
+    const auto rows_of_blocks = static_cast<unsigned>(kBlocksPerMultiprocessor * context.multiprocessors) / std::max(1U, shape.grid.x);
+    shape.grid.y = std::clamp(rows_of_blocks, 1U, std::max(1U, shape.grid.y));
+    shape.shared_bytes = sizeof(float);
   }
+  const size_t blocks = size_t{shape.grid.x} * shape.grid.y;
+  float* parts = fusion == Fusion::amax ? context.scratch.get<float>(blocks) : nullptr;
+  launch(name, kernel, shape, context.stream, a, fused_quant(quantised, fusion, parts));
+  launch_rest_of_quantise(out, quantised, fusion, {parts, static_cast<int>(blocks)}, context);
 }
 
-template <class F, class T, bool kWide>
-void fwd(const ActivationFwdArgs& a, cudaStream_t stream) {
-  const int64_t rows = a.y.rows(), cols = a.y.cols();
-  const LaunchShape shape = shape_of_rows(rows, cols / RowPack<T, kWide>::kSize);
-  launch("activation_fwd", is_gated(a.kind) ? gated_fwd_kernel<F, T, kWide> : activation_fwd_kernel<F, T, kWide>, shape, stream,
-         a.x.as<T>(), a.y.as<T>(), rows, cols);
+template <class F, class T, bool kWide, bool kFused>
+void fwd(const ActivationFwdArgs& args, Fusion fusion, const LaunchContext& context) {
+  const ActivationFwd<T> a{args.x.as<T>(), fusion == Fusion::codes && !args.keeps_y ? nullptr : args.y.as<T>(), args.y.rows(), args.y.cols()};
+  void (*kernel)(ActivationFwd<T>, FusedQuant) = activation_fwd_kernel<F, T, kWide, kFused>;
+  if constexpr (F::kIsGate) {
+    if (is_gated(args.kind)) kernel = gated_fwd_kernel<F, T, kWide, kFused>;
+  }
+  run<kFused>("activation_fwd", kernel, a, a.cols / RowPack<T, kWide>::kSize, args.y, args.quantised, fusion, context);
 }
 
-template <class F, class T, bool kWide>
-void bwd(const ActivationBwdArgs& a, cudaStream_t stream) {
-  const int64_t rows = a.d_y.rows(), cols = a.d_y.cols();
-  const LaunchShape shape = shape_of_rows(rows, cols / RowPack<T, kWide>::kSize);
-  launch("activation_bwd", is_gated(a.kind) ? gated_bwd_kernel<F, T, kWide> : activation_bwd_kernel<F, T, kWide>, shape, stream,
-         a.d_y.as<T>(), a.x.as<T>(), a.d_x.as<T>(), rows, cols);
+template <class F, class T, bool kWide, bool kFused>
+void bwd(const ActivationBwdArgs& args, Fusion fusion, const LaunchContext& context) {
+  const ActivationBwd<T> a{args.d_y.as<T>(), args.x.as<T>(), fusion == Fusion::codes && !args.keeps_d_x ? nullptr : args.d_x.as<T>(),
+                           args.d_y.rows(), args.d_y.cols()};
+  void (*kernel)(ActivationBwd<T>, FusedQuant) = activation_bwd_kernel<F, T, kWide, kFused>;
+  if constexpr (F::kIsGate) {
+    if (is_gated(args.kind)) kernel = gated_bwd_kernel<F, T, kWide, kFused>;
+  }
+  run<kFused>("activation_bwd", kernel, a, a.cols / RowPack<T, kWide>::kSize, args.d_x, args.quantised, fusion, context);
+}
+
+/// f(std::bool_constant of wide packs, std::bool_constant of fusion). f32 is never fused (fusion_of()).
+template <class T, class F>
+void with_variant(bool is_wide, Fusion fusion, F&& f) {
+  if constexpr (sizeof(T) < sizeof(float)) {
+    if (fusion != Fusion::none) return is_wide ? f(std::true_type(), std::true_type()) : f(std::false_type(), std::true_type());
+  }
+  is_wide ? f(std::true_type(), std::false_type()) : f(std::false_type(), std::false_type());
 }
 
 /// Calls f with a (null) pointer of the function behind `kind`.
@@ -147,18 +210,26 @@ void with_function(ActivationKind kind, F&& f) {
 }  // namespace
 
 void launch_activation_fwd(const ActivationFwdArgs& args, const LaunchContext& context) {
+  const Fusion fusion = fusion_of(args.quantised, args.y);
   with_act("activation_fwd", args.x.dtype, [&]<class T>(T*) {
     const bool is_wide = rows_are_aligned<T>(args.y.cols(), {args.x.data, args.y.data});
-    with_function(args.kind,
-                  [&]<class F>(F*) { is_wide ? fwd<F, T, true>(args, context.stream) : fwd<F, T, false>(args, context.stream); });
+    with_function(args.kind, [&]<class F>(F*) {
+      with_variant<T>(is_wide, fusion, [&]<bool kWide, bool kFused>(std::bool_constant<kWide>, std::bool_constant<kFused>) {
+        fwd<F, T, kWide, kFused>(args, fusion, context);
+      });
+    });
   });
 }
 
 void launch_activation_bwd(const ActivationBwdArgs& args, const LaunchContext& context) {
+  const Fusion fusion = fusion_of(args.quantised, args.d_x);
   with_act("activation_bwd", args.x.dtype, [&]<class T>(T*) {
     const bool is_wide = rows_are_aligned<T>(args.d_y.cols(), {args.d_y.data, args.x.data, args.d_x.data});
-    with_function(args.kind,
-                  [&]<class F>(F*) { is_wide ? bwd<F, T, true>(args, context.stream) : bwd<F, T, false>(args, context.stream); });
+    with_function(args.kind, [&]<class F>(F*) {
+      with_variant<T>(is_wide, fusion, [&]<bool kWide, bool kFused>(std::bool_constant<kWide>, std::bool_constant<kFused>) {
+        bwd<F, T, kWide, kFused>(args, fusion, context);
+      });
+    });
   });
 }
 

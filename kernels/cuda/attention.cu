@@ -45,14 +45,17 @@ AttentionSupport attention_path(AttentionBackend wanted, const AttentionShape& s
 
 void launch_attention_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
   const bool is_aligned = is_aligned_16(args.qkv.data) && is_aligned_16(args.out.data);
-  takes_flash("attention_fwd", args, is_aligned) ? launch_attention_flash_fwd(args, context) : launch_attention_general_fwd(args, context);
+  if (takes_flash("attention_fwd", args, is_aligned)) return launch_attention_flash_fwd(args, context);
+  launch_attention_general_fwd(args, context);
+  launch_rest_of_quantise(args.out, args.quantised, Fusion::none, {}, context);  // a pass more does not show beside that path
 }
 
 void launch_attention_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
   const bool is_aligned =
       is_aligned_16(args.qkv.data) && is_aligned_16(args.out.data) && is_aligned_16(args.d_out.data) && is_aligned_16(args.d_qkv.data);
-  if (takes_flash("attention_bwd", args, is_aligned)) launch_attention_flash_bwd(args, context, shared_bytes_at_most());
-  else launch_attention_general_bwd(args, context);
+  if (takes_flash("attention_bwd", args, is_aligned)) return launch_attention_flash_bwd(args, context, shared_bytes_at_most());
+  launch_attention_general_bwd(args, context);
+  launch_rest_of_quantise(args.d_qkv, args.quantised, Fusion::none, {}, context);
 }
 
 }  // namespace mbt::cuda

@@ -169,16 +169,17 @@ __device__ __forceinline__ void add_dkv(const Block<S>& block, int stage, int ke
 /// `sums` times `factor` into the warp's rows of d_qkv, which begin at position `first`, columns `column` ...
 template <MmaInput kInput, class S>
 __device__ __forceinline__ void store_sums(const FlashBwd& g, uint16_t* tile, const typename S::Sums& sums, float factor, int sequence,
-                                           int first, int column) {
+                                           int first, int column, OutputQuantiser<true>& quantiser) {
   float factors[S::kRowTiles][2];
 #pragma unroll
   for (auto& of_rows : factors) of_rows[0] = of_rows[1] = factor;
-  uint16_t* const to = g.d_qkv + (static_cast<int64_t>(sequence) * g.length + first) * g.layout.cols() + column;
-  tile::store_rows<kInput, S::kWidth>(tile, sums, factors, to, g.layout.cols(), g.length - first);
+  const int64_t to = (static_cast<int64_t>(sequence) * g.length + first) * g.layout.cols() + column;
+  tile::store_rows<kInput, S::kWidth>(tile, sums, factors, g.d_qkv + to, g.layout.cols(), g.length - first,
+                                      QuantiseStored<kInput>{quantiser, to});
 }
 
 template <MmaInput kInput, class S>
-__global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_dkv_kernel(FlashBwd g) {
+__global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_dkv_kernel(FlashBwd g, FusedQuant quant) {
   constexpr int kWidth = S::kWidth, kStreamed = S::kStreamed;
   const BlockPlace place(g.layout.kv_heads, g.batch);
   const Block<S> block;
@@ -222,8 +223,11 @@ __global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_d
     if (query >= g.length) query = first_key;
     __syncthreads();  // the stage is free
   }
-  store_sums<kInput, S>(g, block.warp_tile(0), d_k, g.scale / range, place.sequence, first_key + block.warp_row, g.layout.k(kv_head));
-  store_sums<kInput, S>(g, block.warp_tile(1), d_v, 1.0F, place.sequence, first_key + block.warp_row, g.layout.v(kv_head));
+  const int warp_key = first_key + block.warp_row;
+  OutputQuantiser<true> quantiser(quant);
+  store_sums<kInput, S>(g, block.warp_tile(0), d_k, g.scale / range, place.sequence, warp_key, g.layout.k(kv_head), quantiser);
+  store_sums<kInput, S>(g, block.warp_tile(1), d_v, 1.0F, place.sequence, warp_key, g.layout.v(kv_head), quantiser);
+  if (quant.is_wanted()) quantiser.finish(shared_array<float>(0, 1));
 }
 
 /// d_q of a warp's queries, which begin at `query`, from the streamed keys `key` ... of one stage.
@@ -256,7 +260,7 @@ __device__ __forceinline__ void add_dq(const Block<S>& block, int stage, int que
 }
 
 template <MmaInput kInput, class S>
-__global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_dq_kernel(FlashBwd g) {
+__global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_dq_kernel(FlashBwd g, FusedQuant quant) {
   constexpr int kWidth = S::kWidth, kStreamed = S::kStreamed;
   const BlockPlace place(g.layout.heads, g.batch);
   const Block<S> block;
@@ -297,22 +301,28 @@ __global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_d
     add_dq<kInput>(block, j, warp_query, j * kStreamed, g.scale * kLog2E, range, lse2, delta, d_q);
     __syncthreads();  // the stage is free
   }
-  store_sums<kInput, S>(g, block.warp_tile(0), d_q, g.scale / range, place.sequence, warp_query, g.layout.q(head));
+  OutputQuantiser<true> quantiser(quant);
+  store_sums<kInput, S>(g, block.warp_tile(0), d_q, g.scale / range, place.sequence, warp_query, g.layout.q(head), quantiser);
+  if (quant.is_wanted()) quantiser.finish(shared_array<float>(0, 1));
 }
 
+/// Of the blocks that work on `heads` heads of every sequence: a maximum each, when those are wanted.
+int64_t maxima_of(const FlashBwd& g, int64_t heads) { return heads * g.batch * (g.padded / kRows); }
+
 template <MmaInput kInput, class S>
-void launch_products(const FlashBwd& g, cudaStream_t stream) {
-  const auto run = [&](const char* name, void (*kernel)(FlashBwd), int64_t heads) {
+void launch_products(const FlashBwd& g, FusedQuant quant, cudaStream_t stream) {
+  const auto run = [&](const char* name, void (*kernel)(FlashBwd, FusedQuant), int64_t heads) {
     const LaunchShape shape{flat_blocks("attention_bwd", heads, g.batch, g.padded / kRows), S::kThreads, S::kBytes};
     allow_shared_bytes(name, kernel, shape.shared_bytes);
-    launch(name, kernel, shape, stream, g);
+    launch(name, kernel, shape, stream, g, quant);
+    if (quant.parts != nullptr) quant.parts += maxima_of(g, heads);
   };
   run("flash_dkv", flash_dkv_kernel<kInput, S>, g.layout.kv_heads);
   run("flash_dq", flash_dq_kernel<kInput, S>, g.layout.heads);
 }
 
 template <MmaInput kInput, int kWidth>
-void launch_bwd(const FlashBwd& g, size_t shared_bytes, cudaStream_t stream) {
+void launch_bwd(const FlashBwd& g, const FusedQuant& quant, size_t shared_bytes, cudaStream_t stream) {
   constexpr int kDeltaThreads = 256;
   const int64_t rows = static_cast<int64_t>(g.batch) * g.layout.heads * g.padded;
   const int64_t delta_blocks = (rows * (kWidth / 8) + kDeltaThreads - 1) / kDeltaThreads;
@@ -320,16 +330,17 @@ void launch_bwd(const FlashBwd& g, size_t shared_bytes, cudaStream_t stream) {
   launch("flash_delta", flash_delta_kernel<kInput, kWidth>, {static_cast<unsigned>(delta_blocks), kDeltaThreads}, stream, g, rows);
   using Large = Shape<kWidth, 64>;
   if constexpr (kWidth == 128) {
-    if (Large::kBytes > shared_bytes) return launch_products<kInput, Shape<kWidth, 32>>(g, stream);
+    if (Large::kBytes > shared_bytes) return launch_products<kInput, Shape<kWidth, 32>>(g, quant, stream);
   }
-  launch_products<kInput, Large>(g, stream);
+  launch_products<kInput, Large>(g, quant, stream);
 }
 
 }  // namespace
 
 void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context, size_t shared_bytes) {
   const int64_t padded = (args.sequence_length + kRows - 1) / kRows * kRows, count = args.batch() * args.num_heads * padded;
-  float* const lse2 = context.scratch.get<float>(static_cast<size_t>(2 * count + 1));
+  const int64_t blocks = args.batch() * (args.num_heads + args.num_kv_heads) * (padded / kRows);
+  float* const lse2 = context.scratch.get<float>(static_cast<size_t>(2 * count + 1 + blocks));
   const FlashBwd g{.d_out = args.d_out.as<uint16_t>(),
                    .qkv = args.qkv.as<uint16_t>(),
                    .out = args.out.as<uint16_t>(),
@@ -343,8 +354,12 @@ void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContex
                    .length = static_cast<int>(args.sequence_length),
                    .padded = static_cast<int>(padded),
                    .scale = args.scale};
+  const Fusion fusion = fusion_of(args.quantised, args.d_qkv);
+  float* const maxima = fusion == Fusion::amax ? lse2 + 2 * count + 1 : nullptr;
+  const FusedQuant quant = fused_quant(args.quantised, fusion, maxima);
   with_flash("attention_bwd", args.qkv.dtype, args.head_dim(),
-             [&]<class Choice>(Choice) { launch_bwd<Choice::kInput, Choice::kWidth>(g, shared_bytes, context.stream); });
+             [&]<class Choice>(Choice) { launch_bwd<Choice::kInput, Choice::kWidth>(g, quant, shared_bytes, context.stream); });
+  launch_rest_of_quantise(args.d_qkv, args.quantised, fusion, {maxima, static_cast<int>(blocks)}, context);
 }
 
 }  // namespace mbt::cuda

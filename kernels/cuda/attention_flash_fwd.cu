@@ -91,7 +91,7 @@ __device__ __forceinline__ void update(Softmax& softmax, float (&scores)[kRowTil
 }
 
 template <MmaInput kInput, int kWidth>
-__global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g) {
+__global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g, FusedQuant quant) {
   using S = Shared<kWidth>;
   uint16_t* const q_tile = shared_array<uint16_t>(0, S::kElements);
   uint16_t* const stages = q_tile + kQueries * kWidth;
@@ -149,18 +149,22 @@ __global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g) {
       if (query < g.length && tile::lane_of() % 4 == 0) lse[query] = softmax.max[m][half] * g.scale + kLn2 * log2f(sum);
     }
   const int out_stride = g.layout.heads * kWidth;
-  uint16_t* const to = g.out + (static_cast<int64_t>(sequence) * g.length + warp_query) * out_stride + g.layout.q(head);
-  tile::store_rows<kInput, kWidth>(q_tile + warp_row * kWidth, out, inverse, to, out_stride, g.length - warp_query);
+  const int64_t first = (static_cast<int64_t>(sequence) * g.length + warp_query) * out_stride + g.layout.q(head);
+  OutputQuantiser<true> quantiser(quant);
+  tile::store_rows<kInput, kWidth>(q_tile + warp_row * kWidth, out, inverse, g.out + first, out_stride, g.length - warp_query,
+                                   QuantiseStored<kInput>{quantiser, first});
+  if (quant.is_wanted()) quantiser.finish(shared_array<float>(0, 1));
 }
 
+int64_t tiles_of(int64_t length) { return (length + kQueries - 1) / kQueries; }
+
 template <MmaInput kInput, int kWidth>
-void launch_fwd(const FlashFwd& g, int64_t batch, cudaStream_t stream) {
+void launch_fwd(const FlashFwd& g, const FusedQuant& quant, int64_t batch, cudaStream_t stream) {
   const auto kernel = flash_fwd_kernel<kInput, kWidth>;
-  const auto tiles = static_cast<unsigned>((g.length + kQueries - 1) / kQueries);
-  const LaunchShape shape{dim3(static_cast<unsigned>(g.layout.heads), static_cast<unsigned>(batch), tiles), kThreads,
-                          Shared<kWidth>::kBytes};
+  const LaunchShape shape{dim3(static_cast<unsigned>(g.layout.heads), static_cast<unsigned>(batch), static_cast<unsigned>(tiles_of(g.length))),
+                          kThreads, Shared<kWidth>::kBytes};
   allow_shared_bytes("flash_fwd", kernel, shape.shared_bytes);
-  launch("flash_fwd", kernel, shape, stream, g);
+  launch("flash_fwd", kernel, shape, stream, g, quant);
 }
 
 }  // namespace
@@ -172,15 +176,22 @@ void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContex
                    .layout = layout_of(args),
                    .length = static_cast<int>(args.sequence_length),
                    .scale = args.scale};
+  const Fusion fusion = fusion_of(args.quantised, args.out);
+  const int64_t blocks_of_sequence = g.layout.heads * tiles_of(g.length), blocks = args.batch() * blocks_of_sequence;
+  float* const parts = fusion == Fusion::amax ? context.scratch.get<float>(static_cast<size_t>(blocks)) : nullptr;
+  FusedQuant quant = fused_quant(args.quantised, fusion, parts);
   with_flash("attention_fwd", args.qkv.dtype, args.head_dim(), [&]<class Choice>(Choice) {
     for (int64_t done = 0; done < args.batch(); done += most_sequences) {  // a flat grid's divisions would make registers spill
       const int64_t sequences = std::min(most_sequences, args.batch() - done);
-      launch_fwd<Choice::kInput, Choice::kWidth>(g, sequences, context.stream);
+      launch_fwd<Choice::kInput, Choice::kWidth>(g, quant, sequences, context.stream);
+      if (quant.codes != nullptr) quant.codes += sequences * g.length * g.layout.heads * g.layout.width;
+      if (quant.parts != nullptr) quant.parts += sequences * blocks_of_sequence;
       g.qkv += sequences * g.length * g.layout.cols();
       g.out += sequences * g.length * g.layout.heads * g.layout.width;
       g.lse += sequences * g.length * g.layout.heads;
     }
   });
+  launch_rest_of_quantise(args.out, args.quantised, fusion, {parts, static_cast<int>(blocks)}, context);
 }
 
 }  // namespace mbt::cuda

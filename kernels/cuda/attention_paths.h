@@ -1,6 +1,7 @@
 // The two ways to compute attention on the device; attention.cu chooses.
 #pragma once
 
+#include "kernels/cuda/device/output_quantiser.h"
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/launchers.h"
 
@@ -26,6 +27,21 @@ void with_flash(const char* op, DType dtype, int64_t width, F&& f) {
   if (width == 64) return f(FlashChoice<MmaInput::f16, 64>{});
   f(FlashChoice<MmaInput::f16, 128>{});
 }
+
+/// What the tensor cores' kernels hand to tile::store_rows(): eight elements of `output`, which is `from` further, are quantised too. The
+/// choice is made at run time: it costs nothing beside the products, and each of these kernels takes long to compile.
+template <MmaInput kInput>
+struct QuantiseStored {
+  using Element = std::conditional_t<kInput == MmaInput::bf16, Bf16, F16>;
+  OutputQuantiser<true>& quantiser;
+  int64_t from;
+  __device__ void operator()(const uint4& bytes, int64_t offset) const {
+    if (!quantiser.to.is_wanted()) return;
+    Pack<Element, 8> pack;
+    pack.raw[0] = bytes;
+    quantiser.add(pack, from + offset);
+  }
+};
 
 /// One head of one sequence's rows: element `row * stride + d` of a pointer that stands on its first row and column.
 template <class T>

@@ -2,7 +2,11 @@
 //   norm_fwd_kernel           rows of aligned packs that fit into the registers of a warp (several rows a block, no barrier) or of a block:
 //                             read once, summed twice for layernorm, written once.
 //   norm_fwd_general_kernel   any other width and alignment: a block a row, which passes over it again for each sum.
+// Where y is quantised on the way (device/output_quantiser.h), fewer blocks take several rows each, so that there are few maxima.
 // The choice depends on width and alignment, never on whether there is a delta: a recomputed norm has the bits of the first.
+#include <algorithm>
+
+#include "kernels/cuda/device/output_quantiser.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
@@ -16,6 +20,7 @@ constexpr int kRowsPerBlock = 4;  // where a warp has a row
 constexpr int kThreads = 256;     // of a block that has a row, while its threads have packs left
 constexpr int kMostThreads = 512;
 constexpr int kMostPacks = 4;  // of a thread
+constexpr int kResidentThreads = 2048;  // of a multiprocessor
 
 template <class T>
 struct NormFwd {
@@ -24,7 +29,7 @@ struct NormFwd {
   T* h;             // [rows, cols] or null; may be x
   const T* weight;  // [cols]
   const T* bias;    // [cols], layernorm
-  T* y;             // [rows, cols]
+  T* y;             // [rows, cols]; null: only its codes are wanted
   float* rstd;      // [rows]
   float* mean;      // [rows], layernorm
   int64_t rows, cols;
@@ -48,12 +53,10 @@ __device__ float normalised(float h, float mean, float rstd, float weight, float
     return h * rstd * weight;
 }
 
-template <class T, NormKind kKind, int kPacks, bool kOneWarp>
-__global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsPerBlock : kMostThreads) norm_fwd_kernel(NormFwd<T> a) {
+/// One row, for the threads that share it.
+template <class T, NormKind kKind, int kPacks, bool kOneWarp, bool kFused>
+__device__ void norm_row(const NormFwd<T>& a, int64_t row, float* parts, OutputQuantiser<kFused>& quantiser) {
   using P = RowPack<T, true>;
-  float* parts = kOneWarp ? nullptr : shared_array<float>(0, kWarp);
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (row >= a.rows) return;
   const int cols = static_cast<int>(a.cols), first = static_cast<int>(threadIdx.x) * P::kSize,
             step = static_cast<int>(blockDim.x) * P::kSize;
   const int64_t at = row * a.cols;
@@ -109,15 +112,28 @@ __global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsPerBlock : kMostThreads
     if constexpr (kKind == NormKind::layernorm) bias = P::at(a.bias, c);
 #pragma unroll
     for (int k = 0; k < P::kSize; ++k) y.set(k, normalised<kKind>(h[p][k], mean, rstd, weight[k], bias[k]));
-    y.put(a.y, at + c);
+    if (!kFused || a.y != nullptr) y.put(a.y, at + c);
+    quantiser.add(y, at + c);
+  }
+}
+
+template <class T, NormKind kKind, int kPacks, bool kOneWarp, bool kFused>
+__global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsPerBlock : kMostThreads) norm_fwd_kernel(NormFwd<T> a, FusedQuant quant) {
+  float* parts = kOneWarp && !kFused ? nullptr : shared_array<float>(0, kWarp);
+  OutputQuantiser<kFused> quantiser(quant);
+  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  if constexpr (kFused) {
+    for (; row < a.rows; row += static_cast<int64_t>(gridDim.x) * blockDim.y) norm_row<T, kKind, kPacks, kOneWarp>(a, row, parts, quantiser);
+    quantiser.finish(parts);
+  } else {
+    if (row < a.rows) norm_row<T, kKind, kPacks, kOneWarp>(a, row, parts, quantiser);
   }
 }
 
 /// A thread reads only those of h's columns that it has written itself.
-template <class T, NormKind kKind>
-__global__ void __launch_bounds__(kThreads) norm_fwd_general_kernel(NormFwd<T> a) {
-  float* parts = shared_array<float>(0, kWarp);
-  const int64_t row = blockIdx.x, at = row * a.cols, first = threadIdx.x;
+template <class T, NormKind kKind, bool kFused>
+__device__ void norm_row_general(const NormFwd<T>& a, int64_t row, float* parts, OutputQuantiser<kFused>& quantiser) {
+  const int64_t at = row * a.cols, first = threadIdx.x;
   if (a.h != nullptr) {
     for (int64_t c = first; c < a.cols; c += kThreads) {
       const float delta = a.delta == nullptr ? 0.0F : load(a.delta, at + c);
@@ -140,36 +156,71 @@ __global__ void __launch_bounds__(kThreads) norm_fwd_general_kernel(NormFwd<T> a
   }
   for (int64_t c = first; c < a.cols; c += kThreads) {
     const float bias = kKind == NormKind::layernorm ? load(a.bias, c) : 0.0F;
-    store(a.y, at + c, normalised<kKind>(load(h, at + c), mean, rstd, load(a.weight, c), bias));
+    Pack<T, 1> y;
+    y.set(0, normalised<kKind>(load(h, at + c), mean, rstd, load(a.weight, c), bias));
+    if (!kFused || a.y != nullptr) y.put(a.y, at + c);
+    quantiser.add(y, at + c);
   }
 }
 
-template <class T, NormKind kKind, int kPacks>
-void launch_packed(const NormFwd<T>& a, int64_t packs, cudaStream_t stream) {
+template <class T, NormKind kKind, bool kFused>
+__global__ void __launch_bounds__(kThreads) norm_fwd_general_kernel(NormFwd<T> a, FusedQuant quant) {
+  float* parts = shared_array<float>(0, kWarp);
+  OutputQuantiser<kFused> quantiser(quant);
+  for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) norm_row_general<T, kKind>(a, row, parts, quantiser);
+  if constexpr (kFused) quantiser.finish(parts);
+}
+
+/// y, and how it is quantised; without fusion a row a warp or a block, else so many blocks as fill the device.
+template <class T>
+struct NormFwdLaunch {
+  NormFwd<T> a;
+  const NormFwdArgs& args;
+  Fusion fusion;
+  const LaunchContext& context;
+
+  template <bool kFused>
+  void run(const char* name, void (*kernel)(NormFwd<T>, FusedQuant), dim3 block, size_t shared_bytes) const {
+    int64_t blocks = (a.rows + block.y - 1) / block.y;
+    if (kFused) blocks = std::min<int64_t>(blocks, int64_t{kResidentThreads} / (block.x * block.y) * context.multiprocessors);
+    float* parts = fusion == Fusion::amax ? context.scratch.get<float>(static_cast<size_t>(blocks)) : nullptr;
+    launch(name, kernel, {dim3(static_cast<unsigned>(blocks)), block, shared_bytes}, context.stream, a,
+           fused_quant(args.quantised, fusion, parts));
+    launch_rest_of_quantise(args.y, args.quantised, fusion, {parts, static_cast<int>(blocks)}, context);
+  }
+};
+
+template <class T, NormKind kKind, int kPacks, bool kFused>
+void launch_packed(const NormFwdLaunch<T>& l, int64_t packs) {
+  constexpr size_t kShared = sizeof(float) * kWarp;
   if (packs <= kWarp * kPacks) {
-    const dim3 grid(static_cast<unsigned>((a.rows + kRowsPerBlock - 1) / kRowsPerBlock));
-    launch("norm_fwd", norm_fwd_kernel<T, kKind, kPacks, true>, {grid, dim3(kWarp, kRowsPerBlock)}, stream, a);
+    l.template run<kFused>("norm_fwd", norm_fwd_kernel<T, kKind, kPacks, true, kFused>, dim3(kWarp, kRowsPerBlock), kFused ? kShared : 0);
     return;
   }
   const int64_t warps = (packs + kWarp * kPacks - 1) / (kWarp * kPacks);
-  launch("norm_fwd", norm_fwd_kernel<T, kKind, kPacks, false>,
-         {dim3(static_cast<unsigned>(a.rows)), dim3(static_cast<unsigned>(warps * kWarp)), sizeof(float) * kWarp}, stream, a);
+  l.template run<kFused>("norm_fwd", norm_fwd_kernel<T, kKind, kPacks, false, kFused>, dim3(static_cast<unsigned>(warps * kWarp)), kShared);
+}
+
+template <class T, NormKind kKind, bool kFused>
+void launch_kind(const NormFwdLaunch<T>& l) {
+  const NormFwd<T>& a = l.a;
+  const int64_t packs = a.cols / RowPack<T, true>::kSize;
+  const bool is_aligned = rows_are_aligned<T>(a.cols, {a.x, a.delta, a.h, a.weight, a.bias, l.args.y.data});
+  if (!is_aligned || packs > kMostThreads * kMostPacks) {
+    l.template run<kFused>("norm_fwd_general", norm_fwd_general_kernel<T, kKind, kFused>, dim3(kThreads), sizeof(float) * kWarp);
+  } else if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kThreads)) {
+    launch_packed<T, kKind, 1, kFused>(l, packs);
+  } else if (packs <= kWarp * 2 || (packs > kWarp * kMostPacks && packs <= kThreads * 2)) {
+    launch_packed<T, kKind, 2, kFused>(l, packs);
+  } else {
+    launch_packed<T, kKind, kMostPacks, kFused>(l, packs);
+  }
 }
 
 template <class T, NormKind kKind>
-void launch_kind(const NormFwd<T>& a, cudaStream_t stream) {
-  const int64_t packs = a.cols / RowPack<T, true>::kSize;
-  const bool is_aligned = rows_are_aligned<T>(a.cols, {a.x, a.delta, a.h, a.weight, a.bias, a.y});
-  if (!is_aligned || packs > kMostThreads * kMostPacks) {
-    const dim3 grid(static_cast<unsigned>(a.rows));
-    launch("norm_fwd_general", norm_fwd_general_kernel<T, kKind>, {grid, dim3(kThreads), sizeof(float) * kWarp}, stream, a);
-  } else if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kThreads)) {
-    launch_packed<T, kKind, 1>(a, packs, stream);
-  } else if (packs <= kWarp * 2 || (packs > kWarp * kMostPacks && packs <= kThreads * 2)) {
-    launch_packed<T, kKind, 2>(a, packs, stream);
-  } else {
-    launch_packed<T, kKind, kMostPacks>(a, packs, stream);
-  }
+void launch_kind(const NormFwdLaunch<T>& l) {
+  if constexpr (sizeof(T) == sizeof(float)) return launch_kind<T, kKind, false>(l);  // fusion_of() says none
+  else l.fusion == Fusion::none ? launch_kind<T, kKind, false>(l) : launch_kind<T, kKind, true>(l);
 }
 
 }  // namespace
@@ -177,11 +228,15 @@ void launch_kind(const NormFwd<T>& a, cudaStream_t stream) {
 void launch_norm_fwd(const NormFwdArgs& args, const LaunchContext& context) {
   if (!args.h.empty()) expect_tensor("norm_fwd", "h", args.h, args.x.dtype, args.x.shape);
   expect_tensor("norm_fwd", "y", args.y, args.x.dtype, args.x.shape);
+  const Fusion fusion = fusion_of(args.quantised, args.y);
   with_act("norm_fwd", args.x.dtype, [&]<class T>(T*) {
-    const NormFwd<T> a{args.x.as<T>(),        args.delta.as<T>(),    args.h.as<T>(), args.weight.as<T>(), args.bias.as<T>(), args.y.as<T>(),
-                       args.rstd.as<float>(), args.mean.as<float>(), args.x.rows(),  args.x.cols(),       args.eps};
-    args.kind == NormKind::layernorm ? launch_kind<T, NormKind::layernorm>(a, context.stream)
-                                     : launch_kind<T, NormKind::rmsnorm>(a, context.stream);
+    T* y = fusion == Fusion::codes && !args.keeps_y ? nullptr : args.y.as<T>();
+    const NormFwdLaunch<T> l{{args.x.as<T>(), args.delta.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.bias.as<T>(), y,
+                              args.rstd.as<float>(), args.mean.as<float>(), args.x.rows(), args.x.cols(), args.eps},
+                             args,
+                             fusion,
+                             context};
+    args.kind == NormKind::layernorm ? launch_kind<T, NormKind::layernorm>(l) : launch_kind<T, NormKind::rmsnorm>(l);
   });
 }
 

@@ -5,9 +5,10 @@
 //                             loads of the next row under way while it sums this one.
 //   norm_bwd_means_kernel, norm_bwd_tile_kernel   any other width and alignment: the rows' means first, then tiles of columns, whose weight
 //                             gradients stay in registers however wide a row is. d_y and h are read twice.
-// The sums' order depends on the shape and on the device.
+// The sums' order depends on the shape and on the device. d_h is quantised on the way where that is wanted (device/output_quantiser.h).
 #include <algorithm>
 
+#include "kernels/cuda/device/output_quantiser.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
@@ -109,10 +110,12 @@ struct RowOperands {
   }
 };
 
-template <class T, NormKind kKind, int kPacks, bool kOneWarp>
-__global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<kPacks>, kPacks == 1 ? 2 : 1) norm_bwd_kernel(NormBwd<T> a) {
+template <class T, NormKind kKind, int kPacks, bool kOneWarp, bool kFused>
+__global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<kPacks>, kPacks == 1 ? 2 : 1)
+    norm_bwd_kernel(NormBwd<T> a, FusedQuant quant) {
   using P = RowPack<T, true>;
   float* shared = shared_array<float>(0, kOneWarp ? static_cast<size_t>(kGradients<kKind> * a.cols) : 4 * kWarp);
+  OutputQuantiser<kFused> quantiser(quant);
   const int cols = static_cast<int>(a.cols), first = static_cast<int>(threadIdx.x) * P::kSize,
             step = static_cast<int>(blockDim.x) * P::kSize;
   const int64_t groups = static_cast<int64_t>(gridDim.x) * blockDim.y;
@@ -156,10 +159,12 @@ __global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<k
         d_h[p].set(k, d_h[p][k] + d);
       }
       d_h[p].put(a.d_h, row * a.cols + first + p * step);
+      quantiser.add(d_h[p], row * a.cols + first + p * step);
     }
     if constexpr (kAhead<kKind, kPacks>) now = next;
   }
   put_partials<P, kKind, kPacks, kOneWarp>(sums, cols, shared, a.partials);
+  quantiser.finish(shared);
 }
 
 /// means[row] = the means of g and of g * x_hat over the row. A block a row.
@@ -187,8 +192,9 @@ __global__ void __launch_bounds__(kThreads) norm_bwd_means_kernel(NormBwd<T> a, 
 }
 
 /// A warp of columns' packs a block, whose warps take rows in turn; blockIdx.y is the chunk of rows, and its partial row the block's.
-template <class T, NormKind kKind, bool kWide>
-__global__ void __launch_bounds__(kThreads) norm_bwd_tile_kernel(NormBwd<T> a, const float2* __restrict__ means, int64_t rows_per_chunk) {
+template <class T, NormKind kKind, bool kWide, bool kFused>
+__global__ void __launch_bounds__(kThreads)
+    norm_bwd_tile_kernel(NormBwd<T> a, const float2* __restrict__ means, int64_t rows_per_chunk, FusedQuant quant) {
   using P = RowPack<T, kWide>;
   constexpr int kSums = kGradients<kKind> * P::kSize;
   float* shared = shared_array<float>(0, kRowsAtOnce * kSums * kWarp);
@@ -196,6 +202,7 @@ __global__ void __launch_bounds__(kThreads) norm_bwd_tile_kernel(NormBwd<T> a, c
   const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + lane) * P::kSize;
   const int64_t begin = blockIdx.y * rows_per_chunk, end = min(begin + rows_per_chunk, a.rows);
   float sums[kSums] = {};  // d_weight, d_bias
+  OutputQuantiser<kFused> quantiser(quant);
   if (c < a.cols) {
     const P weight = P::at(a.weight, c);
 #pragma unroll 2
@@ -213,18 +220,21 @@ __global__ void __launch_bounds__(kThreads) norm_bwd_tile_kernel(NormBwd<T> a, c
         d_h.set(k, d_h[k] + input_gradient<kKind>(d_y[k] * weight[k], x_hat, rstd, row_means));
       }
       d_h.put(a.d_h, at);
+      quantiser.add(d_h, at);
     }
   }
 #pragma unroll
   for (int k = 0; k < kSums; ++k) shared[(group * kSums + k) * kWarp + lane] = sums[k];  // lanes side by side: no bank twice
   __syncthreads();
-  if (group != 0 || c >= a.cols) return;
-  float* to = a.partials + static_cast<int64_t>(blockIdx.y) * kGradients<kKind> * a.cols + c;
+  if (group == 0 && c < a.cols) {
+    float* to = a.partials + static_cast<int64_t>(blockIdx.y) * kGradients<kKind> * a.cols + c;
 #pragma unroll
-  for (int k = 0; k < kSums; ++k) {
-    for (int other = 1; other < kRowsAtOnce; ++other) sums[k] += shared[(other * kSums + k) * kWarp + lane];
-    to[k / P::kSize * a.cols + k % P::kSize] = sums[k];
+    for (int k = 0; k < kSums; ++k) {
+      for (int other = 1; other < kRowsAtOnce; ++other) sums[k] += shared[(other * kSums + k) * kWarp + lane];
+      to[k / P::kSize * a.cols + k % P::kSize] = sums[k];
+    }
   }
+  quantiser.finish(shared);
 }
 
 /// Blocks that fill the device `per_multiprocessor` times, of `rows_at_once` rows each, with some rows for each.
@@ -233,69 +243,92 @@ int64_t blocks_for(int64_t rows, int64_t rows_at_once, int64_t per_multiprocesso
   return std::min(useful, per_multiprocessor * context.multiprocessors);
 }
 
-/// Returns the partial rows.
-template <class T, NormKind kKind, int kPacks>
-int64_t launch_packed(NormBwd<T> a, int64_t packs, const LaunchContext& context) {
-  const auto run = [&](const char* name, void (*kernel)(NormBwd<T>), int64_t blocks, dim3 block, size_t shared_bytes) {
-    a.partials = context.scratch.get<float>(static_cast<size_t>(blocks * kGradients<kKind> * a.cols));
-    launch(name, kernel, {dim3(static_cast<unsigned>(blocks)), block, shared_bytes}, context.stream, a);
-    return blocks;
+/// The first level, by the kernels of one of the functions below; then the second, and what is left of the quantisation.
+template <class T, NormKind kKind>
+struct NormBwdLaunch {
+  NormBwd<T> a;
+  const NormBwdArgs& args;
+  Fusion fusion;
+  const LaunchContext& context;
+
+  int64_t stride() const { return kGradients<kKind> * a.cols; }
+  FusedQuant quant(float* maxima) const { return fused_quant(args.quantised, fusion, fusion == Fusion::amax ? maxima : nullptr); }
+  void finish(const float* partials, int64_t rows, const float* maxima, int64_t blocks) const {
+    launch_add_partials(partials, rows, stride(), a.cols, args.d_weight.as<float>(), context);
+    if (kKind == NormKind::layernorm) launch_add_partials(partials + a.cols, rows, stride(), a.cols, args.d_bias.as<float>(), context);
+    launch_rest_of_quantise(args.d_h, args.quantised, fusion, {maxima, static_cast<int>(blocks)}, context);
+  }
+};
+
+template <class T, NormKind kKind, int kPacks, bool kFused>
+void launch_packed(const NormBwdLaunch<T, kKind>& l, int64_t packs) {
+  const auto run = [&](const char* name, void (*kernel)(NormBwd<T>, FusedQuant), int64_t blocks, dim3 block, size_t shared_bytes) {
+    NormBwd<T> a = l.a;
+    a.partials = l.context.scratch.template get<float>(static_cast<size_t>(blocks * l.stride() + blocks));
+    float* const maxima = a.partials + blocks * l.stride();
+    launch(name, kernel, {dim3(static_cast<unsigned>(blocks)), block, shared_bytes}, l.context.stream, a, l.quant(maxima));
+    l.finish(a.partials, blocks, maxima, blocks);
   };
   if (packs <= kWarp * kPacks) {
-    return run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, true>, blocks_for(a.rows, kRowsAtOnce, 4, context), dim3(kWarp, kRowsAtOnce),
-               sizeof(float) * kGradients<kKind> * static_cast<size_t>(a.cols));
+    return run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, true, kFused>, blocks_for(l.a.rows, kRowsAtOnce, 4, l.context),
+               dim3(kWarp, kRowsAtOnce), sizeof(float) * static_cast<size_t>(l.stride()));
   }
   const int64_t threads = (packs + kWarp * kPacks - 1) / (kWarp * kPacks) * kWarp;
   const int64_t per_multiprocessor = std::clamp<int64_t>((kPacks == 1 ? 2 : 1) * kMostThreads<kPacks> / threads, 1, 8);
-  return run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, false>, blocks_for(a.rows, 1, per_multiprocessor, context),
-             dim3(static_cast<unsigned>(threads)), sizeof(float) * 4 * kWarp);
+  run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, false, kFused>, blocks_for(l.a.rows, 1, per_multiprocessor, l.context),
+      dim3(static_cast<unsigned>(threads)), sizeof(float) * 4 * kWarp);
 }
 
-/// Returns the partial rows.
-template <class T, NormKind kKind, bool kWide>
-int64_t launch_tiles(NormBwd<T> a, const LaunchContext& context) {
+template <class T, NormKind kKind, bool kWide, bool kFused>
+void launch_tiles(const NormBwdLaunch<T, kKind>& l) {
   constexpr int64_t kTile = kWarp * RowPack<T, kWide>::kSize, kMostChunks = 1024, kBlocksPerMultiprocessor = 8;
+  NormBwd<T> a = l.a;
+  const LaunchContext& context = l.context;
   const int64_t tiles = (a.cols + kTile - 1) / kTile;
   const int64_t wanted = std::clamp<int64_t>(kBlocksPerMultiprocessor * context.multiprocessors / tiles, 1, kMostChunks);
   const int64_t rows_per_chunk = std::max<int64_t>((a.rows + wanted - 1) / wanted, 2 * kRowsAtOnce);
-  const int64_t chunks = (a.rows + rows_per_chunk - 1) / rows_per_chunk, partials = chunks * kGradients<kKind> * a.cols;
-  a.partials = context.scratch.get<float>(static_cast<size_t>(partials + partials % 2 + 2 * a.rows));
+  const int64_t chunks = (a.rows + rows_per_chunk - 1) / rows_per_chunk, partials = chunks * l.stride();
+  a.partials = context.scratch.get<float>(static_cast<size_t>(partials + partials % 2 + 2 * a.rows + tiles * chunks));
   auto* means = reinterpret_cast<float2*>(a.partials + partials + partials % 2);
+  float* const maxima = a.partials + partials + partials % 2 + 2 * a.rows;
   launch("norm_bwd_means", norm_bwd_means_kernel<T, kKind, kWide>,
          {dim3(static_cast<unsigned>(std::min<int64_t>(a.rows, 8 * context.multiprocessors))), dim3(kThreads), sizeof(float2) * 2 * kWarp},
          context.stream, a, means);
-  launch("norm_bwd_tile", norm_bwd_tile_kernel<T, kKind, kWide>,
+  launch("norm_bwd_tile", norm_bwd_tile_kernel<T, kKind, kWide, kFused>,
          {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)), dim3(kWarp, kRowsAtOnce),
           sizeof(float) * kRowsAtOnce * static_cast<size_t>(kGradients<kKind> * kTile)},
-         context.stream, a, means, rows_per_chunk);
-  return chunks;
+         context.stream, a, means, rows_per_chunk, l.quant(maxima));
+  l.finish(a.partials, chunks, maxima, tiles * chunks);
+}
+
+template <class T, NormKind kKind, bool kFused>
+void launch_fused(const NormBwdLaunch<T, kKind>& l) {
+  const NormBwd<T>& a = l.a;
+  const int64_t packs = a.cols / RowPack<T, true>::kSize;
+  const bool is_aligned = rows_are_aligned<T>(a.cols, {a.d_y, a.h, a.weight, a.d_h});
+  if (!is_aligned) return launch_tiles<T, kKind, false, kFused>(l);
+  if (packs > kMostThreads<kMostPacks> * kMostPacks) return launch_tiles<T, kKind, true, kFused>(l);
+  if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kMostThreads<1>)) return launch_packed<T, kKind, 1, kFused>(l, packs);
+  launch_packed<T, kKind, kMostPacks, kFused>(l, packs);
 }
 
 template <class T, NormKind kKind>
-int64_t launch_kind(NormBwd<T> a, const LaunchContext& context) {
-  const int64_t packs = a.cols / RowPack<T, true>::kSize;
-  const bool is_aligned = rows_are_aligned<T>(a.cols, {a.d_y, a.h, a.weight, a.d_h});
-  if (!is_aligned) return launch_tiles<T, kKind, false>(a, context);
-  if (packs > kMostThreads<kMostPacks> * kMostPacks) return launch_tiles<T, kKind, true>(a, context);
-  if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kMostThreads<1>)) return launch_packed<T, kKind, 1>(a, packs, context);
-  return launch_packed<T, kKind, kMostPacks>(a, packs, context);
+void launch_kind(const NormBwdLaunch<T, kKind>& l) {
+  if constexpr (sizeof(T) == sizeof(float)) return launch_fused<T, kKind, false>(l);  // fusion_of() says none
+  else l.fusion == Fusion::none ? launch_fused<T, kKind, false>(l) : launch_fused<T, kKind, true>(l);
 }
 
 }  // namespace
 
 void launch_norm_bwd(const NormBwdArgs& args, const LaunchContext& context) {
-  if (args.h.size() == 0) return;
-  const int64_t cols = args.h.cols();
+  const Fusion fusion = fusion_of(args.quantised, args.d_h);
+  if (args.h.size() == 0) return launch_rest_of_quantise(args.d_h, args.quantised, fusion, {}, context);
   with_act("norm_bwd", args.h.dtype, [&]<class T>(T*) {
-    const bool is_layernorm = args.kind == NormKind::layernorm;
     const NormBwd<T> a{
         args.d_y.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.rstd.as<float>(), args.mean.as<float>(), args.d_h.as<T>(), nullptr,
-        args.h.rows(),    cols,           args.accumulate};
-    const int64_t blocks = is_layernorm ? launch_kind<T, NormKind::layernorm>(a, context) : launch_kind<T, NormKind::rmsnorm>(a, context);
-    const int64_t stride = (is_layernorm ? 2 : 1) * cols;
-    float* partials = context.scratch.get<float>(static_cast<size_t>(blocks * stride));  // the same bytes once more
-    launch_add_partials(partials, blocks, stride, cols, args.d_weight.as<float>(), context);
-    if (is_layernorm) launch_add_partials(partials + cols, blocks, stride, cols, args.d_bias.as<float>(), context);
+        args.h.rows(),    args.h.cols(),  args.accumulate};
+    args.kind == NormKind::layernorm ? launch_kind<T>(NormBwdLaunch<T, NormKind::layernorm>{a, args, fusion, context})
+                                     : launch_kind<T>(NormBwdLaunch<T, NormKind::rmsnorm>{a, args, fusion, context});
   });
 }
 

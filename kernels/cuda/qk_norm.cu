@@ -4,8 +4,10 @@
 //   qk_norm_*_general_kernel                   any other width and alignment: a warp a head, which passes over it twice.
 // Weight gradients in two levels: partial rows of blocks (general: of warps), [d_q_weight, d_k_weight], which add_partials then adds up. In
 // a block, lanes keep their columns' sums in registers over all heads that they meet, and the block adds them up in order in shared memory.
+// Where d_qkv is quantised on the way (device/output_quantiser.h), backward reads the value heads too.
 #include <algorithm>
 
+#include "kernels/cuda/device/output_quantiser.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
@@ -89,11 +91,12 @@ __global__ void __launch_bounds__(kThreads) qk_norm_fwd_kernel(QkNormFwd<T> a) {
   x.put(a.out, index * a.heads.width + c);
 }
 
-template <class T, int kLanes>
-__global__ void __launch_bounds__(kThreads) qk_norm_bwd_kernel(QkNormBwd<T> a) {
+template <class T, int kLanes, bool kFused>
+__global__ void __launch_bounds__(kThreads) qk_norm_bwd_kernel(QkNormBwd<T> a, FusedQuant quant) {
   using P = RowPack<T, true>;
   constexpr int kGroups = kThreads / kLanes;  // heads at once
   float* shared = shared_array<float>(0, kThreads * 2 * P::kSize);
+  OutputQuantiser<kFused> quantiser(quant);
   const int group = static_cast<int>(threadIdx.x) / kLanes, lane = static_cast<int>(threadIdx.x) % kLanes, c = lane * P::kSize;
   const int64_t count = a.heads.tokens * a.heads.all, step = static_cast<int64_t>(gridDim.x) * kGroups;
   const P q_weight = P::at_or_zero(c < a.heads.width, a.q_weight, c), k_weight = P::at_or_zero(c < a.heads.width, a.k_weight, c);
@@ -117,6 +120,10 @@ __global__ void __launch_bounds__(kThreads) qk_norm_bwd_kernel(QkNormBwd<T> a) {
 #pragma unroll
     for (int k = 0; k < P::kSize; ++k) d.set(k, rstd * (d[k] * (is_query ? q_weight[k] : k_weight[k]) - x[k] * rstd * dot));
     if (is_there) d.put(a.d_qkv, index * a.heads.width + c);
+    if constexpr (kFused) {
+      const int64_t at = index * a.heads.width + c;
+      if (index < count && c < a.heads.width) quantiser.add(is_there ? d : P::at(a.d_qkv, at), at);  // a value head is as it was
+    }
   }
 #pragma unroll
   for (int k = 0; k < P::kSize; ++k) {  // [group][query, key][k][lane]: lanes side by side
@@ -131,6 +138,7 @@ __global__ void __launch_bounds__(kThreads) qk_norm_bwd_kernel(QkNormBwd<T> a) {
     const int column = i % kLanes * P::kSize + i / kLanes % P::kSize;
     if (column < a.heads.width) a.partials[(static_cast<int64_t>(blockIdx.x) * 2 + i / (P::kSize * kLanes)) * a.heads.width + column] = sum;
   }
+  quantiser.finish(shared);
 }
 
 // -- any heads ----------------------------------------------------------------------------------------------------------------------------
@@ -155,15 +163,22 @@ __global__ void __launch_bounds__(kThreads) qk_norm_fwd_general_kernel(QkNormFwd
   for (int c = lane; c < a.heads.width; c += kWarp) store(y, c, load(x, c) * rstd * load(weight, c));
 }
 
-template <class T>
-__global__ void __launch_bounds__(kThreads) qk_norm_bwd_general_kernel(QkNormBwd<T> a) {
+template <class T, bool kFused>
+__global__ void __launch_bounds__(kThreads) qk_norm_bwd_general_kernel(QkNormBwd<T> a, FusedQuant quant) {
+  OutputQuantiser<kFused> quantiser(quant);
+  const auto add = [&](const T* d, int64_t index, int c) {
+    if constexpr (kFused) quantiser.add(Pack<T, 1>::at(d, c), index * a.heads.width + c);
+  };
   const int lane = static_cast<int>(threadIdx.x), width = a.heads.width;
   const int64_t warp = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.y, warps = static_cast<int64_t>(gridDim.x) * kWarps;
   float* partial = a.partials + warp * 2 * width;
   for (int c = lane; c < width; c += kWarp) partial[c] = 0.0F, partial[width + c] = 0.0F;
   for (int64_t index = warp; index < a.heads.tokens * a.heads.all; index += warps) {
     const Head head(index, a.heads);
-    if (!head.is_normed(a.heads)) continue;
+    if (!head.is_normed(a.heads)) {
+      for (int c = lane; kFused && c < width; c += kWarp) add(a.d_qkv + index * width, index, c);
+      continue;
+    }
     const bool is_query = head.is_query(a.heads);
     const T *x = a.qkv + index * width, *weight = is_query ? a.q_weight : a.k_weight;
     T* d = a.d_qkv + index * width;
@@ -176,8 +191,12 @@ __global__ void __launch_bounds__(kThreads) qk_norm_bwd_general_kernel(QkNormBwd
       d_weight[c] += load(d, c) * x_hat;
     }
     dot = warp_sum(dot) / static_cast<float>(width);
-    for (int c = lane; c < width; c += kWarp) store(d, c, rstd * (load(d, c) * load(weight, c) - load(x, c) * rstd * dot));
+    for (int c = lane; c < width; c += kWarp) {
+      store(d, c, rstd * (load(d, c) * load(weight, c) - load(x, c) * rstd * dot));
+      add(d, index, c);
+    }
   }
+  if constexpr (kFused) quantiser.finish(shared_array<float>(0, 1));
 }
 
 // -- launchers ----------------------------------------------------------------------------------------------------------------------------
@@ -216,26 +235,37 @@ void fwd(const QkNormFwd<T>& a, cudaStream_t stream) {
   });
 }
 
-template <class T>
-void bwd(QkNormBwd<T> a, const QkNormBwdArgs& args, const LaunchContext& context) {
+template <class T, bool kFused>
+void bwd(QkNormBwd<T> a, const QkNormBwdArgs& args, Fusion fusion, const LaunchContext& context) {
   const int64_t count = a.heads.tokens * a.heads.all, width = a.heads.width;
   const int64_t most_blocks = int64_t{kBlocksPerMultiprocessor} * context.multiprocessors;
   int64_t partial_rows = 0;
+  AmaxParts maxima;
   with_lanes(packs_of<T>(a.heads.width, {a.d_qkv, a.qkv, a.q_weight, a.k_weight}), [&]<int kLanes>(std::integral_constant<int, kLanes>) {
     constexpr int kHeads = kLanes == 0 ? kWarps : kThreads / std::max(kLanes, 1);  // of a block at once
     const int64_t blocks = std::min((count + kHeads * 4 - 1) / (kHeads * 4), most_blocks);
     partial_rows = kLanes == 0 ? blocks * kWarps : blocks;
-    a.partials = context.scratch.get<float>(static_cast<size_t>(partial_rows * 2 * width));
+    a.partials = context.scratch.get<float>(static_cast<size_t>(partial_rows * 2 * width + blocks));
+    maxima = {a.partials + partial_rows * 2 * width, static_cast<int>(blocks)};
+    const FusedQuant quant = fused_quant(args.quantised, fusion, fusion == Fusion::amax ? a.partials + partial_rows * 2 * width : nullptr);
     const dim3 grid(static_cast<unsigned>(blocks));
     if constexpr (kLanes == 0) {
-      launch("qk_norm_bwd_general", qk_norm_bwd_general_kernel<T>, {grid, dim3(kWarp, kWarps)}, context.stream, a);
+      launch("qk_norm_bwd_general", qk_norm_bwd_general_kernel<T, kFused>, {grid, dim3(kWarp, kWarps), kFused ? sizeof(float) : 0},
+             context.stream, a, quant);
     } else {
       const size_t shared_bytes = sizeof(float) * kThreads * 2 * RowPack<T, true>::kSize;
-      launch("qk_norm_bwd", qk_norm_bwd_kernel<T, kLanes>, {grid, dim3(kThreads), shared_bytes}, context.stream, a);
+      launch("qk_norm_bwd", qk_norm_bwd_kernel<T, kLanes, kFused>, {grid, dim3(kThreads), shared_bytes}, context.stream, a, quant);
     }
   });
   launch_add_partials(a.partials, partial_rows, 2 * width, width, args.d_q_weight.as<float>(), context);
   launch_add_partials(a.partials + width, partial_rows, 2 * width, width, args.d_k_weight.as<float>(), context);
+  launch_rest_of_quantise(args.d_qkv, args.quantised, fusion, maxima, context);
+}
+
+template <class T>
+void bwd(const QkNormBwd<T>& a, const QkNormBwdArgs& args, Fusion fusion, const LaunchContext& context) {
+  if constexpr (sizeof(T) == sizeof(float)) return bwd<T, false>(a, args, fusion, context);  // fusion_of() says none
+  else fusion == Fusion::none ? bwd<T, false>(a, args, fusion, context) : bwd<T, true>(a, args, fusion, context);
 }
 
 }  // namespace
@@ -250,12 +280,13 @@ void launch_qk_norm_fwd(const QkNormFwdArgs& args, const LaunchContext& context)
 }
 
 void launch_qk_norm_bwd(const QkNormBwdArgs& args, const LaunchContext& context) {
-  if (args.qkv.size() == 0) return;
+  const Fusion fusion = fusion_of(args.quantised, args.d_qkv);
+  if (args.qkv.size() == 0) return launch_rest_of_quantise(args.d_qkv, args.quantised, fusion, {}, context);
   with_act("qk_norm_bwd", args.qkv.dtype, [&]<class T>(T*) {
     const Heads heads = heads_of(args.qkv, args.q_weight.cols(), args.num_heads, args.num_kv_heads);
     bwd(QkNormBwd<T>{args.d_qkv.as<T>(), args.qkv.as<T>(), args.q_weight.as<T>(), args.k_weight.as<T>(), args.rstd.as<float>(), nullptr,
                      heads},
-        args, context);
+        args, fusion, context);
   });
 }
 

@@ -96,7 +96,9 @@ void check_copies(const QuantTensorView& q) {
             "two copies share their codes and scales exactly when none is transposed");
 }
 
-void check_spec(const QuantTensorView& q) {
+}  // namespace
+
+void check_quantised_spec(const QuantTensorView& q) {
   const QuantSpec& s = q.spec;
   const bool is_nvfp4 = s.scaling == QuantScaling::nvfp4;
   MBT_CHECK(is_nvfp4 == (s.format == QuantFormat::e2m1), name_of(s.scaling), " with ", name_of(s.format));
@@ -105,8 +107,6 @@ void check_spec(const QuantTensorView& q) {
   MBT_CHECK(!s.is_2d || !s.is_per_tensor(), "square blocks under one scale a tensor");
   check_copies(q);
 }
-
-}  // namespace
 
 AmaxParts launch_amax_parts(const QuantizeArgs& args, const LaunchContext& context) {
   const int64_t n = args.x.size();
@@ -120,10 +120,12 @@ AmaxParts launch_amax_parts(const QuantizeArgs& args, const LaunchContext& conte
   });
 }
 
-void launch_quantize(const QuantizeArgs& args, const LaunchContext& context) {
-  check_spec(args.q);
-  if (args.q.spec.is_per_tensor()) launch_quantize_tensor(args, context);
-  else if (args.q.spec.scaling == QuantScaling::nvfp4) launch_quantize_nvfp4(args, context);
+void launch_quantize(const QuantizeArgs& args, const LaunchContext& context) { launch_quantize(args, {}, context); }
+
+void launch_quantize(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context) {
+  check_quantised_spec(args.to.q);
+  if (args.to.q.spec.is_per_tensor()) launch_quantize_tensor(args, known, context);
+  else if (args.to.q.spec.scaling == QuantScaling::nvfp4) launch_quantize_nvfp4(args, known, context);
   else launch_quantize_blocks(args, context);
 }
 

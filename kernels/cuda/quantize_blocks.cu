@@ -31,7 +31,7 @@ void launch_rule(const QuantizeArgs& args, const LaunchContext& context) {
   const BlockArgs a = block_args(args);
   const LaunchShape shape = tile_shape(a.rows, a.cols, a.column.is_transposed);
   with_source(args, [&]<class T, class H>(T*, H*) {
-    if (args.q.spec.is_2d) launch("quantize_squares", quantize_blocks_kernel<Rule, Blocks::squares, H>, shape, context.stream, a);
+    if (args.to.q.spec.is_2d) launch("quantize_squares", quantize_blocks_kernel<Rule, Blocks::squares, H>, shape, context.stream, a);
     else launch("quantize_blocks", quantize_blocks_kernel<Rule, Blocks::lines, H>, shape, context.stream, a);
   });
 }
@@ -39,8 +39,8 @@ void launch_rule(const QuantizeArgs& args, const LaunchContext& context) {
 }  // namespace
 
 void launch_quantize_blocks(const QuantizeArgs& args, const LaunchContext& context) {
-  const bool is_e4m3 = args.q.spec.format == QuantFormat::e4m3;
-  if (args.q.spec.scaling == QuantScaling::mxfp8) {
+  const bool is_e4m3 = args.to.q.spec.format == QuantFormat::e4m3;
+  if (args.to.q.spec.scaling == QuantScaling::mxfp8) {
     is_e4m3 ? launch_rule<Mxfp8Rule<QuantFormat::e4m3>>(args, context) : launch_rule<Mxfp8Rule<QuantFormat::e5m2>>(args, context);
   } else {
     is_e4m3 ? launch_rule<BlockwiseRule<QuantFormat::e4m3>>(args, context) : launch_rule<BlockwiseRule<QuantFormat::e5m2>>(args, context);

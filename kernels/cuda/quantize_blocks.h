@@ -12,7 +12,7 @@ inline BlockOutput block_output(const QuantTensorView& q, bool is_column) {
 }
 
 inline BlockArgs block_args(const QuantizeArgs& args) {
-  const QuantTensorView& q = args.q;
+  const QuantTensorView& q = args.to.q;
   const bool is_wide = args.x.dtype == DType::f32;
   const bool is_vector = q.cols % 4 == 0 && is_aligned(args.x.data, is_wide ? 16 : 8) && is_aligned(q.rowwise.codes, 4) &&
                          is_aligned(q.columnwise.codes, 4);  // null is aligned
@@ -24,12 +24,12 @@ inline BlockArgs block_args(const QuantizeArgs& args) {
           .cols = q.cols,
           .row = block_output(q, false),
           .column = block_output(q, true),
-          .amax = staged_amax(args),
+          .amax = staged_amax(args.to),
           .amax_parts = {},
           .transformed_parts = {},
-          .seed = args.random_seed,
-          .stream = args.random_stream,
-          .pass = args.random_pass};
+          .seed = args.to.random_seed,
+          .stream = args.to.random_stream,
+          .pass = args.to.random_pass};
 }
 
 inline LaunchShape tile_shape(int64_t rows, int64_t cols, bool is_transposed = false) {

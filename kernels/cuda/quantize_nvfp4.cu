@@ -135,12 +135,12 @@ void launch_rule(const QuantSpec& spec, const BlockArgs& a, const LaunchContext&
 
 }  // namespace
 
-void launch_quantize_nvfp4(const QuantizeArgs& args, const LaunchContext& context) {
+void launch_quantize_nvfp4(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context) {
   BlockArgs a = block_args(args);
-  const QuantSpec& spec = args.q.spec;
+  const QuantSpec& spec = args.to.q.spec;
   with_source(args, [&]<class T, class H>(T*, H*) {
     if (spec.hadamard_columnwise && a.column.codes != nullptr) launch_hadamard_amax<H>(a, context);
-    else a.amax_parts = launch_amax_parts(args, context);
+    else a.amax_parts = known.count > 0 ? known : launch_amax_parts(args, context);
     spec.stochastic_rounding ? launch_rule<true, H>(spec, a, context) : launch_rule<false, H>(spec, a, context);
   });
 }

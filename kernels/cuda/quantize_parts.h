@@ -16,16 +16,24 @@ struct AmaxParts {
 /// Of x, after rounding; `parts` lie in context.scratch.
 AmaxParts launch_amax_parts(const QuantizeArgs& args, const LaunchContext& context);
 
+/// Throws for what no kernel could write: formats and scalings that do not go together, arrays that are missing or should be shared.
+void check_quantised_spec(const QuantTensorView& q);
+/// quantize; `known`: the maxima of x's parts where the kernel that made x has left them (count 0: it has not). Where they are needed and
+/// known there is no pass for them; `context.scratch`, where they may lie, is then left alone.
+void launch_quantize(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context);
+
 // quantize_tensor.cu: one scale a tensor
-void launch_quantize_tensor(const QuantizeArgs& args, const LaunchContext& context);
+void launch_quantize_tensor(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context);
+/// The transposed column-wise copy, from the row-wise codes: one byte read an element where x would be two.
+void launch_transposed_copy(const QuantOutput& to, const LaunchContext& context);
 // quantize_blocks.cu
 void launch_quantize_blocks(const QuantizeArgs& args, const LaunchContext& context);
 // quantize_nvfp4.cu
-void launch_quantize_nvfp4(const QuantizeArgs& args, const LaunchContext& context);
+void launch_quantize_nvfp4(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context);
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /// The slot that receives the amax; null: none wanted.
-inline float* staged_amax(const QuantizeArgs& args) { return args.stage_amax ? args.q.amax : nullptr; }
+inline float* staged_amax(const QuantOutput& to) { return to.stage_amax ? to.q.amax : nullptr; }
 inline bool is_aligned(const void* p, size_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
 
 /// f(T*, H*): x lies in memory as T and counts as H.

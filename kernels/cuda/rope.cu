@@ -1,9 +1,12 @@
 // rope: rotates pairs (i, i + R/2) of each query and key head in place. A thread has the same pack of pairs in every blockDim.y-th head of
 // a token, so that it reads its cosines and sines once; blocks hold several tokens where heads are few. Packs are 16 bytes where both
-// halves of every head are aligned, else one element.
+// halves of every head are aligned, else one element. Where qkv is quantised on the way (device/output_quantiser.h), threads also read what
+// does not turn, and blocks take several tokens each.
 #include <algorithm>
 
+#include "kernels/cuda/device/output_quantiser.h"
 #include "kernels/cuda/device/pack.h"
+#include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/launchers.h"
 
@@ -11,6 +14,7 @@ namespace mbt::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kResidentThreads = 2048;  // of a multiprocessor
 
 template <class T>
 struct Rope {
@@ -22,12 +26,11 @@ struct Rope {
   float sign;
 };
 
-template <class T, bool kWide>
-__global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a) {
+/// The thread's pairs of token n.
+template <class T, bool kWide, bool kFused>
+__device__ void turn_token(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>& quantiser) {
   using P = RowPack<T, kWide>;
   using Table = Pack<float, P::kSize>;
-  const int64_t n = static_cast<int64_t>(blockIdx.x) * blockDim.z + threadIdx.z;
-  if (n >= a.rows) return;
   const float* table = a.cos_sin + (a.first_position + static_cast<uint32_t>(n) % a.sequence_length) * 2 * a.half;
   for (int i = static_cast<int>(threadIdx.x) * P::kSize; i < a.half; i += static_cast<int>(blockDim.x) * P::kSize) {
     const Table cosine = Table::at(table, i), sine = Table::at(table, a.half + i);
@@ -42,21 +45,61 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a) {
       }
       low.put(head, i);
       high.put(head, a.half + i);
+      quantiser.add(low, n * a.cols + h * a.width + i);
+      quantiser.add(high, n * a.cols + h * a.width + a.half + i);
     }
   }
 }
 
-template <class T, bool kWide>
-void launch_packed(const Rope<T>& a, cudaStream_t stream) {
+/// Token n's elements that do not turn: the ends of heads, and the value heads.
+template <class T, bool kWide, bool kFused>
+__device__ void add_rest(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>& quantiser) {
+  using P = RowPack<T, kWide>;
+  for (int h = static_cast<int>(threadIdx.y); h * a.width < a.cols; h += static_cast<int>(blockDim.y)) {
+    const int64_t first = (h < a.heads ? 2 * a.half : 0) + static_cast<int64_t>(threadIdx.x) * P::kSize;
+    for (int64_t i = first; i < a.width; i += static_cast<int64_t>(blockDim.x) * P::kSize) {
+      const int64_t at = n * a.cols + h * a.width + i;
+      quantiser.add(P::at(a.qkv, at), at);
+    }
+  }
+}
+
+template <class T, bool kWide, bool kFused>
+__global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a, FusedQuant quant) {
+  OutputQuantiser<kFused> quantiser(quant);
+  int64_t n = static_cast<int64_t>(blockIdx.x) * blockDim.z + threadIdx.z;
+  if constexpr (kFused) {
+    for (; n < a.rows; n += static_cast<int64_t>(gridDim.x) * blockDim.z) {
+      turn_token<T, kWide>(a, n, quantiser);
+      add_rest<T, kWide>(a, n, quantiser);
+    }
+    quantiser.finish(shared_array<float>(0, 1));
+  } else {
+    if (n < a.rows) turn_token<T, kWide>(a, n, quantiser);
+  }
+}
+
+template <class T, bool kWide, bool kFused>
+void launch_packed(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const LaunchContext& context) {
   constexpr int kSize = RowPack<T, kWide>::kSize;
   const int x = std::clamp((a.half + kSize - 1) / kSize, 1, kThreads);
   const int turns = (a.heads * x + kThreads - 1) / kThreads;  // of a thread, over heads
   const int y = std::max(1, std::min((a.heads + turns - 1) / turns, kThreads / x));
   const int z = std::clamp(kThreads / 2 / (x * y), 1, 64);
-  launch("rope", rope_kernel<T, kWide>,
-         {dim3(static_cast<unsigned>((a.rows + z - 1) / z)),
-          dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z))},
-         stream, a);
+  int64_t blocks = (a.rows + z - 1) / z;
+  if (kFused) blocks = std::min<int64_t>(blocks, int64_t{kResidentThreads} / (x * y * z) * context.multiprocessors);
+  float* parts = fusion == Fusion::amax ? context.scratch.get<float>(static_cast<size_t>(blocks)) : nullptr;
+  launch("rope", rope_kernel<T, kWide, kFused>,
+         {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)),
+          kFused ? sizeof(float) : 0},
+         context.stream, a, fused_quant(args.quantised, fusion, parts));
+  launch_rest_of_quantise(args.qkv, args.quantised, fusion, {parts, static_cast<int>(blocks)}, context);
+}
+
+template <class T, bool kWide>
+void launch_variant(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const LaunchContext& context) {
+  if constexpr (sizeof(T) == sizeof(float)) return launch_packed<T, kWide, false>(a, args, fusion, context);  // fusion_of() says none
+  else fusion == Fusion::none ? launch_packed<T, kWide, false>(a, args, fusion, context) : launch_packed<T, kWide, true>(a, args, fusion, context);
 }
 
 }  // namespace
@@ -64,7 +107,8 @@ void launch_packed(const Rope<T>& a, cudaStream_t stream) {
 void launch_rope(const RopeArgs& args, const LaunchContext& context) {
   MBT_CHECK(args.qkv.rows() <= INT32_MAX && args.sequence_length <= INT32_MAX, "rope: ", args.qkv.str(), ", expected fewer than 2^31 rows");
   const int half = static_cast<int>(args.cos_sin.cols() / 2);
-  if (half == 0) return;
+  const Fusion fusion = fusion_of(args.quantised, args.qkv);
+  if (half == 0) return launch_rest_of_quantise(args.qkv, args.quantised, Fusion::none, {}, context);
   with_act("rope", args.qkv.dtype, [&]<class T>(T*) {
     const Rope<T> a{.qkv = args.qkv.as<T>(),
                     .cos_sin = args.cos_sin.as<float>(),
@@ -77,7 +121,7 @@ void launch_rope(const RopeArgs& args, const LaunchContext& context) {
                     .half = half,
                     .sign = args.inverse ? -1.0F : 1.0F};
     const bool is_wide = rows_are_aligned<T>(a.width, {a.qkv, a.cos_sin}) && rows_are_aligned<T>(half, {});
-    is_wide ? launch_packed<T, true>(a, context.stream) : launch_packed<T, false>(a, context.stream);
+    is_wide ? launch_variant<T, true>(a, args, fusion, context) : launch_variant<T, false>(a, args, fusion, context);
   });
 }
 

@@ -57,7 +57,8 @@ class QuantisedMatrix {
     x.fill([&](int64_t i) {
       return std::normal_distribution<double>()(random) * std::exp2(static_cast<double>((i / shape[1] / 16 * 7 + i % shape[1] / 16 * 3) % 11) - 5);
     });
-    device.quantize({.x = x, .q = view_});
+    device.quantize({.x = x, .to = {.q = view_}});
+    device.synchronize();  // x goes
   }
   QuantisedMatrix(const QuantisedMatrix&) = delete;
   QuantisedMatrix& operator=(const QuantisedMatrix&) = delete;

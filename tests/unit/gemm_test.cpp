@@ -86,7 +86,7 @@ class QuantisedMatrix {
     view_.rowwise = allocate(0);
     view_.columnwise = spec.columnwise_shares_codes() ? view_.rowwise : allocate(1);
     if (spec.scaling == QuantScaling::delayed) view_.scale = &scale_;
-    QuantizeArgs args{values_.view(), view_};
+    QuantizeArgs args{.x = values_.view(), .to = {.q = view_}};
     args.check();
     cpu::quantize(args);
   }

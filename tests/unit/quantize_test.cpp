@@ -94,8 +94,9 @@ Quantised run(const Matrix& m, const QuantSpec& spec, const Options& o = {}) {
   const bool shares = spec.columnwise_shares_codes();
   if (o.rowwise) r.view.rowwise = r.row.view();
   if (o.columnwise) r.view.columnwise = shares && o.rowwise ? r.row.view() : r.column.view();
-  cpu::quantize(
-      {.x = m.view(), .q = r.view, .round_to = o.round_to, .random_seed = o.seed, .random_stream = o.stream, .random_pass = o.pass});
+  cpu::quantize({.x = m.view(),
+                 .to = {.q = r.view, .random_seed = o.seed, .random_stream = o.stream, .random_pass = o.pass},
+                 .round_to = o.round_to});
   if (o.columnwise && o.rowwise && shares) r.column = r.row;
   return r;
 }
@@ -391,10 +392,10 @@ TEST_CASE("amax is staged, and only when asked for", "[quantize]") {
     q.view.amax = &q.amax;
     q.view.columnwise = {};
     q.view.rowwise = q.row.view();
-    cpu::quantize({.x = m.view(), .q = q.view});
+    cpu::quantize({.x = m.view(), .to = {.q = q.view}});
     CHECK(q.amax == 100);
     q.amax = 0;
-    cpu::quantize({.x = m.view(), .q = q.view, .stage_amax = false});
+    cpu::quantize({.x = m.view(), .to = {.q = q.view, .stage_amax = false}});
     CHECK(q.amax == 0);
   }
 }

@@ -98,10 +98,10 @@ __device__ __forceinline__ void multiply(float (&d)[kM][kWidth / 8][4], const fl
 }
 
 /// Rounds a warp's sums, times a factor per row, and writes rows 0 .. valid_rows to `out` 16 bytes at a time, by way of `tile`
-/// [16 kM, kWidth], which no other warp may use.
-template <MmaInput kInput, int kWidth, int kM>
+/// [16 kM, kWidth], which no other warp may use. also(8 elements as they are stored, their offset from `out`) sees each of them once.
+template <MmaInput kInput, int kWidth, int kM, class Also>
 __device__ __forceinline__ void store_rows(uint16_t* tile, const float (&d)[kM][kWidth / 8][4], const float (&factor)[kM][2], uint16_t* out,
-                                           int stride, int valid_rows) {
+                                           int stride, int valid_rows, const Also& also) {
   constexpr int kChunks = kWidth / 8;
   __syncwarp();
 #pragma unroll
@@ -119,7 +119,9 @@ __device__ __forceinline__ void store_rows(uint16_t* tile, const float (&d)[kM][
     const int row = (i + lane_of()) / kChunks, chunk = (i + lane_of()) % kChunks;
     if (row < valid_rows) {
       const uint4 bytes = *reinterpret_cast<const uint4*>(tile + row * kWidth + place_of(chunk, row));
-      *reinterpret_cast<uint4*>(out + static_cast<int64_t>(row) * stride + chunk * 8) = bytes;
+      const int64_t offset = static_cast<int64_t>(row) * stride + chunk * 8;
+      *reinterpret_cast<uint4*>(out + offset) = bytes;
+      also(bytes, offset);
     }
   }
 }

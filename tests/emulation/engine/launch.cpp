@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "core/base/error.h"
+#include "tests/emulation/engine/launch_log.h"
 #include "tests/emulation/engine/memory.h"
 #include "tests/emulation/engine/sanitizer.h"
 #include "tests/emulation/engine/settings.h"
@@ -71,6 +72,7 @@ Settings& settings() {
 void run(const Launch& launch) {
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
+  LaunchLog::note(launch.name);
   SharedArena shared(launch.shared_bytes);
   try {
     if (!settings().run_twice) return run_pass(launch, kPasses[0], shared);

@@ -1,0 +1,38 @@
+// The quantised output that `quantize`, and every op that makes an operand of a quantised GEMM, can write.
+#pragma once
+
+#include "core/ops/op_common.h"
+
+namespace mbt {
+
+/// Where codes and scales go, and how they are made. empty(): none are wanted.
+///
+/// As an op's `quantised` it means that op's output, rounded to its dtype: codes, scales and amax have the very bits that the op alone,
+/// and `quantize` after it, would give. What a backend saves by it is its own business. The CUDA backend:
+///  - delayed: norm and activation, forward and backward, write codes from registers; the others quantise in a pass of its own;
+///  - tensorwise, and nvfp4 without a transformed copy: the op leaves the partial maxima, so that no pass looks for the amax;
+///  - blockwise and mxfp8 need neither: one pass after the op.
+/// Ops have a `keeps_*` flag where a plain output may have no other reader: when false, with `quantised` given, that output is scratch whose
+/// contents are undefined afterwards. All other plain outputs are as without `quantised`.
+struct QuantOutput {
+  QuantTensorView q{};
+  bool stage_amax = true;    // false in evaluation: an eval must not leak into the next update
+  uint64_t random_seed = 0;  // stochastic rounding: counter-based, a function of (seed, stream, element)
+  uint64_t random_stream = 0;
+  const uint64_t* random_pass = nullptr;  // on the device, optional: the stream is random_stream + *random_pass * 2^24
+
+  bool empty() const { return q.empty(); }
+  /// Throws when it does not fit the tensor `x`, called `name` in op `op`.
+  void check(const char* op, const char* name, const ConstTensorView& x) const {
+    expect_shape(op, name, x, {q.rows, q.cols});
+    MBT_CHECK(q.spec.scaling != QuantScaling::delayed || q.scale != nullptr, op, ": delayed scaling without a scale");
+  }
+};
+
+/// For ops whose output `x` may be quantised: nothing wanted, or it fits. `keeps`: the plain output is wanted too.
+inline void check_quantised(const char* op, const char* name, const QuantOutput& quantised, const ConstTensorView& x, bool keeps = true) {
+  if (!quantised.empty()) quantised.check(op, name, x);
+  MBT_CHECK(keeps || !quantised.empty(), op, ": neither '", name, "' nor its codes are wanted");
+}
+
+}  // namespace mbt

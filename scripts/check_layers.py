@@ -8,7 +8,7 @@ import re
 import sys
 
 CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "backend", "config", "recipe", "model", "optim", "data", "train"]
-KERNEL_CORE = {"base", "numerics", "tensor", "quant", "ops", "backend"}
+KERNEL_CORE = {"base", "numerics", "tensor", "io", "quant", "ops", "backend"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 

@@ -238,7 +238,7 @@ OpBench quantize(Backend& b, const OpBenchShape& s, const QuantCase& c) {
   const BenchQuantTensor& q =
       o.keep(BenchQuantTensor(b, c.spec, s.tokens, s.width, c.copies != Copies::rowwise, c.copies == Copies::both_transposed));
   o.count_written("codes, scales", q.bytes());
-  const QuantizeArgs a{.x = x, .q = q.view(), .random_seed = 1};
+  const QuantizeArgs a{.x = x, .to = {.q = q.view(), .random_seed = 1}};
   o.set_call([&b, a] { b.quantize(a); });
   return o;
 }

@@ -15,6 +15,8 @@ GemmSupport emulate_all(const QuantSpec* a, const QuantSpec*, DType) {
   return a != nullptr ? GemmSupport{Execution::emulated, "bf16 GEMM on codes"} : GemmSupport{};
 }
 
+GemmSupport multiply_all(const QuantSpec*, const QuantSpec*, DType) { return {}; }
+
 size_t no_scratch(const GemmShape&, const QuantSpec*, const QuantSpec*, DType) { return 0; }
 
 RunPlan plan_of(const std::vector<std::string>& args) {
@@ -258,7 +260,7 @@ TEST_CASE("the plan counts the scratch of the largest product, the head's includ
 
 TEST_CASE("transposed copies cost a byte an element of weights and of the current operands, kept inputs nothing") {
   const auto plan = [](const char* recipe, bool is_transposed, bool with_block_scaling) {
-    DeviceQueries device{"gpu", emulate_all, no_scratch};
+    DeviceQueries device{"gpu", multiply_all, no_scratch};
     device.wants_transposed = [=](const QuantSpec& s) { return is_transposed && (with_block_scaling || s.is_per_tensor()); };
     return make_plan(resolve_run(parse_config_arguments(llama3(kLlama3_8B, {"--mixed-precision", recipe}))), 1, device);
   };
@@ -289,7 +291,7 @@ TEST_CASE("row-wise codes of inputs are shared between layers, column-wise ones 
 }
 
 TEST_CASE("a size that the device refuses ends the plan, with the weight and the product") {
-  DeviceQueries device{"gpu", emulate_all, no_scratch};
+  DeviceQueries device{"gpu", multiply_all, no_scratch};
   device.size_problem = [](const GemmShape& s, const QuantSpec* a, const QuantSpec*, DType) {
     return a != nullptr && s.role == GemmRole::wgrad && s.out_features == 96 ? std::string("no 96; change it") : std::string();
   };

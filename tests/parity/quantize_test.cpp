@@ -78,7 +78,7 @@ TEST_CASE("quantize: the micro-batch that stochastic rounding draws for is a val
     GuardedTensor x = values(DType::bf16, 130, 257, 0, 5);
     Quantised want(spec, 130, 257, Copies::both), got(spec, 130, 257, Copies::both), first(spec, 130, 257, Copies::both);
     QuantizeArgs args = args_of(x, want, DType::f32);
-    args.random_stream += pass[0] << 24;
+    args.to.random_stream += pass[0] << 24;
     cpu().quantize(args);
     args = args_of(x, got, DType::f32);
     args.to.random_pass = pass.data();

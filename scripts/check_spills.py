@@ -21,9 +21,7 @@ import sys
 import tempfile
 
 # Kernels that may spill: (pattern of the demangled name, bytes of spill stores and loads at most, why).
-KNOWN = [
-    (r"^attention_rows_dkv_kernel<.*float>", 32, "the general path in f32, which trades speed for any head width; no 16-bit recipe runs it"),
-]
+KNOWN = []
 
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
 FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")

@@ -66,19 +66,29 @@ __global__ void __launch_bounds__(kTileThreads) hadamard_amax_kernel(BlockArgs a
 
 template <class Rule, class H>
 __device__ inline void quantise_transformed(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale) {
+  // All columns first, as the bf16 that they are: a transform in double and the random bits together do not fit into the registers.
+  Four<Bf16> transformed[kThreadRows];
+#pragma unroll
+  for (Four<Bf16>& row : transformed) row = Four<Bf16>::zero();
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    float column[kThreadRows];
+    transform_column(x, k, p.rows == kThreadRows, column);
+#pragma unroll
+    for (int r = 0; r < kThreadRows; ++r) transformed[r].set(k, column[r]);
+  }
   uint32_t codes[kThreadRows] = {};  // byte k: the random bits of column k, until its code takes their place
   if constexpr (Rule::kIsStochastic) draw_random(a, p, true, codes);
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
-    float column[kThreadRows], amax = 0, multiplier = 0;
-    transform_column(x, k, p.rows == kThreadRows, column);
+    float amax = 0, multiplier = 0;
 #pragma unroll
-    for (int r = 0; r < kThreadRows; ++r) amax = fmaxf(amax, fabsf(column[r]));
+    for (int r = 0; r < kThreadRows; ++r) amax = fmaxf(amax, fabsf(transformed[r][k]));
     const uint8_t stored = Rule::scale(amax, global_encode_scale, multiplier);
     if (p.rows > 0 && k < p.cols) static_cast<uint8_t*>(a.column.scale_inv)[p.row / Rule::kBlock * a.cols + p.col + k] = stored;
 #pragma unroll
     for (int r = 0; r < kThreadRows; ++r) {
-      const float v = __fmul_rn(column[r], multiplier);
+      const float v = __fmul_rn(transformed[r][k], multiplier);
       const uint32_t code = Rule::kIsStochastic ? encode_e2m1_stochastic_fast(v, codes[r] >> (8 * k) & 0xFFU) : encode_e2m1_fast(v);
       codes[r] = (codes[r] & ~(0xFFU << (8 * k))) | code << (8 * k);
     }
@@ -89,8 +99,9 @@ __device__ inline void quantise_transformed(const BlockArgs& a, const Place& p, 
   }
 }
 
+/// Elements of 32 bits, which no recipe quantises to nvfp4, take twice the registers: one block a multiprocessor, and no spills.
 template <class Rule, Blocks kBlocks, class H>
-__global__ void __launch_bounds__(kTileThreads, 2) quantize_nvfp4_kernel(BlockArgs a) {
+__global__ void __launch_bounds__(kTileThreads, sizeof(H) == sizeof(float) ? 1 : 2) quantize_nvfp4_kernel(BlockArgs a) {
   auto& shared = shared_memory<TileShared>();
   const Place p = place_of(a, blockIdx.x);
   Four<H> x[kThreadRows];

@@ -35,9 +35,10 @@ struct Four {
     return four;
   }
   __device__ static void sixteen_at(const H* x, Four (&v)[4]) {
-    const uint4 low = *reinterpret_cast<const uint4*>(x), high = *reinterpret_cast<const uint4*>(x + 8);
-    v[0] = {{low.x, low.y}}, v[1] = {{low.z, low.w}};
-    v[2] = {{high.x, high.y}}, v[3] = {{high.z, high.w}};
+    const uint4 low = *reinterpret_cast<const uint4*>(x);
+    const uint4 high = *reinterpret_cast<const uint4*>(x + 8);
+    v[0] = Four{{low.x, low.y}}, v[1] = Four{{low.z, low.w}};
+    v[2] = Four{{high.x, high.y}}, v[3] = Four{{high.z, high.w}};
   }
   __device__ static void sixteen_at(const float* x, Four (&v)[4]) {
 #pragma unroll

@@ -5,7 +5,14 @@
 namespace mbt {
 namespace {
 
-constexpr int64_t kLogitsChunkBytes = 128 << 20;  // enough rows for full GEMM speed, small beside the activations
+/// Rows of one chunk of logits. Each chunk adds to the head's gradient, [Vp,C] in f32, which is read and written once more: with twice C rows
+/// that is a third of what the chunk itself moves. Whole tiles of a product; never more than kMost, unless that is less than one tile.
+int64_t logits_chunk_rows(const ModelShapes& s, DType act) {
+  constexpr int64_t kLeast = 128 << 20, kMost = int64_t{1} << 30, kTile = 128;  // bytes, bytes, rows
+  const int64_t row_bytes = s.padded_vocab * size_of(act);
+  const int64_t rows = std::max(kLeast / row_bytes, std::min(2 * s.width, kMost / row_bytes));
+  return std::min(s.tokens, std::max(kTile, rows / kTile * kTile));
+}
 
 /// Tensors the backward of a layer needs come from `kept`, the others from a set that all layers share.
 class LayerPlanner {
@@ -171,8 +178,7 @@ ActivationsPlan plan_activations(const ModelConfig& m, const PrecisionPolicy& po
       plan.layers.back().input = input;
     }
   }
-  const int64_t row_bytes = s.padded_vocab * size_of(policy.act);
-  plan.logits_rows = std::clamp<int64_t>(kLogitsChunkBytes / row_bytes, 1, s.tokens);
+  plan.logits_rows = logits_chunk_rows(s, policy.act);
   plan.shared = plan_shared(plan.arena, m, policy, s, plan.logits_rows, with_backward);
   return plan;
 }

@@ -180,7 +180,10 @@ class CublasLtExecutor final : public ProductExecutor {
     const ProductKey key = key_of(product);
     auto found = plans_.find(key);
     if (found == plans_.end()) found = plans_.emplace(key, make_plan(product, stream)).first;
-    check(multiply(found->second, product, found->second.algorithm, stream), describe(product));
+    const cublasStatus_t status = multiply(found->second, product, found->second.algorithm, stream);
+    if (status == CUBLAS_STATUS_SUCCESS) return;
+    cuda::check(cudaPeekAtLastError(), describe(product));  // an earlier kernel's failure explains it better
+    check(status, describe(product));
   }
   size_t library_version() const override { return known_version(); }
   size_t workspace_bytes() const override { return kWorkspaceBytes; }

@@ -113,7 +113,7 @@ class Preparation {
                            .n = n,
                            .k = k,
                            .accumulates = args_.accumulate,
-                           .fast_accumulation = is_fp8(a.type) && args_.fast_accumulation}};
+                           .fast_accumulation = path_ == ProductPath::fp8_tensor && args_.fast_accumulation}};
     if (bytes_.scalars > 0) p.product.alpha_beta = alpha_beta();
     if (bytes_.sum > 0) sum_in_f32(p);
     else if (!args_.bias.empty()) set_bias(p.product, args_.bias);

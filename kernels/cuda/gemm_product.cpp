@@ -53,12 +53,13 @@ ProductKey key_of(const Product& p) {
           int64_t{p.accumulates} << 2 | int64_t{p.alpha_beta != nullptr} << 1 | int64_t{p.fast_accumulation},
           alignment_of(p.first.data),
           alignment_of(p.second.data),
-          alignment_of(p.d)};
+          alignment_of(p.d),
+          p.bias == nullptr ? 0 : alignment_of(p.bias)};
 }
 
 std::string describe(const Product& p) {
   return text(describe(p.first), ", ", describe(p.second), " -> ", name_of(p.d_type), " [", p.m, "x", p.n, "]",
-              p.bias == nullptr ? "" : text(", bias ", name_of(p.bias_type)), p.accumulates ? ", accumulated" : "",
+              p.bias == nullptr ? "" : text(", bias ", name_of(p.bias_type), " aligned to ", alignment_of(p.bias)), p.accumulates ? ", accumulated" : "",
               p.alpha_beta == nullptr ? "" : ", alpha on the device", p.fast_accumulation ? ", fast accumulation" : "", ", aligned to ",
               alignment_of(p.first.data), ", ", alignment_of(p.second.data), ", ", alignment_of(p.d));
 }

@@ -89,7 +89,7 @@ int64_t scale_bytes(ScaleMode mode, int64_t outer, int64_t k);
 int alignment_of(const void* p);
 
 /// Everything that the choice of an algorithm depends on: types, extents, options and alignments, no addresses.
-using ProductKey = std::array<int64_t, 18>;
+using ProductKey = std::array<int64_t, 19>;
 ProductKey key_of(const Product& p);
 /// The same for people and files: "e4m3 [1024x4096]^T scalar_32f, e4m3 [1024x8192] scalar_32f -> bf16 [4096x8192], ...".
 std::string describe(const Product& p);

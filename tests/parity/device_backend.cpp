@@ -9,6 +9,7 @@
 #include "kernels/cuda/make_cuda_backend.h"
 #include "kernels/gpus.h"
 #include "tests/support/op_cases.h"
+#include "tests/support/temporary_folder.h"
 
 namespace mbt::test {
 namespace {
@@ -28,6 +29,12 @@ void* allocate(size_t bytes) {
   return cudaMallocManaged(&data, bytes) == cudaSuccess ? data : nullptr;
 }
 
+/// Two backends of one process agree on algorithms, and so on bits, through the file of remembered ones: one of this process's own.
+void remember_algorithms_here() {
+  static const TemporaryFolder folder;
+  setenv("MBTRAIN_GEMM_ALGORITHMS", folder.path("algorithms.json").c_str(), 1);
+}
+
 /// Without a usable GPU nothing here can run: the reason, and the exit code that ctest lists as skipped (tests/parity/CMakeLists.txt).
 void skip_without_gpu() {
 #if !defined(MBT_EMULATED_DEVICE)
@@ -43,6 +50,7 @@ void skip_without_gpu() {
 // Before main, and so before any tensor.
 [[maybe_unused]] const bool memory_is_set = [] {
   skip_without_gpu();
+  remember_algorithms_here();
   test_memory() = {.allocate = allocate, .release = [](void* data) { static_cast<void>(cudaFree(data)); }};
   return true;
 }();

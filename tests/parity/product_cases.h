@@ -90,13 +90,13 @@ inline std::vector<double> values_of(const QuantTensorView& q, bool columnwise) 
   return {v.begin(), v.end()};
 }
 
-/// What sums may lose of the magnitude of their terms: fp32 sums, and those of FP8 tensor cores, which keep some 14 bits of an accumulator
-/// until they promote it to fp32. cuBLASLt's twin sums in double.
-constexpr double kSumError = 0x1p-21;
+/// What sums may lose of the magnitude of their terms. cuBLASLt's twin sums in double. Tensor cores cut off what does not fit into the
+/// accumulator, at every step of 16 along the sum: some 20 steps lose as many units of fp32, and of the 14 bits that FP8's accumulators keep
+/// until they are promoted. A scale in the wrong place is off by a power of two.
 #if defined(MBT_EMULATED_DEVICE)
-constexpr double kNarrowSumError = kSumError;
+constexpr double kSumError = 0x1p-21, kNarrowSumError = kSumError;
 #else
-constexpr double kNarrowSumError = 0x1p-12;
+constexpr double kSumError = 0x1p-18, kNarrowSumError = 0x1p-9;
 #endif
 
 /// The largest error in units of what fp32 sums and one rounding to d's dtype allow.
@@ -125,6 +125,7 @@ inline void check_product(Backend& device, const Specs& specs, GemmRole role, co
   const bool is_native = device.gemm_support(&a.view().spec, &b.view().spec, DType::bf16).execution == Execution::native;
   const double sum_error = is_native ? kNarrowSumError : kSumError;
   GuardedTensor d = normal_tensor(d_type, {e.rows, e.cols}, 5), bias = normal_tensor(d_type, {e.cols}, 6);
+  if (!accumulate) d.fill([](int64_t) { return std::numeric_limits<double>::quiet_NaN(); });  // what D held must not matter
   const GuardedTensor before = d;
   GemmArgs args{role, a.view(), b.view(), d.view()};
   args.accumulate = accumulate;

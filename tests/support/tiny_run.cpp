@@ -8,7 +8,7 @@ namespace fs = std::filesystem;
 
 RunConfig tiny(const std::string& recipe, const std::vector<std::string>& more) {
   std::vector<std::string> args = {
-      "--mixed-precision",        recipe, "--model.hidden_size",       "32", "--model.ffn_hidden_size", "48", "--seq-length", "32",
+      "--mixed-precision",        recipe, "--model.hidden_size",       "32", "--model.ffn_hidden_size", "64", "--seq-length", "32",
       "--train.micro_batch_size", "2",    "--train.global_batch_size", "4",  "--validation.eval_iters", "0"};
   args.insert(args.end(), more.begin(), more.end());
   RunConfig c = resolved(args);

@@ -38,6 +38,7 @@ std::string wrong_narrow_types(const Product& p) {
   const ElementType bias = p.d_type == f32 ? bf16 : p.d_type;
   if (p.bias != nullptr && p.bias_type != bias) return text("bias ", name_of(p.bias_type), ", expected ", name_of(bias));
   if (p.first.type == e5m2 && p.second.type == e5m2) return "e5m2 by e5m2";
+  if (p.fast_accumulation && p.first.scale_mode != scalar_32f) return "fast accumulation with scales of blocks";
   return {};
 }
 

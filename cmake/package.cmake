@@ -10,10 +10,14 @@ install(RUNTIME_DEPENDENCY_SET mbt_libraries
         PRE_EXCLUDE_REGEXES "^ld-linux" "^linux-vdso" "^lib(c|m|dl|rt|pthread|resolv|util)\\.so\\." "^lib(cuda|cudart|cublas|cublasLt|nvidia-ml|nccl)\\.so"
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/mbtrain FILES_MATCHING PATTERN "*.json")
-install(FILES recipes.json README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/mbtrain)
-install(FILES docs/config-reference.md docs/mixed-precision.md DESTINATION ${CMAKE_INSTALL_DATADIR}/mbtrain/docs)
+install(FILES recipes.json DESTINATION ${CMAKE_INSTALL_DATADIR}/mbtrain)
+install(CODE "set(source [[${CMAKE_SOURCE_DIR}]])
+set(work [[${CMAKE_BINARY_DIR}/package_docs]])
+set(destination [[${CMAKE_INSTALL_DATADIR}/mbtrain]])")
+install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/package_docs.cmake)
 
 set(CPACK_GENERATOR TGZ)
+set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR})  # wherever cpack is called from; its -B wins
 set(CPACK_PACKAGE_NAME mbtrain)
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_STRIP_FILES ON)

@@ -9,14 +9,63 @@ The PyTorch model has the same layers, batch, loss, clipping and AdamW, with sca
 fp8 follows the recipe bf16_with_fp8_current_scaling_mixed: its first and last layers, embeddings and head stay in bfloat16.
 Contenders take turns, `rounds` times, each in a process of its own, so that a noisy neighbour hits all of them; the median counts.
 On a GPU a step is timed from an idle device to an idle device, after five steps that compile and warm up.
-Needs PyTorch (any version with scaled_dot_product_attention); nothing else of mbtrain does.
+Needs PyTorch (any version with scaled_dot_product_attention); nothing else of mbtrain does. A config that PyTorch's side would not follow is
+refused, field by field. Exit codes: 0 fine, 1 a contender failed, 2 bad usage, such a config, or something missing.
 """
-import argparse, importlib.metadata, json, statistics, subprocess, sys, time
+import argparse, importlib.metadata, importlib.util, json, shutil, statistics, subprocess, sys, time
 
 
 # ---- PyTorch's side, in its own process ---------------------------------------------------------------------------------------------
 
 FP8_RECIPE = "bf16_with_fp8_current_scaling_mixed"
+
+
+# What of a resolved config the peer must not meet: (section.field, the values that it has, in words, whether it has this one).
+def one_of(*values):
+    return ", ".join(json.dumps(v) for v in values), lambda value, _: value in values
+
+
+PEER_LIMITS = [
+    ("model.activation_func", *one_of("swiglu", "geglu", "gelu")),
+    ("model.position_embedding_type", *one_of("rope", "learned_absolute")),
+    ("model.normalization", *one_of("LayerNorm", "RMSNorm")),
+    ("model.rotary_percent", *one_of(1)),
+    ("model.rope_scaling", *one_of(False)),
+    ("model.softmax_scale", *one_of(None)),
+    ("model.qk_layernorm", "false with LayerNorm (ours is always an RMSNorm)", lambda value, m: not value or m["normalization"] == "RMSNorm"),
+    ("model.recompute_granularity", *one_of(None)),
+    ("optimizer.optimizer", *one_of("adam")),
+    ("optimizer.decoupled_weight_decay", *one_of(True)),
+    ("optimizer.exp_avg_dtype", *one_of("fp32")),
+    ("optimizer.exp_avg_sq_dtype", *one_of("fp32")),
+    ("optimizer.clip_grad", "above 0", lambda value, _: value > 0),
+]
+# Fields of the model that build_model reads, and those that change neither the layers nor the work: values of weights, how they came about,
+# how attention is computed, and the precision, which the contender's mode stands for.
+PEER_READS = {"num_layers", "hidden_size", "num_attention_heads", "num_query_groups", "kv_channels", "ffn_hidden_size", "seq_length", "vocab_size",
+              "make_vocab_size_divisible_by", "layernorm_epsilon", "max_position_embeddings", "rotary_base", "add_bias_linear", "add_qkv_bias",
+              "add_attention_bias", "add_mlp_bias", "share_embeddings_and_output_weights", "first_last_layers_bf16",
+              "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16"}
+WITHOUT_EFFECT = {"hf_path", "init_method_std", "embedding_init_method_std", "attention_backend", "rope_scaling_factor", "rope_low_freq_factor",
+                  "rope_high_freq_factor", "rope_original_max_position_embeddings", "recompute_method", "recompute_num_layers", "hidden_dropout",
+                  "attention_dropout", "tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size", "fp16", "bf16",
+                  "params_dtype", "pipeline_dtype", "autocast_dtype", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len",
+                  "fp8_amax_compute_algo", "fp8_wgrad", "fp8_dot_product_attention", "fp8_multi_head_attention", "fp8_param", "fp4", "fp4_recipe",
+                  "fp4_param", "fp8_output_proj"}
+
+
+def unlike_peer(config):
+    """What the peer does not have, a line for each field; empty when its model is the config's."""
+    lines = []
+    for path, expected, is_had in PEER_LIMITS:
+        section, field = path.split(".")
+        value = config[section][field]
+        if not is_had(value, config[section]):
+            lines.append(f"{path} is {json.dumps(value)}, expected {expected}")
+    limited = {path.split(".")[1] for path, *_ in PEER_LIMITS if path.startswith("model.")}
+    for field in sorted(config["model"].keys() - PEER_READS - WITHOUT_EFFECT - limited):
+        lines.append(f"model.{field} is a field that scripts/bench_torch.py does not know")
+    return lines
 
 
 def build_model(m, padded_vocab, mode):
@@ -30,7 +79,8 @@ def build_model(m, padded_vocab, mode):
     head_dim = m["kv_channels"] or width // heads
     gated = m["activation_func"] in ("swiglu", "geglu")
     ffn = m["ffn_hidden_size"] or ((width * 8 // 3 + 63) // 64 * 64 if gated else 4 * width)
-    bias, qkv_bias, eps = m["add_bias_linear"], m["add_bias_linear"] or m["add_qkv_bias"], m["layernorm_epsilon"]
+    mlp_bias, proj_bias = m["add_bias_linear"] or m["add_mlp_bias"], m["add_bias_linear"] or m["add_attention_bias"]
+    qkv_bias, eps = proj_bias or m["add_qkv_bias"], m["layernorm_epsilon"]
     rope = m["position_embedding_type"] == "rope"
     fp8_linear = scaled_mm_linear() if mode == "fp8" else None
     first_fp8, end_fp8 = 0, m["num_layers"]
@@ -46,9 +96,9 @@ def build_model(m, padded_vocab, mode):
             linear = fp8_linear if fp8_linear and first_fp8 <= index < end_fp8 else nn.Linear
             self.attention_norm, self.mlp_norm = norm(width), norm(width)
             self.qkv = linear(width, (heads + 2 * kv_heads) * head_dim, bias=qkv_bias)
-            self.proj = linear(heads * head_dim, width, bias=bias)
-            self.fc1 = linear(width, 2 * ffn if gated else ffn, bias=bias)
-            self.fc2 = linear(ffn, width, bias=bias)
+            self.proj = linear(heads * head_dim, width, bias=proj_bias)
+            self.fc1 = linear(width, 2 * ffn if gated else ffn, bias=mlp_bias)
+            self.fc2 = linear(ffn, width, bias=mlp_bias)
             self.q_norm, self.k_norm = (norm(head_dim), norm(head_dim)) if m["qk_layernorm"] else (nn.Identity(), nn.Identity())
 
         def forward(self, x, cos, sin):
@@ -176,11 +226,41 @@ def torch_step(config, padded_vocab, mode, device, steps):
 
 # ---- the comparison -----------------------------------------------------------------------------------------------------------------
 
+def refuse(message, code=2):
+    print(f"bench_torch: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
 def command_output(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"bench_torch: {' '.join(command)} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as e:
+        refuse(f"{command[0]} does not start: {e}")
+    if done.returncode != 0:  # 2, bad input, is handed on
+        refuse(f"{' '.join(command)} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}", 2 if done.returncode == 2 else 1)
     return done.stdout
+
+
+def resolved_config(a, config_args, recipe):
+    return json.loads(command_output([a.mbtrain, "config", "show", *config_args, "--mixed-precision", recipe] if recipe else
+                                     [a.mbtrain, "config", "show", *config_args]))
+
+
+def positive(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"is '{text}', expected a whole number of at least 1")
+    return int(text)
+
+
+def check_request(a, config_args):
+    """Before anything is timed: what is missing, and whether the peer's model is the config's under every contender's recipe."""
+    if shutil.which(a.mbtrain) is None:
+        refuse(f"{a.mbtrain} is not a program: build it (cmake --build BUILD --target mbtrain) and give its path")
+    for recipe in [None, *a.recipes, *([FP8_RECIPE] if "fp8" in a.modes else [])]:
+        if lines := unlike_peer(resolved_config(a, config_args, recipe)):
+            refuse("PyTorch's side would train another model:\n  " + "\n  ".join(lines))
+    if importlib.util.find_spec("torch") is None:
+        refuse(f"{sys.executable} has no PyTorch: pip install torch, or run this with a Python that has it")
 
 
 def main():
@@ -189,8 +269,8 @@ def main():
     p.add_argument("--recipes", nargs="+", default=["bf16_mixed"])
     p.add_argument("--modes", nargs="+", default=["bf16", "compile"], choices=["fp32", "bf16", "compile", "fp8"])
     p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--steps", type=int, default=5)
+    p.add_argument("--rounds", type=positive, default=3)
+    p.add_argument("--steps", type=positive, default=5)
     p.add_argument("--json", action="store_true")
     p.add_argument("--one-mode", help=argparse.SUPPRESS)  # the process of one contender
     own = sys.argv[1:]
@@ -201,8 +281,7 @@ def main():
     a = p.parse_args(own)
 
     if a.one_mode:
-        recipe = ["--mixed-precision", FP8_RECIPE] if a.one_mode == "fp8" else []
-        config = json.loads(command_output([a.mbtrain, "config", "show", *config_args, *recipe]))
+        config = resolved_config(a, config_args, FP8_RECIPE if a.one_mode == "fp8" else None)
         multiple = config["model"]["make_vocab_size_divisible_by"]
         padded_vocab = -(-config["model"]["vocab_size"] // multiple) * multiple
         try:
@@ -214,6 +293,7 @@ def main():
         print(json.dumps({"seconds": seconds, "torch": importlib.metadata.version("torch")}))
         return
 
+    check_request(a, config_args)
     seconds, version, out_of_memory = {}, "", set()
     for _ in range(a.rounds):
         for mode in a.modes:

@@ -36,6 +36,18 @@ unpacked=$work/root/$package
 program=$unpacked/bin/mbtrain
 printf 'package: %s, %s unpacked\n' "$(du -h "$build/$package.tar.gz" | cut -f1)" "$(du -sh "$unpacked" | cut -f1)"
 
+# -- documents: every link of theirs to a file or folder leads to one in the package ----------------------------------------------------------
+dead=$(find "$unpacked" -name '*.md' | while read -r document; do
+  { grep -oE '\]\([^)#:]+\)' "$document" || true; } | while read -r link; do
+    link=${link:2:-1}
+    [ -e "$(dirname "$document")/$link" ] || printf '%s: %s\n' "${document#"$unpacked/"}" "$link"
+  done
+done)
+[ -z "$dead" ] || die "these links of its documents lead nowhere:
+$dead"
+[ -f "$unpacked/share/mbtrain/README.md" ] || die "share/mbtrain/README.md is missing"
+printf 'documents: no dead links\n'
+
 # -- libraries: from the package or glibc -------------------------------------------------------------------------------------------------
 glibc='ld-linux|linux-vdso|lib(c|m|dl|rt|pthread|resolv|util)\.so\.'
 resolved=$(env -i ldd "$program")

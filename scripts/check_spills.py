@@ -98,11 +98,17 @@ def table(rows):
         print("  ".join(str(c).ljust(w) if i < 2 else str(c).rjust(w) for i, (c, w) in enumerate(zip(r[:-1], widths))) + f"  {r[-1]}".rstrip())
 
 
+def positive(text):
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+        raise argparse.ArgumentTypeError(f"is '{text}', expected a whole number of at least 1")
+    return int(text)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("build", nargs="?", type=pathlib.Path)
     p.add_argument("--log", nargs="+", type=pathlib.Path)
-    p.add_argument("--jobs", type=int, default=os.cpu_count())
+    p.add_argument("--jobs", type=positive, default=os.cpu_count())
     p.add_argument("--all", action="store_true")
     a = p.parse_args()
     if bool(a.build) == bool(a.log):

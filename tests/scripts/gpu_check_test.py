@@ -2,7 +2,9 @@
 import json
 import os
 import pathlib
+import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -10,6 +12,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
+import bench_torch  # noqa: E402
 import check_spills  # noqa: E402
 import gpu_check_rows as rows  # noqa: E402
 
@@ -24,7 +27,9 @@ GEMM = {"device": "cuda", "backend": {}, "square": 8192, "peak_tflops": {"bf16":
 
 def step(recipe, ms, tflops):
     return {"recipe": recipe, "tokens": 16384, "step_ms": ms, "tokens_per_second": 16384e3 / ms, "model_tflops": tflops, "gemm_only_over_step": 0.7,
-            "facts": {"GPU": "NVIDIA H200, compute capability 9.0"}}
+            "facts": {"GPU": "NVIDIA H200, compute capability 9.0"},
+            "parts": {"attention_fwd": {"calls": 8, "ms": 20.0, "flops": 4e12}, "attention_bwd": {"calls": 8, "ms": 40.0, "flops": 1e13},
+                      "gemm.fprop": {"calls": 8, "ms": 139.0, "flops": 0.0}, "sum": {"calls": 1, "ms": 1.0, "flops": 0.0}}}
 
 
 STEPS = [step("bf16_mixed", 290.0, 553.0), step(FP8, 240.0, 668.0)]
@@ -32,8 +37,8 @@ TORCH = {"torch": "2.9.0", "device": "cuda", "tokens": 16384, "out_of_memory": [
 CTEST = "1/2 Test #1: parity_gpu.rope ....   Passed    0.5 sec\n\n100% tests passed, 0 tests failed out of 2\n"
 CTEST_FAILED = ("50% tests passed, 1 tests failed out of 2\n\nThe following tests FAILED:\n\t  2 - parity_gpu.norm (Failed)\n")
 CTEST_SKIPPED = "1/1 Test #1: parity_gpu.rope ....***Skipped   0.0 sec\n\n100% tests passed, 0 tests failed out of 1\n"
-MEMCHECK = "tool: memcheck\nAll tests passed (10 assertions in 2 test cases)\n========= ERROR SUMMARY: 0 errors\n"
-RACECHECK = "tool: racecheck\nAll tests passed (10 assertions in 2 test cases)\n========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)\n"
+MEMCHECK = "tool: memcheck rows\nAll tests passed (10 assertions in 2 test cases)\n========= ERROR SUMMARY: 0 errors\n"
+RACECHECK = "tool: racecheck norm\nAll tests passed (10 assertions in 2 test cases)\n========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)\n"
 DOCTOR = {"devices": {"cpu": {"usable": True}, "cuda": {"usable": True}},
           "recipes": {"bf16_mixed": {"cuda": {"execution": "native"}}, "bf16_with_mxfp8_mixed": {"cuda": {"execution": "emulated"}}}}
 
@@ -83,6 +88,36 @@ class Table(unittest.TestCase):
         unknown["facts"]["GPU"] = "Another card"
         self.assertEqual(self.results(rows.step_rows([self.file("u", unknown)]))["step bf16_mixed"], "info")
 
+    def test_a_step_says_where_its_time_goes(self):
+        got = {r[0]: r[2] for r in rows.step_rows([self.file("s", STEPS[0])])}
+        self.assertEqual(got["step bf16_mixed, attention"], "60.00 ms, 30.0 % of the parts' 200.0 ms, 233.3 TFLOP/s")
+        self.assertEqual(got["step bf16_mixed, part gemm.fprop"], "139.00 ms, 69.5 % of the parts' 200.0 ms")
+        self.assertIn("1.00 ms", got["step bf16_mixed, 1 parts below 1 %"])
+        self.assertNotIn("step bf16_mixed, part sum", got)
+
+    def record(self, idle, steps=3, marks=6):
+        """As nsys exports it: steps of 1000 ns that begin with their mark, each kernel overlapping the next, then nothing for `idle` ns."""
+        path = self.folder / f"{idle}_{marks}.sqlite"
+        with sqlite3.connect(path) as db:
+            db.execute("create table StringIds (id integer, value text)")
+            db.executemany("insert into StringIds values (?, ?)", [(1, "mbt::cuda::decide_step_kernel(double const*)"), (2, "nvjet_tst_128x256")])
+            db.execute("create table CUPTI_ACTIVITY_KIND_KERNEL (start integer, end integer, demangledName integer)")
+            db.execute("create table CUPTI_ACTIVITY_KIND_MEMCPY (start integer, end integer)")
+            for i in range(marks):
+                at, gap = 1000 * i, idle if 1 < i <= steps + 1 else 900  # steps that are not timed are idle for long
+                db.executemany("insert into CUPTI_ACTIVITY_KIND_KERNEL values (?, ?, ?)", [(at, at + 50, 1), (at + 40, at + 90, 2)])
+                db.execute("insert into CUPTI_ACTIVITY_KIND_MEMCPY values (?, ?)", (at + 90, at + 1000 - gap))
+        return str(path)
+
+    def test_idle_time_of_the_timed_steps(self):
+        for idle, result, text in ((10, "pass", "1.0 %"), (40, "fail", "4.0 %")):
+            # The window before the first timed mark's step is warm-up's: of three windows two at least have the gap, and the median is theirs.
+            row, = rows.idle_rows(self.record(idle), "3")
+            self.assertEqual((row[1], row[2][:5]), (result, text), row)
+        row, = rows.idle_rows(self.record(10, marks=5), "3")
+        self.assertEqual(row[1], "fail")
+        self.assertIn("5 decide_step_kernel, expected 6", row[2])
+
     def test_the_peer_is_judged_pair_by_pair(self):
         got = self.results(rows.torch_rows(self.file("t", TORCH)))
         self.assertEqual(got["mbtrain bf16_mixed over PyTorch compile"], "pass")
@@ -91,7 +126,7 @@ class Table(unittest.TestCase):
 
     def test_losses_within_the_tolerance_of_the_recipe(self):
         cpu = self.file("cpu", losses_text())
-        for recipe, factor, result in (("bf16_mixed", 1.003, "pass"), ("bf16_mixed", 1.005, "fail"), ("fp32", 1.0001, "fail"), ("fp32", 1.0, "pass"),
+        for recipe, factor, result in (("bf16_mixed", 1.0015, "pass"), ("bf16_mixed-math", 1.0025, "fail"), ("fp32", 1.0001, "fail"), ("fp32", 1.0, "pass"),
                                        (FP8, 1.01, "pass"), (FP8, 1.02, "fail"), (FP8, float("nan"), "fail"), (FP8, None, "fail")):
             made = list(rows.losses_rows(recipe, cpu, self.file("gpu", losses_text(factor))))
             self.assertEqual(made[0][1], result, (recipe, factor))
@@ -104,7 +139,7 @@ class Table(unittest.TestCase):
         self.assertIn("parity_gpu.norm", list(rows.ctest_rows(self.file("c", CTEST_FAILED)))[0][2])
 
     def test_sanitizers(self):
-        for text, name, result in ((MEMCHECK, "memcheck", "pass"), (RACECHECK, "racecheck", "fail"), ("tool: memcheck\n", "memcheck", "fail")):
+        for text, name, result in ((MEMCHECK, "memcheck rows", "pass"), (RACECHECK, "racecheck norm", "fail"), ("tool: memcheck\n", "memcheck", "fail")):
             self.assertEqual(list(rows.sanitizer_rows(self.file("m", text)))[0][:2], (name, result))
 
     def test_the_table_fails_with_any_failing_row_and_with_none(self):
@@ -124,9 +159,13 @@ class Script(unittest.TestCase):
         path.write_text("#!/bin/bash\n" + body)
         path.chmod(0o755)
 
-    def run_script(self, *args):
+    def run_script(self, *args, **variables):
+        environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
         return subprocess.run([ROOT / "scripts/gpu_check.sh", "--build", self.folder / "build", "--out", self.folder / "out", *args], capture_output=True,
-                              text=True, env={**os.environ, "PATH": f"{self.folder}/bin:/usr/bin:/bin", "DATA": str(self.folder)})
+                              text=True, env={**environment, "PATH": f"{self.folder}/bin:/usr/bin:/bin", "DATA": str(self.folder), **variables})
+
+    def lines(self, name):
+        return (self.folder / name).read_text().splitlines()
 
     def fake_machine(self):
         """Stand-ins that answer with the results above."""
@@ -134,17 +173,22 @@ class Script(unittest.TestCase):
             (self.folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
         binaries = self.folder / "bin"
         self.stand_in(binaries / "python3", f'exec {sys.executable} "$@"\n')
-        self.stand_in(binaries / "nvidia-smi", 'case $1 in *compute_cap) echo 9.0 ;; *) echo "NVIDIA H200, 580.65.06" ;; esac\n')
-        self.stand_in(binaries / "cmake", "exit 0\n")
+        self.stand_in(binaries / "nvidia-smi", """echo "$*" >>"$DATA/asked"
+case $* in
+  -L) echo "GPU 0: NVIDIA H200 (UUID: GPU-aaaa-1)"; echo "  MIG 1g.18gb Device 0: (UUID: MIG-cccc-3)"; echo "GPU 1: NVIDIA L4 (UUID: GPU-bbbb-2)" ;;
+  *compute_cap*-i\\ 1) echo 8.9 ;; *compute_cap*) echo 9.0 ;; *-i\\ 1) echo "NVIDIA L4, 580.65.06" ;; *) echo "NVIDIA H200, 580.65.06" ;;
+esac
+""")
+        self.stand_in(binaries / "cmake", 'echo "$*" >>"$DATA/configured"\n')
         self.stand_in(binaries / "ctest", 'cat "$DATA/ctest"\n')
-        self.stand_in(binaries / "compute-sanitizer", 'echo "All tests passed"; echo "========= $([ $2 = memcheck ] && echo ERROR || echo RACECHECK) SUMMARY: 0 '
-                      '$([ $2 = memcheck ] && echo errors || echo hazards)"\n')
+        self.stand_in(binaries / "compute-sanitizer", 'echo "$*" >>"$DATA/sanitized"; echo "All tests passed"; echo "========= $([ $2 = racecheck ] && echo RACECHECK || echo ERROR) SUMMARY: 0 '
+                      '$([ $2 = racecheck ] && echo hazards || echo errors)"\n')
         self.stand_in(self.folder / "build/mbtrain", """case "$1 $2 $*" in
   doctor*) cat "$DATA/doctor" ;;
   "bench step"*fp8*) cat "$DATA/step1" ;;
   "bench step"*) cat "$DATA/step0" ;;
   bench*) cat "$DATA/$2" ;;
-  *) while [ $# -gt 1 ]; do if [ "$1" = --logger.jsonl_path ]; then cp "$DATA/losses" "$2"; fi; shift; done ;;
+  *) echo "$*" >>"$DATA/trained"; while [ $# -gt 1 ]; do if [ "$1" = --logger.jsonl_path ]; then cp "$DATA/losses" "$2"; fi; shift; done ;;
 esac
 """)
 
@@ -161,11 +205,106 @@ esac
         done = self.run_script()
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)  # rope and the FP8 step miss their targets in these results
         report = (self.folder / "out/report.md").read_text()
-        for part in ("build | pass", "parity on the GPU | pass", "memcheck | pass", "racecheck | pass", "losses bf16_mixed | pass", "norm_fwd 16384 x 4096 | pass",
+        for part in ("build | pass", "parity on the GPU | pass", "memcheck rows | pass", "memcheck gemm | pass", "racecheck attention | pass", "synccheck quantize | pass", "losses bf16_mixed | pass",
+                     "losses bf16_mixed-math | pass", "step bf16_mixed, attention | info", "GPU idle inside a step | skipped | nsys is not installed", "norm_fwd 16384 x 4096 | pass",
                      "rope 16384 x 4096 | fail", "GEMM bf16 (native) | info", "step bf16_mixed | pass", "whole check | info"):
             self.assertIn("| " + part, report)
         self.assertNotIn("mxfp8_mixed", report)  # emulated: not compared
         self.assertIn("NVIDIA H200", done.stdout)
+
+        self.assertIn("--config configs/qwen2.5_1.5b.json --mixed-precision bf16_mixed --train.device cuda", report)  # what nsys would run
+
+    def test_losses_go_through_flash_attention_and_once_through_math(self):
+        self.fake_machine()
+        self.run_script()
+        for device in ("cuda", "cpu"):
+            for path in ("flash", "math"):
+                asked = f"--attention-backend {path} --model.kv_channels 64 ", f"--device {device} "
+                self.assertTrue(any(all(a in t for a in asked) for t in self.lines("trained")), asked)
+
+    def test_sanitizers_run_cases_that_are_there(self):
+        self.fake_machine()
+        self.run_script()
+        sources = [*(ROOT / "tests/parity").glob("*_test.cpp"), *(ROOT / "tests/unit").glob("*_test.cpp")]
+        names = re.findall(r'TEST_CASE\("([^"]+)"', "".join(f.read_text() for f in sources))
+        files = {f.stem for f in sources}
+        commands = [line.split(" -# ") for line in self.lines("sanitized")]
+        for options, cases in commands:
+            for case in cases.split(","):
+                if case.startswith("[#"):
+                    self.assertIn(case[2:-1], files)
+                else:
+                    self.assertTrue(any(n == case or case.endswith("*") and n.startswith(case[:-1]) for n in names), case)
+            self.assertEqual("--kernel-name kns=mbt" in options, "memcheck" not in options)
+        self.assertEqual(len(commands), 13)
+
+    def test_nsys_measures_the_idle_time_where_it_is(self):
+        self.fake_machine()
+        table = Table()
+        table.folder = self.folder
+        recorded = table.record(10, steps=10, marks=13)
+        self.stand_in(self.folder / "bin/nsys", f"""if [ "$1" = export ]; then
+  while [ $# -gt 1 ]; do if [ "$1" = -o ]; then cp {recorded} "$2"; fi; shift; done
+fi
+""")
+        self.run_script()
+        self.assertIn("| GPU idle inside a step | pass | 1.0 %", (self.folder / "out/report.md").read_text())
+
+    def test_the_gpu_is_the_first_visible_one(self):
+        self.fake_machine()
+        (self.folder / "doctor").write_text(json.dumps({"devices": {"cuda": {"usable": False, "problem": "enough"}}, "recipes": {}}))
+        for visible, index, architecture in (("1", 1, "89"), ("GPU-bbbb", 1, "89"), ("0,1", 0, "90a"), ("MIG-cccc-3", 0, "90a")):
+            for file in ("asked", "configured"):
+                (self.folder / file).unlink(missing_ok=True)
+            self.assertIn("enough", self.run_script(CUDA_VISIBLE_DEVICES=visible).stderr)
+            self.assertTrue(all(a == "-L" or a.endswith(f"-i {index}") for a in self.lines("asked")), visible)
+            self.assertIn(f"-DCMAKE_CUDA_ARCHITECTURES={architecture} ", self.lines("configured")[0] + " ")
+        for hidden in ("", "-1", "7", "GPU-ffff"):
+            done = self.run_script(CUDA_VISIBLE_DEVICES=hidden)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"CUDA_VISIBLE_DEVICES begins with '{hidden}'", done.stderr)
+
+    def test_only_a_folder_of_its_own_is_cleared(self):
+        self.fake_machine()
+        out = self.folder / "out"
+        out.mkdir()
+        foreign = out / "recipes.json"
+        foreign.write_text("mine")
+        done = self.run_script()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("is not empty", done.stderr)
+        self.assertEqual([f.name for f in out.iterdir()], ["recipes.json"])
+        foreign.unlink()
+        self.assertEqual(self.run_script().returncode, 1)
+        (out / "old.json").write_text("of an earlier check")
+        self.assertEqual(self.run_script().returncode, 1)
+        self.assertFalse((out / "old.json").exists())
+
+    def test_bad_usage_ends_with_2_and_help_with_0(self):
+        self.fake_machine()
+        in_the_way = self.folder / "file"
+        in_the_way.write_text("")
+        for args, said in ((["--limit", "abc"], "--limit is 'abc'"), (["--limit", "0"], "--limit is '0'"), (["--limit"], "--limit needs a value"),
+                           (["--out", in_the_way / "x"], "--out: "), (["--out", in_the_way], "--out: "),
+                           (["--nonsense"], "unknown argument '--nonsense'")):
+            done = self.run_script(*args)
+            self.assertEqual(done.returncode, 2, args)
+            self.assertIn("gpu_check: " + said, done.stderr)
+            self.assertIn("usage: scripts/gpu_check.sh", done.stderr)
+            self.assertNotIn("unbound", done.stderr)
+        done = self.run_script("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("usage: scripts/gpu_check.sh", done.stdout)
+
+    def test_a_build_that_is_cut_says_how_to_build(self):
+        self.fake_machine()
+        self.stand_in(self.folder / "bin/cmake", "sleep 60\n")
+        done = self.run_script("--limit", "3")
+        self.assertEqual(done.returncode, 1)
+        report = (self.folder / "out/report.md").read_text()
+        self.assertIn("| build | cut | stopped after", report)
+        self.assertRegex(report, r"build first, .*: cmake -S \. -B .* && cmake --build .* --target mbtrain test_parity_gpu")
+        self.assertNotIn("| parity", report)
 
     def test_a_part_that_takes_too_long_is_cut_and_the_rest_is_said(self):
         self.fake_machine()
@@ -207,9 +346,66 @@ class Spills(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("SPILLS", done.stdout)
 
+    def test_jobs_must_be_at_least_one(self):
+        for jobs in ("0", "-1", "x"):
+            done = subprocess.run([sys.executable, ROOT / "scripts/check_spills.py", ROOT, "--jobs", jobs], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2)
+            self.assertNotIn("Traceback", done.stderr)
+            self.assertIn("--jobs", done.stderr)
+
     def test_nothing_to_read_is_bad_usage(self):
         self.assertEqual(subprocess.run([sys.executable, ROOT / "scripts/check_spills.py", "--log", "/dev/null"], capture_output=True).returncode, 2)
         self.assertEqual(subprocess.run([sys.executable, ROOT / "scripts/check_spills.py", "/nowhere"], capture_output=True).returncode, 2)
+
+
+class Peer(unittest.TestCase):
+    CONFIG = {"model": {"activation_func": "swiglu", "position_embedding_type": "rope", "normalization": "RMSNorm", "rotary_percent": 1.0,
+                        "rope_scaling": False, "softmax_scale": None, "qk_layernorm": True, "recompute_granularity": None},
+              "optimizer": {"optimizer": "adam", "decoupled_weight_decay": True, "exp_avg_dtype": "fp32", "exp_avg_sq_dtype": "fp32", "clip_grad": 1.0}}
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def changed(self, path, value):
+        config = json.loads(json.dumps(self.CONFIG))
+        section, field = path.split(".")
+        config[section][field] = value
+        return config
+
+    def bench(self, config, *args):
+        """With an mbtrain that resolves to this config, and without PyTorch."""
+        program = self.folder / "mbtrain"
+        (self.folder / "config").write_text(json.dumps(config))
+        program.write_text(f'#!/bin/sh\ncat "{self.folder}/config"\n')
+        program.chmod(0o755)
+        # -S: no site-packages, and so no PyTorch.
+        return subprocess.run([sys.executable, "-S", ROOT / "scripts/bench_torch.py", program, *args], capture_output=True, text=True)
+
+    def test_a_model_that_the_peer_does_not_have_is_refused_by_name(self):
+        self.assertEqual(bench_torch.unlike_peer(self.CONFIG), [])
+        for path, value in (("model.activation_func", "relu"), ("model.activation_func", "gelu_erf"), ("model.position_embedding_type", "none"),
+                            ("model.rotary_percent", 0.5), ("model.rope_scaling", True), ("model.softmax_scale", 0.1), ("model.normalization", "LayerNorm"),
+                            ("model.recompute_granularity", "full"), ("optimizer.exp_avg_sq_dtype", "bf16"), ("optimizer.clip_grad", 0.0),
+                            ("model.sliding_window", 4096)):
+            done = self.bench(self.changed(path, value))
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("qk_layernorm" if path == "model.normalization" else path, done.stderr)
+            self.assertEqual(done.stdout, "")
+
+    def test_every_field_of_the_model_is_known(self):
+        limited = {path.split(".")[1] for path, *_ in bench_torch.PEER_LIMITS}
+        schema = json.loads((ROOT / "configs/schema.json").read_text())
+        self.assertEqual(set(schema["properties"]["model"]["properties"]) - bench_torch.PEER_READS - bench_torch.WITHOUT_EFFECT - limited, set())
+
+    def test_what_is_missing_or_no_number_is_said_without_a_traceback(self):
+        for done, said in ((self.bench(self.CONFIG), "has no PyTorch"), (self.bench(self.CONFIG, "--steps", "0"), "--steps"),
+                           (self.bench(self.CONFIG, "--rounds", "0"), "--rounds"),
+                           (subprocess.run([sys.executable, ROOT / "scripts/bench_torch.py", "/nowhere/mbtrain"], capture_output=True, text=True),
+                            "/nowhere/mbtrain is not a program")):
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(said, done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,16 @@
+# At installation: README and docs, into ${destination}. Links into folders of the sources that a package does not have become plain text.
+# From package.cmake: source, work (a folder for the copies), destination (below the prefix).
+set(not_in_package "apps|core|kernels|scripts|tests|cmake")
+file(REMOVE_RECURSE ${work})
+file(GLOB_RECURSE documents RELATIVE ${source} ${source}/docs/*.md ${source}/docs/*.svg)
+foreach(document IN LISTS documents ITEMS README.md)
+  if(NOT document MATCHES "[.]md$")
+    get_filename_component(folder ${document} DIRECTORY)
+    file(COPY ${source}/${document} DESTINATION ${work}/${folder})
+    continue()
+  endif()
+  file(READ ${source}/${document} text)
+  string(REGEX REPLACE "\\[([^]\n]*)\\]\\((\\.\\./)*(${not_in_package})(/[^)\n]*)?\\)" "\\1" text "${text}")
+  file(WRITE ${work}/${document} "${text}")
+endforeach()
+file(INSTALL ${work}/ DESTINATION ${CMAKE_INSTALL_PREFIX}/${destination})

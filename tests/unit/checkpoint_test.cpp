@@ -62,8 +62,8 @@ TEST_CASE("checkpoints that cannot be loaded are refused with the reason") {
   refused(c, "holds no checkpoint");
   c = good, c.checkpoint.ckpt_step = 9;
   refused(c, "iter_0000009");
-  c = good, c.model.ffn_hidden_size = 80;
-  refused(c, "'layers.0.fc1.weight' has shape [96,32], this model's is [128,32]");
+  c = good, c.model.ffn_hidden_size = 48;
+  refused(c, "'layers.0.fc1.weight' has shape [128,32], this model's is [96,32]");
   c = good, c.model.num_layers = 5;
   refused(c, "layers.4.");
   c = good, c.model.num_layers = 3;

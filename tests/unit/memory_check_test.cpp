@@ -62,7 +62,8 @@ namespace {
 constexpr size_t kGiB = size_t{1} << 30;
 
 ResolvedRun qwen(const std::vector<std::string>& more = {}) {
-  std::vector<std::string> args = {"--config", MBT_SOURCE_DIR "/configs/qwen2.5_1.5b.json", "--micro-batch-size", "512", "--global-batch-size", "512"};
+  std::vector<std::string> args = {"--config",            MBT_SOURCE_DIR "/configs/qwen2.5_1.5b.json", "--micro-batch-size", "512",
+                                   "--global-batch-size", "512"};
   args.insert(args.end(), more.begin(), more.end());
   return resolve_run(parse_config_arguments(args));
 }
@@ -85,7 +86,8 @@ TEST_CASE("the advice tries Adam's moments in bf16 when no recompute is enough, 
   const MemoryFit followed = plan_with(qwen(advised), free).fit;
   CHECK(followed.fits());
   CHECK(followed.advice.empty());
-  CHECK_THAT(plan_with(qwen(), AvailableMemory{.bytes = kGiB}).fit.advice, ContainsSubstring("no bf16 moments") && ContainsSubstring("smaller model"));
+  CHECK_THAT(plan_with(qwen(), AvailableMemory{.bytes = kGiB}).fit.advice,
+             ContainsSubstring("no bf16 moments") && ContainsSubstring("smaller model"));
 }
 
 TEST_CASE("a plan compares its own total with what the device has free") {

@@ -1,4 +1,6 @@
 // mbtrain bench step: one training step by part, against the same step's matrix products alone and the machine's peak.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -9,13 +11,10 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
 #include "core/backend/timing_backend.h"
-#include "core/base/philox.h"
 #include "core/model/flops.h"
-#include "core/model/initialise.h"
-#include "core/model/transformer.h"
-#include "core/optim/optimizer.h"
 #include "core/recipe/resolve.h"
 #include "core/train/plan_memory.h"
+#include "core/train/random_step.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -23,58 +22,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kWarmUpSteps = 2;  // with one micro-batch a step: the one that runs op by op, and the one that is recorded
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
   return v[v.size() / 2];
 }
-
-/// A training step on random tokens.
-class StepRunner {
- public:
-  StepRunner(Backend& backend, const RunConfig& config)
-      : backend_(backend),
-        config_(config),
-        policy_(training_policy(config, backend)),
-        weights_(backend, config.model, policy_, true, moment_types(config.optimizer)),
-        transformer_(backend, config.model, policy_, weights_, config.train.micro_batch_size, true),
-        optimizer_(backend, config.optimizer, weights_),
-        scaler_(make_loss_scaler(config.optimizer)) {
-    initialise_weights(weights_, config.model, 1);
-    weights_.refresh_working();
-    const int64_t n = config.train.micro_batch_size * config.model.seq_length;
-    for (int64_t i = 0; i < n; ++i) {
-      const auto words = philox(1, 0, static_cast<uint64_t>(i));
-      tokens_.push_back(static_cast<int32_t>(words[0] % static_cast<uint32_t>(config.model.vocab_size)));
-      targets_.push_back(static_cast<int32_t>(words[1] % static_cast<uint32_t>(config.model.vocab_size)));
-    }
-    mask_.assign(static_cast<size_t>(n), 1.0f);
-  }
-  void run() {
-    backend_.fill_zero(weights_.grad());
-    const int64_t micro_batches = config_.train.global_batch_size / config_.train.micro_batch_size;
-    const auto scale = static_cast<float>(scaler_.scale / (static_cast<double>(mask_.size()) * static_cast<double>(micro_batches)));
-    for (int64_t m = 0; m < micro_batches; ++m) {
-      transformer_.forward_backward({.seed = 1, .stream = stream_++}, {tokens_.data(), targets_.data(), mask_.data()}, scale);
-    }
-    optimizer_.step(scaler_, 1e-4, 0.01, true);
-    backend_.synchronize();
-  }
-  DType act() const { return policy_.act; }
-
- private:
-  Backend& backend_;
-  const RunConfig& config_;
-  PrecisionPolicy policy_;
-  Weights weights_;
-  Transformer transformer_;
-  Optimizer optimizer_;
-  LossScaler scaler_;
-  uint64_t stream_ = 0;
-  std::vector<int32_t> tokens_, targets_;
-  std::vector<float> mask_;
-};
 
 /// FLOP/s of a square product in the activation dtype, large enough to fill the device.
 double measured_peak(Backend& backend, DType act) {
@@ -92,18 +47,28 @@ struct StepTimes {
     int64_t calls = 0;
   };
   std::map<std::string, Part> parts;
+  std::string replay_refusal;
 
   double share_of_gemm_only() const { return gemm_only_s / step_s; }
 };
 
+/// The trainer's look at memory, before anything is allocated.
+MemoryCheck checked_memory(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy) {
+  MemoryCheck memory = check_memory(config, policy, backend);
+  if (!memory.warning.empty()) spdlog::warn("{}", memory.warning);
+  return memory;
+}
+
+/// Whole steps run as the trainer runs them, replayed where train.cuda_graph allows it; the parts are those of a step that runs op by op.
 StepTimes measure(Backend& backend, const RunConfig& config, int64_t steps) {
   TimingBackend timing(backend);
   timing.set_enabled(false);
-  StepRunner runner(timing, config);
+  const PrecisionPolicy policy = training_policy(config, backend);
+  RandomStep runner(timing, config, policy, checked_memory(backend, config, policy));
   StepTimes t;
   t.tokens = static_cast<double>(config.train.global_batch_size * config.model.seq_length);
   t.model_flops = t.tokens * flops_per_token(config.model);
-  for (int i = 0; i < 2; ++i) runner.run();
+  for (int i = 0; i < kWarmUpSteps; ++i) runner.run();
   std::vector<double> times;
   for (int64_t i = 0; i < steps; ++i) {
     const auto start = Clock::now();
@@ -111,6 +76,7 @@ StepTimes measure(Backend& backend, const RunConfig& config, int64_t steps) {
     times.push_back(seconds_since(start));
   }
   t.step_s = median(times);
+  t.replay_refusal = runner.replay_refusal();
   timing.clear();
   timing.set_enabled(true);
   runner.run();
@@ -128,7 +94,7 @@ StepTimes measure(Backend& backend, const RunConfig& config, int64_t steps) {
     gemm_only.push_back(seconds_since(start));
   }
   t.gemm_only_s = median(gemm_only);
-  t.peak = measured_peak(backend, runner.act());
+  t.peak = measured_peak(backend, policy.act);
   return t;
 }
 
@@ -136,6 +102,7 @@ void print_table(const RunConfig& config, const StepTimes& t) {
   std::printf("%s, %lld x %lld tokens a step\n", config.mixed_precision.name.c_str(), static_cast<long long>(config.train.global_batch_size),
               static_cast<long long>(config.model.seq_length));
   std::printf("  step                  %10.1f ms   %8.0f tokens/s   %.3f TFLOP/s (model)\n", t.step_s * 1e3, t.tokens / t.step_s, t.model_flops / t.step_s * 1e-12);
+  if (!t.replay_refusal.empty()) std::printf("  %s\n", t.replay_refusal.c_str());
   std::printf("  its GEMMs alone       %10.1f ms   %.3f TFLOP/s, %.2f of the peak of %.3f\n", t.gemm_only_s * 1e3, t.gemm_flops / t.gemm_only_s * 1e-12,
               t.gemm_flops / t.gemm_only_s / t.peak, t.peak * 1e-12);
   std::printf("  GEMM-only time / step %10.2f\n\n", t.share_of_gemm_only());
@@ -160,7 +127,9 @@ nlohmann::ordered_json to_json(const Backend& backend, const RunConfig& config, 
                               {"gemm_only_ms", t.gemm_only_s * 1e3},
                               {"gemm_tflops", t.gemm_flops / t.gemm_only_s * 1e-12},
                               {"peak_tflops", t.peak * 1e-12},
-                              {"gemm_only_over_step", t.share_of_gemm_only()}};
+                              {"gemm_only_over_step", t.share_of_gemm_only()},
+                              {"cuda_graph", config.train.cuda_graph},
+                              {"replay_refusal", t.replay_refusal}};
   for (const auto& [what, value] : backend.facts()) j["facts"][what] = value;
   for (const auto& [name, p] : t.parts) j["parts"][name] = {{"calls", p.calls}, {"ms", p.seconds * 1e3}, {"flops", p.flops}};
   return j;
@@ -174,7 +143,8 @@ int bench_step(const std::vector<std::string>& args) {
   int64_t steps = 5;
   app.add_flag("--json", as_json, "Print JSON");
   app.add_option("--steps", steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
-  const ResolvedRun run = resolve_run(parse_config_args(app, args));
+  ResolvedRun run = resolve_run(parse_config_args(app, args));
+  run.config.validation.skip_train = false;  // it trains, whatever a run of this config would do
   const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
   const StepTimes times = measure(*backend, run.config, steps);
   if (as_json) std::printf("%s\n", to_json(*backend, run.config, times).dump(2).c_str());

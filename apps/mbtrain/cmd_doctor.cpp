@@ -158,7 +158,7 @@ void print_machine(const Report& r) {
   }
   table.add({"CUDA runtime", runtime_text()});
   for (const MachineLibrary& l : r.libraries)
-    table.add({l.what, l.problem.empty() ? text(l.version.empty() ? "version unknown" : l.version, " (", l.file, ")") : "not found: " + l.problem});
+    table.add({l.what, l.problem.empty() ? text(l.version.empty() ? "version unknown" : l.version, " (", l.file, ")") : l.problem});
   std::cout << "\nThis machine\n" << table.str();
 }
 

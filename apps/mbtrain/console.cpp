@@ -73,6 +73,11 @@ void ConsoleObserver::on_message(const std::string& message) {
   spdlog::info(message);
 }
 
+void ConsoleObserver::on_warning(const std::string& message) {
+  clear_progress();
+  spdlog::warn(message);
+}
+
 void ConsoleObserver::on_iteration(const IterationRecord& r) {
   interval_.add(r);
   write_metrics(to_json(r).dump());

@@ -19,6 +19,7 @@ class ConsoleObserver : public TrainObserver {
   void open_metrics(bool appends);
 
   void on_message(const std::string& text) override;
+  void on_warning(const std::string& text) override;
   void on_iteration(const IterationRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override;
   void on_checkpoint(const std::string& path, int64_t iteration) override;

@@ -3,10 +3,10 @@
 #include <dlfcn.h>
 
 #include <fstream>
-#include <functional>
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "kernels/gpus.h"
 
 namespace mbt {
 namespace {
@@ -32,44 +32,59 @@ Function* function(void* library, const char* name) {
   return reinterpret_cast<Function*>(dlsym(library, name));
 }
 
-std::string cublaslt_version(void* library) {
+// Versions: nothing where the library has not the function that tells, so that it cannot be what it is called; empty where that fails.
+
+std::optional<std::string> cublaslt_version(void* library) {
   const auto ask = function<size_t()>(library, "cublasLtGetVersion");
-  if (ask == nullptr) return "";
+  if (ask == nullptr) return std::nullopt;
   const size_t v = ask();
   return text(v / 10000, ".", v % 10000 / 100, ".", v % 100);
 }
 
-std::string nccl_version(void* library) {
+std::optional<std::string> nccl_version(void* library) {
   const auto ask = function<int(int*)>(library, "ncclGetVersion");
   int v = 0;
-  if (ask == nullptr || ask(&v) != 0) return "";
+  if (ask == nullptr) return std::nullopt;
+  if (ask(&v) != 0) return "";
   return text(v / 10000, ".", v % 10000 / 100, ".", v % 100);
 }
 
 /// "Open MPI v4.1.4, package: ..." up to its first comma or end of line. Allowed before MPI_Init.
-std::string mpi_version(void* library) {
+std::optional<std::string> mpi_version(void* library) {
   constexpr size_t kMaxText = 8192;  // MPICH's MPI_MAX_LIBRARY_VERSION_STRING, the longest in use
   const auto ask = function<int(char*, int*)>(library, "MPI_Get_library_version");
   std::string said(kMaxText, '\0');
   int length = 0;
-  if (ask == nullptr || ask(said.data(), &length) != 0) return "";
+  if (ask == nullptr) return std::nullopt;
+  if (ask(said.data(), &length) != 0) return "";
   return said.substr(0, std::min(said.find_first_of(",\n"), static_cast<size_t>(length)));
 }
 
-MachineLibrary look_for(const std::string& what, const std::vector<std::string>& files, const std::function<std::string(void*)>& version) {
+using Version = std::optional<std::string>(void* library);
+
+MachineLibrary look_for(const std::string& what, const std::vector<std::string>& files, Version* version_of) {
   MachineLibrary found{.what = what, .file = files.front(), .version = {}, .problem = {}};
   for (const std::string& file : files) {
+    std::string problem;
     void* const library = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL);  // stays: some libraries do not survive being closed
-    if (library != nullptr) {
-      found.file = file;
-      found.version = version(library);
-      found.problem.clear();
-      return found;
+    if (library == nullptr) {
+      const char* why = dlerror();
+      problem = text("cannot be loaded: ", why != nullptr ? why : file);
+    } else if (const std::optional<std::string> version = version_of(library)) {
+      return {.what = what, .file = file, .version = *version, .problem = {}};
+    } else {
+      problem = text("cannot be used: ", file, " has no function that tells its version");
     }
-    const char* why = dlerror();
-    if (found.problem.empty()) found.problem = why != nullptr ? why : "cannot be loaded";
+    if (found.problem.empty()) found.problem = problem;
   }
   return found;
+}
+
+/// The one that this build asks for; without CUDA, either of those that a build may ask for.
+std::vector<std::string> cublaslt_files() {
+  const CudaBuild build = cuda_build();
+  if (!build.is_built_in) return {"libcublasLt.so.13", "libcublasLt.so.12"};
+  return {text("libcublasLt.so.", build.runtime / 1000)};
 }
 
 }  // namespace
@@ -87,7 +102,7 @@ std::optional<HostMemory> host_memory() {
 }
 
 std::vector<MachineLibrary> machine_libraries() {
-  return {look_for("cuBLASLt", {"libcublasLt.so.13", "libcublasLt.so.12"}, cublaslt_version),
+  return {look_for("cuBLASLt", cublaslt_files(), cublaslt_version),
           look_for("NCCL", {"libnccl.so.2"}, nccl_version),
           look_for("MPI", {"libmpi.so.40", "libmpi.so.12"}, mpi_version)};  // Open MPI; MPICH and Intel MPI
 }

@@ -19,7 +19,7 @@ struct MachineLibrary {
   std::string what;     ///< "NCCL"
   std::string file;     ///< "libnccl.so.2": the one that was found, or the first that was looked for
   std::string version;  ///< "2.27.7"; empty: not found, or it does not say
-  std::string problem;  ///< why it cannot be loaded; empty: it can
+  std::string problem;  ///< why it cannot be loaded or used; empty: it can
 };
 /// cuBLASLt, NCCL and MPI.
 std::vector<MachineLibrary> machine_libraries();

@@ -20,6 +20,17 @@
 namespace mbt {
 namespace {
 
+constexpr const char* kEnvironment =
+    "\nEnvironment:\n"
+    "  MBTRAIN_RECIPES=FILE:FILE     more recipes, as --recipes\n"
+    "  MBTRAIN_GEMM_ALGORITHMS=FILE  remembers the fastest algorithms of a GPU's products; off: none are remembered\n"
+    "                                (unset: mbtrain/gemm_algorithms.json in $XDG_CACHE_HOME or ~/.cache)\n"
+    "  OMP_NUM_THREADS=N             CPU threads where train.num_threads is 0\n"
+    "  GOMP_SPINCOUNT, OMP_WAIT_POLICY  how CPU threads wait; unset: GOMP_SPINCOUNT=1000, so that two programs share a machine\n"
+    "  MBT_CPU_LEVEL=v2|v3           CPU loops of an older x86-64 level, for tests\n"
+    "  CUDA_VISIBLE_DEVICES=N        the GPU to use; the first of those that are visible\n"
+    "  LD_LIBRARY_PATH=FOLDER        where cuBLASLt lies, if not where the system looks\n";
+
 std::string overview() {
   std::string help =
       "mbtrain trains transformers in low precision.\n\n"
@@ -31,7 +42,7 @@ std::string overview() {
       "Verbs; without one, train:\n";
   for (const Verb& verb : verbs())
     help += "  " + std::string(verb.name) + std::string(12 - std::string(verb.name).size(), ' ') + verb.doc + "\n";
-  return help + "\nExit codes: 0 done, 1 the run failed, 2 bad usage or bad input.\n";
+  return help + kEnvironment + "\nExit codes: 0 done, 1 the run failed, 2 bad usage or bad input.\n";
 }
 
 const Verb& find_verb(const std::string& name) {

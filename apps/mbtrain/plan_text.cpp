@@ -119,12 +119,22 @@ std::string parameters_text(const RunPlan& plan) {
               m.share_embeddings_and_output_weights ? "; head tied to the word embeddings\n" : "\n");
 }
 
+/// What the trainer will say of it, before it says it.
+std::string fit_text(const RunPlan& plan) {
+  const MemoryFit& fit = plan.fit;
+  if (!fit.available) return text("  ", plan.device, " does not tell how much it has free\n");
+  const std::string free = human_bytes(static_cast<int64_t>(fit.available->bytes));
+  const char* const hint = fit.available->is_limit ? "" : ", the system's estimate and no limit";
+  if (fit.fits()) return text("  Fits: ", plan.device, " has ", free, " free", hint, "\n");
+  return text("  DOES NOT FIT: ", plan.device, " has ", free, " free", hint, ". ", fit.advice, "\n");
+}
+
 std::string memory_text(const RunPlan& plan) {
   TextTable rows("lrl");
   for (const MemoryItem& item : plan.memory)
     if (item.bytes > 0) rows.add({item.category, human_bytes(item.bytes), item.what});
   rows.add({"total", human_bytes(total_bytes(plan.memory)), ""});
-  return heading("Memory of one rank") + rows.str();
+  return heading("Memory of one rank") + rows.str() + fit_text(plan);
 }
 
 std::string run_text(const RunPlan& plan) {

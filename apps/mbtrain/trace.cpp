@@ -9,6 +9,14 @@ namespace mbt {
 TracingObserver::TracingObserver(const ProfilingConfig& config, TimingBackend& timing, TrainObserver& next)
     : config_(config), timing_(timing), next_(next) {
   timing_.set_enabled(config.profile_step_start <= 1);
+  if (!config.trace_path.empty()) require_writable();
+}
+
+/// Now, not after the iterations that it would lose.
+void TracingObserver::require_writable() const try {
+  const AtomicFile probe(config_.trace_path);  // not committed: leaves nothing
+} catch (const InputError& e) {
+  throw InputError(text("profiling.trace_path: ", e.what()));
 }
 
 void TracingObserver::on_iteration(const IterationRecord& record) {

@@ -13,14 +13,17 @@ namespace mbt {
 /// the last of them.
 class TracingObserver final : public TrainObserver {
  public:
+  /// InputError when trace_path is given and cannot be written.
   TracingObserver(const ProfilingConfig& config, TimingBackend& timing, TrainObserver& next);
 
   void on_message(const std::string& text) override { next_.on_message(text); }
+  void on_warning(const std::string& text) override { next_.on_warning(text); }
   void on_iteration(const IterationRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override { next_.on_evaluation(record); }
   void on_checkpoint(const std::string& path, int64_t iteration) override { next_.on_checkpoint(path, iteration); }
 
  private:
+  void require_writable() const;
   void write() const;
 
   ProfilingConfig config_;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mbt {
@@ -19,6 +20,7 @@ struct FieldInfo {
   double min = -std::numeric_limits<double>::infinity();  ///< inclusive
   double max = std::numeric_limits<double>::infinity();   ///< inclusive
   std::vector<std::string> choices = {};  ///< allowed strings; empty: any
+  std::vector<std::pair<std::string, std::string>> other_words = {};  ///< what else a choice is called: refused, naming the choice
   const char* alias = "";                 ///< Megatron's flag without the dashes, e.g. "micro-batch-size"; empty: none
 };
 

@@ -63,6 +63,13 @@ std::optional<std::vector<int64_t>> from_value(const json& v, std::vector<int64_
   return list;
 }
 
+/// The choice that means the same, else the one that is spelt alike.
+std::string choice_hint(const std::string& word, const FieldInfo& info) {
+  for (const auto& [other, choice] : info.other_words)
+    if (word == other) return "; here that is \"" + choice + "\"";
+  return did_you_mean(word, info.choices);
+}
+
 bool in_range(double v, const FieldInfo& info) { return v >= info.min && v <= info.max; }
 bool allowed(bool, const FieldInfo&) { return true; }
 bool allowed(int64_t v, const FieldInfo& info) { return in_range(static_cast<double>(v), info); }
@@ -175,7 +182,7 @@ std::optional<std::string> Field::set(const json& value) {
         }
         auto converted = from_value(value, static_cast<T*>(nullptr));
         if (!converted || !allowed(*converted, info)) {
-          const std::string hint = value.is_string() ? did_you_mean(value.get_ref<const std::string&>(), info.choices) : "";
+          const std::string hint = value.is_string() ? choice_hint(value.get_ref<const std::string&>(), info) : "";
           return refusal(shown_value(value), *this) + hint;
         }
         *member = std::move(*converted);

@@ -13,8 +13,6 @@
 namespace mbt {
 namespace {
 
-constexpr int64_t kKernelBytes = int64_t{128} << 20;  // estimated: CUDA loads kernels when they are first called
-
 std::string readable(int64_t bytes) {
   std::ostringstream out;
   const bool is_large = bytes >= int64_t{1} << 30;
@@ -22,11 +20,8 @@ std::string readable(int64_t bytes) {
   return out.str();
 }
 
-/// What lies on the device.
-std::vector<MemoryItem> items_of(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, bool is_gpu) {
-  std::vector<MemoryItem> items = plan_memory(config, policy, queries_of(backend), !config.validation.skip_train);
-  if (is_gpu) items.back() = {"kernels", kKernelBytes, "code and libraries that load when they are first called, estimated"};
-  return items;
+std::vector<MemoryItem> items_of(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
+  return plan_memory(config, policy, device, !config.validation.skip_train);
 }
 
 std::string table_of(const std::vector<MemoryItem>& items) {
@@ -44,8 +39,8 @@ std::string table_of(const std::vector<MemoryItem>& items) {
 /// Looks for settings under which a run fits.
 class Advisor {
  public:
-  Advisor(const RunConfig& config, const Backend& backend, AvailableMemory memory)
-      : config_(config), backend_(backend), memory_(memory) {}
+  /// device.memory is known.
+  Advisor(const RunConfig& config, const DeviceQueries& device) : config_(config), device_(device) {}
 
   std::string advice() const {
     RunConfig c = config_;
@@ -61,12 +56,12 @@ class Advisor {
   bool fits(const RunConfig& c) const {
     const PrecisionPolicy policy = make_policy(c.model, c.ddp);
     if (!takes_sizes(c, policy)) return false;
-    return static_cast<size_t>(total_bytes(items_of(c, policy, backend_, memory_.is_limit))) <= memory_.bytes;
+    return static_cast<size_t>(total_bytes(items_of(c, policy, device_))) <= device_.memory->bytes;
   }
 
   bool takes_sizes(const RunConfig& c, const PrecisionPolicy& policy) const {
     try {
-      require_sizes(c, policy, queries_of(backend_));
+      require_sizes(c, policy, device_);
     } catch (const InputError&) {
       return false;
     }
@@ -80,9 +75,18 @@ class Advisor {
       c.model.recompute_num_layers.reset();
       if (fits(c)) return text("; with model.recompute_granularity=", granularity, " 1 does.");
     }
-    const std::vector<std::string> recipes = recipes_that_fit(c);
-    if (!recipes.empty()) return text("; with model.recompute_granularity=full it does under ", join(recipes, ", "), ".");
-    return ". No recompute and no built-in recipe makes it fit: take a smaller model, a shorter model.seq_length or a device with more memory.";
+    std::vector<std::string> ways;
+    RunConfig short_moments = c;
+    short_moments.optimizer.use_precision_aware_optimizer = true;
+    short_moments.optimizer.exp_avg_dtype = short_moments.optimizer.exp_avg_sq_dtype = "bf16";
+    if (fits(short_moments)) ways.emplace_back(text("with Adam's moments in bf16 (", kShortMoments, ")"));
+    if (const std::string recipes = join(recipes_that_fit(c), ", "); !recipes.empty()) ways.push_back("under " + recipes);
+    if (ways.empty())
+      if (const std::string recipes = join(recipes_that_fit(short_moments), ", "); !recipes.empty())
+        ways.push_back(text("with Adam's moments in bf16 (", kShortMoments, ") under ", recipes));
+    if (!ways.empty()) return text("; with model.recompute_granularity=full it does ", join(ways, ", or "), ".");
+    return ". No recompute, no bf16 moments and no built-in recipe make it fit: take a smaller model, a shorter model.seq_length or a device "
+           "with more memory.";
   }
 
   std::vector<std::string> recipes_that_fit(const RunConfig& config) const {
@@ -100,35 +104,41 @@ class Advisor {
     return names;
   }
 
+  static constexpr const char* kShortMoments = "--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16";
+
   const RunConfig& config_;
-  const Backend& backend_;
-  AvailableMemory memory_;
+  const DeviceQueries& device_;
 };
 
-std::string owners_of(const std::vector<MemoryItem>& items, const Backend& backend) {
-  return text("Memory that this run needs on ", backend.name(), ":", table_of(items));
+std::string owners_of(const std::vector<MemoryItem>& items, const DeviceQueries& device) {
+  return text("Memory that this run needs on ", device.name, ":", table_of(items));
 }
 
 }  // namespace
 
+MemoryFit fit_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
+  MemoryFit fit{.needed = total_bytes(items_of(config, policy, device)), .available = device.memory, .advice = {}};
+  if (!fit.fits()) fit.advice = Advisor(config, device).advice();
+  return fit;
+}
+
 std::string memory_owners(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend) {
-  const std::optional<AvailableMemory> memory = backend.available_memory();
-  return owners_of(items_of(config, policy, backend, memory && memory->is_limit), backend);
+  const DeviceQueries device = queries_of(backend);
+  return owners_of(items_of(config, policy, device), device);
 }
 
 MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend) {
-  const std::optional<AvailableMemory> memory = backend.available_memory();
-  const std::vector<MemoryItem> items = items_of(config, policy, backend, memory && memory->is_limit);
+  const DeviceQueries device = queries_of(backend);
+  const std::vector<MemoryItem> items = items_of(config, policy, device);
   MemoryCheck result;
-  result.owners = owners_of(items, backend);
+  result.owners = owners_of(items, device);
   for (const MemoryItem& item : items)
     if (item.category == "device_scratch") result.scratch_bytes = item.bytes;
-  const int64_t wanted = total_bytes(items);
-  if (!memory || static_cast<size_t>(wanted) <= memory->bytes) return result;
-  const std::string what = text("memory: the run needs ", readable(wanted), ", ", backend.name(), " has ",
-                                readable(static_cast<int64_t>(memory->bytes)), " free.\n", result.owners, "\n",
-                                Advisor(config, backend, *memory).advice());
-  if (memory->is_limit) throw InputError(what);
+  const MemoryFit fit = fit_memory(config, policy, device);
+  if (fit.fits()) return result;
+  const std::string what = text("memory: the run needs ", readable(fit.needed), ", ", device.name, " has ",
+                                readable(static_cast<int64_t>(fit.available->bytes)), " free.\n", result.owners, "\n", fit.advice);
+  if (fit.available->is_limit) throw InputError(what);
   result.warning = text(what, " It starts all the same: pages come when they are touched, and others may give theirs back; but it may end "
                               "without memory, or swap.");
   return result;

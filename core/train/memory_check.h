@@ -1,13 +1,27 @@
 // Whether a run fits into the memory of its device, asked before anything is allocated; and who needs how much when it does not.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/backend/backend.h"
 #include "core/config/run_config.h"
 #include "core/recipe/policy.h"
+#include "core/train/plan_precision.h"
 
 namespace mbt {
+
+/// What a run needs against what its device has free.
+struct MemoryFit {
+  int64_t needed = 0;                        ///< bytes
+  std::optional<AvailableMemory> available;  ///< nothing: unknown
+  std::string advice;                        ///< when it does not fit: the settings under which it would
+
+  bool fits() const { return !available || static_cast<size_t>(needed) <= available->bytes; }
+};
+
+/// Arithmetic alone: allocates nothing.
+MemoryFit fit_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device);
 
 struct MemoryCheck {
   std::string owners;           ///< a table: bytes, category, what

@@ -82,7 +82,10 @@ Json parameters_json(const RunPlan& plan) {
 Json memory_json(const RunPlan& plan) {
   Json categories = Json::object();
   for (const MemoryItem& item : plan.memory) categories[item.category] = item.bytes;
-  return {{"categories", categories}, {"total", total_bytes(plan.memory)}};
+  const MemoryFit& fit = plan.fit;
+  Json device = {{"name", plan.device}, {"free", nullptr}, {"is_limit", nullptr}, {"fits", nullptr}, {"advice", fit.advice}};
+  if (fit.available) device["free"] = fit.available->bytes, device["is_limit"] = fit.available->is_limit, device["fits"] = fit.fits();
+  return {{"categories", categories}, {"total", total_bytes(plan.memory)}, {"device", device}};
 }
 
 RunLength plan_length(const RunConfig& config, int ranks) {
@@ -109,7 +112,8 @@ RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device) {
   require_sizes(config, plan.policy, device);
   plan.attention = plan_attention(config.model, plan.policy, plan.device, device.attention);
   plan.parameters = count_parameters(config.model);
-  plan.memory = plan_memory(config, plan.policy, device);
+  plan.memory = plan_memory(config, plan.policy, device, !config.validation.skip_train);
+  plan.fit = fit_memory(config, plan.policy, device);
   plan.flops = count_flops(config.model);
   plan.length = plan_length(config, ranks);
   return plan;

@@ -7,6 +7,7 @@
 
 #include "core/model/flops.h"
 #include "core/recipe/resolve.h"
+#include "core/train/memory_check.h"
 #include "core/train/plan_memory.h"
 #include "core/train/plan_precision.h"
 
@@ -29,6 +30,7 @@ struct RunPlan {
   AttentionSupport attention;
   std::vector<ParameterGroup> parameters;
   std::vector<MemoryItem> memory;  ///< of one rank
+  MemoryFit fit;                   ///< their total against what the device has free: no refusal here, `train` refuses
   FlopCount flops;                 ///< per token
   RunLength length;
 };

@@ -12,6 +12,7 @@ namespace mbt {
 namespace {
 
 constexpr int64_t kProgramBytes = 16 << 20;  // measured: 15 to 17 MiB resident, oneDNN and its generated code included
+constexpr int64_t kKernelBytes = int64_t{128} << 20;  // estimated: CUDA loads kernels when they are first called
 
 const char* group_of(const ParamSpec& s) {
   switch (s.kind) {
@@ -57,6 +58,12 @@ int64_t largest_product_scratch(const ParamList& params, const ModelShapes& s, c
   return static_cast<int64_t>(largest);
 }
 
+MemoryItem code_item(const DeviceQueries& device) {
+  if (device.memory && device.memory->is_limit)
+    return {"kernels", kKernelBytes, "code and libraries that load when they are first called, estimated"};
+  return {"program", kProgramBytes, "code and libraries, estimated"};
+}
+
 }  // namespace
 
 std::vector<ParameterGroup> count_parameters(const ModelConfig& model) {
@@ -99,7 +106,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
       {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch, with_training),
        "operands that products cannot take as they are"},
-      {"program", kProgramBytes, "code and libraries, estimated"},
+      code_item(device),
   };
 }
 

@@ -34,7 +34,7 @@ struct MemoryItem {
 /// logits             the chunk of logits that is in memory at one time
 /// workspace          what layers share: activation gradients, codes of the current operands, tables
 /// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are, and its library's workspace
-/// program            code and libraries (an estimate)
+/// program            code and libraries (an estimate); kernels instead, where the device's memory is a limit: what loads there
 /// Categories of 0 bytes are there too, so that scripts find every key. From a validated config. with_training false: an evaluation alone.
 std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device,
                                     bool with_training = true);

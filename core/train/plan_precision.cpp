@@ -101,7 +101,8 @@ DeviceQueries queries_of(const Backend& backend) {
             return backend.gemm_size_problem(shape, a, b, act);
           },
           .wants_transposed = transposed_query(backend),
-          .attention = [&](AttentionBackend wanted, const AttentionShape& shape) { return backend.attention_support(wanted, shape); }};
+          .attention = [&](AttentionBackend wanted, const AttentionShape& shape) { return backend.attention_support(wanted, shape); },
+          .memory = backend.available_memory()};
 }
 
 AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device, const AttentionQuery& attention) {

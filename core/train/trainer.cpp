@@ -24,7 +24,7 @@ MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets
 /// Says the warning before the allocations it is about.
 MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, TrainObserver& observer) {
   MemoryCheck check = check_memory(config, policy, backend);
-  if (!check.warning.empty()) observer.on_message(check.warning);
+  if (!check.warning.empty()) observer.on_warning(check.warning);
   return check;
 }
 

@@ -25,6 +25,7 @@ class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
   virtual void on_message(const std::string& text) = 0;                ///< something worth knowing
+  virtual void on_warning(const std::string& text) = 0;                ///< something that its owner may have to change
   virtual void on_iteration(const IterationRecord& record) = 0;        ///< after every step
   virtual void on_evaluation(const EvaluationRecord& record) = 0;
   virtual void on_checkpoint(const std::string& path, int64_t iteration) = 0;

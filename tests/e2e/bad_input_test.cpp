@@ -145,6 +145,14 @@ TEST_CASE("A shown config reads back as the same config") {
   CHECK(run_binary({"config", "show", "--config", "run.json"}, folder.path()).out == shown.out);
 }
 
+TEST_CASE("mbtrain --help tells which environment variables count") {
+  const TemporaryFolder folder;
+  const std::string help = run_binary({"--help"}, folder.path()).out;
+  for (const char* variable : {"MBTRAIN_RECIPES", "MBTRAIN_GEMM_ALGORITHMS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "MBT_CPU_LEVEL",
+                               "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"})
+    CHECK_THAT(help, ContainsSubstring(variable));
+}
+
 TEST_CASE("What asks for help gets it on stdout") {
   const TemporaryFolder folder;
   for (const std::vector<std::string>& args :

@@ -72,6 +72,31 @@ TEST_CASE("bench ops refuses what it cannot measure") {
   CHECK_THAT(bench(kTinyOps).out, ContainsSubstring("of copy"));
 }
 
+TEST_CASE("bench step --json: the whole step as train.cuda_graph has it, its parts op by op") {
+  const std::vector<std::string> tiny = {"step",   "--device",     "cpu", "--steps", "2",  "--json", "--num-layers", "1", "--hidden-size", "32",
+                                         "--num-attention-heads", "2", "--seq-length", "16"};
+  for (const char* graph : {"true", "false"}) {
+    const RunResult r = bench(with(tiny, {"--cuda-graph", graph}));
+    CAPTURE(r.err);
+    REQUIRE(r.exit_code == 0);
+    const json report = json::parse(r.out);
+    CHECK(report["cuda_graph"] == (std::string(graph) == "true"));
+    CHECK(report["replay_refusal"] == "");
+    CHECK(report["step_ms"] > 0);
+    CHECK(report["parts"]["gemm.wgrad"]["calls"] > 0);
+  }
+}
+
+TEST_CASE("bench step warns of too little memory before it takes any, and says who needs how much when there is none") {
+  const RunResult r = bench({"step", "--device", "cpu", "--steps", "1", "--micro-batch-size", "1048576", "--global-batch-size", "1048576",
+                             "--seq-length", "131072", "--num-layers", "64", "--position-embedding-type", "none"});
+  CHECK(r.exit_code == 1);
+  CHECK_THAT(r.err, ContainsSubstring("warning: memory: the run needs ") && ContainsSubstring("train.micro_batch_size"));
+  const size_t error = r.err.find("mbtrain: error: ");
+  REQUIRE(error != std::string::npos);
+  CHECK_THAT(r.err.substr(error), ContainsSubstring("Memory that this run needs on cpu:") && ContainsSubstring("activations"));
+}
+
 TEST_CASE("bench gemm compares each product with the square product of the same operands") {
   const RunResult r = bench({"gemm", "--device", "cpu", "--tokens", "32", "--square", "64", "--layer", "64x32", "--json"});
   REQUIRE(r.exit_code == 0);

@@ -1,5 +1,6 @@
 // mbtrain doctor, on machines with and without a GPU.
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.h"
@@ -33,6 +34,7 @@ TEST_CASE("doctor --json: what is built in, the machine's memory, driver and lib
     CHECK_FALSE(report["build"]["parts"][part]["said"].get<std::string>().empty());
   }
   CHECK(report["build"]["parts"]["MPI"]["is_built_in"] == false);
+  CHECK(report["build"]["parts"].contains("MBT_NVTX") == report["build"]["parts"]["MBT_CUDA"]["is_built_in"].get<bool>());
   CHECK(report["build"]["parts"]["MBT_CUDA"]["is_built_in"] == !report["build"]["cuda_runtime"].is_null());
   const auto& machine = report["machine"];
   CHECK(machine["memory"]["available_bytes"] > 0);
@@ -44,6 +46,25 @@ TEST_CASE("doctor --json: what is built in, the machine's memory, driver and lib
   }
   const auto& driver = machine["nvidia"]["driver"];
   CHECK((driver["is_installed"] == true || !driver["problem"].get<std::string>().empty()));
+}
+
+TEST_CASE("doctor takes no library for what its name says, and asks for the cuBLASLt that this build loads") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> names = {"libcublasLt.so.12", "libcublasLt.so.13", "libnccl.so.2", "libmpi.so.40", "libmpi.so.12"};
+  for (const std::string& name : names) std::filesystem::copy_file(MBT_STAND_IN_DRIVER "/libcuda.so.1", folder.path(name));
+  setenv("LD_LIBRARY_PATH", folder.path().c_str(), 1);
+  const RunResult json = run_binary({"doctor", "--json"}, folder.path()), text = run_binary({"doctor"}, folder.path());
+  unsetenv("LD_LIBRARY_PATH");
+  const auto report = nlohmann::json::parse(json.out);
+  for (const char* library : {"cuBLASLt", "NCCL", "MPI"}) {
+    CAPTURE(library);
+    const auto& l = report["machine"]["libraries"][library];
+    CHECK(l["is_found"] == false);
+    CHECK_THAT(l["problem"].get<std::string>(), ContainsSubstring("cannot be used: lib") && ContainsSubstring("no function that tells its version"));
+  }
+  CHECK_THAT(text.out, ContainsSubstring("cannot be used: libnccl.so.2"));
+  const std::string cuda = report["build"]["cuda_runtime"].is_null() ? "13.0" : report["build"]["cuda_runtime"].get<std::string>();
+  CHECK(report["machine"]["libraries"]["cuBLASLt"]["file"] == "libcublasLt.so." + cuda.substr(0, cuda.find('.')));
 }
 
 TEST_CASE("a GPU that cannot be used ends a run with the reason doctor gives, and exit code 2") {

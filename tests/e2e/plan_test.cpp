@@ -62,6 +62,22 @@ TEST_CASE("a 405B config is planned without allocating it") {
   CHECK(p["precision_map"].size() == 126);
 }
 
+TEST_CASE("plan says whether the run fits into the device's memory, and what would when it does not") {
+  const RunResult fits = plan({"--device", "cpu"});
+  REQUIRE(fits.exit_code == 0);
+  CHECK_THAT(fits.out, ContainsSubstring("Fits: cpu has ") && ContainsSubstring("the system's estimate and no limit"));
+  std::vector<std::string> args = kLlama405B;
+  args.insert(args.end(), {"--device", "cpu"});
+  const RunResult large = plan(args);
+  CHECK(large.exit_code == 0);
+  CHECK_THAT(large.out, ContainsSubstring("DOES NOT FIT: cpu has ") && ContainsSubstring("take a smaller model"));
+  args.emplace_back("--json");
+  const json device = json::parse(plan(args).out)["memory"]["device"];
+  CHECK(device["name"] == "cpu");
+  CHECK(device["fits"] == false);
+  CHECK(device["free"] > 0);
+}
+
 TEST_CASE("plan refuses what train would refuse, all at once") {
   const RunResult r = plan({"model.hidden_sise=4", "--mixed-precision", "bf16_mixd", "train.micro_batch_size=-1"});
   CHECK(r.exit_code == 2);

@@ -139,6 +139,16 @@ TEST_CASE("metrics that cannot be written end the run with a checkpoint and exit
   CHECK(std::filesystem::exists(folder.path("run/iter_0000001/weights.safetensors")));
 }
 
+TEST_CASE("a trace is written, or refused before the first step") {
+  const TemporaryFolder folder;
+  const RunResult refused = run_binary(small("2", {"--profiling.trace_path", folder.path("no/such/trace.json")}), folder.path());
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, ContainsSubstring("profiling.trace_path: ") && ContainsSubstring("No such file or directory"));
+  CHECK(losses(refused.out).empty());
+  succeed(small("2", {"--profiling.trace_path", "trace.json", "--profile-step-start", "1", "--profile-step-end", "2"}), folder);
+  CHECK(nlohmann::json::parse(read_text_file(folder.path("trace.json")))["traceEvents"].size() > 10);
+}
+
 TEST_CASE("SIGTERM ends a run after its step, with a checkpoint and exit code 0") {
   const TemporaryFolder folder;
   const pid_t child = fork();

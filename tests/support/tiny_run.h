@@ -17,6 +17,7 @@ namespace mbt::test {
 /// What a run told its observer.
 struct Run : TrainObserver {
   void on_message(const std::string& message) override { messages.push_back(message); }
+  void on_warning(const std::string& message) override { warnings.push_back(message); }
   void on_iteration(const IterationRecord& r) override {
     steps.push_back(r);
     if (after_step) after_step(r);
@@ -24,7 +25,7 @@ struct Run : TrainObserver {
   void on_evaluation(const EvaluationRecord& r) override { evaluations.push_back(r); }
   void on_checkpoint(const std::string& path, int64_t) override { checkpoints.push_back(path); }
 
-  std::vector<std::string> messages, checkpoints;
+  std::vector<std::string> messages, warnings, checkpoints;
   std::vector<IterationRecord> steps;
   std::vector<EvaluationRecord> evaluations;
   ExitReason reason = ExitReason::finished;

@@ -142,6 +142,10 @@ TEST_CASE("A field refuses what it cannot hold and says what it can", "[config]"
   CHECK_THAT(set_refusal("optimizer.lr", "1e-3"), ContainsSubstring("expected a number"));
   CHECK(set_refusal("model.hidden_dropout", 0.1) == "got 0.1, expected a number exactly 0");
   CHECK(set_refusal("logger.log_throughput", 1) == "got 1, expected true or false");
+  CHECK(set_refusal("train.device", "gpu") == "got \"gpu\", expected one of auto, cpu, cuda; here that is \"cuda\"");
+  CHECK_THAT(set_refusal("model.attention_backend", "fused"), ContainsSubstring("here that is \"flash\""));
+  for (const char* word : {"unfused", "local"})
+    CHECK_THAT(set_refusal("model.attention_backend", word), ContainsSubstring("here that is \"math\""));
   CHECK(set_refusal("mixed_precision.fp8", "hybird") == "got \"hybird\", expected one of e4m3, hybrid, or null; did you mean \"hybrid\"?");
   CHECK_THAT(set_refusal("dataset.path", std::string("a\0b", 3)), ContainsSubstring("expected text"));
   CHECK_THAT(set_refusal("train.iterations_to_skip", json({1, 0})), ContainsSubstring("got [1,0], expected a list of integers >= 1"));

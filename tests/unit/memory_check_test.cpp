@@ -2,6 +2,9 @@
 #include "core/train/memory_check.h"
 
 #include "core/backend/timing_backend.h"
+#include "core/config/command_line.h"
+#include "core/recipe/resolve.h"
+#include "core/train/plan.h"
 #include "kernels/kernels.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
@@ -37,13 +40,13 @@ TEST_CASE("more than the system can give is a warning on the CPU, with table and
   Run run;
   train(c, run, small);
   CHECK(run.steps.size() == 2);
-  REQUIRE(!run.messages.empty());
-  CHECK_THAT(run.messages.front(), ContainsSubstring("cpu has 1.00 MiB free") && ContainsSubstring("moments") &&
+  REQUIRE(run.warnings.size() == 1);
+  CHECK_THAT(run.warnings.front(), ContainsSubstring("cpu has 1.00 MiB free") && ContainsSubstring("moments") &&
                                        ContainsSubstring("train.micro_batch_size") && ContainsSubstring("pages come when they are touched"));
   WithMemory unknown(*cpu, std::nullopt);
   Run other;
   train(c, other, unknown);
-  CHECK(other.messages.empty());
+  CHECK(other.warnings.empty());
 }
 
 TEST_CASE("where memory is a limit the run is refused before it allocates") {
@@ -52,4 +55,57 @@ TEST_CASE("where memory is a limit the run is refused before it allocates") {
   Run run;
   CHECK_THROWS_AS(train(tiny("fp32"), run, small), InputError);
   CHECK(cpu->allocated_bytes() == 0);
+}
+
+namespace {
+
+constexpr size_t kGiB = size_t{1} << 30;
+
+ResolvedRun qwen(const std::vector<std::string>& more = {}) {
+  std::vector<std::string> args = {"--config",            MBT_SOURCE_DIR "/configs/qwen2.5_1.5b.json", "--micro-batch-size", "512",
+                                   "--global-batch-size", "512"};
+  args.insert(args.end(), more.begin(), more.end());
+  return resolve_run(parse_config_arguments(args));
+}
+
+RunPlan plan_with(ResolvedRun run, std::optional<AvailableMemory> memory) {
+  const std::unique_ptr<Backend> cpu = make_backend("cpu");
+  return make_plan(std::move(run), 1, queries_of(WithMemory(*cpu, memory)));
+}
+
+}  // namespace
+
+TEST_CASE("the advice tries Adam's moments in bf16 when no recompute is enough, and what it names does fit") {
+  const AvailableMemory free{.bytes = 22 * kGiB, .is_limit = true};
+  const MemoryFit fit = plan_with(qwen(), free).fit;
+  CHECK_FALSE(fit.fits());
+  const std::string flags = "--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16";
+  CHECK_THAT(fit.advice, ContainsSubstring("not even 1; with model.recompute_granularity=full it does with Adam's moments in bf16 (" + flags + ")"));
+  const std::vector<std::string> advised = {"--micro-batch-size", "1", "model.recompute_granularity=full", "--use-precision-aware-optimizer",
+                                            "--exp-avg-dtype", "bf16", "--exp-avg-sq-dtype", "bf16"};
+  const MemoryFit followed = plan_with(qwen(advised), free).fit;
+  CHECK(followed.fits());
+  CHECK(followed.advice.empty());
+  CHECK_THAT(plan_with(qwen(), AvailableMemory{.bytes = kGiB}).fit.advice,
+             ContainsSubstring("no bf16 moments") && ContainsSubstring("smaller model"));
+}
+
+TEST_CASE("a plan compares its own total with what the device has free") {
+  for (const bool is_limit : {true, false}) {
+    const RunPlan plan = plan_with(qwen(), AvailableMemory{.bytes = 22 * kGiB, .is_limit = is_limit});
+    CHECK(plan.fit.needed == total_bytes(plan.memory));
+    CHECK(plan.memory.back().category == (is_limit ? "kernels" : "program"));
+    const nlohmann::ordered_json device = to_json(plan)["memory"]["device"];
+    CHECK(device["free"] == 22 * kGiB);
+    CHECK(device["is_limit"] == is_limit);
+    CHECK(device["fits"] == false);
+    CHECK(device["advice"] == plan.fit.advice);
+  }
+  CHECK(to_json(plan_with(qwen(), AvailableMemory{.bytes = size_t{1} << 50}))["memory"]["device"]["fits"] == true);
+  CHECK(to_json(plan_with(qwen(), std::nullopt))["memory"]["device"]["fits"].is_null());
+}
+
+TEST_CASE("the plan of an evaluation has no moments, as its run has none") {
+  for (const MemoryItem& item : plan_with(qwen({"--skip-train"}), std::nullopt).memory)
+    if (item.category == "moments" || item.category == "main_gradients") CHECK(item.bytes == 0);
 }

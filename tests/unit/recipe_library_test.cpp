@@ -138,6 +138,16 @@ TEST_CASE("every built-in recipe describes itself; those made for one model say 
   CHECK(library.get("nemotron_h_bf16_with_fp8_current_scaling_mixed").extends == "bf16_with_fp8_current_scaling_mixed");
 }
 
+TEST_CASE("no recipe claims a GPU that the CUDA backend refuses: nothing older than sm_80") {
+  const RecipeLibrary library = RecipeLibrary::load();
+  for (const char* plain : {"fp32", "bf16_mixed", "fp16_mixed"}) CHECK(library.get(plain).native_on == "sm_80 and newer");
+  for (const Recipe& r : library.all()) {
+    CAPTURE(r.name, r.native_on);
+    REQUIRE(r.native_on.rfind("sm_", 0) == 0);
+    CHECK(std::stoi(r.native_on.substr(3)) >= 80);
+  }
+}
+
 TEST_CASE("hyphens equal underscores in names") {
   const RecipeLibrary library = RecipeLibrary::load();
   const char* name = "bf16_with_fp8_current_scaling_mixed";

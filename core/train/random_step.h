@@ -1,0 +1,40 @@
+// A training step on random tokens, without data, records and checkpoints: what `mbtrain bench step` times.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "core/config/run_config.h"
+#include "core/model/transformer.h"
+#include "core/model/weights.h"
+#include "core/optim/optimizer.h"
+#include "core/train/memory_check.h"
+
+namespace mbt {
+
+class RandomStep {
+ public:
+  /// Everything is allocated here; OutOfMemory says who needs how much. config: resolved; train.cuda_graph decides on replay. Both must
+  /// outlive it. memory: check_memory's answer for them.
+  RandomStep(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const MemoryCheck& memory);
+
+  /// All micro-batches and the optimizer; waits for the device.
+  void run();
+  /// Why micro-batches run op by op though they could have been replayed; empty: nothing went wrong.
+  const std::string& replay_refusal() const { return transformer_.replay_refusal(); }
+
+ private:
+  Backend& backend_;
+  const RunConfig& config_;
+  std::string owners_;  // of memory
+  Weights weights_;
+  Transformer transformer_;
+  Optimizer optimizer_;
+  LossScaler scaler_;
+  uint64_t stream_ = 0;
+  std::vector<int32_t> tokens_, targets_;
+  std::vector<float> mask_;
+};
+
+}  // namespace mbt

@@ -100,8 +100,7 @@ __global__ void __launch_bounds__(kThreads) activation_fwd_kernel(ActivationFwd<
   using P = RowPack<T, kWide>;
   for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
     P p = P::at(a.x, n * a.cols + c);
-#pragma unroll
-    for (int k = 0; k < P::kSize; ++k) p.set(k, F::value(p[k]));
+    p.set_each([&](int k) { return F::value(p[k]); });
     put_output<kFused>(p, a.y, n * a.cols + c, quantiser);
   });
 }
@@ -112,8 +111,7 @@ __global__ void __launch_bounds__(kThreads) activation_bwd_kernel(ActivationBwd<
   for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
     P d = P::at(a.d_y, n * a.cols + c);
     const P p = P::at(a.x, n * a.cols + c);
-#pragma unroll
-    for (int k = 0; k < P::kSize; ++k) d.set(k, d[k] * F::slope(p[k]));
+    d.set_each([&](int k) { return d[k] * F::slope(p[k]); });
     put_output<kFused>(d, a.d_x, n * a.cols + c, quantiser);
   });
 }
@@ -124,8 +122,7 @@ __global__ void __launch_bounds__(kThreads) gated_fwd_kernel(ActivationFwd<T> a,
   for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
     P gate = P::at(a.x, n * 2 * a.cols + c);
     const P up = P::at(a.x, n * 2 * a.cols + a.cols + c);
-#pragma unroll
-    for (int k = 0; k < P::kSize; ++k) gate.set(k, F::value(gate[k]) * up[k]);
+    gate.set_each([&](int k) { return F::value(gate[k]) * up[k]; });
     put_output<kFused>(gate, a.y, n * a.cols + c, quantiser);
   });
 }
@@ -136,12 +133,14 @@ __global__ void __launch_bounds__(kThreads) gated_bwd_kernel(ActivationBwd<T> a,
   for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
     const P d = P::at(a.d_y, n * a.cols + c);
     P gate = P::at(a.x, n * 2 * a.cols + c), up = P::at(a.x, n * 2 * a.cols + a.cols + c);
+    float d_gate[P::kSize], d_up[P::kSize];
 #pragma unroll
     for (int k = 0; k < P::kSize; ++k) {
-      const float g = gate[k], u = up[k];
-      gate.set(k, d[k] * u * F::slope(g));
-      up.set(k, d[k] * F::value(g));
+      d_gate[k] = d[k] * up[k] * F::slope(gate[k]);
+      d_up[k] = d[k] * F::value(gate[k]);
     }
+    gate.set_all(d_gate);
+    up.set_all(d_up);
     put_output<kFused>(gate, a.d_x, n * 2 * a.cols + c, quantiser);
     put_output<kFused>(up, a.d_x, n * 2 * a.cols + a.cols + c, quantiser);
   });

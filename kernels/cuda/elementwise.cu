@@ -101,8 +101,7 @@ __global__ void __launch_bounds__(kThreads) add_kernel(const T* a, const T* b, T
   if (i < packs) {
     P x = P::at(a, i * P::kSize);
     const P y = P::at(b, i * P::kSize);
-#pragma unroll
-    for (int k = 0; k < P::kSize; ++k) x.set(k, x[k] + y[k]);
+    x.set_each([&](int k) { return x[k] + y[k]; });
     x.put(out, i * P::kSize);
   } else if (const int64_t at = packs * P::kSize + i - packs; at < n) {
     store(out, at, load(a, at) + load(b, at));

@@ -49,8 +49,7 @@ __global__ void __launch_bounds__(kThreads) embedding_fwd_kernel(EmbeddingFwd<T>
     P p = P::at_or_zero(is_valid, a.table, token * a.cols + c);
     if (a.positions != nullptr) {
       const P position = P::at(a.positions, (a.first_position + static_cast<uint32_t>(n) % a.sequence_length) * a.cols + c);
-#pragma unroll
-      for (int k = 0; k < P::kSize; ++k) p.set(k, p[k] + position[k]);
+      p.set_each([&](int k) { return p[k] + position[k]; });
     }
     p.put(a.out, n * a.cols + c);
   }

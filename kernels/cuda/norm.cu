@@ -67,10 +67,7 @@ __device__ void norm_row(const NormFwd<T>& a, int64_t row, float* parts, OutputQ
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) delta[p] = P::at_or_zero(first + p * step < cols, a.delta, at + first + p * step);
 #pragma unroll
-    for (int p = 0; p < kPacks; ++p) {
-#pragma unroll
-      for (int k = 0; k < P::kSize; ++k) h[p].set(k, h[p][k] + delta[p][k]);
-    }
+    for (int p = 0; p < kPacks; ++p) h[p].set_each([&](int k) { return h[p][k] + delta[p][k]; });
   }
   if (a.h != nullptr) {
 #pragma unroll
@@ -110,8 +107,7 @@ __device__ void norm_row(const NormFwd<T>& a, int64_t row, float* parts, OutputQ
     const P weight = P::at(a.weight, c);
     P bias{}, y;
     if constexpr (kKind == NormKind::layernorm) bias = P::at(a.bias, c);
-#pragma unroll
-    for (int k = 0; k < P::kSize; ++k) y.set(k, normalised<kKind>(h[p][k], mean, rstd, weight[k], bias[k]));
+    y.set_each([&](int k) { return normalised<kKind>(h[p][k], mean, rstd, weight[k], bias[k]); });
     if (!kFused || a.y != nullptr) y.put(a.y, at + c);
     quantiser.add(y, at + c);
   }

@@ -95,12 +95,19 @@ __device__ void put_partials(const float (&sums)[kGradients<kKind>][kPacks][P::k
   }
 }
 
-template <class P, int kPacks>
+template <class P, NormKind kKind, int kPacks>
 struct RowOperands {
   P d_y[kPacks], h[kPacks];
+  float rstd, mean;
 
   template <class T>
+  __device__ void load_statistics(const NormBwd<T>& a, int64_t row) {
+    rstd = a.rstd[row];
+    mean = kKind == NormKind::layernorm ? a.mean[row] : 0.0F;
+  }
+  template <class T>
   __device__ void load_row(const NormBwd<T>& a, int64_t row, int first, int step) {
+    if constexpr (kKind == NormKind::rmsnorm) load_statistics(a, row);
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
       const int c = first + p * step;
@@ -124,21 +131,25 @@ __global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<k
   P weight[kPacks];
 #pragma unroll
   for (int p = 0; p < kPacks; ++p) weight[p] = P::at_or_zero(first + p * step < cols, a.weight, first + p * step);
-  RowOperands<P, kPacks> now{}, next{};
+  RowOperands<P, kKind, kPacks> now{}, next{};
   if (kAhead<kKind, kPacks> && row < a.rows) now.load_row(a, row, first, step);
   for (int parity = 0; row < a.rows; row += groups, parity ^= 1) {
+    if constexpr (kKind == NormKind::layernorm) now.load_statistics(a, row);  // two of the next row's would be one register too many
     if constexpr (!kAhead<kKind, kPacks>)
       now.load_row(a, row, first, step);
     else if (row + groups < a.rows)
       next.load_row(a, row + groups, first, step);
-    const float rstd = a.rstd[row], mean = kKind == NormKind::layernorm ? a.mean[row] : 0.0F;
-    P d_h[kPacks];
-    float sum = 0, dot = 0;
+    P d_h[kPacks];  // under way, all of them, before this row's sums wait for its operands
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
       const int c = first + p * step;
       d_h[p] = P::at_or_zero(a.accumulate && c < cols, a.d_h, row * a.cols + c);
-      if (c >= cols) continue;
+    }
+    const float rstd = now.rstd, mean = now.mean;
+    float sum = 0, dot = 0;
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      if (first + p * step >= cols) continue;
 #pragma unroll
       for (int k = 0; k < P::kSize; ++k) {
         const float d_y = now.d_y[p][k], x_hat = (now.h[p][k] - mean) * rstd, g = d_y * weight[p][k];
@@ -152,12 +163,10 @@ __global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<k
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
       if (first + p * step >= cols) continue;
-#pragma unroll
-      for (int k = 0; k < P::kSize; ++k) {
+      d_h[p].set_each([&](int k) {
         const float x_hat = (now.h[p][k] - mean) * rstd;
-        const float d = input_gradient<kKind>(now.d_y[p][k] * weight[p][k], x_hat, rstd, means);
-        d_h[p].set(k, d_h[p][k] + d);
-      }
+        return d_h[p][k] + input_gradient<kKind>(now.d_y[p][k] * weight[p][k], x_hat, rstd, means);
+      });
       d_h[p].put(a.d_h, row * a.cols + first + p * step);
       quantiser.add(d_h[p], row * a.cols + first + p * step);
     }
@@ -212,13 +221,12 @@ __global__ void __launch_bounds__(kThreads)
       P d_h = P::at_or_zero(a.accumulate, a.d_h, at);
       const float rstd = a.rstd[row], mean = kKind == NormKind::layernorm ? a.mean[row] : 0.0F;
       const float2 row_means = means[row];
-#pragma unroll
-      for (int k = 0; k < P::kSize; ++k) {
+      d_h.set_each([&](int k) {
         const float x_hat = (h[k] - mean) * rstd;
         sums[k] += d_y[k] * x_hat;
         if constexpr (kKind == NormKind::layernorm) sums[P::kSize + k] += d_y[k];
-        d_h.set(k, d_h[k] + input_gradient<kKind>(d_y[k] * weight[k], x_hat, rstd, row_means));
-      }
+        return d_h[k] + input_gradient<kKind>(d_y[k] * weight[k], x_hat, rstd, row_means);
+      });
       d_h.put(a.d_h, at);
       quantiser.add(d_h, at);
     }

@@ -131,8 +131,7 @@ __device__ inline void get_four(const T* x, int64_t i, float (&values)[4]) {
 template <class T>
 __device__ inline void put_four(T* x, int64_t i, const float (&values)[4]) {
   Pack<T, 4> pack;
-#pragma unroll
-  for (int k = 0; k < 4; ++k) pack.set(k, values[k]);
+  pack.set_all(values);
   pack.put(x, i);
 }
 __device__ inline void put_four(NoParam*, int64_t, const float (&)[4]) {}

@@ -85,8 +85,7 @@ __global__ void __launch_bounds__(kThreads) qk_norm_fwd_kernel(QkNormFwd<T> a) {
   if (head.is_normed(a.heads)) {
     if (c == 0) a.rstd[head.rstd_index(a.heads)] = rstd;
     const P weight = P::at(head.is_query(a.heads) ? a.q_weight : a.k_weight, c);
-#pragma unroll
-    for (int k = 0; k < P::kSize; ++k) x.set(k, x[k] * rstd * weight[k]);
+    x.set_each([&](int k) { return x[k] * rstd * weight[k]; });
   }
   x.put(a.out, index * a.heads.width + c);
 }
@@ -117,8 +116,7 @@ __global__ void __launch_bounds__(kThreads) qk_norm_bwd_kernel(QkNormBwd<T> a, F
       sums[1][k] += is_query ? 0.0F : d_weight;
     }
     dot = head_sum<kLanes>(dot) / static_cast<float>(a.heads.width);
-#pragma unroll
-    for (int k = 0; k < P::kSize; ++k) d.set(k, rstd * (d[k] * (is_query ? q_weight[k] : k_weight[k]) - x[k] * rstd * dot));
+    d.set_each([&](int k) { return rstd * (d[k] * (is_query ? q_weight[k] : k_weight[k]) - x[k] * rstd * dot); });
     if (is_there) d.put(a.d_qkv, index * a.heads.width + c);
     if constexpr (kFused) {
       const int64_t at = index * a.heads.width + c;

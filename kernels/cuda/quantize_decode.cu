@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/device/codecs.h"
 #include "kernels/cuda/device/four.h"
+#include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/quantize_parts.h"
 
 namespace mbt::cuda {
@@ -18,6 +19,7 @@ struct DecodeArgs {
   const void* scale_inv;
   bool is_transposed;  // codes [cols, rows]
   bool is_vector;      // 16 codes, and 16 values, are aligned
+  bool has_scale_vectors;  // so are 16 scales
   int64_t rows, cols;
   int block_rows, block_cols;
   int64_t scale_cols;
@@ -32,41 +34,67 @@ __device__ inline float scale_at(const void* scales, int64_t i) {
   return 1.0F;
 }
 
-/// Threads count along rows of the codes' matrix, so that codes are read in order: of transposed ones, neighbouring threads read
-/// neighbouring bytes of a column and write whole sectors of their rows.
-template <QuantFormat F, Scales kScales>
-__global__ void __launch_bounds__(kThreads) quantize_decode_kernel(DecodeArgs a) {
-  const int64_t chunks = (a.cols + kPerThread - 1) / kPerThread, count = a.rows * chunks;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += step) {
-    const int64_t row = a.is_transposed ? i % a.rows : i / chunks;
-    const int64_t col = (a.is_transposed ? i / a.rows : i % chunks) * kPerThread;
-    const int n = clamp_count(a.cols - col, kPerThread);
-    const bool is_whole = a.is_vector && n == kPerThread;
-    uint4 raw = make_uint4(0, 0, 0, 0);
-    if (is_whole && !a.is_transposed) raw = *reinterpret_cast<const uint4*>(a.codes + row * a.cols + col);
-    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-    const int64_t first_scale = row / a.block_rows * a.scale_cols;
-    const float row_scale = scale_at<kScales>(a.scale_inv, first_scale + col / a.block_cols);
-    uint32_t values[kPerThread / 2] = {};
+/// The scales of 16 columns, one each, from the i-th on, of which n are there.
+template <Scales kScales>
+__device__ inline void column_scales(const DecodeArgs& a, int64_t i, int n, float (&scales)[kPerThread]) {
+  using Stored = std::conditional_t<kScales == Scales::f32, float, uint8_t>;
+  const auto* from = static_cast<const Stored*>(a.scale_inv);
+  Pack<Stored, kPerThread> stored{};
+  if (a.has_scale_vectors && n == kPerThread) {
+    stored = Pack<Stored, kPerThread>::at(from, i);
+  } else {
 #pragma unroll
     for (int k = 0; k < kPerThread; ++k) {
-      if (k >= n) continue;
-      uint32_t code = words[k / 4] >> (k % 4 * 8) & 0xFFU;
-      if (a.is_transposed) code = a.codes[(col + k) * a.rows + row];
-      else if (!is_whole) code = a.codes[row * a.cols + col + k];
-      const float scale = a.block_cols == 1 ? scale_at<kScales>(a.scale_inv, first_scale + col + k) : row_scale;
-      values[k / 2] |= static_cast<uint32_t>(bf16_bits(decode_scaled<F>(code, scale))) << (k % 2 * 16);
+      if (k < n) stored.elements[k] = from[i + k];
     }
-    Bf16* out = a.out + row * a.cols + col;
-    if (is_whole) {
-      reinterpret_cast<uint4*>(out)[0] = make_uint4(values[0], values[1], values[2], values[3]);
-      reinterpret_cast<uint4*>(out)[1] = make_uint4(values[4], values[5], values[6], values[7]);
+  }
+#pragma unroll
+  for (int k = 0; k < kPerThread; ++k) scales[k] = scale_at<kScales>(stored.elements, k);
+}
+
+/// 16 codes of a row, n of which are there, four a word.
+template <bool kTransposed>
+__device__ inline void load_codes(const DecodeArgs& a, int64_t row, int64_t col, int n, uint32_t (&words)[kPerThread / 4]) {
+  if (!kTransposed && a.is_vector && n == kPerThread) {
+    const uint4 raw = *reinterpret_cast<const uint4*>(a.codes + row * a.cols + col);
+    words[0] = raw.x, words[1] = raw.y, words[2] = raw.z, words[3] = raw.w;
+    return;
+  }
+  const uint8_t* from = kTransposed ? a.codes + col * a.rows + row : a.codes + row * a.cols + col;
+  const int64_t step = kTransposed ? a.rows : 1;
+  uint8_t codes[kPerThread];  // all under way before the first is used
+#pragma unroll
+  for (int k = 0; k < kPerThread; ++k) codes[k] = k < n ? from[k * step] : uint8_t{0};
+#pragma unroll
+  for (int k = 0; k < kPerThread; k += 4)
+    words[k / 4] = codes[k] | uint32_t{codes[k + 1]} << 8 | uint32_t{codes[k + 2]} << 16 | uint32_t{codes[k + 3]} << 24;
+}
+
+/// Threads count along rows of the codes' matrix, so that codes are read in order: of transposed ones, neighbouring threads read
+/// neighbouring bytes of a column and write whole sectors of their rows. kLines: a scale for each column.
+template <QuantFormat F, Scales kScales, bool kTransposed, bool kLines>
+__global__ void __launch_bounds__(kThreads) quantize_decode_kernel(DecodeArgs a) {
+  using P = Pack<Bf16, kPerThread>;
+  const int64_t chunks = (a.cols + kPerThread - 1) / kPerThread, count = a.rows * chunks;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads, across = kTransposed ? a.rows : chunks;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += step) {
+    const int64_t row = kTransposed ? i % across : i / across, col = (kTransposed ? i / across : i % across) * kPerThread;
+    const int n = clamp_count(a.cols - col, kPerThread);
+    uint32_t words[kPerThread / 4];
+    load_codes<kTransposed>(a, row, col, n, words);
+    const int64_t first_scale = row / a.block_rows * a.scale_cols;
+    float scales[kLines ? kPerThread : 1];
+    if constexpr (kLines) column_scales<kScales>(a, first_scale + col, n, scales);
+    else scales[0] = scale_at<kScales>(a.scale_inv, first_scale + col / a.block_cols);
+    P out;
+    out.set_each([&](int k) { return decode_scaled<F>(words[k / 4] >> (k % 4 * 8) & 0xFFU, scales[kLines ? k : 0]); });
+    if (a.is_vector && n == kPerThread) {
+      out.put(a.out, row * a.cols + col);
       continue;
     }
 #pragma unroll
     for (int k = 0; k < kPerThread; ++k) {
-      if (k < n) out[k].bits = static_cast<uint16_t>(values[k / 2] >> (k % 2 * 16));
+      if (k < n) a.out[row * a.cols + col + k] = out.elements[k];
     }
   }
 }
@@ -78,16 +106,18 @@ DecodeArgs decode_args(const QuantTensorView& q, bool columnwise, const TensorVi
   const QuantCopy& copy = is_shared ? (columnwise ? q.rowwise : q.columnwise) : wanted;
   MBT_CHECK(!copy.empty(), "decode: no ", columnwise ? "column-wise" : "row-wise", " copy");
   const int b = static_cast<int>(s.block_size());
+  const int64_t scale_cols = quant_copy_shape(s, q.rows, q.cols, columnwise).scale_cols;
   const bool is_vector = q.cols % kPerThread == 0 && is_aligned(copy.codes, 16) && is_aligned(out.data, 16);
   return {.codes = static_cast<const uint8_t*>(copy.codes),
           .scale_inv = copy.scale_inv,
           .is_transposed = copy.is_transposed,
           .is_vector = is_vector,
+          .has_scale_vectors = scale_cols % kPerThread == 0 && is_aligned(copy.scale_inv, 16),
           .rows = q.rows,
           .cols = q.cols,
           .block_rows = b != 0 && (s.is_2d || columnwise) ? b : 1,
           .block_cols = b != 0 && (s.is_2d || !columnwise) ? b : 1,
-          .scale_cols = quant_copy_shape(s, q.rows, q.cols, columnwise).scale_cols,
+          .scale_cols = scale_cols,
           .out = out.as<Bf16>()};
 }
 
@@ -95,7 +125,15 @@ template <QuantFormat F, Scales kScales>
 void launch_kernel(const DecodeArgs& a, const LaunchContext& context) {
   const int64_t threads = a.rows * ceil_div(a.cols, kPerThread);
   const int64_t blocks = std::min<int64_t>(ceil_div(threads, kThreads), context.multiprocessors * 16);
-  launch("quantize_decode", quantize_decode_kernel<F, kScales>, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a);
+  const auto run = [&](void (*kernel)(DecodeArgs)) {
+    launch("quantize_decode", kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a);
+  };
+  if constexpr (kScales != Scales::none) {
+    if (a.block_cols == 1) {
+      return run(a.is_transposed ? quantize_decode_kernel<F, kScales, true, true> : quantize_decode_kernel<F, kScales, false, true>);
+    }
+  }
+  run(a.is_transposed ? quantize_decode_kernel<F, kScales, true, false> : quantize_decode_kernel<F, kScales, false, false>);
 }
 
 template <QuantFormat F>

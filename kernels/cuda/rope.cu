@@ -37,12 +37,15 @@ __device__ void turn_token(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>&
     for (int h = static_cast<int>(threadIdx.y); h < a.heads; h += static_cast<int>(blockDim.y)) {
       T* head = a.qkv + n * a.cols + h * a.width;
       P low = P::at(head, i), high = P::at(head, a.half + i);
+      float turned_low[P::kSize], turned_high[P::kSize];
 #pragma unroll
       for (int k = 0; k < P::kSize; ++k) {
         const float x = low[k], y = high[k], c = cosine[k], s = a.sign * sine[k];
-        low.set(k, x * c - y * s);
-        high.set(k, y * c + x * s);
+        turned_low[k] = x * c - y * s;
+        turned_high[k] = y * c + x * s;
       }
+      low.set_all(turned_low);
+      high.set_all(turned_high);
       low.put(head, i);
       high.put(head, a.half + i);
       quantiser.add(low, n * a.cols + h * a.width + i);

@@ -8,7 +8,7 @@ namespace {
 struct Case {
   int64_t rows, vocab, padded;
 };
-constexpr Case kCases[] = {{1, 1, 1}, {3, 31, 31}, {17, 50, 64}, {33, 1025, 1152}, {2, 5000, 5000}};
+constexpr Case kCases[] = {{1, 1, 1}, {3, 31, 31}, {17, 50, 64}, {33, 1025, 1152}, {2, 5000, 5000}, {3, 20001, 20008}, {2, 100003, 100008}};
 
 struct Reference {
   std::vector<double> loss, gradient;

@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/base/error.h"
 #include "core/tensor/dtype.h"
@@ -35,6 +36,33 @@ __device__ inline uint16_t f16_bits(float x) {
 __device__ inline void from_float(float x, float& out) { out = x; }
 __device__ inline void from_float(float x, Bf16& out) { out.bits = bf16_bits(x); }
 __device__ inline void from_float(float x, F16& out) { out.bits = f16_bits(x); }
+
+/// Two elements in one instruction, the lower half first. No NaN.
+template <class T>
+__device__ inline uint32_t bits_of_numbers(float low, float high) {
+  return std::is_same_v<T, Bf16> ? cvt_rn_bf16x2(low, high) : cvt_rn_f16x2(low, high);
+}
+/// As from_float for each. Pairs of 16 bits share an instruction; that would lose the sign of a NaN, so one test of all x finds those first.
+template <class T, int kCount>
+__device__ inline void from_floats(const float (&x)[kCount], T (&out)[kCount]) {
+  constexpr bool kInPairs = sizeof(T) == 2 && kCount % 2 == 0;
+  bool are_numbers = kInPairs;
+#pragma unroll
+  for (int k = 0; k < kCount; ++k) are_numbers = are_numbers && x[k] == x[k];
+  if (!are_numbers) {
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) from_float(x[k], out[k]);
+    return;
+  }
+  if constexpr (kInPairs) {
+#pragma unroll
+    for (int k = 0; k < kCount; k += 2) {
+      const uint32_t pair = bits_of_numbers<T>(x[k], x[k + 1]);
+      out[k].bits = static_cast<uint16_t>(pair & 0xFFFFU);
+      out[k + 1].bits = static_cast<uint16_t>(pair >> 16);
+    }
+  }
+}
 
 template <class T>
 __device__ inline float load(const T* x, int64_t i) {
@@ -73,7 +101,7 @@ struct Vector {
       uint4 raw;
       T elements[kSize];
     } u;
-    for (int k = 0; k < kSize; ++k) from_float(values[k], u.elements[k]);
+    from_floats(values, u.elements);
     *reinterpret_cast<uint4*>(x + i) = u.raw;
   }
 };

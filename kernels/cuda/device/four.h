@@ -30,9 +30,10 @@ struct Four {
   }
   __device__ static Four at(const float* x) {
     const float4 v = *reinterpret_cast<const float4*>(x);
-    Four four = zero();
-    four.set(0, v.x), four.set(1, v.y), four.set(2, v.z), four.set(3, v.w);
-    return four;
+    const float values[4] = {v.x, v.y, v.z, v.w};
+    H narrow[4];
+    from_floats(values, narrow);
+    return {{narrow[0].bits | uint32_t{narrow[1].bits} << 16, narrow[2].bits | uint32_t{narrow[3].bits} << 16}};
   }
   __device__ static void sixteen_at(const H* x, Four (&v)[4]) {
     const uint4 low = *reinterpret_cast<const uint4*>(x);

@@ -46,6 +46,15 @@ struct Pack {
   }
   __device__ float operator[](int k) const { return to_float(elements[k]); }
   __device__ void set(int k, float value) { from_float(value, elements[k]); }
+  __device__ void set_all(const float (&values)[kCount]) { from_floats(values, elements); }
+  /// Element k becomes f(k), which may read this pack: nothing is written before all are known.
+  template <class F>
+  __device__ void set_each(const F& f) {
+    float values[kCount];
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) values[k] = f(k);
+    set_all(values);
+  }
 };
 
 /// 16 bytes, or one element.

@@ -21,7 +21,9 @@ import sys
 import tempfile
 
 # Kernels that may spill: (pattern of the demangled name, bytes of spill stores and loads at most, why).
-KNOWN = []
+KNOWN = [
+    (r"^norm_fwd_kernel<.*F16.*1.*4.*true.*true>", 16, "far from the limit of registers: ptxas saves four bytes twice a row; LayerNorm in fp16 under delayed scaling, narrow rows"),
+]
 
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
 FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")

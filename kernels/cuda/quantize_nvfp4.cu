@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kTileThreads) hadamard_amax_kernel(BlockArgs a
   auto& shared = shared_memory<TileShared>();
   float plain = 0, transformed = 0;
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    const Place p = place_of(a, tile);
+    const Place p = place_of(a, static_cast<unsigned>(tile));
     Four<H> x[kThreadRows];
     load_part(a, p, x);
 #pragma unroll

@@ -13,6 +13,21 @@ struct AmaxParts {
   int count = 0;
 };
 
+/// The largest of the thread's share of the parts. Several loads are under way at once: each block of a large tensor looks at all parts.
+template <int kThreads>
+__device__ inline float largest_part(const AmaxParts& amax) {
+  constexpr int kLoads = 4;
+  float largest = 0;
+  for (int first = static_cast<int>(threadIdx.x); first < amax.count; first += kLoads * kThreads) {
+    float part[kLoads];
+#pragma unroll
+    for (int u = 0; u < kLoads; ++u) part[u] = first + u * kThreads < amax.count ? amax.parts[first + u * kThreads] : 0.0F;
+#pragma unroll
+    for (int u = 0; u < kLoads; ++u) largest = fmaxf(largest, part[u]);
+  }
+  return largest;
+}
+
 /// Of x, after rounding; `parts` lie in context.scratch.
 AmaxParts launch_amax_parts(const QuantizeArgs& args, const LaunchContext& context);
 

@@ -42,9 +42,7 @@ __device__ inline float prepare_scale(const TensorArgs& a, float* shared_parts) 
   if (a.scale != nullptr) {
     scale = *a.scale;
   } else {
-    float amax = 0;
-    for (int i = static_cast<int>(threadIdx.x); i < a.amax_parts.count; i += kThreads) amax = fmaxf(amax, a.amax_parts.parts[i]);
-    amax = block_max(amax, shared_parts);
+    const float amax = block_max(largest_part<kThreads>(a.amax_parts), shared_parts);
     scale = current_scale(amax, a.fp8_max, a.is_power_of_two);
     if (a.amax != nullptr && blockIdx.x == 0 && threadIdx.x == 0) *a.amax = fmaxf(*a.amax, amax);
   }
@@ -97,8 +95,8 @@ struct TilePlace {
   int chunk, quad, rows, cols;  // rows, cols: how many of the part lie in the matrix
 
   __device__ explicit TilePlace(const TensorArgs& a) {
-    const int64_t across = (a.cols + kSide - 1) / kSide;
-    first_row = blockIdx.x / across * kSide, first_col = blockIdx.x % across * kSide;
+    const auto across = static_cast<unsigned>((a.cols + kSide - 1) / kSide);  // 32 bits: the division stands before the first load
+    first_row = int64_t{blockIdx.x / across} * kSide, first_col = int64_t{blockIdx.x % across} * kSide;
     chunk = static_cast<int>(threadIdx.x) % kChunks, quad = static_cast<int>(threadIdx.x) / kChunks;
     row = first_row + quad * kQuadRows, col = first_col + chunk * kPerThread;
     rows = clamp_count(a.rows - row, kQuadRows), cols = clamp_count(a.cols - col, kPerThread);

@@ -95,22 +95,37 @@ struct Place {
   int lane, warp;
 };
 
-__device__ inline Place place_of(const BlockArgs& a, int64_t tile) {
-  const int64_t across = (a.cols + kTile - 1) / kTile;
+__device__ inline Place place_of(const BlockArgs& a, unsigned tile) {
+  const auto across = static_cast<unsigned>((a.cols + kTile - 1) / kTile);  // 32 bits: the division stands before the first load
   Place p;
   p.lane = static_cast<int>(threadIdx.x) % kWarp;
   p.warp = static_cast<int>(threadIdx.x) / kWarp;
-  p.row = tile / across * kTile + p.warp * kThreadRows;
-  p.col = tile % across * kTile + p.lane * 4;
+  p.row = int64_t{tile / across} * kTile + p.warp * kThreadRows;
+  p.col = int64_t{tile % across} * kTile + p.lane * 4;
   p.rows = clamp_count(a.rows - p.row, kThreadRows);
   p.cols = clamp_count(a.cols - p.col, 4);
   return p;
+}
+
+/// Rows of f32 that are all there: eight loads at a time before the first conversion.
+template <class H>
+__device__ inline void load_whole_part(const float* from, int64_t cols, Four<H> (&x)[kThreadRows]) {
+  constexpr int kLoads = 8;
+#pragma unroll
+  for (int first = 0; first < kThreadRows; first += kLoads) {
+    float4 wide[kLoads];
+#pragma unroll
+    for (int r = 0; r < kLoads; ++r) wide[r] = *reinterpret_cast<const float4*>(from + (first + r) * cols);
+#pragma unroll
+    for (int r = 0; r < kLoads; ++r) x[first + r] = Four<H>::of(wide[r]);
+  }
 }
 
 template <class H>
 __device__ inline void load_part(const BlockArgs& a, const Place& p, Four<H> (&x)[kThreadRows]) {
   const int64_t first = p.row * a.cols + p.col;
   if (sizeof(H) == 4 || a.is_wide) {
+    if (a.is_vector && p.rows == kThreadRows && p.cols == 4) return load_whole_part(static_cast<const float*>(a.x) + first, a.cols, x);
 #pragma unroll
     for (int r = 0; r < kThreadRows; ++r)
       x[r] = load_four<H>(static_cast<const float*>(a.x) + first + r * a.cols, r < p.rows ? p.cols : 0, a.is_vector);
@@ -123,9 +138,7 @@ __device__ inline void load_part(const BlockArgs& a, const Place& p, Four<H> (&x
 
 /// The tensor's amax, for every thread of the block.
 __device__ inline float whole_amax(const AmaxParts& amax, float* shared_parts) {
-  float m = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < amax.count; i += static_cast<int>(blockDim.x)) m = fmaxf(m, amax.parts[i]);
-  return block_max(m, shared_parts);
+  return block_max(largest_part<kTileThreads>(amax), shared_parts);
 }
 
 /// w[d] = w[d ^ lane % 4].

@@ -28,8 +28,8 @@ struct Four {
     const uint2 pair = *reinterpret_cast<const uint2*>(x);
     return {{pair.x, pair.y}};
   }
-  __device__ static Four at(const float* x) {
-    const float4 v = *reinterpret_cast<const float4*>(x);
+  __device__ static Four at(const float* x) { return of(*reinterpret_cast<const float4*>(x)); }
+  __device__ static Four of(const float4& v) {
     const float values[4] = {v.x, v.y, v.z, v.w};
     H narrow[4];
     from_floats(values, narrow);
@@ -42,8 +42,11 @@ struct Four {
     v[2] = Four{{high.x, high.y}}, v[3] = Four{{high.z, high.w}};
   }
   __device__ static void sixteen_at(const float* x, Four (&v)[4]) {
+    float4 wide[4];  // all loads before the first conversion
 #pragma unroll
-    for (int k = 0; k < 4; ++k) v[k] = at(x + 4 * k);
+    for (int k = 0; k < 4; ++k) wide[k] = reinterpret_cast<const float4*>(x)[k];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) v[k] = of(wide[k]);
   }
 };
 
@@ -55,9 +58,9 @@ struct Four<float> {
   __device__ static Four zero() { return {{0, 0, 0, 0}}; }
   __device__ void set(int k, float x) { values[k] = x; }
   __device__ static Four at(const float* x) {
-    const float4 v = *reinterpret_cast<const float4*>(x);
-    return {{v.x, v.y, v.z, v.w}};
+    return of(*reinterpret_cast<const float4*>(x));
   }
+  __device__ static Four of(const float4& v) { return {{v.x, v.y, v.z, v.w}}; }
   __device__ static void sixteen_at(const float* x, Four (&v)[4]) {
 #pragma unroll
     for (int k = 0; k < 4; ++k) v[k] = at(x + 4 * k);

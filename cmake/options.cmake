@@ -8,7 +8,6 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, Debug or RelWithDebInfo" FORCE)
 endif()
 
-option(MBT_TESTS "Build the tests" OFF)
 option(MBT_WERROR "Warnings are errors" OFF)
 option(MBT_FUZZ "Build the fuzz targets of tests/fuzz; needs clang" OFF)
 set(MBT_SANITIZE "" CACHE STRING "address, undefined, thread or a comma list of them")
@@ -17,6 +16,16 @@ function(mbt_part name doc)
   set(MBT_${name} AUTO CACHE STRING "${doc}: AUTO, ON or OFF")
   set_property(CACHE MBT_${name} PROPERTY STRINGS AUTO ON OFF)
 endfunction()
+
+# Not a part of the program, so doctor does not list it. `cmake --build build --target mbtrain` builds the program alone.
+mbt_part(TESTS "The tests, which need Catch2")
+set(MBT_HAVE_TESTS FALSE)
+if(MBT_TESTS STREQUAL "AUTO")
+  find_package(Catch2 QUIET)
+  set(MBT_HAVE_TESTS ${Catch2_FOUND})
+elseif(MBT_TESTS)
+  set(MBT_HAVE_TESTS TRUE)  # tests/CMakeLists.txt says what is missing
+endif()
 
 # mbt_report(NAME found "what" "what is lost without it"): one status line, or an error when ON and missing; `mbtrain doctor` shows it too.
 function(mbt_report name found what lost)

@@ -7,8 +7,8 @@ import pathlib
 import re
 import sys
 
-CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "backend", "config", "recipe", "model", "optim", "data", "train"]
-KERNEL_CORE = {"base", "numerics", "tensor", "io", "quant", "ops", "backend"}
+CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend", "config", "recipe", "model", "optim", "data", "train"]
+KERNEL_CORE = {"base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/comm/collectives.h"
+#include "core/comm/world.h"
 #include "core/ops/activation.h"
 #include "core/ops/attention.h"
 #include "core/ops/cross_entropy.h"
@@ -133,6 +135,10 @@ class Backend {
   virtual std::optional<AvailableMemory> available_memory() const { return std::nullopt; }  ///< nothing: unknown
   /// Takes this much scratch now, so that no step is the first to ask for it.
   virtual void reserve_scratch(size_t) {}
+
+  /// Collectives that reach this backend's memory; every rank of `world` calls it together. Both must outlive the result. InputError says
+  /// what is missing (a build without NCCL).
+  virtual std::unique_ptr<Collectives> connect(World& world) = 0;
 
   // -- sequences of ops --------------------------------------------------------------------------------------------------------------
   /// Runs `ops`: the same ops with the same arguments every time, so that only the contents of tensors differ, and nothing else of this

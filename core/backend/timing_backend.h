@@ -55,6 +55,7 @@ class TimingBackend : public Backend {
   size_t scratch_bytes() const override { return inner_.scratch_bytes(); }
   std::optional<AvailableMemory> available_memory() const override { return inner_.available_memory(); }
   void reserve_scratch(size_t bytes) override { inner_.reserve_scratch(bytes); }
+  std::unique_ptr<Collectives> connect(World& world) override { return inner_.connect(world); }
   /// While ops are noted each must be seen: no recording runs in their place.
   void replay(Recording& recording, const std::function<void()>& ops) override { is_enabled_ ? ops() : inner_.replay(recording, ops); }
   void begin_range(const char* name) override { inner_.begin_range(name); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/backend/backend.h"
+#include "core/comm/host_collectives.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/memory.h"
@@ -37,6 +38,7 @@ class CpuBackend final : public Backend {
   std::optional<AvailableMemory> available_memory() const override;
   size_t allocated_bytes() const override { return allocated_bytes_; }
   size_t scratch_bytes() const override { return scratch_.bytes() + gemm_.scratch_bytes() + attention_.scratch_bytes(); }
+  std::unique_ptr<Collectives> connect(World& world) override { return std::make_unique<HostCollectives>(world); }
   void fill_zero(TensorView t) override;
 
  protected:

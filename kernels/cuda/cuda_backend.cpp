@@ -2,6 +2,7 @@
 
 #include <nvtx3/nvToolsExt.h>
 
+#include "core/comm/host_collectives.h"
 #include "kernels/cuda/make_cuda_backend.h"
 
 namespace mbt::cuda {
@@ -143,6 +144,11 @@ void CudaBackend::throw_fault() {
 
 void CudaBackend::fill_zero(TensorView t) {
   check(cudaMemsetAsync(t.data, 0, static_cast<size_t>(t.size_bytes()), stream_.get()), "fill_zero");
+}
+
+std::unique_ptr<Collectives> CudaBackend::connect(World& world) {
+  if (world.ranks() == 1) return std::make_unique<HostCollectives>(world);  // nothing travels
+  throw InputError("several ranks on GPUs need NCCL, which this build is without; run one rank, or use train.device=cpu");
 }
 
 std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }

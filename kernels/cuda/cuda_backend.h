@@ -51,6 +51,7 @@ class CudaBackend final : public Backend {
     const size_t there = gemm_->workspace_bytes();  // gemm_scratch_bytes counts it too
     if (bytes > there) static_cast<void>(scratch_.get<char>(bytes - there));
   }
+  std::unique_ptr<Collectives> connect(World& world) override;
   void fill_zero(TensorView t) override;
 
   /// The first time `ops` run one by one, so that scratch, GEMM plans and kernel attributes exist. The second time they are recorded; from

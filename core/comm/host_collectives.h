@@ -1,0 +1,48 @@
+// Collectives where the host reaches the tensors, over any World.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "core/comm/collectives.h"
+#include "core/comm/world.h"
+
+namespace mbt {
+
+/// The backend's ops are done when they return, so a call finds its input ready; calls run on the world's own thread where it has one.
+/// Scratch: at most 1 MiB for each other rank.
+class HostCollectives final : public Collectives {
+ public:
+  /// `world` must outlive it.
+  explicit HostCollectives(World& world) : world_(world) {}
+  /// Waits for all calls.
+  ~HostCollectives() override;
+
+  std::string name() const override { return world_.name(); }
+  int rank() const override { return world_.rank(); }
+  int ranks() const override { return world_.ranks(); }
+  void wait(Ticket ticket) override;
+
+ protected:
+  Ticket do_reduce_scatter(const ReduceScatterArgs& args) override;
+  Ticket do_all_gather(const AllGatherArgs& args) override;
+  Ticket do_all_reduce(const AllReduceArgs& args) override;
+
+ private:
+  Ticket post(std::function<void()> call);
+  void reduce_scatter(const ReduceScatterArgs& args);
+  void all_gather(const AllGatherArgs& args);
+  void all_reduce(const AllReduceArgs& args);
+
+  World& world_;
+  std::vector<char> scratch_;  // of the calls, which run one at a time
+  std::mutex mutex_;
+  std::condition_variable finished_;
+  Ticket posted_ = 0, done_ = 0;
+  std::exception_ptr failure_;  // of the first call that failed; those after it are not run
+};
+
+}  // namespace mbt

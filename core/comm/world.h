@@ -1,0 +1,77 @@
+// The processes of one run, called ranks, and what they say to each other through host memory.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+
+namespace mbt {
+
+/// Which of the ranks this one is.
+struct RankPlace {
+  int rank = 0;
+  int ranks = 1;
+  int local_rank = 0;   ///< among the ranks of the same host
+  int local_ranks = 1;
+  std::string host;     ///< name of the host; empty: there is one rank
+
+  /// "rank 3 of 8 on node17"; for messages.
+  std::string str() const {
+    return "rank " + std::to_string(rank) + " of " + std::to_string(ranks) + (host.empty() ? "" : " on " + host);
+  }
+};
+
+/// Exchanges wait for all ranks, and every rank makes the same ones in the same order, with the same sizes. The bits that arrive are those
+/// that were sent; nothing is added up here.
+class World {
+ public:
+  World() = default;
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  virtual ~World() = default;
+
+  virtual const RankPlace& place() const = 0;
+  /// What carries the exchanges: "Open MPI 4.1.4"; for the log.
+  virtual std::string name() const = 0;
+  int rank() const { return place().rank; }
+  int ranks() const { return place().ranks; }
+  bool is_first() const { return rank() == 0; }
+
+  /// all[r * bytes, ...) = what rank r gave.
+  virtual void all_gather(const void* mine, size_t bytes, void* all) = 0;
+  /// receive[r] = what rank r sent to this one from its send[this rank]: `bytes` each. Entries of this rank itself are not looked at.
+  virtual void all_to_all(const void* const* send, void* const* receive, size_t bytes) = 0;
+  virtual void broadcast(void* data, size_t bytes, int root) = 0;
+  /// Every rank has come here.
+  void barrier() {
+    char mine = 0;
+    std::string all(static_cast<size_t>(ranks()), '\0');
+    all_gather(&mine, 1, all.data());
+  }
+
+  /// Runs `job`, which may make exchanges, after all that was posted before it: on a thread of its own, or at once. `job` must not throw.
+  virtual void post(std::function<void()> job) = 0;
+  /// Ends every rank of the run, this one too, as soon as the launcher can; for errors that the other ranks do not know of.
+  [[noreturn]] virtual void abort(int exit_code) noexcept = 0;
+};
+
+/// One rank: exchanges are copies.
+class SingleWorld final : public World {
+ public:
+  const RankPlace& place() const override { return place_; }
+  std::string name() const override { return "one rank"; }
+  void all_gather(const void* mine, size_t bytes, void* all) override {
+    if (mine != all) std::memcpy(all, mine, bytes);
+  }
+  void all_to_all(const void* const*, void* const*, size_t) override {}
+  void broadcast(void*, size_t, int) override {}
+  void post(std::function<void()> job) override { job(); }
+  [[noreturn]] void abort(int exit_code) noexcept override { std::_Exit(exit_code); }
+
+ private:
+  RankPlace place_;
+};
+
+}  // namespace mbt

@@ -9,6 +9,9 @@ install(TARGETS mbtrain RUNTIME_DEPENDENCY_SET mbt_libraries RUNTIME)
 install(RUNTIME_DEPENDENCY_SET mbt_libraries
         PRE_EXCLUDE_REGEXES "^ld-linux" "^linux-vdso" "^lib(c|m|dl|rt|pthread|resolv|util)\\.so\\." "^lib(cuda|cudart|cublas|cublasLt|nvidia-ml|nccl)\\.so"
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(MBT_HAVE_MPI)  # without MPI's own libraries: those must be the launcher's
+  install(TARGETS mbtrain_mpi LIBRARY DESTINATION lib/mbtrain)
+endif()
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/mbtrain FILES_MATCHING PATTERN "*.json")
 install(FILES recipes.json DESTINATION ${CMAKE_INSTALL_DATADIR}/mbtrain)
 install(CODE "set(source [[${CMAKE_SOURCE_DIR}]])

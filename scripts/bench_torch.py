@@ -51,7 +51,7 @@ WITHOUT_EFFECT = {"hf_path", "init_method_std", "embedding_init_method_std", "at
                   "attention_dropout", "tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size", "fp16", "bf16",
                   "params_dtype", "pipeline_dtype", "autocast_dtype", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len",
                   "fp8_amax_compute_algo", "fp8_wgrad", "fp8_dot_product_attention", "fp8_multi_head_attention", "fp8_param", "fp4", "fp4_recipe",
-                  "fp4_param", "fp8_output_proj"}
+                  "fp4_param", "fp8_output_proj", "calculate_per_token_loss"}
 
 
 def unlike_peer(config):

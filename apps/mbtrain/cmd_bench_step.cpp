@@ -54,7 +54,7 @@ struct StepTimes {
 
 /// The trainer's look at memory, before anything is allocated.
 MemoryCheck checked_memory(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy) {
-  MemoryCheck memory = check_memory(config, policy, backend);
+  MemoryCheck memory = check_memory(config, policy, backend, 1);
   if (!memory.warning.empty()) spdlog::warn("{}", memory.warning);
   return memory;
 }
@@ -64,7 +64,8 @@ StepTimes measure(Backend& backend, const RunConfig& config, int64_t steps) {
   TimingBackend timing(backend);
   timing.set_enabled(false);
   const PrecisionPolicy policy = training_policy(config, backend);
-  RandomStep runner(timing, config, policy, checked_memory(backend, config, policy));
+  SingleWorld world;
+  RandomStep runner(timing, world, config, policy, checked_memory(backend, config, policy));
   StepTimes t;
   t.tokens = static_cast<double>(config.train.global_batch_size * config.model.seq_length);
   t.model_flops = t.tokens * flops_per_token(config.model);

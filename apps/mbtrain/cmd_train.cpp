@@ -4,12 +4,13 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/console.h"
+#include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/trace.h"
+#include "core/comm/gather.h"
 #include "core/config/field_table.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
@@ -21,6 +22,16 @@
 
 namespace mbt {
 namespace {
+
+/// Of ranks that do not speak.
+class SilentObserver final : public TrainObserver {
+ public:
+  void on_message(const std::string&) override {}
+  void on_warning(const std::string& text) override { spdlog::warn(text); }
+  void on_iteration(const IterationRecord&) override {}
+  void on_evaluation(const EvaluationRecord&) override {}
+  void on_checkpoint(const std::string&, int64_t) override {}
+};
 
 Trainer* running_trainer = nullptr;  // for the signal handler alone
 
@@ -35,9 +46,10 @@ void warn_of_unused_gpu() {
   if (!gpus.devices.empty()) spdlog::warn("the GPU is not used: {}", gpu_problem(gpus, cuda_build()));
 }
 
-void show_start(const ResolvedRun& run, const Backend& backend, const Dataset& dataset, const Trainer& trainer) {
+void show_start(const ResolvedRun& run, const Backend& backend, World& world, const Dataset& dataset, const Trainer& trainer) {
   const RunConfig& c = run.config;
   for (const auto& [what, value] : backend.facts()) spdlog::info("{}: {}", what, value);
+  if (world.ranks() > 1) spdlog::info("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host, trainer.transport());
   if (c.train.device == "auto" && backend.name() == "cpu") warn_of_unused_gpu();
   spdlog::info("recipe: {}", c.mixed_precision.name);
   for (const Overwrite& o : run.overwrites) {
@@ -53,16 +65,6 @@ void show_start(const ResolvedRun& run, const Backend& backend, const Dataset& d
                c.train.global_batch_size, c.model.seq_length);
 }
 
-/// Several processes that each train the whole model for themselves are not what mpirun and srun are for.
-void refuse_several_ranks() {
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
-    const char* size = std::getenv(variable);
-    if (size != nullptr && std::atoi(size) > 1) {
-      throw InputError(text("started as one of ", size, " processes (", variable, "): this version trains in one process alone; start it without mpirun or srun"));
-    }
-  }
-}
-
 const char* exit_text(ExitReason reason) {
   switch (reason) {
     case ExitReason::finished: return nullptr;
@@ -73,30 +75,43 @@ const char* exit_text(ExitReason reason) {
   return nullptr;
 }
 
-}  // namespace
-
-int cmd_train(const std::vector<std::string>& args) {
-  CLI::App app("Train a model", "mbtrain train");
-  const ResolvedRun run = resolve_run(parse_config_args(app, args));
-  refuse_several_ranks();
+int train(World& world, const std::vector<std::string>& args) {
+  ResolvedRun run;
+  std::unique_ptr<Dataset> dataset;
+  agree(world, [&] {
+    CLI::App app("Train a model", "mbtrain train");
+    run = resolve_run(parse_config_args(app, args), world.ranks());
+    const RunConfig& config = run.config;
+    if (world.is_first()) spdlog::set_level(spdlog::level::from_str(config.logger.logging_level));
+    dataset = make_dataset(config.dataset, config.model.seq_length, config.rng.seed);
+    if (dataset->vocab_size() > config.model.vocab_size)
+      throw InputError(text("model.vocab_size: ", config.model.vocab_size, " is smaller than the ", dataset->vocab_size(), " tokens of the data"));
+  });
   const RunConfig& config = run.config;
-  spdlog::set_level(spdlog::level::from_str(config.logger.logging_level));
+  require_same_run(world, config, *dataset);
+  const int threads = threads_of_rank(world, config.train.num_threads);
+  std::unique_ptr<Backend> backend;
+  PrecisionPolicy policy;
+  agree(world, [&] {
+    backend = make_backend(config.train.device, threads);
+    policy = training_policy(config, *backend);
+    static_cast<void>(check_memory(config, policy, *backend, world.ranks()));  // before exchanges begin: a refusal is told once
+  });
 
-  const std::unique_ptr<Dataset> dataset = make_dataset(config.dataset, config.model.seq_length, config.rng.seed);
-  if (dataset->vocab_size() > config.model.vocab_size) {
-    throw InputError(text("model.vocab_size: ", config.model.vocab_size, " is smaller than the ", dataset->vocab_size(), " tokens of the data"));
-  }
-  const std::unique_ptr<Backend> backend = make_backend(config.train.device, static_cast<int>(config.train.num_threads));
   ConsoleObserver console(config);
+  SilentObserver silent;
   TimingBackend timing(*backend);
   TracingObserver tracing(config.profiling, timing, console);
-  const bool traces = !config.profiling.trace_path.empty();
-  Trainer trainer(traces ? timing : *backend, config, training_policy(config, *backend), *dataset,
-                  traces ? static_cast<TrainObserver&>(tracing) : console);
-  if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
-  console.open_metrics(!config.checkpoint.load.empty());
-  if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
-  show_start(run, *backend, *dataset, trainer);
+  const bool traces = !config.profiling.trace_path.empty() && world.is_first();
+  TrainObserver& observer = traces ? static_cast<TrainObserver&>(tracing) : world.is_first() ? static_cast<TrainObserver&>(console) : silent;
+  Trainer trainer(traces ? timing : *backend, world, config, policy, *dataset, observer);
+  agree(world, [&] {
+    if (!world.is_first()) return;
+    if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
+    console.open_metrics(!config.checkpoint.load.empty());
+    if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
+    show_start(run, *backend, world, *dataset, trainer);
+  });
 
   running_trainer = &trainer;
   if (config.train.exit_signal_handler) {
@@ -107,10 +122,19 @@ int cmd_train(const std::vector<std::string>& args) {
   const ExitReason reason = trainer.run();
   running_trainer = nullptr;
   console.finish();
-  if (!console.failure().empty()) throw InputError(text(console.failure(), "; stopped after iteration ", trainer.state().iteration));
+  agree(world, [&] {
+    if (!console.failure().empty()) throw InputError(text(console.failure(), "; stopped after iteration ", trainer.state().iteration));
+  });
+  if (!world.is_first()) return 0;
   if (const char* why = exit_text(reason)) std::printf("%s\n", why);
   else std::printf("[after training is done] %lld iterations\n", static_cast<long long>(trainer.state().iteration));
   return 0;
+}
+
+}  // namespace
+
+int cmd_train(const std::vector<std::string>& args) {
+  return run_on_ranks([&](World& world) { return train(world, args); });
 }
 
 }  // namespace mbt

@@ -26,6 +26,13 @@ class InputError : public Error {
   using Error::Error;
 };
 
+/// Thrown by every rank alike, after they have agreed on it: one of them tells it, and all end in order with this exit code.
+class AgreedError : public Error {
+ public:
+  AgreedError(const std::string& what, int code) : Error(what), exit_code(code) {}
+  int exit_code;
+};
+
 /// Concatenates its arguments with operator<<: `throw Error(text("rows ", n, " of ", m))`.
 template <class... Parts>
 std::string text(const Parts&... parts) {

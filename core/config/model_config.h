@@ -39,6 +39,7 @@ struct ModelConfig {
   bool share_embeddings_and_output_weights = true;
   std::optional<double> softmax_scale;
   std::string attention_backend = "auto";
+  bool calculate_per_token_loss = false;
   std::string hf_path;
   // -- initialisation ------------------------------------------------------------------------------------------------------------------
   std::optional<double> init_method_std;
@@ -131,6 +132,7 @@ struct ModelConfig {
     v(s.qk_layernorm, FieldInfo{.name = "qk_layernorm", .doc = "RMSNorm on each query and key head (Qwen3)", .alias = "qk-layernorm"});
     v(s.share_embeddings_and_output_weights, FieldInfo{.name = "share_embeddings_and_output_weights", .doc = "Tied head"});
     v(s.softmax_scale, FieldInfo{.name = "softmax_scale", .doc = "Attention scale; null: 1/sqrt(head width)", .min = 0});
+    v(s.calculate_per_token_loss, FieldInfo{.name = "calculate_per_token_loss", .doc = "Gradients are those of the mean over all tokens in the loss of the global batch; false: of the mean over micro-batches of each one's mean", .alias = "calculate-per-token-loss"});
     v(s.attention_backend, FieldInfo{.name = "attention_backend", .doc = "How attention is computed on a GPU: flash (tensor cores; head widths 64 and 128 in 16 bits), math (any head width and dtype), auto (flash where it serves, else math); cudnn is not built in. The CPU has one way", .choices = {"auto", "flash", "math", "cudnn"}, .other_words = {{"fused", "flash"}, {"unfused", "math"}, {"local", "math"}}, .alias = "attention-backend"});
     v(s.hf_path, FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from"});
     v(s.init_method_std, FieldInfo{.name = "init_method_std", .doc = "Standard deviation of the initial weights, output projections get it / sqrt(2 L); null: 0.02, for widths below 1000 sqrt(2 / (5 h))", .min = 0, .alias = "init-method-std"});

@@ -84,6 +84,7 @@ struct DdpConfig {
   bool overlap_param_gather = false;
   bool use_distributed_optimizer = false;
   std::optional<int64_t> bucket_size;
+  bool pad_buckets_for_high_nccl_busbw = false;
   bool average_in_collective = false;
   bool check_for_nan_in_grad = false;
   bool reduce_scatter_with_fp32_accumulation = false;
@@ -98,6 +99,7 @@ struct DdpConfig {
     v(s.overlap_param_gather, FieldInfo{.name = "overlap_param_gather", .doc = "Gather parameters during the next forward"});
     v(s.use_distributed_optimizer, FieldInfo{.name = "use_distributed_optimizer", .doc = "ZeRO-1; kept equal to optimizer.use_distributed_optimizer"});
     v(s.bucket_size, FieldInfo{.name = "bucket_size", .doc = "Parameters of one bucket; null: max(40e6, 1e6 x ranks)", .unit = "parameters", .min = 1, .alias = "ddp-bucket-size"});
+    v(s.pad_buckets_for_high_nccl_busbw, FieldInfo{.name = "pad_buckets_for_high_nccl_busbw", .doc = "Pad buckets to multiples of 2^16 elements"});
     v(s.average_in_collective, FieldInfo{.name = "average_in_collective", .doc = "Average inside the collective instead of scaling before it"});
     v(s.check_for_nan_in_grad, FieldInfo{.name = "check_for_nan_in_grad", .doc = "Check local gradients before the reduction", .alias = "check-for-nan-in-loss-and-grad"});
     v(s.reduce_scatter_with_fp32_accumulation, FieldInfo{.name = "reduce_scatter_with_fp32_accumulation", .doc = "16-bit transport, fp32 sums"});

@@ -28,6 +28,8 @@ class Dataset {
   virtual std::optional<double> entropy_rate() const { return std::nullopt; }
   /// One line for the user: what it is and how large.
   virtual std::string describe() const = 0;
+  /// Different when the data is, though it may be described alike: for ranks that should see the same.
+  virtual std::string fingerprint() const { return describe(); }
   /// Writes tokens[0 .. seq_length], one more than a sample is long: inputs are the first seq_length, targets the last.
   /// 0 <= index < num_samples(split).
   virtual void sample(Split split, int64_t index, int32_t* tokens) const = 0;

@@ -10,14 +10,16 @@ namespace mbt {
 
 class BatchPrefetcher {
  public:
-  explicit BatchPrefetcher(BatchLoader loader) : loader_(loader) {}
+  /// stride: samples from one micro-batch of this rank to its next.
+  BatchPrefetcher(BatchLoader loader, int64_t stride) : loader_(loader), stride_(stride) {}
 
-  /// BatchLoader::get(first_sample), which is ready when the call before was for the micro-batch in front of it. What went wrong while
+  /// BatchLoader::get(first_sample), which is ready when the call before was for the micro-batch one stride in front of it. What went wrong while
   /// reading ahead is thrown here, and only when that micro-batch is asked for.
   Batch get(int64_t first_sample);
 
  private:
   BatchLoader loader_;
+  int64_t stride_;
   int64_t ahead_ = -1;         // first sample of next_
   std::future<Batch> next_;    // last: its thread ends before what it reads from
 };

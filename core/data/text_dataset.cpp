@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/base/xxhash.h"
 #include "core/io/files.h"
 
 namespace mbt {
@@ -83,6 +84,27 @@ std::string TextDataset::describe() const {
   if (left_out_ > 0) s += text(" (", left_out_, " empty or binary files left out)");
   return s + text("; ", num_samples(Split::train), " + ", num_samples(Split::valid), " + ", num_samples(Split::test), " samples of ",
                   seq_length_, " bytes (train + valid + test)");
+}
+
+std::string TextDataset::fingerprint() const {
+  constexpr int64_t kLong = int64_t{1} << 30, kEnd = 1 << 20;
+  XxHash64 hash;
+  std::vector<char> buffer(kEnd);
+  const auto add = [&](const FileReader& file, int64_t first, int64_t end) {
+    for (int64_t at = first; at < end; at += kEnd) {
+      const int64_t count = std::min(kEnd, end - at);
+      file.read_at(at, buffer.data(), count);
+      hash.add(buffer.data(), static_cast<size_t>(count));
+    }
+  };
+  for (const File& f : files_) {
+    const FileReader file(f.path);
+    const int64_t size = file.size();
+    hash.add(&size, sizeof size);
+    if (size_ <= kLong) add(file, 0, size);
+    else add(file, 0, std::min(kEnd, size)), add(file, std::max(int64_t{0}, size - kEnd), size);
+  }
+  return hash_text(hash.value());
 }
 
 void TextDataset::sample(Split split, int64_t index, int32_t* tokens) const {

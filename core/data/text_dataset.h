@@ -20,6 +20,8 @@ class TextDataset final : public Dataset {
   int64_t seq_length() const override { return seq_length_; }
   int64_t num_samples(Split split) const override;
   std::string describe() const override;
+  /// Of the whole text; of a long one, of the beginning and the end of each file.
+  std::string fingerprint() const override;
   void sample(Split split, int64_t index, int32_t* tokens) const override;
 
  private:

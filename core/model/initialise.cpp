@@ -11,13 +11,15 @@ void initialise_weights(Weights& weights, const ModelConfig& model, uint64_t see
   if (!model.hf_path.empty()) imported.emplace(model.hf_path, model);
   for (int64_t i = 0; i < weights.num_params(); ++i) {
     const ParamSpec& spec = weights.spec(i);
+    const ElementRange held = weights.held(i);
     if (!imported) {
-      weights.set_master(i, initial_values(spec, model, seed));
+      weights.set_master(i, initial_values(spec, model, seed, held));
       continue;
     }
+    if (held.count == 0) continue;
     std::vector<float> values(static_cast<size_t>(spec.shape.size()), 0.0f);
     imported->read(spec.name, values);
-    weights.set_master(i, values);
+    weights.set_master(i, {values.begin() + held.first, values.begin() + held.end()});
   }
 }
 

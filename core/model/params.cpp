@@ -1,19 +1,38 @@
 #include "core/model/params.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/philox.h"
 
 namespace mbt {
 namespace {
 
-constexpr int64_t kParamAlignment = 64;  // elements, as Megatron aligns parameter starts in its buffers
+constexpr int64_t kParamAlignment = 64;   // elements, as Megatron aligns parameter starts in its buffers
+constexpr int64_t kPieceAlignment = 128;  // elements of a rank's piece: whole vectors for every kernel; a multiple of upstream's lcm(ranks, 128)
+constexpr int64_t kBandwidthMultiple = 1 << 16;
+
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 class ListBuilder {
  public:
-  explicit ListBuilder(const ModelConfig& m) : m_(m) {}
+  ListBuilder(const ModelConfig& m, const Sharding& sharding, const std::function<bool(const ParamSpec&)>& is_codes_only)
+      : m_(m), is_codes_only_(is_codes_only) {
+    list_.sharding = sharding;
+  }
 
   ParamList build() {
+    add_all();
+    for (const bool codes : {false, true}) {
+      place(codes);
+      if (!codes) list_.plain_size = list_.flat_size;
+    }
+    return std::move(list_);
+  }
+
+ private:
+  void add_all() {
     add("embedding.word.weight", {m_.padded_vocab_size(), m_.hidden_size}, ParamKind::embedding, ParamInit::embedding_normal);
     if (m_.position_embedding_type == "learned_absolute") {
       add("embedding.position.weight", {m_.max_positions(), m_.hidden_size}, ParamKind::position_embedding, ParamInit::embedding_normal);
@@ -21,15 +40,52 @@ class ListBuilder {
     for (int64_t i = 0; i < m_.num_layers; ++i) add_layer(i);
     add_norm("final_norm", -1, m_.hidden_size);
     if (!m_.share_embeddings_and_output_weights) add("head.weight", {m_.padded_vocab_size(), m_.hidden_size}, ParamKind::head, ParamInit::normal);
-    return std::move(list_);
   }
-
- private:
   void add(std::string name, Shape shape, ParamKind kind, ParamInit init, int64_t layer = -1, LinearKind linear = LinearKind::qkv) {
-    list_.specs.push_back({std::move(name), shape, kind, init, layer, linear, list_.flat_size});
-    list_.flat_size += (shape.size() + kParamAlignment - 1) / kParamAlignment * kParamAlignment;
+    const bool is_first = kind == ParamKind::embedding || kind == ParamKind::position_embedding;
+    const int64_t unit = layer >= 0 ? layer + 1 : is_first ? 0 : m_.num_layers + 1;
+    list_.specs.push_back({.name = std::move(name), .shape = shape, .kind = kind, .init = init, .layer = layer, .linear = linear, .unit = unit});
+    list_.specs.back().is_codes_only = is_codes_only_ && is_codes_only_(list_.specs.back());
     list_.num_params += shape.size();
   }
+
+  /// Buckets of one kind. Gradients are complete from the last layer to the first, so buckets fill from the end: the first one may be small.
+  void place(bool codes) {
+    std::vector<int64_t> params;
+    for (size_t i = 0; i < list_.specs.size(); ++i)
+      if (list_.specs[i].is_codes_only == codes) params.push_back(static_cast<int64_t>(i));
+    if (params.empty()) return;
+    std::vector<size_t> starts{params.size()};
+    int64_t filled = 0;
+    for (size_t k = params.size(); k-- > 0;) {
+      filled += spec(params[k]).shape.size();
+      const bool is_full = list_.sharding.bucket_size > 0 && filled >= list_.sharding.bucket_size;
+      if (!is_full && k > 0) continue;
+      starts.push_back(k);
+      filled = 0;
+    }
+    for (size_t b = starts.size() - 1; b > 0; --b) add_bucket(params, starts[b], starts[b - 1], codes);
+  }
+
+  void add_bucket(const std::vector<int64_t>& params, size_t begin, size_t end, bool codes) {
+    const Sharding& s = list_.sharding;
+    Bucket bucket{.first_param = params[begin], .end_param = params[end - 1] + 1, .elements = {list_.flat_size, 0}, .holds_codes = codes};
+    bucket.first_unit = spec(params[begin]).unit;
+    bucket.last_unit = spec(params[end - 1]).unit;
+    for (size_t k = begin; k < end; ++k) {
+      spec(params[k]).offset = bucket.elements.end();
+      bucket.elements.count += round_up(spec(params[k]).shape.size(), kParamAlignment);
+    }
+    if (s.ranks > 1) {
+      const int64_t piece = kPieceAlignment * s.ranks;
+      bucket.elements.count = round_up(bucket.elements.count, s.pads_for_bandwidth ? std::lcm(piece, kBandwidthMultiple) : piece);
+    }
+    list_.flat_size = bucket.elements.end();
+    list_.buckets.push_back(bucket);
+  }
+
+  ParamSpec& spec(int64_t i) { return list_.specs[static_cast<size_t>(i)]; }
+
   void add_norm(const std::string& name, int64_t layer, int64_t width) {
     add(name + ".weight", {width}, ParamKind::norm, ParamInit::ones, layer);
     if (m_.normalization == "LayerNorm") add(name + ".bias", {width}, ParamKind::norm, ParamInit::zeros, layer);
@@ -55,6 +111,7 @@ class ListBuilder {
   }
 
   const ModelConfig& m_;
+  const std::function<bool(const ParamSpec&)>& is_codes_only_;
   ParamList list_;
 };
 
@@ -78,7 +135,28 @@ double init_std(const ParamSpec& s, const ModelConfig& m) {
 
 }  // namespace
 
-ParamList list_params(const ModelConfig& model) { return ListBuilder(model).build(); }
+ParamList list_params(const ModelConfig& model, const Sharding& sharding, const std::function<bool(const ParamSpec&)>& is_codes_only) {
+  return ListBuilder(model, sharding, is_codes_only).build();
+}
+
+const Bucket& ParamList::bucket_of(int64_t i) const {
+  const ParamSpec& s = specs[static_cast<size_t>(i)];
+  const auto holds = [&](const Bucket& b) { return s.offset >= b.elements.first && s.offset < b.elements.end(); };
+  return *std::find_if(buckets.begin(), buckets.end(), holds);
+}
+
+ElementRange ParamList::own_range(int64_t i) const {
+  const ParamSpec& s = specs[static_cast<size_t>(i)];
+  const ElementRange piece = bucket_of(i).piece(sharding.rank, sharding.ranks);
+  const int64_t first = std::max(s.offset, piece.first), end = std::min(s.offset + s.shape.size(), piece.end());
+  return first < end ? ElementRange{first - s.offset, end - first} : ElementRange{};
+}
+
+int64_t ParamList::shard_offset(int64_t i) const {
+  const Bucket& bucket = bucket_of(i);
+  const int64_t before = bucket.elements.first / sharding.ranks;  // the own pieces of the buckets in front: all are multiples of the ranks
+  return before + specs[static_cast<size_t>(i)].offset + own_range(i).first - bucket.piece(sharding.rank, sharding.ranks).first;
+}
 
 int64_t ParamList::index_of(const std::string& name) const {
   for (size_t i = 0; i < specs.size(); ++i)
@@ -86,22 +164,25 @@ int64_t ParamList::index_of(const std::string& name) const {
   return -1;
 }
 
-std::vector<float> initial_values(const ParamSpec& spec, const ModelConfig& model, uint64_t seed) {
-  const auto n = static_cast<size_t>(spec.shape.size());
+std::vector<float> initial_values(const ParamSpec& spec, const ModelConfig& model, uint64_t seed, ElementRange range) {
+  const auto n = static_cast<size_t>(range.count);
   if (spec.init == ParamInit::ones) return std::vector<float>(n, 1.0f);
   if (spec.init == ParamInit::zeros) return std::vector<float>(n, 0.0f);
   std::vector<float> values(n);
   const double std_dev = init_std(spec, model);
   const uint64_t stream = stream_of(spec.name);
   constexpr double kTwoPi = 6.283185307179586;
-  for (size_t i = 0; i < n; i += 4) {  // Box-Muller on the four words of one Philox block
-    const auto words = philox(seed, stream, i / 4);
+  const auto put = [&](int64_t element, double value) {
+    if (element >= range.first && element < range.end()) values[static_cast<size_t>(element - range.first)] = static_cast<float>(value);
+  };
+  for (int64_t i = range.first / 4 * 4; i < range.end(); i += 4) {  // Box-Muller on the four words of one Philox block
+    const auto words = philox(seed, stream, static_cast<uint64_t>(i) / 4);
     for (size_t pair = 0; pair < 2; ++pair) {
       const double u = (words[2 * pair] + 0.5) * 0x1p-32, angle = kTwoPi * words[2 * pair + 1] * 0x1p-32;
       const double radius = std_dev * std::sqrt(-2.0 * std::log(u));
-      const size_t at = i + 2 * pair;
-      if (at < n) values[at] = static_cast<float>(radius * std::cos(angle));
-      if (at + 1 < n) values[at + 1] = static_cast<float>(radius * std::sin(angle));
+      const auto at = i + static_cast<int64_t>(2 * pair);
+      put(at, radius * std::cos(angle));
+      put(at + 1, radius * std::sin(angle));
     }
   }
   return values;

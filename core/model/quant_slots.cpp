@@ -7,10 +7,11 @@ struct CopySlots {
   TensorSlot codes, scale, amax;
 };
 
-CopySlots plan_copy(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, bool is_columnwise) {
+CopySlots plan_copy(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, bool is_columnwise,
+                    bool without_codes = false) {
   const QuantCopyShape shape = quant_copy_shape(spec, rows, cols, is_columnwise);
   CopySlots s;
-  s.codes = arena.add(category, DType::u8, {shape.codes_bytes});
+  if (!without_codes) s.codes = arena.add(category, DType::u8, {shape.codes_bytes});
   s.scale = arena.add(category, DType::u8, {shape.scale_bytes});
   if (spec.scaling == QuantScaling::nvfp4) s.amax = arena.add(category, DType::f32, {1});
   return s;
@@ -36,7 +37,7 @@ QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const Quant
   slots.columnwise_is_transposed = copies.columnwise_is_transposed;
   const bool is_shared = slots.is_shared();
   if (copies.rowwise || is_shared) {
-    const CopySlots s = plan_copy(arena, category, spec, rows, cols, false);
+    const CopySlots s = plan_copy(arena, category, spec, rows, cols, false, copies.row_codes_elsewhere);
     slots.row_codes = s.codes, slots.row_scale = s.scale, slots.row_amax = s.amax;
   }
   if (copies.columnwise && !is_shared) {
@@ -46,13 +47,14 @@ QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const Quant
   return slots;
 }
 
-QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& s) {
+QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& s, void* row_codes) {
   QuantTensorView q;
   if (s.empty()) return q;
   q.spec = s.spec;
   q.rows = s.rows;
   q.cols = s.cols;
   q.rowwise = bind_copy(arena, base, {s.row_codes, s.row_scale, s.row_amax});
+  if (row_codes != nullptr) q.rowwise.codes = row_codes;
   q.columnwise = s.is_shared() ? q.rowwise : bind_copy(arena, base, {s.col_codes, s.col_scale, s.col_amax});
   q.columnwise.is_transposed = s.columnwise_is_transposed && !q.columnwise.empty();
   return q;

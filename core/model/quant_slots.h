@@ -18,7 +18,7 @@ struct QuantSlots {
   bool columnwise_is_transposed = false;
   /// The column-wise copy is the row-wise one.
   bool is_shared() const { return spec.columnwise_shares_codes() && !columnwise_is_transposed; }
-  bool empty() const { return row_codes.empty() && col_codes.empty(); }
+  bool empty() const { return row_scale.empty() && col_scale.empty(); }  // row codes may lie elsewhere
 };
 
 /// Which copies a tensor needs: row-wise for sums over its columns, column-wise for sums over its rows.
@@ -26,6 +26,7 @@ struct QuantCopies {
   bool rowwise = true;
   bool columnwise = true;
   bool columnwise_is_transposed = false;  ///< QuantCopy::is_transposed
+  bool row_codes_elsewhere = false;       ///< not planned here: bind_quantised is told where they are
 };
 
 /// Backend::wants_transposed, or what stands for it: which column-wise copies are planned transposed.
@@ -35,7 +36,7 @@ TransposedQuery transposed_query(const Backend& backend);
 
 /// Copies that share their codes are planned once, with one of them wanted or both.
 QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies);
-/// scale and amax (delayed scaling) are left null: DelayedState sets them.
-QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& slots);
+/// scale and amax (delayed scaling) are left null: DelayedState sets them. row_codes: where they are, when they were planned elsewhere.
+QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& slots, void* row_codes = nullptr);
 
 }  // namespace mbt

@@ -64,8 +64,12 @@ PassContext Transformer::upload(const PassContext& pass, const MicroBatch& batch
   return {.is_training = pass.is_training, .seed = pass.seed, .stream = 0, .device_stream = t.scalars.as<uint64_t>()};
 }
 
-void Transformer::forward_layers(const PassContext& pass) {
+void Transformer::forward_layers(const PassContext& pass, UnitHooks* hooks) {
   const Range range(backend_, "forward");
+  const auto enter = [&](int64_t unit) {
+    if (hooks) hooks->before_forward(unit);
+  };
+  enter(0);
   const SharedViews& t = acts_.shared;
   backend_.embedding_fwd({.tokens = t.tokens,
                           .table = word_,
@@ -76,10 +80,12 @@ void Transformer::forward_layers(const PassContext& pass) {
   for (int64_t i = 0; i < model_.num_layers; ++i) {
     const LayerViews& a = acts_.layers[static_cast<size_t>(i)];
     const Range layer(backend_, layer_names_[static_cast<size_t>(i)].c_str());
+    enter(i + 1);
     layer_fwd(context_, pass, i, layers_[static_cast<size_t>(i)], a, t, stream, delta);
     stream = a.middle;
     delta = t.delta;
   }
+  enter(model_.num_layers + 1);
   backend_.norm_fwd({.kind = norm_kind(model_),
                      .x = stream,
                      .weight = final_norm_.weight,
@@ -118,8 +124,11 @@ void Transformer::head(bool with_backward) {
   backend_.sum({.x = t.loss, .out = t.loss_sum});
 }
 
-void Transformer::backward_layers(const PassContext& pass) {
+void Transformer::backward_layers(const PassContext& pass, UnitHooks* hooks) {
   const Range range(backend_, "backward");
+  const auto leave = [&](int64_t unit) {
+    if (hooks) hooks->after_backward(unit);
+  };
   const SharedViews& t = acts_.shared;
   // A norm's backward makes d_stream, and with it the codes that fc2 of layer i, reached next, reads as its output's gradient.
   const auto quantised_for_layer = [&](int64_t i) {
@@ -138,16 +147,28 @@ void Transformer::backward_layers(const PassContext& pass) {
                      .d_bias = final_norm_.d_bias,
                      .accumulate = false,
                      .quantised = quantised_for_layer(model_.num_layers - 1)});
+  leave(model_.num_layers + 1);
   for (int64_t i = model_.num_layers - 1; i >= 0; --i) {
     const auto at = static_cast<size_t>(i);
     const Range layer(backend_, layer_names_[at].c_str());
     layer_bwd(context_, pass, i, layers_[at], acts_.layers[at], t, quantised_for_layer(i - 1));
+    leave(i + 1);
   }
   backend_.embedding_bwd({.d_out = t.d_stream,
                           .tokens = t.tokens,
                           .d_table = d_word_,
                           .sequence_length = model_.seq_length,
                           .d_position_table = d_position_});
+  leave(0);
+}
+
+/// Outside of what repeats: between ranks the amaxes meet first.
+void Transformer::update_scales() {
+  const DelayedState& delayed = weights_.delayed();
+  if (delayed.empty()) return;
+  const TensorView history = delayed.history();
+  if (amax_exchange_) amax_exchange_({history.data, history.dtype, {history.cols()}});
+  delayed.update(backend_);
 }
 
 std::string Transformer::first_non_finite_activation() {
@@ -166,26 +187,29 @@ std::string Transformer::first_non_finite_activation() {
   return "";
 }
 
-void Transformer::forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale) {
+void Transformer::forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale, UnitHooks* hooks) {
   const Range range(backend_, "micro-batch");
   const PassContext same = upload(pass, batch, loss_gradient_scale);
   if (weights_.codes_are_stale()) weights_.quantise_working();  // once a step: no part of what repeats
   const auto ops = [&] {
-    forward_layers(same);
+    forward_layers(same, hooks);
     head(true);
-    backward_layers(same);
-    weights_.delayed().update(backend_);
+    backward_layers(same, hooks);
   };
-  if (!replays_ || logits_hook_) return ops();  // a hook looks at what a replay would not stop for
-  if (recorded_pass_ != same) micro_batch_.reset();
-  recorded_pass_ = same;
-  backend_.replay(micro_batch_, ops);
+  if (!replays_ || logits_hook_ || hooks) {
+    ops();  // a hook looks at what a replay would not stop for
+  } else {
+    if (recorded_pass_ != same) micro_batch_.reset();
+    recorded_pass_ = same;
+    backend_.replay(micro_batch_, ops);
+  }
+  update_scales();
 }
 
 void Transformer::forward(const PassContext& pass, const MicroBatch& batch) {
   const PassContext same = upload(pass, batch, 1.0f);
   if (weights_.codes_are_stale()) weights_.quantise_working();
-  forward_layers(same);
+  forward_layers(same, nullptr);
   head(false);
 }
 

@@ -18,6 +18,14 @@ struct MicroBatch {
   const float* loss_mask;  ///< weight of each position in the loss
 };
 
+/// What happens between the units of a micro-batch (ParamSpec::unit): communication that goes on beside it.
+class UnitHooks {
+ public:
+  virtual ~UnitHooks() = default;
+  virtual void before_forward(int64_t unit) = 0;  ///< nothing of it has been read
+  virtual void after_backward(int64_t unit) = 0;  ///< its gradients are complete
+};
+
 class Transformer {
  public:
   /// weights must outlive it. with_backward false: loss and logits only.
@@ -25,7 +33,8 @@ class Transformer {
 
   /// Adds sum(mask * ce) to loss_sum(); the logits' gradient is loss_gradient_scale * mask * (softmax - onehot) and the parameters'
   /// gradients accumulate into weights.grad(). All that differs from one call to the next is uploaded first: a backend may replay the rest.
-  void forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale);
+  /// With hooks every op is given to the backend one by one.
+  void forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale, UnitHooks* hooks = nullptr);
   /// Adds to loss_sum() as above; no gradients.
   void forward(const PassContext& pass, const MicroBatch& batch);
 
@@ -38,6 +47,9 @@ class Transformer {
   /// Called with each chunk of logits (device view [rows,Vp] act, first row) before the loss overwrites it. For probing.
   using LogitsHook = std::function<void(ConstTensorView logits, int64_t first_row)>;
   void set_logits_hook(LogitsHook hook) { logits_hook_ = std::move(hook); }
+  /// Called with the amaxes that a micro-batch has staged (f32 [columns of DelayedState]) before they become scales: other ranks have theirs.
+  using AmaxExchange = std::function<void(TensorView staged)>;
+  void set_amax_exchange(AmaxExchange exchange) { amax_exchange_ = std::move(exchange); }
   /// False: every micro-batch runs op by op.
   void set_replay(bool is_on) { replays_ = is_on; }
   /// Why the backend does not replay micro-batches though it could; empty: it does, or knows no such thing.
@@ -51,9 +63,10 @@ class Transformer {
 
  private:
   PassContext upload(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale);
-  void forward_layers(const PassContext& pass);
+  void forward_layers(const PassContext& pass, UnitHooks* hooks);
   void head(bool with_backward);
-  void backward_layers(const PassContext& pass);
+  void backward_layers(const PassContext& pass, UnitHooks* hooks);
+  void update_scales();
 
   Backend& backend_;
   ModelConfig model_;
@@ -68,6 +81,7 @@ class Transformer {
   ConstTensorView word_, position_, head_;           // act
   TensorView d_word_, d_position_, d_head_;          // f32
   LogitsHook logits_hook_;
+  AmaxExchange amax_exchange_;
   bool replays_ = true;
   Recording micro_batch_;                            // of forward and backward under recorded_pass_
   PassContext recorded_pass_;

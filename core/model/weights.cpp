@@ -7,36 +7,45 @@ bool is_quantised_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
   return s.kind == ParamKind::linear && policy.linear(s.layer, s.linear).is_quantised();
 }
 
+TensorView slice(const TensorView& flat, int64_t first, const Shape& shape) { return flat.element_range(first, shape.size()).reshaped(shape); }
+
 }  // namespace
 
 WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
-                         MomentTypes moments) {
+                         MomentTypes moments, const Sharding& sharding) {
+  const auto is_codes_only = [&](const ParamSpec& s) { return policy.quantised_params && is_quantised_weight(s, policy); };
   WeightsPlan plan;
-  plan.params = list_params(model);
+  plan.params = list_params(model, sharding, is_codes_only);
+  const ParamList& params = plan.params;
   ArenaPlan& arena = plan.arena;
-  const Shape flat{plan.params.flat_size};
-  plan.master = arena.add(MemoryCategory::masters, DType::f32, flat);
+  const Shape flat{params.flat_size}, held{sharding.is_sharded() ? params.shard_size() : params.flat_size};
+  const bool masters_work = policy.act == DType::f32;
+  plan.master = arena.add(MemoryCategory::masters, DType::f32, masters_work ? flat : held);
   if (with_training) {
-    plan.exp_avg = arena.add(MemoryCategory::moments, moments.exp_avg, flat);
-    plan.exp_avg_sq = arena.add(MemoryCategory::moments, moments.exp_avg_sq, flat);
+    plan.exp_avg = arena.add(MemoryCategory::moments, moments.exp_avg, held);
+    plan.exp_avg_sq = arena.add(MemoryCategory::moments, moments.exp_avg_sq, held);
     plan.grad = arena.add(MemoryCategory::gradients, DType::f32, flat);
   }
-  for (const ParamSpec& s : plan.params.specs) {
-    const bool is_quantised = is_quantised_weight(s, policy);
-    const bool needs_working = policy.act != DType::f32 && !(is_quantised && policy.quantised_params);
-    plan.working.push_back(needs_working ? arena.add(MemoryCategory::weights, policy.act, s.shape) : TensorSlot{});
+  if (!masters_work) plan.working = arena.add(MemoryCategory::weights, policy.act, {params.plain_size});
+  if (params.plain_size < params.flat_size) {
+    plan.codes = arena.add(MemoryCategory::quantised_weights, DType::u8, {params.flat_size - params.plain_size});
+  }
+  for (const ParamSpec& s : params.specs) {
     plan.quantised.push_back(QuantSlots{});
-    if (!is_quantised) continue;
+    if (!is_quantised_weight(s, policy)) continue;
     const QuantSpec& spec = *policy.linear(s.layer, s.linear).weight;
     plan.quantised.back() = plan_quantised(arena, MemoryCategory::quantised_weights, spec, s.shape[0], s.shape[1],
-                                           {.columnwise = with_training, .columnwise_is_transposed = with_training && wants_transposed(spec)});
+                                           {.columnwise = with_training,
+                                            .columnwise_is_transposed = with_training && wants_transposed(spec),
+                                            .row_codes_elsewhere = s.is_codes_only});
   }
   plan.delayed = plan_delayed_state(arena, policy);
   return plan;
 }
 
-Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, MomentTypes moments)
-    : backend_(backend), policy_(policy), plan_(plan_weights(model, policy, with_training, transposed_query(backend), moments)) {
+Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, MomentTypes moments,
+                 const Sharding& sharding)
+    : backend_(backend), policy_(policy), plan_(plan_weights(model, policy, with_training, transposed_query(backend), moments, sharding)) {
   memory_ = Buffer(backend, static_cast<size_t>(plan_.arena.total_bytes()));
   void* base = memory_.data();
   auto bind = [&](TensorSlot s) { return plan_.arena.bind(base, s); };
@@ -44,44 +53,70 @@ Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPoli
   exp_avg_ = bind(plan_.exp_avg);
   exp_avg_sq_ = bind(plan_.exp_avg_sq);
   grad_ = bind(plan_.grad);
+  working_buffer_ = policy.act == DType::f32 ? master_ : bind(plan_.working);
+  codes_buffer_ = bind(plan_.codes);
   delayed_ = DelayedState(backend, policy, plan_.delayed, plan_.arena, base);
   for (int64_t i = 0; i < num_params(); ++i) {
-    const auto at = static_cast<size_t>(i);
-    working_.push_back(policy.act == DType::f32 ? part(master_, i) : bind(plan_.working[at]));
-    quantised_.push_back(bind_quantised(plan_.arena, base, plan_.quantised[at]));
-    delayed_.attach(quantised_.back(), spec(i).layer, spec(i).linear, TensorRole::weight);
+    const ParamSpec& s = spec(i);
+    const bool is_sharded = sharding.is_sharded();
+    held_.push_back(is_sharded ? params().own_range(i) : ElementRange{0, s.shape.size()});
+    held_offset_.push_back(is_sharded ? params().shard_offset(i) : s.offset);
+    working_.push_back(s.is_codes_only ? TensorView{} : slice(working_buffer_, s.offset, s.shape));
+    void* const row_codes = s.is_codes_only ? slice(codes_buffer_, s.offset - params().plain_size, s.shape).data : nullptr;
+    quantised_.push_back(bind_quantised(plan_.arena, base, plan_.quantised[static_cast<size_t>(i)], row_codes));
+    delayed_.attach(quantised_.back(), s.layer, s.linear, TensorRole::weight);
   }
+}
+
+TensorView Weights::held_part(const TensorView& buffer, int64_t i) const {
+  const ElementRange range = held(i);
+  if (buffer.empty() || range.count == 0) return {};
+  const bool is_whole = buffer.size() == params().flat_size;
+  return slice(buffer, is_whole ? spec(i).offset + range.first : held_offset_[static_cast<size_t>(i)], {range.count});
+}
+
+TensorView Weights::held_working(int64_t i) const {
+  if (working(i).empty() || held(i).count == 0) return {};
+  return slice(working(i), held(i).first, {held(i).count});
 }
 
 TensorView Weights::part(const TensorView& flat, int64_t i) const {
   if (flat.empty()) return {};
-  const ParamSpec& s = spec(i);
-  return {static_cast<char*>(flat.data) + s.offset * size_of(flat.dtype), flat.dtype, s.shape};
+  MBT_CHECK(flat.size() == params().flat_size, spec(i).name, ": a shard, ", flat.str(), ", holds no whole parameters");
+  return slice(flat, spec(i).offset, spec(i).shape);
 }
 
 void Weights::set_master(int64_t i, const std::vector<float>& values) {
-  MBT_CHECK(static_cast<int64_t>(values.size()) == spec(i).shape.size(), spec(i).name, ": ", values.size(), " values");
-  backend_.upload(values.data(), part(master_, i));
+  MBT_CHECK(static_cast<int64_t>(values.size()) == held(i).count, spec(i).name, ": ", values.size(), " values");
+  if (!values.empty()) backend_.upload(values.data(), held_part(master_, i));
 }
 
-std::vector<float> Weights::get(const TensorView& flat, int64_t i) const {
-  const TensorView p = part(flat, i);
+std::vector<float> Weights::get(const TensorView& buffer, int64_t i) const {
+  const bool is_gradient = buffer.data == grad_.data;
+  const TensorView p = is_gradient ? part(buffer, i) : held_part(buffer, i);
   MBT_CHECK(p.dtype == DType::f32, spec(i).name, ": ", p.str(), " is not f32");
-  std::vector<float> values(static_cast<size_t>(p.size()));
-  backend_.download(p, values.data());
+  std::vector<float> values(p.empty() ? 0 : static_cast<size_t>(p.size()));
+  if (!values.empty()) backend_.download(p, values.data());
   return values;
 }
 
 void Weights::refresh_working() {
-  for (int64_t i = 0; i < num_params(); ++i) {
-    if (policy_.act != DType::f32 && !working(i).empty()) backend_.cast({.src = part(master_, i), .dst = working(i)});
-  }
+  MBT_CHECK(!sharding().is_sharded(), "the other ranks' masters are not here");
+  round_masters();
   renew_codes();
+}
+
+void Weights::round_masters() {
+  if (policy_.act == DType::f32) return;
+  for (int64_t i = 0; i < num_params(); ++i) {
+    const TensorView to = held_working(i);
+    if (!to.empty()) backend_.cast({.src = held_part(master_, i), .dst = to});
+  }
 }
 
 void Weights::renew_codes() {
   if (keeps_codes_only()) requantise_from_masters();
-  codes_are_stale_ = true;
+  expire_codes();
 }
 
 void Weights::requantise_from_masters() {
@@ -95,7 +130,14 @@ void Weights::quantise_working() {
   for (int64_t i = 0; i < num_params(); ++i) {
     if (!quantised(i).empty()) backend_.quantize({.x = working(i), .to = {.q = quantised(i)}});
   }
-  codes_are_stale_ = false;
+  codes_are_fresh();
+}
+
+void Weights::quantise_working(int64_t unit) {
+  if (keeps_codes_only()) return;
+  for (int64_t i = 0; i < num_params(); ++i) {
+    if (spec(i).unit == unit && !quantised(i).empty()) backend_.quantize({.x = working(i), .to = {.q = quantised(i)}});
+  }
 }
 
 }  // namespace mbt

@@ -1,5 +1,5 @@
 // All the memory that belongs to parameters: fp32 masters, moments and main gradients in flat buffers; working weights in the activation
-// dtype; quantised copies of the linear weights; delayed-scaling state.
+// dtype; quantised copies of the linear weights; delayed-scaling state. With a sharded optimizer masters and moments are the own pieces alone.
 #pragma once
 
 #include <vector>
@@ -16,9 +16,12 @@ namespace mbt {
 struct WeightsPlan {
   ArenaPlan arena;
   ParamList params;
-  TensorSlot master, exp_avg, exp_avg_sq, grad;  ///< [flat_size], f32 but for the moments; those are empty without an optimizer
-  std::vector<TensorSlot> working;               ///< per parameter, act dtype; empty: aliases the master (fp32), or exists only as codes
-  std::vector<QuantSlots> quantised;             ///< per parameter; empty unless it is a quantised linear weight
+  TensorSlot master;                   ///< f32 [flat_size], sharded: [shard_size]; in fp32 it serves as working weights: always [flat_size]
+  TensorSlot exp_avg, exp_avg_sq;      ///< as many elements as are held; empty without an optimizer
+  TensorSlot grad;                     ///< f32 [flat_size]; empty without training
+  TensorSlot working;                  ///< act [plain_size]; empty in fp32: the masters
+  TensorSlot codes;                    ///< u8 [flat_size - plain_size]: row-wise codes of what exists only as codes
+  std::vector<QuantSlots> quantised;   ///< per parameter; empty unless it is a quantised linear weight
   DelayedStatePlan delayed;
 };
 
@@ -29,21 +32,34 @@ struct MomentTypes {
 
 /// with_training: masters, moments, gradients and the column-wise codes that dgrad reads too; without: what generation and evaluation need.
 WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
-                         MomentTypes moments = {});
+                         MomentTypes moments = {}, const Sharding& sharding = {});
 
 class Weights {
  public:
-  Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, MomentTypes moments = {});
+  Weights(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, MomentTypes moments = {},
+          const Sharding& sharding = {});
 
   const ParamList& params() const { return plan_.params; }
   int64_t num_params() const { return static_cast<int64_t>(plan_.params.specs.size()); }
   const ParamSpec& spec(int64_t i) const { return plan_.params.specs[static_cast<size_t>(i)]; }
+  const Sharding& sharding() const { return plan_.params.sharding; }
 
-  // -- flat buffers [flat_size], f32 but for the moments (MomentTypes), and one parameter's part of them
+  // -- flat buffers, f32 but for the moments (MomentTypes): [flat_size], or [shard_size] where masters and moments are sharded
   TensorView master() const { return master_; }
   TensorView exp_avg() const { return exp_avg_; }
   TensorView exp_avg_sq() const { return exp_avg_sq_; }
   TensorView grad() const { return grad_; }
+  /// Working weights [plain_size] in the activation dtype (fp32: the masters, [flat_size]), and codes u8 [flat_size - plain_size].
+  TensorView working_buffer() const { return working_buffer_; }
+  TensorView codes_buffer() const { return codes_buffer_; }
+
+  /// Elements of parameter i that this rank's optimizer updates: all, or with a sharded optimizer those in its pieces (count 0: none).
+  ElementRange held(int64_t i) const { return held_[static_cast<size_t>(i)]; }
+  /// Those elements, flat [count], in the masters, moments or gradients; empty: there are none, or no such buffer.
+  TensorView held_part(const TensorView& buffer, int64_t i) const;
+  /// Those elements of the working weight; empty when there is no working copy.
+  TensorView held_working(int64_t i) const;
+  /// Parameter i, in its shape, in a buffer of [flat_size].
   TensorView part(const TensorView& flat, int64_t i) const;
 
   /// The working weight in the activation dtype; empty when it exists only as codes.
@@ -52,21 +68,27 @@ class Weights {
   const QuantTensorView& quantised(int64_t i) const { return quantised_[static_cast<size_t>(i)]; }
   DelayedState& delayed() { return delayed_; }
 
-  /// Masters := values, by parameter index; refresh() must follow.
+  /// Masters := values of the elements held(i); refresh_working() must follow, or what does it across ranks (DataParallel).
   void set_master(int64_t i, const std::vector<float>& values);
-  /// Of an f32 buffer.
-  std::vector<float> get(const TensorView& flat, int64_t i) const;
+  /// What an f32 buffer has of parameter i: held(i) of the masters, all of the gradients.
+  std::vector<float> get(const TensorView& buffer, int64_t i) const;
 
   /// Working copies := masters rounded to the activation dtype, for all parameters (after loading or initialising; the optimizer
-  /// writes them itself). Then requantise() when weights exist only as codes.
+  /// writes them itself). Then renew_codes(). Not with a sharded optimizer.
   void refresh_working();
+  /// The first half of that: the elements that are held.
+  void round_masters();
   /// quantised_params: codes := quantise(round(master)). Called after every optimizer step.
   void requantise_from_masters();
-  /// Not quantised_params: codes := quantise(working); called in the first micro-batch of a step, when `is_stale`.
+  /// Not quantised_params: codes := quantise(working); called in the first micro-batch of a step, when codes are stale.
   void quantise_working();
+  /// The same for the parameters of one unit (ParamSpec::unit), where weights arrive one after another; codes_are_fresh() ends it.
+  void quantise_working(int64_t unit);
+  void codes_are_fresh() { codes_are_stale_ = false; }
   /// New codes for the next step, from the weights and delayed scales as they are now: at once where weights exist only as codes, else in
   /// the next forward. After every optimizer step, a skipped one too: delayed scales have moved, and each step stages its weights' amaxes.
   void renew_codes();
+  void expire_codes() { codes_are_stale_ = true; }
   bool codes_are_stale() const { return codes_are_stale_; }
   bool keeps_codes_only() const { return policy_.quantised_params; }
 
@@ -75,7 +97,9 @@ class Weights {
   PrecisionPolicy policy_;
   WeightsPlan plan_;
   Buffer memory_;
-  TensorView master_, exp_avg_, exp_avg_sq_, grad_;
+  TensorView master_, exp_avg_, exp_avg_sq_, grad_, working_buffer_, codes_buffer_;
+  std::vector<ElementRange> held_;
+  std::vector<int64_t> held_offset_;  // of held_ in a shard buffer
   std::vector<TensorView> working_;
   std::vector<QuantTensorView> quantised_;
   DelayedState delayed_;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/backend/range.h"
 
@@ -13,8 +14,8 @@ MomentTypes moment_types(const OptimizerConfig& config) {
   return {.exp_avg = named(config.exp_avg_dtype), .exp_avg_sq = named(config.exp_avg_sq_dtype)};
 }
 
-Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights)
-    : backend_(backend), config_(config), weights_(weights), scalars_(backend, 8 * sizeof(double)) {
+Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights, DataParallel* parallel)
+    : backend_(backend), config_(config), weights_(weights), parallel_(parallel), scalars_(backend, 8 * sizeof(double)) {
   auto* base = static_cast<char*>(scalars_.data());
   squared_norm_ = {base, DType::f64, {1}};
   report_ = {base + 8, DType::f64, {4}};
@@ -23,10 +24,11 @@ Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, Weights& w
   grad_scale_ = {base + 48, DType::f32, {1}};
 }
 
-StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite, const LossGuard& loss) {
+StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite, const LossGuard& loss,
+                            double grad_factor) {
   const Range range(backend_, "optimizer");
-  const float inverse_scale = scaler.inverse_scale();
-  backend_.grad_norm({.grad = weights_.grad(), .squared_norm = squared_norm_, .non_finite = non_finite_, .inverse_scale = inverse_scale});
+  const auto inverse_scale = static_cast<float>(grad_factor * static_cast<double>(scaler.inverse_scale()));
+  measure_gradients(loss, inverse_scale);
   backend_.clip_scale({.squared_norm = squared_norm_,
                        .scale = grad_scale_,
                        .max_norm = static_cast<float>(config_.clip_grad),
@@ -40,7 +42,7 @@ StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, 
                         .skip_non_finite_loss = loss.skip_non_finite,
                         .max_norm = config_.grad_norm_skip_threshold.value_or(std::numeric_limits<double>::infinity())});
   update(lr, weight_decay, updates_ + 1);
-  weights_.renew_codes();
+  if (!weights_.sharding().is_sharded()) weights_.renew_codes();
 
   std::array<double, 4> report{};
   backend_.download(report_, report.data());
@@ -51,14 +53,28 @@ StepOutcome Optimizer::step(LossScaler& scaler, double lr, double weight_decay, 
   return outcome;
 }
 
-/// The t-th update, unless skip_ says otherwise.
+/// Of this rank's pieces of the buckets, then of all ranks: with and without a sharded optimizer the same sums.
+void Optimizer::measure_gradients(const LossGuard& loss, float inverse_scale) {
+  const std::vector<ElementRange> whole{{0, weights_.params().flat_size}};
+  bool accumulate = false;
+  for (const ElementRange& range : parallel_ ? parallel_->norm_ranges() : whole) {
+    backend_.grad_norm({.grad = slice_of(weights_.grad(), range),
+                        .squared_norm = squared_norm_,
+                        .non_finite = non_finite_,
+                        .inverse_scale = inverse_scale,
+                        .accumulate = std::exchange(accumulate, true)});
+  }
+  if (parallel_) parallel_->add_up(squared_norm_, non_finite_, loss.sum);
+}
+
+/// The t-th update of what is held here, unless skip_ says otherwise.
 void Optimizer::update(double lr, double weight_decay, int64_t t) {
   const auto power = static_cast<double>(t);
   for (int64_t i = 0; i < weights_.num_params(); ++i) {
-    const Shape flat{weights_.spec(i).shape.size()};
-    auto part = [&](const TensorView& buffer) { return weights_.part(buffer, i).reshaped(flat); };
-    const TensorView working = weights_.working(i);
-    const bool has_copy = !working.empty() && working.data != weights_.part(weights_.master(), i).data;
+    if (weights_.held(i).count == 0) continue;
+    auto part = [&](const TensorView& buffer) { return weights_.held_part(buffer, i); };
+    const TensorView working = weights_.held_working(i);
+    const bool has_copy = !working.empty() && working.data != part(weights_.master()).data;
     backend_.adamw({.master = part(weights_.master()),
                     .exp_avg = part(weights_.exp_avg()),
                     .exp_avg_sq = part(weights_.exp_avg_sq()),
@@ -71,7 +87,7 @@ void Optimizer::update(double lr, double weight_decay, int64_t t) {
                     .bias_correction1 = static_cast<float>(1.0 - std::pow(config_.adam_beta1, power)),
                     .bias_correction2 = static_cast<float>(1.0 - std::pow(config_.adam_beta2, power)),
                     .grad_scale = grad_scale_,
-                    .param = has_copy ? working.reshaped(flat) : TensorView{},
+                    .param = has_copy ? working : TensorView{},
                     .skip = skip_,
                     .decoupled = config_.decoupled_weight_decay});
   }

@@ -8,7 +8,7 @@ namespace {
 
 class Notes {
  public:
-  Notes(const RunConfig& config, const Origins& origins) : config_(config), model_(config.model), origins_(origins) {}
+  Notes(const RunConfig& config, int ranks, const Origins& origins) : config_(config), model_(config.model), ranks_(ranks), origins_(origins) {}
 
   std::vector<std::string> collect() {
     note_idle_switches();
@@ -91,12 +91,24 @@ class Notes {
       const Origin::Kind kind = origin_of(origins_, path).kind;
       if (kind == Origin::Kind::config_file || kind == Origin::Kind::command_line) notes_.push_back(path + " has no effect: " + why);
     };
-    for (const char* field : {"overlap_grad_reduce", "overlap_param_gather", "use_distributed_optimizer", "bucket_size", "average_in_collective",
-                              "reduce_scatter_with_fp32_accumulation"})
-      note(std::string("ddp.") + field, "there is one process");
-    note("train.check_weight_hash_across_dp_replicas_interval", "there is one process");
+    note_idle_exchange(note);
     if (config_.tokenizer.tokenizer_type == "bytes") note("tokenizer.tokenizer_model", "the tokenizer bytes has no file");
     if (!model_.recompute_granularity) note("model.recompute_method", "recompute_granularity is null");
+  }
+
+  template <class Note>
+  void note_idle_exchange(const Note& note) {
+    const DdpConfig& d = config_.ddp;
+    if (ranks_ == 1) {
+      for (const char* field : {"overlap_grad_reduce", "overlap_param_gather", "use_distributed_optimizer", "bucket_size",
+                                "pad_buckets_for_high_nccl_busbw", "average_in_collective", "reduce_scatter_with_fp32_accumulation"})
+        note(std::string("ddp.") + field, "there is one rank");
+      return note("train.check_weight_hash_across_dp_replicas_interval", "there is one rank");
+    }
+    if (!d.use_distributed_optimizer) note("ddp.overlap_param_gather", "without use_distributed_optimizer every rank updates all parameters");
+    if (!d.overlap_grad_reduce && !d.overlap_param_gather) note("ddp.bucket_size", "without overlap there is one bucket");
+    if (d.grad_reduce_in_fp32 || config_.model.params_dtype == "fp32")
+      note("ddp.reduce_scatter_with_fp32_accumulation", "gradients travel in fp32");
   }
 
   /// The CPU emulates partial blocks exactly; NVIDIA's libraries refuse them.
@@ -117,12 +129,15 @@ class Notes {
 
   const RunConfig& config_;
   const ModelConfig& model_;
+  int ranks_;
   const Origins& origins_;
   std::vector<std::string> notes_;
 };
 
 }  // namespace
 
-std::vector<std::string> precision_notes(const RunConfig& config, const Origins& origins) { return Notes(config, origins).collect(); }
+std::vector<std::string> precision_notes(const RunConfig& config, int ranks, const Origins& origins) {
+  return Notes(config, ranks, origins).collect();
+}
 
 }  // namespace mbt

@@ -56,7 +56,7 @@ class Resolver {
     validate_shape(run_.config, ranks_, problems_);
     validate_precision(run_.config, run_.origins, problems_);
     stop_on_problems();
-    for (std::string& note : precision_notes(run_.config, run_.origins)) run_.notes.push_back(std::move(note));
+    for (std::string& note : precision_notes(run_.config, ranks_, run_.origins)) run_.notes.push_back(std::move(note));
     return std::move(run_);
   }
 

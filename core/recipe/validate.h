@@ -14,6 +14,6 @@ namespace mbt {
 void validate_precision(const RunConfig& config, const Origins& origins, std::vector<Problem>& problems);
 
 /// Settings without effect, layers that a recipe leaves in 16 bits on a small model, sizes that a GPU would refuse: one sentence each.
-std::vector<std::string> precision_notes(const RunConfig& config, const Origins& origins);
+std::vector<std::string> precision_notes(const RunConfig& config, int ranks, const Origins& origins);
 
 }  // namespace mbt

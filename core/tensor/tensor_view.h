@@ -69,6 +69,11 @@ struct BasicTensorView {
     using Byte = std::conditional_t<std::is_const_v<Void>, const char, char>;
     return {static_cast<Byte*>(data) + begin * cols() * size_of(dtype), dtype, {count, cols()}};
   }
+  /// Elements [first, first + count) of the tensor seen as one row.
+  BasicTensorView element_range(int64_t first, int64_t count) const {
+    using Byte = std::conditional_t<std::is_const_v<Void>, const char, char>;
+    return {static_cast<Byte*>(data) + first * size_of(dtype), dtype, {count}};
+  }
   /// The same elements under another shape of equal size.
   BasicTensorView reshaped(Shape s) const {
     MBT_CHECK(s.size() == size(), "reshape ", shape.str(), " to ", s.str());

@@ -20,8 +20,8 @@ std::string readable(int64_t bytes) {
   return out.str();
 }
 
-std::vector<MemoryItem> items_of(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
-  return plan_memory(config, policy, device, !config.validation.skip_train);
+std::vector<MemoryItem> items_of(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device, int ranks) {
+  return plan_memory(config, policy, device, ranks, !config.validation.skip_train);
 }
 
 std::string table_of(const std::vector<MemoryItem>& items) {
@@ -40,14 +40,14 @@ std::string table_of(const std::vector<MemoryItem>& items) {
 class Advisor {
  public:
   /// device.memory is known.
-  Advisor(const RunConfig& config, const DeviceQueries& device) : config_(config), device_(device) {}
+  Advisor(const RunConfig& config, const DeviceQueries& device, int ranks) : config_(config), device_(device), ranks_(ranks) {}
 
   std::string advice() const {
     RunConfig c = config_;
     const int64_t global = c.train.global_batch_size;
     for (int64_t m = c.train.micro_batch_size; m >= 1; --m) {  // memory grows with it; those that divide the global batch are few
       c.train.micro_batch_size = m;
-      if (global % m == 0 && fits(c)) return text("The largest train.micro_batch_size that fits is ", m, ".");
+      if (global % (m * ranks_) == 0 && fits(c)) return text("The largest train.micro_batch_size that fits is ", m, ".");
     }
     return text("No train.micro_batch_size fits, not even 1", advice_for_one(c));
   }
@@ -56,7 +56,7 @@ class Advisor {
   bool fits(const RunConfig& c) const {
     const PrecisionPolicy policy = make_policy(c.model, c.ddp);
     if (!takes_sizes(c, policy)) return false;
-    return static_cast<size_t>(total_bytes(items_of(c, policy, device_))) <= device_.memory->bytes;
+    return static_cast<size_t>(total_bytes(items_of(c, policy, device_, ranks_))) <= device_.memory->bytes;
   }
 
   bool takes_sizes(const RunConfig& c, const PrecisionPolicy& policy) const {
@@ -108,6 +108,7 @@ class Advisor {
 
   const RunConfig& config_;
   const DeviceQueries& device_;
+  int ranks_;
 };
 
 std::string owners_of(const std::vector<MemoryItem>& items, const DeviceQueries& device) {
@@ -116,25 +117,25 @@ std::string owners_of(const std::vector<MemoryItem>& items, const DeviceQueries&
 
 }  // namespace
 
-MemoryFit fit_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device) {
-  MemoryFit fit{.needed = total_bytes(items_of(config, policy, device)), .available = device.memory, .advice = {}};
-  if (!fit.fits()) fit.advice = Advisor(config, device).advice();
+MemoryFit fit_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device, int ranks) {
+  MemoryFit fit{.needed = total_bytes(items_of(config, policy, device, ranks)), .available = device.memory, .advice = {}};
+  if (!fit.fits()) fit.advice = Advisor(config, device, ranks).advice();
   return fit;
 }
 
-std::string memory_owners(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend) {
+std::string memory_owners(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks) {
   const DeviceQueries device = queries_of(backend);
-  return owners_of(items_of(config, policy, device), device);
+  return owners_of(items_of(config, policy, device, ranks), device);
 }
 
-MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend) {
+MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks) {
   const DeviceQueries device = queries_of(backend);
-  const std::vector<MemoryItem> items = items_of(config, policy, device);
+  const std::vector<MemoryItem> items = items_of(config, policy, device, ranks);
   MemoryCheck result;
   result.owners = owners_of(items, device);
   for (const MemoryItem& item : items)
     if (item.category == "device_scratch") result.scratch_bytes = item.bytes;
-  const MemoryFit fit = fit_memory(config, policy, device);
+  const MemoryFit fit = fit_memory(config, policy, device, ranks);
   if (fit.fits()) return result;
   const std::string what = text("memory: the run needs ", readable(fit.needed), ", ", device.name, " has ",
                                 readable(static_cast<int64_t>(fit.available->bytes)), " free.\n", result.owners, "\n", fit.advice);

@@ -21,7 +21,7 @@ struct MemoryFit {
 };
 
 /// Arithmetic alone: allocates nothing.
-MemoryFit fit_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device);
+MemoryFit fit_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device, int ranks);
 
 struct MemoryCheck {
   std::string owners;           ///< a table: bytes, category, what
@@ -32,9 +32,9 @@ struct MemoryCheck {
 /// Throws InputError when the run cannot fit into what the backend has left and that is a limit: the table, what is free, and the largest
 /// train.micro_batch_size that fits, or which other settings would. Where memory is no such limit (the CPU's pages come when they are
 /// touched) that text is the warning.
-MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend);
+MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks);
 
 /// MemoryCheck::owners alone.
-std::string memory_owners(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend);
+std::string memory_owners(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks);
 
 }  // namespace mbt

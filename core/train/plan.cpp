@@ -112,8 +112,8 @@ RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device) {
   require_sizes(config, plan.policy, device);
   plan.attention = plan_attention(config.model, plan.policy, plan.device, device.attention);
   plan.parameters = count_parameters(config.model);
-  plan.memory = plan_memory(config, plan.policy, device, !config.validation.skip_train);
-  plan.fit = fit_memory(config, plan.policy, device);
+  plan.memory = plan_memory(config, plan.policy, device, ranks, !config.validation.skip_train);
+  plan.fit = fit_memory(config, plan.policy, device, ranks);
   plan.flops = count_flops(config.model);
   plan.length = plan_length(config, ranks);
   return plan;

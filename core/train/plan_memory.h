@@ -34,9 +34,11 @@ struct MemoryItem {
 /// logits             the chunk of logits that is in memory at one time
 /// workspace          what layers share: activation gradients, codes of the current operands, tables
 /// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are, and its library's workspace
+/// communication      with several ranks: what gradients travel in, when that is not the main gradients themselves
 /// program            code and libraries (an estimate); kernels instead, where the device's memory is a limit: what loads there
-/// Categories of 0 bytes are there too, so that scripts find every key. From a validated config. with_training false: an evaluation alone.
-std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device,
+/// Categories of 0 bytes are there too, so that scripts find every key. Of each of `ranks` ranks: they need the same. From a validated config.
+/// with_training false: an evaluation alone.
+std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device, int ranks,
                                     bool with_training = true);
 int64_t total_bytes(const std::vector<MemoryItem>& items);
 

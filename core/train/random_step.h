@@ -9,6 +9,7 @@
 #include "core/model/transformer.h"
 #include "core/model/weights.h"
 #include "core/optim/optimizer.h"
+#include "core/parallel/data_parallel.h"
 #include "core/train/memory_check.h"
 
 namespace mbt {
@@ -17,7 +18,7 @@ class RandomStep {
  public:
   /// Everything is allocated here; OutOfMemory says who needs how much. config: resolved; train.cuda_graph decides on replay. Both must
   /// outlive it. memory: check_memory's answer for them.
-  RandomStep(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const MemoryCheck& memory);
+  RandomStep(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const MemoryCheck& memory);
 
   /// All micro-batches and the optimizer; waits for the device.
   void run();
@@ -30,6 +31,7 @@ class RandomStep {
   std::string owners_;  // of memory
   Weights weights_;
   Transformer transformer_;
+  DataParallel parallel_;
   Optimizer optimizer_;
   LossScaler scaler_;
   uint64_t stream_ = 0;

@@ -6,6 +6,7 @@
 
 #include "core/backend/range.h"
 #include "core/base/strings.h"
+#include "core/comm/gather.h"
 #include "core/config/field_table.h"
 #include "core/model/flops.h"
 #include "core/model/initialise.h"
@@ -15,6 +16,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* kNowhereElse = "the logits";  // where a NaN came from when weights, activations and gradients are finite
+
 double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
 uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed); }
@@ -22,37 +25,48 @@ uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed);
 MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets = b.targets.data(), .loss_mask = b.loss_mask.data()}; }
 
 /// Says the warning before the allocations it is about.
-MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, TrainObserver& observer) {
-  MemoryCheck check = check_memory(config, policy, backend);
+MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks, TrainObserver& observer) {
+  MemoryCheck check = check_memory(config, policy, backend, ranks);
   if (!check.warning.empty()) observer.on_warning(check.warning);
   return check;
+}
+
+double sum_over_ranks(World& world, double mine) {
+  const std::vector<double> all = gather_values(world, mine);
+  return std::accumulate(all.begin(), all.end(), 0.0);
 }
 
 double tokens_in_loss(const Batch& b) { return std::accumulate(b.loss_mask.begin(), b.loss_mask.end(), 0.0); }
 
 }  // namespace
 
-Trainer::Trainer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer) try
+Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset,
+                 TrainObserver& observer) try
     : backend_(backend),
+      world_(world),
       config_(config),
       policy_(policy),
       dataset_(dataset),
       observer_(observer),
-      memory_(checked_memory(config, policy, backend, observer)),
-      weights_(backend, config.model, policy, !config.validation.skip_train, moment_types(config.optimizer)),
+      memory_(checked_memory(config, policy, backend, world.ranks(), observer)),
+      weights_(backend, config.model, policy, !config.validation.skip_train, moment_types(config.optimizer),
+               sharding_of(config.ddp, world.rank(), world.ranks())),
       transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
-      optimizer_(backend, config.optimizer, weights_),
+      parallel_(backend, world, config.ddp, policy, weights_),
+      optimizer_(backend, config.optimizer, weights_, &parallel_),
       scaler_(make_loss_scaler(config.optimizer)),
       schedule_(config.optimizer, config.scheduler, config.train),
-      batches_({dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)}) {
+      batches_({dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)},
+               config.train.micro_batch_size * world.ranks()) {
   backend_.reserve_scratch(static_cast<size_t>(memory_.scratch_bytes));
   transformer_.set_replay(config.train.cuda_graph);
+  transformer_.set_amax_exchange([this](TensorView staged) { parallel_.reduce_amax(staged); });
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);
   initialise_weights(weights_, config.model, seed_of(config));
   if (!config.checkpoint.load.empty()) load();
-  weights_.refresh_working();
+  parallel_.publish_masters();
 } catch (const OutOfMemory& e) {
-  throw OutOfMemory(text(e.what(), "\n", memory_owners(config, policy, backend)));
+  throw OutOfMemory(text(e.what(), "\n", memory_owners(config, policy, backend, world.ranks())));
 }
 
 void Trainer::load() {
@@ -106,23 +120,34 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
   if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
 }
 
-/// Enqueues the gradients and the sum of losses; returns how many tokens are in the loss.
+/// Enqueues the gradients and the sum of losses, of all ranks; returns how many tokens are in the loss, of this rank. Rank r takes every ranks-th
+/// micro-batch from the r-th on, so that the samples of a step do not depend on how many ranks there are.
 double Trainer::accumulate_gradients() {
-  const int64_t micro_batch = config_.train.micro_batch_size, micro_batches = config_.train.global_batch_size / micro_batch;
-  backend_.fill_zero(weights_.grad());
+  const int64_t micro_batch = config_.train.micro_batch_size, ranks = world_.ranks();
+  const int64_t micro_batches = config_.train.global_batch_size / (micro_batch * ranks);
+  parallel_.begin_step();
   transformer_.reset_loss_sum();
   double tokens = 0.0;
   for (int64_t m = 0; m < micro_batches; ++m) {
-    const int64_t first_sample = state_.consumed_samples + m * micro_batch;
+    const int64_t first_sample = state_.consumed_samples + (m * ranks + world_.rank()) * micro_batch;
     const Batch batch = batches_.get(first_sample);
     const double in_loss = tokens_in_loss(batch);
     tokens += in_loss;
-    // Upstream's normalisation: each micro-batch's mean, averaged over the micro-batches.
-    const double scale = static_cast<double>(scaler_.scale) / (std::max(1.0, in_loss) * static_cast<double>(micro_batches));
+    // Upstream's normalisation: each micro-batch's mean, averaged over the micro-batches. Per token: as if every position were in the loss,
+    // which grad_factor() makes good.
+    const double normaliser = config_.model.calculate_per_token_loss ? static_cast<double>(batch.loss_mask.size()) : std::max(1.0, in_loss);
+    const double scale = static_cast<double>(scaler_.scale) * parallel_.loss_factor() / (normaliser * static_cast<double>(micro_batches));
     const PassContext pass{.is_training = true, .seed = seed_of(config_), .stream = static_cast<uint64_t>(first_sample)};
-    transformer_.forward_backward(pass, view_of(batch), static_cast<float>(scale));
+    transformer_.forward_backward(pass, view_of(batch), static_cast<float>(scale), parallel_.hooks(m == 0, m + 1 == micro_batches));
   }
+  parallel_.reduce_gradients();
   return tokens;
+}
+
+/// Per-token loss: from the mean over all positions to that over the `tokens` of the global batch that are in the loss.
+double Trainer::grad_factor(double tokens) const {
+  if (!config_.model.calculate_per_token_loss) return 1.0;
+  return static_cast<double>(config_.train.global_batch_size * config_.model.seq_length) / tokens;
 }
 
 /// Nothing is wrong with the numbers of a run whose micro-batches cannot be recorded, but it is slower than it could be.
@@ -146,12 +171,12 @@ IterationRecord Trainer::step() {
     r.was_skipped = true;
     r.loss = std::nan("");
   } else {
-    const double tokens = std::max(1.0, accumulate_gradients());
+    const double tokens = std::max(1.0, sum_over_ranks(world_, accumulate_gradients()));
     const bool guards = config_.train.check_for_nan_in_loss, aborts = guards && config_.train.nan_policy == "abort";
     const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (aborts && !scaler_.checks_gradients());
     const StepOutcome outcome =
         optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards || aborts_on_gradient,
-                        {.sum = transformer_.loss_sum(), .skip_non_finite = aborts});  // the one place where the host waits
+                        {.sum = transformer_.loss_sum(), .skip_non_finite = aborts}, grad_factor(tokens));  // the one place where the host waits
     r.loss = outcome.loss_sum / tokens;
     r.is_nan = !std::isfinite(r.loss);
     if (r.is_nan && aborts) handle_non_finite(r, true);
@@ -160,6 +185,7 @@ IterationRecord Trainer::step() {
     r.was_skipped = outcome.was_skipped;
     if (!outcome.is_finite && aborts_on_gradient) handle_non_finite(r, false);
     report_replay();
+    parallel_.publish_step(r.was_skipped);
   }
   if (config_.logger.log_params_norm) r.params_norm = params_norm();
   state_.iteration += 1;
@@ -183,10 +209,14 @@ bool Trainer::is_skipped_by_user(int64_t iteration) const {
 }
 
 void Trainer::handle_non_finite(const IterationRecord& r, bool gradients_are_finite) {
-  throw Error(text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss, ", consumed samples ",
-                   state_.consumed_samples, "); first found in ", find_non_finite(),
+  const std::vector<std::string> found = gather_texts(world_, find_non_finite());
+  const auto at = std::find_if(found.begin(), found.end(), [](const std::string& f) { return f != kNowhereElse; });
+  const std::string where = at == found.end() ? kNowhereElse : *at;
+  const std::string rank = world_.ranks() > 1 && at != found.end() ? text(" on rank ", at - found.begin()) : "";
+  throw AgreedError(text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss, ", consumed samples ",
+                   state_.consumed_samples, "); first found in ", where, rank,
                    ". The weights are those of iteration ", state_.iteration,
-                   ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"));
+                   ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"), 1);
 }
 
 std::string Trainer::find_non_finite() {
@@ -201,13 +231,14 @@ std::string Trainer::find_non_finite() {
   for (int64_t i = weights_.num_params() - 1; i >= 0; --i) {  // backward runs from the last layer to the first
     if (has_non_finite(weights_.get(weights_.grad(), i))) return text("the gradient of ", weights_.spec(i).name);
   }
-  return "the logits";
+  return kNowhereElse;
 }
 
 double Trainer::params_norm() {
   const Buffer memory(backend_, 2 * sizeof(double));
   const TensorView squared(memory.data(), DType::f64, {1}), non_finite(static_cast<double*>(memory.data()) + 1, DType::i32, {1});
   backend_.grad_norm({.grad = weights_.master(), .squared_norm = squared, .non_finite = non_finite});
+  if (weights_.master().size() < weights_.params().flat_size) parallel_.add_up(squared, {}, {});  // each rank has its pieces
   double sum = 0.0;
   backend_.download(squared, &sum);
   return std::sqrt(sum);
@@ -216,10 +247,13 @@ double Trainer::params_norm() {
 int64_t Trainer::count_zero_gradients() {
   int64_t zeros = 0;
   for (int64_t i = 0; i < weights_.num_params(); ++i) {
-    const std::vector<float> values = weights_.get(weights_.grad(), i);
+    const TensorView reduced = weights_.held_part(weights_.grad(), i);
+    if (reduced.empty()) continue;
+    std::vector<float> values(static_cast<size_t>(reduced.size()));
+    backend_.download(reduced, values.data());
     zeros += std::count(values.begin(), values.end(), 0.0f);
   }
-  return zeros;
+  return weights_.sharding().is_sharded() ? static_cast<int64_t>(sum_over_ranks(world_, static_cast<double>(zeros))) : zeros;
 }
 
 std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batches) {
@@ -229,15 +263,19 @@ std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batch
   const int64_t micro_batches = config_.validation.full_validation ? available : std::min(available, wanted);
   if (micro_batches == 0) return std::nullopt;
   // From sample 0 every time: the losses of different iterations compare.
-  BatchPrefetcher batches({dataset_, split, micro_batch, data_seed(config_.dataset, config_.rng.seed)});
+  const int64_t ranks = world_.ranks();
+  BatchPrefetcher batches({dataset_, split, micro_batch, data_seed(config_.dataset, config_.rng.seed)}, ranks * micro_batch);
+  parallel_.finish_publishing();
   transformer_.reset_loss_sum();
   double tokens = 0.0, loss_sum = 0.0;
-  for (int64_t m = 0; m < micro_batches; ++m) {
+  for (int64_t m = world_.rank(); m < micro_batches; m += ranks) {
     const Batch batch = batches.get(m * micro_batch);
     tokens += tokens_in_loss(batch);
     transformer_.forward({.is_training = false, .seed = seed_of(config_)}, view_of(batch));
   }
+  parallel_.add_up({}, {}, transformer_.loss_sum());
   backend_.download(transformer_.loss_sum(), &loss_sum);
+  tokens = sum_over_ranks(world_, tokens);
   EvaluationRecord r;
   r.iteration = state_.iteration;
   r.split = split == Split::valid ? "validation" : "test";
@@ -265,10 +303,16 @@ void Trainer::save() {
   observer_.on_checkpoint(path, state_.iteration);
 }
 
-std::optional<ExitReason> Trainer::exit_reason() const {
-  if (stop_requested_) return ExitReason::signal;
+/// The same on every rank: signals and clocks differ between them.
+std::optional<ExitReason> Trainer::exit_reason() {
   const TrainConfig& t = config_.train;
-  if (t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3) return ExitReason::duration;
+  struct Wishes {
+    bool stop, is_late;
+  };
+  const Wishes mine{stop_requested_, t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3};
+  const std::vector<Wishes> all = gather_values(world_, mine);
+  if (std::any_of(all.begin(), all.end(), [](const Wishes& w) { return w.stop; })) return ExitReason::signal;
+  if (std::any_of(all.begin(), all.end(), [](const Wishes& w) { return w.is_late; })) return ExitReason::duration;
   if (t.exit_interval && state_.iteration % *t.exit_interval == 0) return ExitReason::interval;
   return std::nullopt;
 }

@@ -15,6 +15,7 @@
 #include "core/model/weights.h"
 #include "core/optim/lr_schedule.h"
 #include "core/optim/optimizer.h"
+#include "core/parallel/data_parallel.h"
 #include "core/train/checkpoint.h"
 #include "core/train/memory_check.h"
 #include "core/train/records.h"
@@ -37,17 +38,19 @@ enum class ExitReason : uint8_t { finished, signal, duration, interval };
 class Trainer {
  public:
   /// Everything is allocated and loaded here, after a look at whether it fits (memory_check.h); InputError and Error before the first
-  /// step. config: resolved, synchronised, validated.
-  /// The backend, the dataset and the observer must outlive it.
-  Trainer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer);
+  /// step. config: resolved, synchronised, validated for as many ranks as `world` has; every rank makes and runs its trainer alike.
+  /// The backend, the world, the dataset and the observer must outlive it.
+  Trainer(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer);
 
   /// Trains to the end or until told to stop, evaluates and saves as configured.
   ExitReason run();
-  /// From a signal handler: finish the step, save, return.
+  /// From a signal handler: finish the step, save, return. One rank that is asked stops all.
   void request_stop() { stop_requested_ = true; }
 
   const TrainState& state() const { return state_; }
   int64_t num_params() const { return weights_.params().num_params; }
+  /// What carries tensors between ranks; empty with one.
+  std::string transport() const { return parallel_.transport(); }
   /// Mean loss of a split over at most `max_batches` global batches; nullopt when the split has no sample.
   std::optional<EvaluationRecord> evaluate(Split split, int64_t max_batches);
 
@@ -57,6 +60,7 @@ class Trainer {
   void compare_with_checkpoint(const RunConfig& saved);
   void report_converted_moments(const OptimizerConfig& saved);
   double accumulate_gradients();
+  double grad_factor(double tokens) const;
   void report_replay();
   void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
   std::string find_non_finite();
@@ -64,10 +68,11 @@ class Trainer {
   int64_t count_zero_gradients();
   void evaluate_and_report(bool is_final);
   void save();
-  std::optional<ExitReason> exit_reason() const;
+  std::optional<ExitReason> exit_reason();
   bool is_skipped_by_user(int64_t iteration) const;
 
   Backend& backend_;
+  World& world_;
   RunConfig config_;
   PrecisionPolicy policy_;
   const Dataset& dataset_;
@@ -75,6 +80,7 @@ class Trainer {
   MemoryCheck memory_;  // before what it is about
   Weights weights_;
   Transformer transformer_;
+  DataParallel parallel_;
   Optimizer optimizer_;
   LossScaler scaler_;
   LrSchedule schedule_;

@@ -67,7 +67,7 @@ RandomBatch::RandomBatch(const ModelConfig& model, int64_t batch, uint64_t seed)
 TinyModel::TinyModel(const ModelConfig& model, const PrecisionPolicy& policy, int64_t batch, uint64_t seed)
     : backend(make_backend("cpu")), config(model), weights(*backend, model, policy, true), transformer(*backend, config, policy, weights, batch, true) {
   for (int64_t i = 0; i < weights.num_params(); ++i) {
-    std::vector<float> values = initial_values(weights.spec(i), config, seed);
+    std::vector<float> values = initial_values(weights.spec(i), config, seed, weights.held(i));
     for (size_t k = 0; k < values.size(); ++k) {  // norms around 1, biases around 0: a forgotten one shows
       if (!weights.spec(i).decays()) values[k] += 0.2f * static_cast<float>(philox_uniform(seed, static_cast<uint64_t>(i), k) - 0.5);
     }

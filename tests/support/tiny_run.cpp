@@ -18,7 +18,8 @@ RunConfig tiny(const std::string& recipe, const std::vector<std::string>& more) 
 
 void train(const RunConfig& c, Run& run, Backend& backend) {
   const std::unique_ptr<Dataset> data = make_dataset(c.dataset, c.model.seq_length, c.rng.seed);
-  Trainer trainer(backend, c, make_policy(c.model, c.ddp), *data, run);
+  SingleWorld world;
+  Trainer trainer(backend, world, c, make_policy(c.model, c.ddp), *data, run);
   const auto outer = run.after_step;
   run.after_step = [&](const IterationRecord& r) {
     if (outer) outer(r);

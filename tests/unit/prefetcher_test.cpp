@@ -37,19 +37,19 @@ bool same(const Batch& a, const Batch& b) { return a.tokens == b.tokens && a.tar
 TEST_CASE("batches come as the loader gives them, in order, over epochs, and after a jump") {
   const Numbers data;
   const BatchLoader loader(data, Split::train, 3, 1);
-  BatchPrefetcher batches(loader);
+  BatchPrefetcher batches(loader, 3);
   for (const int64_t first : {0, 3, 6, 9, 12, 30, 33, 3, 3, 6}) CHECK(same(batches.get(first), loader.get(first)));
 }
 
 TEST_CASE("the next batch is read before it is asked for") {
   const Numbers data;
-  BatchPrefetcher batches({data, Split::train, 2, 1});
+  BatchPrefetcher batches({data, Split::train, 2, 1}, 2);
   static_cast<void>(batches.get(0));
   static_cast<void>(batches.get(2));  // waits for the one that was read ahead
   CHECK(data.reads >= 4);
   {
     const Numbers other;
-    BatchPrefetcher ahead({other, Split::train, 2, 1});
+    BatchPrefetcher ahead({other, Split::train, 2, 1}, 2);
     static_cast<void>(ahead.get(0));
     while (other.reads < 4) std::this_thread::yield();  // ends when the thread reads ahead, and only then
   }
@@ -58,7 +58,7 @@ TEST_CASE("the next batch is read before it is asked for") {
 TEST_CASE("an error of the reading thread is thrown where its batch is asked for, and reading goes on after it") {
   const int64_t broken = permuted(1, 0, 10, 5);
   const Numbers data(broken);
-  BatchPrefetcher batches({data, Split::train, 2, 1});
+  BatchPrefetcher batches({data, Split::train, 2, 1}, 2);
   CHECK_NOTHROW(batches.get(0));
   CHECK_NOTHROW(batches.get(2));
   CHECK_THROWS_WITH(batches.get(4), "sample is damaged: shard 7, byte 1234");

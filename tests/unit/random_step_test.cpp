@@ -37,12 +37,13 @@ struct Stepper {
   explicit Stepper(const RunConfig& c) : config(c) {}
   void build() {
     const PrecisionPolicy policy = training_policy(config, backend);
-    step.emplace(backend, config, policy, check_memory(config, policy, backend));
+    step.emplace(backend, world, config, policy, check_memory(config, policy, backend, 1));
   }
 
   RunConfig config;
   std::unique_ptr<Backend> cpu = make_backend("cpu");
   Counting backend{*cpu};
+  SingleWorld world;
   std::optional<RandomStep> step;
 };
 

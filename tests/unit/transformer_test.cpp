@@ -157,7 +157,9 @@ TEST_CASE("weights that exist only as codes give the codes and gradients of roun
     for (uint64_t step = 0; step < 3; ++step) {
       for (uint64_t micro_batch = 0; micro_batch < 2; ++micro_batch) {
         const RandomBatch batch(s.model, 2, 10 * step + micro_batch);
-        CHECK((plain.gradients(batch) == coded.gradients(batch)));
+        plain.gradients(batch), coded.gradients(batch);  // flat buffers have another order where weights exist only as codes
+        for (int64_t i = 0; i < plain.weights.num_params(); ++i)
+          CHECK((plain.weights.get(plain.weights.grad(), i) == coded.weights.get(coded.weights.grad(), i)));
       }
       for (int64_t i = 0; i < plain.weights.num_params(); ++i) {
         const QuantTensorView &p = plain.weights.quantised(i), &q = coded.weights.quantised(i);

@@ -64,7 +64,7 @@ TEST_CASE("a run that does not fit: who needs what, and the largest micro-batch 
   cuda::CudaBackend device;
   const auto check = [&](int64_t micro_batch) {
     const RunConfig c = wide(micro_batch);
-    return check_memory(c, make_policy(c.model, c.ddp), device);
+    return check_memory(c, make_policy(c.model, c.ddp), device, 1);
   };
   CHECK_NOTHROW(check(fits));
   for (int64_t m = fits + 1; m <= 96; ++m)
@@ -77,12 +77,12 @@ TEST_CASE("when not even one sample fits, other settings are named, or that ther
   const auto needs = [&](const char* recompute) {
     RunConfig other = c;
     if (recompute != nullptr) other.model.recompute_granularity = recompute;
-    const std::vector<MemoryItem> items = plan_memory(other, make_policy(other.model, other.ddp), queries_of(device));
+    const std::vector<MemoryItem> items = plan_memory(other, make_policy(other.model, other.ddp), queries_of(device), 1);
     return static_cast<size_t>(total_bytes(items) - items.back().bytes) + kKernels;
   };
   {
     const MemoryOf memory(needs(nullptr));
-    CHECK_NOTHROW(check_memory(c, make_policy(c.model, c.ddp), device));
+    CHECK_NOTHROW(check_memory(c, make_policy(c.model, c.ddp), device, 1));
   }
   CHECK_THAT(refusal(c, needs("selective")), ContainsSubstring("not even 1; with model.recompute_granularity=selective 1 does"));
   CHECK_THAT(refusal(c, needs("full")), ContainsSubstring("recompute_granularity=full 1 does"));

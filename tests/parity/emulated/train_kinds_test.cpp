@@ -39,7 +39,7 @@ TEST_CASE("the plan counts what the model allocates on this device, transposed c
         const PrecisionPolicy policy = make_policy(c.model, c.ddp);
         cuda::CudaBackend device;
         int64_t planned = 0;
-        for (const MemoryItem& item : plan_memory(c, policy, queries_of(device)))
+        for (const MemoryItem& item : plan_memory(c, policy, queries_of(device), 1))
           if (item.category != "kernels" && item.category != "device_scratch") planned += item.bytes;
         Weights weights(device, c.model, policy, true);
         const Transformer transformer(device, c.model, policy, weights, c.train.micro_batch_size, true);

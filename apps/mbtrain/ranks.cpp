@@ -1,0 +1,122 @@
+#include "apps/mbtrain/ranks.h"
+
+#include <sched.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "apps/mbtrain/cli.h"
+#include "core/base/error.h"
+#include "core/base/xxhash.h"
+#include "core/comm/gather.h"
+#include "core/config/field_table.h"
+#include "core/io/files.h"
+#include "kernels/launch.h"
+
+namespace mbt {
+namespace {
+
+constexpr size_t kShownDifferences = 5;
+
+/// Every process of a launch fails alike where there is no world yet; one of them says why.
+std::unique_ptr<World> world_or_exit() {
+  try {
+    return make_world();
+  } catch (const std::exception& e) {
+    if (launched_as().rank == 0) throw;
+    std::exit(2);
+  }
+}
+
+/// For an error that the other ranks do not know of.
+[[noreturn]] void end_all_ranks(World& world, const std::exception& error, int code) {
+  std::cerr << "mbtrain: error: " << world.place().str() << ": " << error.what() << std::endl;
+  world.abort(code);
+  std::_Exit(code);  // g++ forgets that a virtual function does not return
+}
+
+int run_body(World& world, const std::function<int(World&)>& body) {
+  try {
+    return body(world);
+  } catch (const AgreedError& e) {
+    if (world.is_first()) std::cerr << "mbtrain: error: " << e.what() << "\n";
+    return e.exit_code;
+  } catch (const InputError& e) {
+    end_all_ranks(world, e, 2);
+  } catch (const std::exception& e) {
+    end_all_ranks(world, e, 1);
+  }
+}
+
+/// Two builds of one version may compute differently.
+std::string program_name() {
+  XxHash64 hash;
+  const FileReader file("/proc/self/exe");
+  std::vector<char> buffer(1 << 20);
+  for (int64_t at = 0; at < file.size(); at += static_cast<int64_t>(buffer.size())) {
+    const int64_t count = std::min(file.size() - at, static_cast<int64_t>(buffer.size()));
+    file.read_at(at, buffer.data(), count);
+    hash.add(buffer.data(), static_cast<size_t>(count));
+  }
+  return text("mbtrain ", MBT_VERSION, ", file ", hash_text(hash.value()));
+}
+
+/// The values of two JSON objects that differ, as "train.lr: 1 on rank 0, 2 on rank 3".
+std::string differences(const std::string& first, const std::string& other, size_t rank) {
+  const nlohmann::json a = nlohmann::json::parse(first).flatten(), b = nlohmann::json::parse(other).flatten();
+  std::string found;
+  size_t count = 0;
+  for (const auto& [path, value] : a.items()) {
+    const nlohmann::json there = b.contains(path) ? b[path] : nlohmann::json();
+    if (there == value || ++count > kShownDifferences) continue;
+    std::string name = path.substr(1);
+    std::replace(name.begin(), name.end(), '/', '.');
+    found += text("\n  ", name, ": ", value.dump(), " on rank 0, ", there.dump(), " on rank ", rank);
+  }
+  if (count > kShownDifferences) found += text("\n  and ", count - kShownDifferences, " more");
+  return found;
+}
+
+}  // namespace
+
+int run_on_ranks(const std::function<int(World& world)>& body) {
+  const std::unique_ptr<World> world = world_or_exit();
+  if (world->ranks() == 1) return body(*world);
+  if (!world->is_first()) spdlog::set_level(spdlog::level::err);
+  return run_body(*world, body);
+}
+
+void require_same_run(World& world, const RunConfig& config, const Dataset& dataset) {
+  if (world.ranks() == 1) return;
+  const nlohmann::json mine = {{"program", program_name()}, {"config", to_json(config)}, {"data", {{"what", dataset.describe()}, {"hash", dataset.fingerprint()}}}};
+  const std::vector<std::string> all = gather_texts(world, mine.dump());
+  std::string found;
+  for (size_t r = 1; r < all.size() && found.empty(); ++r)
+    if (all[r] != all[0]) found = differences(all[0], all[r], r);
+  if (found.empty()) return;
+  throw AgreedError(text("the ranks do not agree on the run:", found, "\nStart all of them with the same program, the same config and the same data"), 2);
+}
+
+int threads_of_rank(World& world, int64_t wanted) {
+  if (wanted > 0 || world.ranks() == 1 || std::getenv("OMP_NUM_THREADS") != nullptr) return static_cast<int>(wanted);
+  struct Cores {
+    cpu_set_t set;
+    char host[64];
+  };
+  Cores mine{};
+  sched_getaffinity(0, sizeof mine.set, &mine.set);
+  std::strncpy(mine.host, world.place().host.c_str(), sizeof mine.host - 1);
+  const std::vector<Cores> all = gather_values(world, mine);
+  const auto sharing = std::count_if(all.begin(), all.end(), [&](const Cores& c) {
+    cpu_set_t common;
+    CPU_AND(&common, &c.set, &mine.set);
+    return std::strcmp(c.host, mine.host) == 0 && CPU_COUNT(&common) > 0;
+  });
+  return std::max(1, CPU_COUNT(&mine.set) / static_cast<int>(sharing));
+}
+
+}  // namespace mbt

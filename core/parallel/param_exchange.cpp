@@ -1,0 +1,34 @@
+#include "core/parallel/param_exchange.h"
+
+#include <algorithm>
+
+#include "core/backend/range.h"
+
+namespace mbt {
+ParamExchange::ParamExchange(Backend& backend, Collectives& collectives, Weights& weights)
+    : backend_(backend), collectives_(collectives), weights_(weights) {
+  for (const Bucket& b : weights.params().buckets) buckets_.push_back({b, 0});
+  std::stable_sort(buckets_.begin(), buckets_.end(), [](const Travelling& a, const Travelling& b) { return a.bucket.first_unit < b.bucket.first_unit; });
+  arrived_ = buckets_.size();
+  for (const Bucket& b : weights.params().buckets) last_unit_ = std::max(last_unit_, b.last_unit);
+}
+
+void ParamExchange::launch() {
+  const Range range(backend_, "parameter exchange");
+  for (Travelling& t : buckets_) {
+    const TensorView whole = slice_of(weights_.working_buffer(), t.bucket.elements);
+    t.ticket = collectives_.all_gather({.in = slice_of(weights_.working_buffer(), t.bucket.piece(collectives_.rank(), collectives_.ranks())), .out = whole});
+  }
+  arrived_ = 0;
+  next_unit_ = 0;
+  weights_.codes_are_fresh();  // arrive() makes them
+}
+
+void ParamExchange::arrive(int64_t unit) {
+  for (; arrived_ < buckets_.size() && buckets_[arrived_].bucket.first_unit <= unit; ++arrived_) collectives_.wait(buckets_[arrived_].ticket);
+  for (; next_unit_ <= unit; ++next_unit_) weights_.quantise_working(next_unit_);
+}
+
+void ParamExchange::finish() { arrive(last_unit_); }
+
+}  // namespace mbt

@@ -14,6 +14,7 @@ struct GradNormArgs {
   TensorView squared_norm;    // [1] f64
   TensorView non_finite;      // [1] i32
   float inverse_scale = 1.0f; // 1 / loss scale
+  bool accumulate = false;    // squared_norm[0] += and non_finite[0] |= instead
 
   void check() const {
     expect_dtype("grad_norm", "grad", grad, DType::f32);

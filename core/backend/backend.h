@@ -20,6 +20,7 @@
 #include "core/ops/norm.h"
 #include "core/ops/optimizer.h"
 #include "core/ops/quantize.h"
+#include "core/ops/shard_quantize.h"
 
 namespace mbt {
 
@@ -167,6 +168,9 @@ class Backend {
   X(bias_bwd, BiasBwdArgs)                             \
   X(quantize, QuantizeArgs)                            \
   X(delayed_scaling_update, DelayedScalingUpdateArgs)  \
+  X(shard_amax, ShardAmaxArgs)                         \
+  X(quantize_shard, QuantizeShardArgs)                 \
+  X(complete_copies, CompleteCopiesArgs)               \
   X(grad_norm, GradNormArgs)                           \
   X(clip_scale, ClipScaleArgs)                         \
   X(decide_step, DecideStepArgs)                       \

@@ -14,6 +14,7 @@
 #include "kernels/cpu/loops/rope.h"
 #include "kernels/cpu/processor.h"
 #include "kernels/cpu/quantize.h"
+#include "kernels/cpu/shard_quantize.h"
 
 namespace mbt::cpu {
 namespace {
@@ -146,6 +147,18 @@ void CpuBackend::do_quantize(const QuantizeArgs& args) {
 }
 
 void CpuBackend::do_delayed_scaling_update(const DelayedScalingUpdateArgs& args) { cpu::delayed_scaling_update(args); }
+
+void CpuBackend::do_shard_amax(const ShardAmaxArgs& args) {
+  use_threads(num_threads_);
+  cpu::shard_amax(args);
+}
+
+void CpuBackend::do_quantize_shard(const QuantizeShardArgs& args) {
+  use_threads(num_threads_);
+  cpu::quantize_shard(args);
+}
+
+void CpuBackend::do_complete_copies(const CompleteCopiesArgs& args) { cpu::complete_copies(args); }
 
 void CpuBackend::do_grad_norm(const GradNormArgs& args) {
   use_threads(num_threads_);

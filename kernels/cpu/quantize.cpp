@@ -6,13 +6,11 @@
 
 #include "core/numerics/scaling.h"
 #include "kernels/cpu/loops/quantize.h"
+#include "kernels/cpu/quantize_parts.h"
 #include "kernels/cpu/threads.h"
 
 namespace mbt::cpu {
 namespace {
-
-float format_max(QuantFormat f) { return f == QuantFormat::e4m3 ? kE4m3Max : f == QuantFormat::e5m2 ? kE5m2Max : kE2m1Max; }
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 void check_spec(const QuantTensorView& q) {
   const QuantSpec& s = q.spec;

@@ -13,6 +13,7 @@
 #include "core/ops/norm.h"
 #include "core/ops/optimizer.h"
 #include "core/ops/quantize.h"
+#include "core/ops/shard_quantize.h"
 #include "kernels/cuda/fault.h"
 #include "kernels/cuda/memory.h"
 
@@ -56,6 +57,10 @@ void launch_cross_entropy(const CrossEntropyArgs& args, const LaunchContext& con
 // quantize.cu; its kernels: quantize_tensor.cu, quantize_blocks.cu, quantize_nvfp4.cu
 void launch_quantize(const QuantizeArgs& args, const LaunchContext& context);
 void launch_delayed_scaling_update(const DelayedScalingUpdateArgs& args, const LaunchContext& context);
+// shard_quantize.cu
+void launch_shard_amax(const ShardAmaxArgs& args, const LaunchContext& context);
+void launch_quantize_shard(const QuantizeShardArgs& args, const LaunchContext& context);
+void launch_complete_copies(const CompleteCopiesArgs& args, const LaunchContext& context);
 // quantize_decode.cu
 /// The copy's values as the GEMM multiplies them, logical [rows, cols] order: bf16 out (exact: codes with their power-of-two and E4M3 block
 /// scales; per-tensor factors go into the GEMM's alpha).

@@ -52,8 +52,8 @@ __global__ void __launch_bounds__(kThreads) chunk_sum_kernel(const float* __rest
   if (threadIdx.x == 0) parts[blockIdx.x] = total;
 }
 
-/// Of one block: out[0] = (accumulate ? out[0] : 0) + sum of the parts; non_finite[0] = whether it is NaN or infinite, which squares of
-/// finite fp32 values cannot make it.
+/// Of one block: out[0] = (accumulate ? out[0] : 0) + sum of the parts; non_finite[0] = (accumulate ? non_finite[0] : 0) or whether that sum
+/// is NaN or infinite, which squares of finite fp32 values cannot make it.
 __global__ void __launch_bounds__(kFinalThreads) final_sum_kernel(const double* __restrict__ parts, int64_t count, double* out, bool accumulate,
                                                                   int32_t* non_finite) {
   double total = 0;
@@ -61,7 +61,9 @@ __global__ void __launch_bounds__(kFinalThreads) final_sum_kernel(const double* 
   total = block_sum(total, shared_array<double>(0, kWarp));
   if (threadIdx.x != 0) return;
   *out = accumulate ? *out + total : total;
-  if (non_finite != nullptr) *non_finite = isfinite(total) ? 0 : 1;
+  if (non_finite == nullptr) return;
+  const int32_t found = isfinite(total) ? 0 : 1;
+  *non_finite = accumulate ? *non_finite | found : found;
 }
 
 template <class Term>
@@ -206,7 +208,7 @@ void launch_adamw_of(const AdamwArgs& args, P* param, const LaunchContext& conte
 }  // namespace
 
 void launch_grad_norm(const GradNormArgs& args, const LaunchContext& context) {
-  launch_sum_of(args.grad, SquareOfScaled{static_cast<double>(args.inverse_scale)}, args.squared_norm.as<double>(), false,
+  launch_sum_of(args.grad, SquareOfScaled{static_cast<double>(args.inverse_scale)}, args.squared_norm.as<double>(), args.accumulate,
                 args.non_finite.as<int32_t>(), context);
 }
 

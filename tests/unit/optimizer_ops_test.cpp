@@ -150,6 +150,40 @@ TEST_CASE("grad_norm flags NaN and infinities, not large numbers", "[loops]") {
   }
 }
 
+TEST_CASE("grad_norm adds up over tensors where it accumulates", "[loops]") {
+  GuardedTensor norm(DType::f64, {1});
+  Flag flag(7);
+  double squares = 0;
+  bool accumulate = false;  // the first overwrites
+  const auto adds = [&](GuardedTensor grad) {
+    for (double g : grad.values()) squares += g * g * 0.0625;
+    backend().grad_norm({.grad = grad, .squared_norm = norm, .non_finite = flag, .inverse_scale = 0.25f, .accumulate = accumulate});
+    accumulate = true;
+  };
+  norm.set(0, 1e9);
+  for (int64_t n : kSizes) {
+    adds(normal_tensor(DType::f32, {n}, static_cast<uint32_t>(n)));
+    CHECK(norm.at(0) == Approx(squares).epsilon(1e-13));
+    CHECK(flag.value() == 0);
+  }
+  const double before = norm.at(0);
+  adds(GuardedTensor(DType::f32, {0}));  // a slice without elements
+  CHECK(norm.at(0) == before);
+  CHECK(flag.value() == 0);
+  GuardedTensor bad = normal_tensor(DType::f32, {40}, 1);
+  bad.set(7, INFINITY);
+  adds(bad);
+  CHECK(flag.value() == 1);
+  adds(normal_tensor(DType::f32, {40}, 2));  // the flag stays
+  CHECK(flag.value() == 1);
+  CHECK(norm.at(0) == INFINITY);
+  CHECK(norm.guards_intact());
+  accumulate = false;
+  adds(normal_tensor(DType::f32, {40}, 2));
+  CHECK(flag.value() == 0);
+  CHECK(std::isfinite(norm.at(0)));
+}
+
 TEST_CASE("grad_norm has the same bits on any number of threads", "[loops]") {
   GuardedTensor grad = normal_tensor(DType::f32, {300001}, 1);
   CHECK(same_bits_on_any_threads(GuardedTensor(DType::f64, {1}), [&](Backend& cpu, GuardedTensor& norm) {

@@ -87,8 +87,11 @@ void grad_norm(const GradNormArgs& args, double* partials) {
   const double scale = args.inverse_scale;
   const double total = chunked_sum(args.grad.size(), partials,
                                    [=](int64_t first, int64_t last) { return sum_of_squares(grad + first, last - first, scale); });
-  *args.squared_norm.as<double>() = total;
-  *args.non_finite.as<int32_t>() = std::isfinite(total) ? 0 : 1;  // finite fp32 squares cannot overflow an f64 sum
+  const int32_t non_finite = std::isfinite(total) ? 0 : 1;  // finite fp32 squares cannot overflow an f64 sum
+  auto* norm = args.squared_norm.as<double>();
+  auto* flag = args.non_finite.as<int32_t>();
+  *norm = args.accumulate ? *norm + total : total;
+  *flag = args.accumulate ? *flag | non_finite : non_finite;
 }
 
 void sum(const SumArgs& args, double* partials) {

@@ -78,6 +78,10 @@ uint32_t amax_bits(const Source& x, int64_t rows, int64_t cols);
 /// codes = cast(x * scale), one scale for all.
 void encode_scaled(const Source& x, int64_t rows, int64_t cols, float scale, QuantFormat format, uint8_t* codes, int64_t codes_stride);
 void encode_blocks(const BlockJob& job);
+/// Of one row: amax[c] = max(amax[c], fp32 bits of |x[c]|); NaN is dropped, Inf is not.
+void raise_column_amax(const Source& x, int64_t cols, uint32_t* amax);
+/// Of one row: codes[c] = cast(x[c] * multiplier[c]).
+void encode_columns(const Source& x, int64_t cols, const float* multiplier, QuantFormat format, uint8_t* codes);
 void decode_blocks(const DecodeJob& job);
 /// out[rows][kTileCols] f32 = the Hadamard transform over the 16 rows of x, rounded to bf16. With fewer than 16 rows: x itself, rounded.
 void hadamard_group(const Source& x, int64_t rows, int64_t cols, float* out);

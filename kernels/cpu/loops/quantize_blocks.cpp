@@ -13,17 +13,21 @@ constexpr float fp8_max(QuantFormat f) { return f == QuantFormat::e4m3 ? 448.0F 
 // -- sweep 1: magnitudes
 // -------------------------------------------------------------------------------------------------------------------
 
+/// amax[c] = max(amax[c], bits of the magnitude of x[c]), NaN dropped.
+template <class Lane>
+void raise_amax(const typename Lane::Type* x, int64_t cols, uint32_t* amax) {
+  for (int64_t c = 0; c < cols; ++c) {
+    const uint32_t magnitude = bits_of(Lane::load(x[c])) & kMagnitude;
+    const uint32_t valid = magnitude > kInfBits ? 0 : magnitude;
+    amax[c] = valid > amax[c] ? valid : amax[c];
+  }
+}
+
 /// amax[c] = bits of the largest magnitude in column c, NaN dropped.
 template <class Lane>
 void column_amax(const typename Lane::Type* x, int64_t stride, int64_t rows, int64_t cols, uint32_t* amax) {
   for (int64_t c = 0; c < cols; ++c) amax[c] = 0;
-  for (int64_t r = 0; r < rows; ++r, x += stride) {
-    for (int64_t c = 0; c < cols; ++c) {
-      const uint32_t magnitude = bits_of(Lane::load(x[c])) & kMagnitude;
-      const uint32_t valid = magnitude > kInfBits ? 0 : magnitude;
-      amax[c] = valid > amax[c] ? valid : amax[c];
-    }
-  }
+  for (int64_t r = 0; r < rows; ++r, x += stride) raise_amax<Lane>(x, cols, amax);
 }
 
 // -- sweep 2: one amax a block
@@ -119,6 +123,15 @@ void encode_row(const typename Lane::Type* x, const float* multiplier, int64_t n
 }
 
 template <class Lane>
+void encode_row_in(QuantFormat format, const typename Lane::Type* x, const float* multiplier, int64_t n, uint8_t* codes) {
+  switch (format) {
+    case QuantFormat::e4m3: return encode_row<Lane, Code<QuantFormat::e4m3>>(x, multiplier, n, codes);
+    case QuantFormat::e5m2: return encode_row<Lane, Code<QuantFormat::e5m2>>(x, multiplier, n, codes);
+    case QuantFormat::e2m1: return encode_row<Lane, Code<QuantFormat::e2m1>>(x, multiplier, n, codes);
+  }
+}
+
+template <class Lane>
 void encode_row_stochastic(const typename Lane::Type* x, const float* multiplier, const uint8_t* random, int64_t n, uint8_t* codes) {
   for (int64_t c = 0; c < n; ++c) {
     codes[c] = static_cast<uint8_t>(Code<QuantFormat::e2m1>::encode_stochastic(Lane::load(x[c]) * multiplier[c], random[c]));
@@ -163,11 +176,7 @@ void encode_row_of(const BlockJob& job, int64_t row, const float* multiplier) {
     random_bytes(*job.random, job.random->first + static_cast<uint64_t>(row) * job.random->row_step, random);
     return encode_row_stochastic<Lane>(x, multiplier, random, job.cols, codes);
   }
-  switch (job.format) {
-    case QuantFormat::e4m3: return encode_row<Lane, Code<QuantFormat::e4m3>>(x, multiplier, job.cols, codes);
-    case QuantFormat::e5m2: return encode_row<Lane, Code<QuantFormat::e5m2>>(x, multiplier, job.cols, codes);
-    case QuantFormat::e2m1: return encode_row<Lane, Code<QuantFormat::e2m1>>(x, multiplier, job.cols, codes);
-  }
+  encode_row_in<Lane>(job.format, x, multiplier, job.cols, codes);
 }
 
 template <class Lane>
@@ -190,6 +199,16 @@ void encode_tile(const BlockJob& job) {
 
 void encode_blocks(const BlockJob& job) {
   with_lane(job.x.kind, [&]<class Lane>(Lane) { encode_tile<Lane>(job); });
+}
+
+void raise_column_amax(const Source& x, int64_t cols, uint32_t* amax) {
+  with_lane(x.kind, [&]<class Lane>(Lane) { raise_amax<Lane>(static_cast<const typename Lane::Type*>(x.data), cols, amax); });
+}
+
+void encode_columns(const Source& x, int64_t cols, const float* multiplier, QuantFormat format, uint8_t* codes) {
+  with_lane(x.kind, [&]<class Lane>(Lane) {
+    encode_row_in<Lane>(format, static_cast<const typename Lane::Type*>(x.data), multiplier, cols, codes);
+  });
 }
 
 }  // namespace mbt::cpu::MBT_LEVEL

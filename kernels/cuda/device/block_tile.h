@@ -335,22 +335,36 @@ __device__ inline void quantise_columns(const BlockArgs& a, const Place& p, cons
   write_rows<Rule>(a, p, a.column, x, multiplier, true);
 }
 
+/// The amax of the square block that the thread's part lies in. Every thread of the thread block calls it.
 template <class Rule, class H>
-__device__ inline void quantise_squares(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale,
-                                        TileShared& shared) {
-  constexpr int kLanes = Rule::kBlock / 4;
-  const BlockOutput& out = a.row.codes != nullptr ? a.row : a.column;
+__device__ inline float square_amax(const Place& p, const Four<H> (&x)[kThreadRows], TileShared& shared) {
   float m[4];
   column_maxima(x, m);
   float amax = fmaxf(fmaxf(m[0], m[1]), fmaxf(m[2], m[3]));
 #pragma unroll
-  for (int offset = kLanes / 2; offset > 0; offset /= 2) amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, offset));
+  for (int offset = Rule::kBlock / 8; offset > 0; offset /= 2) amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, offset));
   float all[4] = {amax, amax, amax, amax};
   maxima_of_warps<Rule>(p, shared, all);
+  return all[0];
+}
+/// Whether this thread stores what there is one of for its square block, at square_index() of the grid of blocks.
+template <class Rule>
+__device__ inline bool is_first_of_square(const Place& p) {
+  return p.warp % (Rule::kBlock / kThreadRows) == 0 && p.lane % (Rule::kBlock / 4) == 0 && p.rows > 0 && p.cols > 0;
+}
+template <class Rule>
+__device__ inline int64_t square_index(const Place& p, int64_t scale_cols) {
+  return p.row / Rule::kBlock * scale_cols + p.col / Rule::kBlock;
+}
+
+template <class Rule, class H>
+__device__ inline void quantise_squares(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale,
+                                        TileShared& shared) {
+  const BlockOutput& out = a.row.codes != nullptr ? a.row : a.column;
   float scale = 0;
-  const typename Rule::Stored stored = Rule::scale(all[0], global_encode_scale, scale);
-  if (p.warp % (Rule::kBlock / kThreadRows) == 0 && p.lane % kLanes == 0 && p.rows > 0 && p.cols > 0) {
-    const int64_t at = p.row / Rule::kBlock * out.scale_cols + p.col / Rule::kBlock;
+  const typename Rule::Stored stored = Rule::scale(square_amax<Rule>(p, x, shared), global_encode_scale, scale);
+  if (is_first_of_square<Rule>(p)) {
+    const int64_t at = square_index<Rule>(p, out.scale_cols);
     static_cast<typename Rule::Stored*>(out.scale_inv)[at] = stored;
     if (a.column.is_transposed) static_cast<typename Rule::Stored*>(a.column.scale_inv)[at] = stored;
   }

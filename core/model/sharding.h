@@ -30,8 +30,9 @@ struct Sharding {
   bool is_sharded() const { return shards_optimizer && ranks > 1; }
 };
 
+/// with_training false (an evaluation): nothing is sharded.
 /// Overlapped communication wants several buckets: bucket_size, by default max(40e6, 1e6 x ranks) parameters as upstream; otherwise one.
-Sharding sharding_of(const DdpConfig& ddp, int rank, int ranks);
+Sharding sharding_of(const DdpConfig& ddp, int rank, int ranks, bool with_training = true);
 
 /// Consecutive parameters, consecutive in every flat buffer.
 struct Bucket {

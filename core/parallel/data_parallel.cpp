@@ -19,10 +19,14 @@ DataParallel::DataParallel(Backend& backend, World& world, const DdpConfig& ddp,
   collectives_ = backend.connect(world);
   if (weights.grad().empty()) return;  // an evaluation
   gradients_ = std::make_unique<GradientExchange>(backend, *collectives_, ddp, policy.grad_reduce, weights);
-  if (weights.sharding().is_sharded()) params_ = std::make_unique<ParamExchange>(backend, *collectives_, weights);
+  if (weights.sharding().is_sharded()) params_ = std::make_unique<ParamExchange>(backend, *collectives_, policy.act, weights);
 }
 
-void DataParallel::begin_step() { backend_.fill_zero(weights_.grad()); }
+void DataParallel::begin_step() {
+  if (!params_) return backend_.fill_zero(weights_.grad());
+  for (const Bucket& b : weights_.params().buckets)
+    if (!params_->occupies_gradients(b)) backend_.fill_zero(slice_of(weights_.grad(), b.elements));
+}
 
 UnitHooks* DataParallel::hooks(bool is_first, bool is_last) {
   hooks_.is_first = is_first && params_ && params_->is_under_way();

@@ -5,8 +5,8 @@
 #include "core/backend/range.h"
 
 namespace mbt {
-ParamExchange::ParamExchange(Backend& backend, Collectives& collectives, Weights& weights)
-    : backend_(backend), collectives_(collectives), weights_(weights) {
+ParamExchange::ParamExchange(Backend& backend, Collectives& collectives, DType act, Weights& weights)
+    : backend_(backend), collectives_(collectives), weights_(weights), codes_(backend, collectives, act, weights) {
   for (const Bucket& b : weights.params().buckets) buckets_.push_back({b, 0});
   std::stable_sort(buckets_.begin(), buckets_.end(), [](const Travelling& a, const Travelling& b) { return a.bucket.first_unit < b.bucket.first_unit; });
   arrived_ = buckets_.size();
@@ -15,9 +15,12 @@ ParamExchange::ParamExchange(Backend& backend, Collectives& collectives, Weights
 
 void ParamExchange::launch() {
   const Range range(backend_, "parameter exchange");
+  codes_.prepare();
+  const int64_t rank = collectives_.rank(), ranks = collectives_.ranks();
   for (Travelling& t : buckets_) {
-    const TensorView whole = slice_of(weights_.working_buffer(), t.bucket.elements);
-    t.ticket = collectives_.all_gather({.in = slice_of(weights_.working_buffer(), t.bucket.piece(collectives_.rank(), collectives_.ranks())), .out = whole});
+    const TensorView whole = t.bucket.holds_codes ? codes_.travelling(t.bucket) : slice_of(weights_.working_buffer(), t.bucket.elements);
+    const int64_t n = t.bucket.elements.count / ranks;
+    t.ticket = collectives_.all_gather({.in = whole.element_range(rank * n, n), .out = whole});
   }
   arrived_ = 0;
   next_unit_ = 0;
@@ -25,7 +28,11 @@ void ParamExchange::launch() {
 }
 
 void ParamExchange::arrive(int64_t unit) {
-  for (; arrived_ < buckets_.size() && buckets_[arrived_].bucket.first_unit <= unit; ++arrived_) collectives_.wait(buckets_[arrived_].ticket);
+  for (; arrived_ < buckets_.size() && buckets_[arrived_].bucket.first_unit <= unit; ++arrived_) {
+    const Travelling& t = buckets_[arrived_];
+    collectives_.wait(t.ticket);
+    if (t.bucket.holds_codes) codes_.complete(t.bucket);
+  }
   for (; next_unit_ <= unit; ++next_unit_) weights_.quantise_working(next_unit_);
 }
 

@@ -5,16 +5,18 @@
 
 #include "core/backend/backend.h"
 #include "core/model/weights.h"
+#include "core/parallel/code_exchange.h"
 
 namespace mbt {
 
-/// Working weights are all-gathered, bucket by bucket.
+/// All-gathers bucket by bucket: working weights in the activation dtype, and codes of what exists only as codes (CodeExchange).
 class ParamExchange {
  public:
-  /// Both must outlive it. The optimizer of `weights` is sharded.
-  ParamExchange(Backend& backend, Collectives& collectives, Weights& weights);
+  /// All must outlive it. The optimizer of `weights` is sharded; act: the activation dtype.
+  ParamExchange(Backend& backend, Collectives& collectives, DType act, Weights& weights);
 
-  /// Own pieces of the working weights are those of the masters; sends them off. Parameters must not be read before they have arrived.
+  /// Own pieces of the working weights are those of the masters; sends them off, and the codes too. Parameters must not be read before they have
+  /// arrived.
   void launch();
   /// What forward reads in `unit` has arrived, its codes too. Units in the order of forward.
   void arrive(int64_t unit);
@@ -22,6 +24,8 @@ class ParamExchange {
   void finish();
   /// What travels changes with delayed scales, not with the weights alone.
   bool depends_on_scales() const { return weights_.keeps_codes_only() && !weights_.delayed().empty(); }
+  /// Of a bucket whose gradients must not be touched: its parameters travel in their memory.
+  bool occupies_gradients(const Bucket& bucket) const { return bucket.holds_codes && codes_.travels_in_gradients() && is_under_way(); }
   bool is_under_way() const { return arrived_ < buckets_.size(); }
 
  private:
@@ -33,6 +37,7 @@ class ParamExchange {
   Backend& backend_;
   Collectives& collectives_;
   Weights& weights_;
+  CodeExchange codes_;
   std::vector<Travelling> buckets_;  // by first_unit
   size_t arrived_ = 0;
   int64_t next_unit_ = 0;            // whose codes are still to be made

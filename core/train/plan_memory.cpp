@@ -7,6 +7,7 @@
 #include "core/model/rope_table.h"
 #include "core/model/weights.h"
 #include "core/optim/optimizer.h"
+#include "core/parallel/code_exchange.h"
 #include "core/parallel/gradient_exchange.h"
 
 namespace mbt {
@@ -87,7 +88,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
                                     bool with_training) {
   const ModelConfig& m = config.model;
   const MomentTypes moments = moment_types(config.optimizer);
-  const WeightsPlan weights = plan_weights(m, policy, with_training, device.wants_transposed, moments, sharding_of(config.ddp, 0, ranks));
+  const WeightsPlan weights = plan_weights(m, policy, with_training, device.wants_transposed, moments, sharding_of(config.ddp, 0, ranks, with_training));
   const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed);
   const ModelShapes s = shapes_of(m, config.train.micro_batch_size, m.seq_length);
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
@@ -95,6 +96,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
   const int64_t logits = activations.logits_rows * s.padded_vocab * size_of(policy.act);
   const int64_t rope = m.position_embedding_type == "rope" ? m.seq_length * rotary_width(m) * 4 : 0;
   const int64_t transport = ranks > 1 && with_training ? GradientExchange::transport_bytes(weights.params, policy.grad_reduce) : 0;
+  const int64_t amaxes = weights.params.sharding.is_sharded() && with_training ? CodeExchange::amax_bytes(weights) : 0;
   const std::string act(name_of(policy.act));
   const std::string share = ranks > 1 && config.ddp.use_distributed_optimizer ? text(", a ", ranks, "th of them") : "";
   return {
@@ -110,7 +112,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
       {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch, with_training),
        "operands that products cannot take as they are"},
-      {"communication", transport, text("gradients on their way between ranks, ", name_of(policy.grad_reduce))},
+      {"communication", transport + amaxes, text("gradients on their way between ranks, ", name_of(policy.grad_reduce), amaxes > 0 ? ", and amaxes" : "")},
       code_item(device),
   };
 }

@@ -50,7 +50,7 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
       observer_(observer),
       memory_(checked_memory(config, policy, backend, world.ranks(), observer)),
       weights_(backend, config.model, policy, !config.validation.skip_train, moment_types(config.optimizer),
-               sharding_of(config.ddp, world.rank(), world.ranks())),
+               sharding_of(config.ddp, world.rank(), world.ranks(), !config.validation.skip_train)),
       transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
       parallel_(backend, world, config.ddp, policy, weights_),
       optimizer_(backend, config.optimizer, weights_, &parallel_),

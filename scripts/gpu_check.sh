@@ -185,7 +185,7 @@ declare -A cases=(
   [rows]='[#rope_test],[#cast_test],[#activation_test],[#embedding_test],[#optimizer_ops_test],[#cross_entropy_test]'
   [norm]='[#norm_test],qk_norm_bwd: heads of every number of lanes*'
   [attention]='both ways of attention serve the shapes of flash*,sequences beyond what a launch takes go into the next'
-  [quantize]='quantize: one copy alone*,delayed_scaling_update: histories*'
+  [quantize]='quantize: one copy alone*,delayed_scaling_update: histories*,slices of a weight: amax not staged*,complete_copies: the transposed*'
   [gemm]='gemm of plain operands*,gemm of quantised operands is the product*'
 )
 # sanitize TOOL KIND OPTIONS...

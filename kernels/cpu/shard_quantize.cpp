@@ -177,7 +177,7 @@ void quantize_shard(const QuantizeShardArgs& args) {
 }
 
 void complete_copies(const CompleteCopiesArgs& args) {
-  if (args.q.columnwise.is_transposed) {
+  if (!args.q.columnwise.empty() && args.q.columnwise.is_transposed) {
     throw Error("complete_copies: got a transposed copy, but the CPU keeps codes in [rows, cols] order and makes no transposed copy");
   }
 }

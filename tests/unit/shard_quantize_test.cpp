@@ -45,24 +45,31 @@ std::vector<Cuts> all_cuts(int64_t size) {
   return all;
 }
 
-GuardedTensor slice_of(const GuardedTensor& x, int64_t first, int64_t n) {
-  GuardedTensor slice = zeros(DType::f32, {n});
-  for (int64_t i = 0; i < n; ++i) slice.set(i, x.at(first + i));
-  return slice;
-}
+/// What the ranks do, and how their memory lies.
+struct Options {
+  DType round_to = DType::f32;
+  bool transposed = false;
+  bool stage_amax = true;
+  int64_t shift = 0;  // codes, in bytes, and slice, in elements, away from their alignment
+};
 
 struct Rank {
-  int64_t first;
-  GuardedTensor x, amax;
+  int64_t first, count, shift;
+  GuardedTensor memory, amax;  // of the slice: shift elements, then x
   Quantised q;
 
-  Rank(const GuardedTensor& whole, const QuantSpec& spec, const Matrix& m, int64_t begin, int64_t end, bool transposed)
+  Rank(const GuardedTensor& whole, const QuantSpec& spec, const Matrix& m, int64_t begin, int64_t end, const Options& o)
       : first(begin),
-        x(slice_of(whole, begin, end - begin)),
+        count(end - begin),
+        shift(o.shift),
+        memory(zeros(DType::f32, {o.shift + count})),
         amax(zeros(DType::f32, {shard_amax_size(spec, m.rows, m.cols)})),
-        q(spec, m.rows, m.cols, Copies::both, transposed) {
+        q(spec, m.rows, m.cols, Copies::both, o.transposed, o.shift) {
+    for (int64_t i = 0; i < count; ++i) memory.set(shift + i, whole.at(first + i));
     amax.fill([](int64_t) { return 1e30; });  // shard_amax overwrites
   }
+  ConstTensorView x() { return {memory.view().as<float>() + shift, DType::f32, {count}}; }
+  uint8_t& code(int64_t i) { return q.row_codes[shift + i]; }
   float& staged() { return *q.view.amax; }
 };
 
@@ -79,29 +86,29 @@ void agree_on_amax(std::deque<Rank>& ranks) {
 void gather_codes(std::deque<Rank>& ranks) {
   for (Rank& from : ranks)
     for (Rank& to : ranks)
-      for (int64_t i = from.first; i < from.first + from.x.size(); ++i) to.q.row_codes[i] = from.q.row_codes[i];
+      for (int64_t i = from.first; i < from.first + from.count; ++i) to.code(i) = from.code(i);
 }
 
 bool writes_its_slice_alone(Rank& rank, Bytes untouched) {
-  for (int64_t i = rank.first; i < rank.first + rank.x.size(); ++i) untouched[i] = rank.q.row_codes[i];
+  for (int64_t i = rank.first; i < rank.first + rank.count; ++i) untouched[rank.shift + i] = rank.code(i);
   return untouched == rank.q.row_codes;
 }
 
-/// One step of the ranks between `cuts`, on the tested backend.
-void quantise_by_ranks(std::deque<Rank>& ranks, const QuantSpec& spec, const Matrix& m, DType round_to, bool stage_amax) {
+/// One step of all ranks, on the tested backend.
+void quantise_by_ranks(std::deque<Rank>& ranks, const QuantSpec& spec, const Matrix& m, const Options& o) {
   if (spec.scaling != delayed) {
     for (Rank& r : ranks)
       backend().shard_amax(
-          {.x = r.x, .first = r.first, .rows = m.rows, .cols = m.cols, .spec = spec, .amax = r.amax, .round_to = round_to});
+          {.x = r.x(), .first = r.first, .rows = m.rows, .cols = m.cols, .spec = spec, .amax = r.amax, .round_to = o.round_to});
     agree_on_amax(ranks);
   }
   for (Rank& r : ranks) {
     const Bytes before = r.q.row_codes;
-    QuantizeShardArgs args{.x = r.x, .first = r.first, .q = r.q.view, .round_to = round_to, .stage_amax = stage_amax};
+    QuantizeShardArgs args{.x = r.x(), .first = r.first, .q = r.q.view, .round_to = o.round_to, .stage_amax = o.stage_amax};
     if (spec.scaling != delayed) args.amax = r.amax;
     backend().quantize_shard(args);
     REQUIRE(writes_its_slice_alone(r, before));
-    REQUIRE((r.x.guards_intact() && r.amax.guards_intact()));
+    REQUIRE((r.memory.guards_intact() && r.amax.guards_intact()));
   }
   if (spec.scaling == delayed) {  // staged by each for its slice
     float largest = 0;
@@ -112,15 +119,14 @@ void quantise_by_ranks(std::deque<Rank>& ranks, const QuantSpec& spec, const Mat
   for (Rank& r : ranks) backend().complete_copies({.q = r.q.view});
 }
 
-void check(GuardedTensor x, const QuantSpec& spec, const Matrix& m, const Cuts& cuts, DType round_to, bool transposed = false,
-           bool stage_amax = true) {
-  INFO(describe(spec) << " [" << m.rows << "," << m.cols << "] as " << name_of(round_to) << ", " << cuts.size() - 1
-                      << " slices, the second from " << cuts[1] << (transposed ? ", transposed" : ""));
-  Quantised want(spec, m.rows, m.cols, Copies::both, transposed);
-  backend().quantize({.x = x, .to = {.q = want.view, .stage_amax = stage_amax}, .round_to = round_to});
+void check(GuardedTensor x, const QuantSpec& spec, const Matrix& m, const Cuts& cuts, const Options& o) {
+  INFO(describe(spec) << " [" << m.rows << "," << m.cols << "] as " << name_of(o.round_to) << ", " << cuts.size() - 1
+                      << " slices, the second from " << cuts[1] << (o.transposed ? ", transposed" : "") << ", shift " << o.shift);
+  Quantised want(spec, m.rows, m.cols, Copies::both, o.transposed, o.shift);
+  backend().quantize({.x = x, .to = {.q = want.view, .stage_amax = o.stage_amax}, .round_to = o.round_to});
   std::deque<Rank> ranks;
-  for (size_t i = 0; i + 1 < cuts.size(); ++i) ranks.emplace_back(x, spec, m, cuts[i], cuts[i + 1], transposed);
-  quantise_by_ranks(ranks, spec, m, round_to, stage_amax);
+  for (size_t i = 0; i + 1 < cuts.size(); ++i) ranks.emplace_back(x, spec, m, cuts[i], cuts[i + 1], o);
+  quantise_by_ranks(ranks, spec, m, o);
   for (Rank& r : ranks) REQUIRE(r.q == want);
 }
 
@@ -131,7 +137,7 @@ TEST_CASE("slices of a weight have the codes, scales and amaxes of the whole", "
     for (const QuantSpec& spec : kSpecs)
       for (DType round_to : kRoundTo) {
         const GuardedTensor x = values(DType::f32, m.rows, m.cols, 0, static_cast<uint32_t>(m.rows));
-        for (const Cuts& cuts : all_cuts(m.rows * m.cols)) check(x, spec, m, cuts, round_to);
+        for (const Cuts& cuts : all_cuts(m.rows * m.cols)) check(x, spec, m, cuts, {.round_to = round_to});
       }
 }
 
@@ -141,20 +147,23 @@ TEST_CASE("slices of a weight: NaN, infinities and zeros, seen by one rank or by
     for (DType round_to : kRoundTo)
       for (int kind : {1, 2}) {
         const GuardedTensor x = values(DType::f32, m.rows, m.cols, kind, 3);
-        for (int64_t count : {2, 3}) check(x, spec, m, cuts_of(m.rows * m.cols, count, 1), round_to);
+        for (int64_t count : {2, 3}) check(x, spec, m, cuts_of(m.rows * m.cols, count, 1), {.round_to = round_to});
       }
   for (const QuantSpec& spec : kSpecs)
     for (double bad : {double{NAN}, double{INFINITY}, -double{INFINITY}}) {
       GuardedTensor x = normal_tensor(DType::f32, {m.rows, m.cols}, 4, 0.02);
       for (int64_t i = 0; i < 300; ++i) x.set(i, bad);  // whole blocks of 16 columns in their first row, and not in others
-      check(x, spec, m, cuts_of(m.rows * m.cols, 3, 1), DType::bf16);
+      check(x, spec, m, cuts_of(m.rows * m.cols, 3, 1), {.round_to = DType::bf16});
     }
 }
 
-TEST_CASE("slices of a weight: amax not staged") {
+TEST_CASE("slices of a weight: amax not staged; codes and slices out of line") {
   const Matrix m{48, 80};
   const GuardedTensor x = values(DType::f32, m.rows, m.cols, 0, 5);
-  for (const QuantSpec& spec : kSpecs) check(x, spec, m, cuts_of(m.rows * m.cols, 3, 1), DType::bf16, false, false);
+  for (const QuantSpec& spec : kSpecs) {
+    check(x, spec, m, cuts_of(m.rows * m.cols, 3, 1), {.round_to = DType::bf16, .stage_amax = false});
+    for (int64_t unit : {1, 64}) check(x, spec, m, cuts_of(m.rows * m.cols, 3, unit), {.round_to = DType::bf16, .shift = 3});
+  }
 }
 
 TEST_CASE("complete_copies: the transposed copy is the one that quantize makes; a backend without one refuses") {
@@ -167,7 +176,7 @@ TEST_CASE("complete_copies: the transposed copy is the one that quantize makes; 
     }
     for (const Matrix& m : kMatrices) {
       const GuardedTensor x = values(DType::f32, m.rows, m.cols, 0, 6);
-      check(x, spec, m, cuts_of(m.rows * m.cols, 3, 1), DType::bf16, true);
+      check(x, spec, m, cuts_of(m.rows * m.cols, 3, 1), {.round_to = DType::bf16, .transposed = true});
     }
   }
 }
@@ -194,8 +203,8 @@ TEST_CASE("shard_amax: the largest magnitude of each block within the slice", "[
             double& largest = want[static_cast<size_t>(e / m.cols / b * across + e % m.cols / b)];
             largest = std::fmax(largest, std::fabs(x.at(e)));
           }
-          Rank r(x, spec, m, cuts[i], cuts[i + 1], false);
-          backend().shard_amax({.x = r.x, .first = r.first, .rows = m.rows, .cols = m.cols, .spec = spec, .amax = r.amax});
+          Rank r(x, spec, m, cuts[i], cuts[i + 1], {});
+          backend().shard_amax({.x = r.x(), .first = r.first, .rows = m.rows, .cols = m.cols, .spec = spec, .amax = r.amax});
           INFO(describe(spec) << " [" << m.rows << "," << m.cols << "] from " << cuts[i] << " to " << cuts[i + 1]);
           REQUIRE(r.amax.values() == want);
           REQUIRE(r.amax.guards_intact());

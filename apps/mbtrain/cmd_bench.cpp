@@ -6,15 +6,34 @@
 
 namespace mbt {
 
+namespace {
+
+struct Bench {
+  const char* name;
+  const char* doc;
+  int (*run)(const std::vector<std::string>& args);
+};
+constexpr Bench kBenches[] = {
+    {"gemm", "matrix products by shape, role and precision", bench_gemm},
+    {"ops", "memory-bound ops", bench_ops},
+    {"step", "a training step by part", bench_step},
+    {"comm", "collectives between ranks", bench_comm},
+    {"scaling", "a model of the step time at many ranks", bench_scaling},
+};
+
+}  // namespace
+
 int cmd_bench(const std::vector<std::string>& args) {
-  if (!args.empty() && args[0] == "gemm") return bench_gemm({args.begin() + 1, args.end()});
-  if (!args.empty() && args[0] == "ops") return bench_ops({args.begin() + 1, args.end()});
-  if (!args.empty() && args[0] == "step") return bench_step({args.begin() + 1, args.end()});
+  std::string docs;
+  std::vector<std::string> names;
+  for (const Bench& b : kBenches) {
+    if (!args.empty() && args[0] == b.name) return b.run({args.begin() + 1, args.end()});
+    names.emplace_back(b.name);
+    docs += (docs.empty() ? "" : "; ") + std::string(b.name) + ": " + b.doc;
+  }
   CLI::App app("Measure this machine", "mbtrain bench");
   std::string what;
-  app.add_option("WHAT", what, "gemm: matrix products by shape, role and precision; ops: memory-bound ops; step: a training step by part")
-      ->required()
-      ->check(CLI::IsMember({"gemm", "ops", "step"}));
+  app.add_option("WHAT", what, docs)->required()->check(CLI::IsMember(names));
   parse_args(app, args);
   return 0;
 }

@@ -10,7 +10,9 @@
 #include "apps/mbtrain/bench_tools.h"
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
+#include "apps/mbtrain/ranks.h"
 #include "core/backend/timing_backend.h"
+#include "core/comm/gather.h"
 #include "core/model/flops.h"
 #include "core/recipe/resolve.h"
 #include "core/train/plan_memory.h"
@@ -53,19 +55,18 @@ struct StepTimes {
 };
 
 /// The trainer's look at memory, before anything is allocated.
-MemoryCheck checked_memory(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy) {
-  MemoryCheck memory = check_memory(config, policy, backend, 1);
+MemoryCheck checked_memory(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, int ranks) {
+  MemoryCheck memory = check_memory(config, policy, backend, ranks);
   if (!memory.warning.empty()) spdlog::warn("{}", memory.warning);
   return memory;
 }
 
 /// Whole steps run as the trainer runs them, replayed where train.cuda_graph allows it; the parts are those of a step that runs op by op.
-StepTimes measure(Backend& backend, const RunConfig& config, int64_t steps) {
+StepTimes measure(Backend& backend, World& world, const RunConfig& config, int64_t steps) {
   TimingBackend timing(backend);
   timing.set_enabled(false);
   const PrecisionPolicy policy = training_policy(config, backend);
-  SingleWorld world;
-  RandomStep runner(timing, world, config, policy, checked_memory(backend, config, policy));
+  RandomStep runner(timing, world, config, policy, checked_memory(backend, config, policy, world.ranks()));
   StepTimes t;
   t.tokens = static_cast<double>(config.train.global_batch_size * config.model.seq_length);
   t.model_flops = t.tokens * flops_per_token(config.model);
@@ -99,8 +100,8 @@ StepTimes measure(Backend& backend, const RunConfig& config, int64_t steps) {
   return t;
 }
 
-void print_table(const RunConfig& config, const StepTimes& t) {
-  std::printf("%s, %lld x %lld tokens a step\n", config.mixed_precision.name.c_str(), static_cast<long long>(config.train.global_batch_size),
+void print_table(const World& world, const RunConfig& config, const StepTimes& t) {
+  std::printf("%s, %d rank%s, %lld x %lld tokens a step\n", config.mixed_precision.name.c_str(), world.ranks(), world.ranks() == 1 ? "" : "s", static_cast<long long>(config.train.global_batch_size),
               static_cast<long long>(config.model.seq_length));
   std::printf("  step                  %10.1f ms   %8.0f tokens/s   %.3f TFLOP/s (model)\n", t.step_s * 1e3, t.tokens / t.step_s, t.model_flops / t.step_s * 1e-12);
   if (!t.replay_refusal.empty()) std::printf("  %s\n", t.replay_refusal.c_str());
@@ -119,8 +120,9 @@ void print_table(const RunConfig& config, const StepTimes& t) {
   }
 }
 
-nlohmann::ordered_json to_json(const Backend& backend, const RunConfig& config, const StepTimes& t) {
+nlohmann::ordered_json to_json(const Backend& backend, const World& world, const RunConfig& config, const StepTimes& t) {
   nlohmann::ordered_json j = {{"recipe", config.mixed_precision.name},
+                              {"ranks", world.ranks()},
                               {"tokens", t.tokens},
                               {"step_ms", t.step_s * 1e3},
                               {"tokens_per_second", t.tokens / t.step_s},
@@ -136,21 +138,29 @@ nlohmann::ordered_json to_json(const Backend& backend, const RunConfig& config, 
   return j;
 }
 
-}  // namespace
-
-int bench_step(const std::vector<std::string>& args) {
+int run(World& world, const std::vector<std::string>& args) {
   CLI::App app("Time a training step of the configured model on random tokens: by part, and against its matrix products alone", "mbtrain bench step");
   bool as_json = false;
   int64_t steps = 5;
   app.add_flag("--json", as_json, "Print JSON");
   app.add_option("--steps", steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
-  ResolvedRun run = resolve_run(parse_config_args(app, args));
-  run.config.validation.skip_train = false;  // it trains, whatever a run of this config would do
-  const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
-  const StepTimes times = measure(*backend, run.config, steps);
-  if (as_json) std::printf("%s\n", to_json(*backend, run.config, times).dump(2).c_str());
-  else print_table(run.config, times);
+  RunConfig config;
+  std::unique_ptr<Backend> backend;
+  agree(world, [&] { config = resolve_run(parse_config_args(app, args), world.ranks()).config; });
+  config.validation.skip_train = false;  // it trains, whatever a run of this config would do
+  const int threads = threads_of_rank(world, config.train.num_threads);
+  agree(world, [&] { backend = make_backend(config.train.device, threads); });
+  const StepTimes times = measure(*backend, world, config, steps);
+  if (!world.is_first()) return 0;
+  if (as_json) std::printf("%s\n", to_json(*backend, world, config, times).dump(2).c_str());
+  else print_table(world, config, times);
   return 0;
+}
+
+}  // namespace
+
+int bench_step(const std::vector<std::string>& args) {
+  return run_on_ranks([&](World& world) { return run(world, args); });
 }
 
 }  // namespace mbt

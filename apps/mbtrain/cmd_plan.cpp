@@ -13,12 +13,15 @@ namespace mbt {
 int cmd_plan(const std::vector<std::string>& args) {
   CLI::App app("Show what a run will do: config with origins, precision of every GEMM, parameters, memory, FLOPs, length", "mbtrain plan");
   bool as_json = false, show_all = false;
+  int ranks = 1;
   app.add_flag("--json", as_json, "Print one JSON object");
   app.add_flag("--all", show_all, "Print every field and every overwrite");
-  ResolvedRun run = resolve_run(parse_config_args(app, args));
+  app.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks")->check(CLI::Range(1, 1000000));
+  const ConfigInput input = parse_config_args(app, args);
+  ResolvedRun run = resolve_run(input, ranks);
   const TrainConfig& train = run.config.train;
   const std::unique_ptr<Backend> backend = make_backend(train.device, static_cast<int>(train.num_threads));
-  const RunPlan plan = make_plan(std::move(run), 1, queries_of(*backend));
+  const RunPlan plan = make_plan(std::move(run), ranks, queries_of(*backend));
   if (as_json)
     std::cout << to_json(plan).dump(2) << "\n";
   else

@@ -42,6 +42,9 @@ std::unique_ptr<World> world_or_exit() {
 int run_body(World& world, const std::function<int(World&)>& body) {
   try {
     return body(world);
+  } catch (const HelpRequest&) {  // every rank was asked
+    if (world.is_first()) throw;
+    return 0;
   } catch (const AgreedError& e) {
     if (world.is_first()) std::cerr << "mbtrain: error: " << e.what() << "\n";
     return e.exit_code;

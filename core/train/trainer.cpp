@@ -10,6 +10,7 @@
 #include "core/config/field_table.h"
 #include "core/model/flops.h"
 #include "core/model/initialise.h"
+#include "core/parallel/replica_check.h"
 
 namespace mbt {
 namespace {
@@ -323,6 +324,10 @@ ExitReason Trainer::run() try {
   while (!v.skip_train && state_.iteration < iterations) {
     observer_.on_iteration(step());
     const int64_t i = state_.iteration;
+    if (const auto& interval = config_.train.check_weight_hash_across_dp_replicas_interval; interval && i % *interval == 0) {
+      parallel_.finish_publishing();
+      check_replicas(backend_, world_, weights_);
+    }
     if (v.eval_interval && i % *v.eval_interval == 0 && i >= v.start_eval_at_iter.value_or(0) && i < iterations) evaluate_and_report(false);
     const auto& interval = config_.checkpoint.save_interval;
     if (interval && i % *interval == 0) save();

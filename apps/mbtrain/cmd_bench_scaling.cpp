@@ -1,0 +1,167 @@
+// mbtrain bench scaling: what a step would take at many ranks, from a step measured here without exchange and from links that are measured
+// here or given.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "apps/mbtrain/bench_comm.h"
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/cmd_bench.h"
+#include "apps/mbtrain/ranks.h"
+#include "apps/mbtrain/text_table.h"
+#include "core/backend/timing_backend.h"
+#include "core/comm/gather.h"
+#include "core/model/flops.h"
+#include "core/parallel/exchange_plan.h"
+#include "core/recipe/resolve.h"
+#include "core/train/plan_memory.h"
+#include "core/train/random_step.h"
+#include "kernels/kernels.h"
+
+namespace mbt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kSmall = 64 << 10, kLarge = 64 << 20;  // bytes between which a link's line is drawn
+constexpr int64_t kRanks[] = {8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
+
+struct Options {
+  bool as_json = false;
+  int64_t steps = 3;
+  double latency_us = -1, bandwidth_gbs = -1;
+};
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
+}
+
+/// One rank's step of `micro_batches`, alone.
+StepParts measure_parts(Backend& backend, RunConfig config, int64_t micro_batches, int64_t steps) {
+  config.train.global_batch_size = config.train.micro_batch_size * micro_batches;
+  config.ddp.use_distributed_optimizer = config.optimizer.use_distributed_optimizer = false;
+  TimingBackend timing(backend);
+  timing.set_enabled(false);
+  SingleWorld alone;
+  const PrecisionPolicy policy = training_policy(config, backend);
+  RandomStep runner(timing, alone, config, policy, check_memory(config, policy, backend, 1));
+  for (int i = 0; i < 2; ++i) runner.run();
+  std::vector<double> times;
+  for (int64_t i = 0; i < steps; ++i) {
+    const auto start = Clock::now();
+    runner.run();
+    times.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  timing.set_enabled(true);
+  runner.run();
+  StepParts parts{.micro_batches = micro_batches};
+  for (const OpEvent& e : timing.events())
+    if (e.name == "adamw" || e.name == "grad_norm") parts.optimizer_s += e.seconds;
+  parts.micro_batch_s = std::max(median(times) - parts.optimizer_s, 0.0) / static_cast<double>(micro_batches);
+  return parts;
+}
+
+LinkModel measure_link(Backend& backend, World& world, const Options& o) {
+  LinkModel link{.latency_s = o.latency_us * 1e-6, .bytes_per_s = o.bandwidth_gbs * 1e9};
+  if (o.latency_us >= 0 && o.bandwidth_gbs > 0) return link;
+  if (world.ranks() == 1)
+    throw InputError("bench scaling needs to know the links between ranks: start it under mpirun or srun, where it measures them, or give "
+                     "--latency-us and --bandwidth-gbs (bytes a second that one rank sends, in 10^9)");
+  const std::unique_ptr<Collectives> collectives = backend.connect(world);
+  const double small = seconds_of(backend, world, *collectives, Collective::reduce_scatter, kSmall);
+  const double large = seconds_of(backend, world, *collectives, Collective::reduce_scatter, kLarge);
+  const LinkModel measured = fit_link(kSmall, small, kLarge, large, world.ranks());
+  if (o.latency_us < 0) link.latency_s = measured.latency_s;
+  if (o.bandwidth_gbs <= 0) link.bytes_per_s = measured.bytes_per_s;
+  return link;
+}
+
+struct Figures {
+  StepParts parts;
+  LinkModel link;
+  ExchangePlan exchange;
+  std::vector<ScaledStep> rows;
+};
+
+Figures figures(Backend& backend, World& world, const RunConfig& config, const Options& o) {
+  Figures f;
+  const int64_t micro_batches = config.train.global_batch_size / (config.train.micro_batch_size * world.ranks());
+  f.parts = measure_parts(backend, config, micro_batches, o.steps);
+  f.link = measure_link(backend, world, o);
+  const PrecisionPolicy policy = training_policy(config, backend);
+  const OverlapChoice overlap{config.ddp.overlap_grad_reduce, config.ddp.overlap_param_gather && config.ddp.use_distributed_optimizer,
+                              config.ddp.use_distributed_optimizer};
+  for (const int64_t ranks : kRanks) {
+    const Sharding sharding = sharding_of(config.ddp, 0, static_cast<int>(ranks));
+    const WeightsPlan weights = plan_weights(config.model, policy, true, transposed_query(backend), {}, sharding);
+    f.exchange = plan_exchange(weights, policy);
+    f.rows.push_back(model_step(f.parts, f.exchange, f.link, overlap, ranks));
+  }
+  return f;
+}
+
+void print_table(const RunConfig& config, const Figures& f) {
+  const double tokens = static_cast<double>(f.parts.micro_batches * config.train.micro_batch_size * config.model.seq_length);
+  std::printf("MODEL, not a measurement: %s, every rank with %lld micro-batches of %lld x %lld tokens\n", config.mixed_precision.name.c_str(),
+              static_cast<long long>(f.parts.micro_batches), static_cast<long long>(config.train.micro_batch_size),
+              static_cast<long long>(config.model.seq_length));
+  std::printf("  from a micro-batch of %.2f ms and an optimizer step of %.2f ms, measured here on one rank;\n", f.parts.micro_batch_s * 1e3,
+              f.parts.optimizer_s * 1e3);
+  std::printf("  from links with %.1f us and %.2f GB/s a rank; %s of gradients and %s of parameters a step\n", f.link.latency_s * 1e6,
+              f.link.bytes_per_s * 1e-9, human_bytes(f.exchange.reduce_scatter_bytes).c_str(), human_bytes(f.exchange.all_gather_bytes).c_str());
+  std::printf("  not in it: stragglers, contention of links, memory traffic of the exchange beside compute\n");
+  TextTable table("rrrrrr");
+  table.add({"ranks", "step ms", "exchange ms", "waited ms", "tokens/s", "efficiency"});
+  const auto number = [](const char* format, double v) {
+    char s[32];
+    std::snprintf(s, sizeof s, format, v);
+    return std::string(s);
+  };
+  for (const ScaledStep& s : f.rows)
+    table.add({std::to_string(s.ranks), number("%.2f", s.seconds * 1e3), number("%.2f", s.exchange_s * 1e3), number("%.2f", s.waiting_s * 1e3),
+               with_commas(static_cast<int64_t>(tokens * static_cast<double>(s.ranks) / s.seconds)), number("%.3f", s.efficiency)});
+  std::printf("%s", table.str().c_str());
+}
+
+void print_json(const RunConfig& config, const Figures& f) {
+  nlohmann::ordered_json j = {{"is_model", true},
+                              {"recipe", config.mixed_precision.name},
+                              {"micro_batch_ms", f.parts.micro_batch_s * 1e3},
+                              {"micro_batches", f.parts.micro_batches},
+                              {"optimizer_ms", f.parts.optimizer_s * 1e3},
+                              {"latency_us", f.link.latency_s * 1e6},
+                              {"bandwidth_gb_s", f.link.bytes_per_s * 1e-9},
+                              {"rows", nlohmann::ordered_json::array()}};
+  for (const ScaledStep& s : f.rows)
+    j["rows"].push_back({{"ranks", s.ranks}, {"step_ms", s.seconds * 1e3}, {"exchange_ms", s.exchange_s * 1e3}, {"waited_ms", s.waiting_s * 1e3}, {"efficiency", s.efficiency}});
+  std::printf("%s\n", j.dump(2).c_str());
+}
+
+int run(World& world, const std::vector<std::string>& args) {
+  CLI::App app("Model the step time at 8 to 4096 ranks from parts measured here; a model, and said to be one", "mbtrain bench scaling");
+  Options o;
+  app.add_flag("--json", o.as_json, "Print JSON");
+  app.add_option("--steps", o.steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
+  app.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch")->check(CLI::NonNegativeNumber);
+  app.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes a second that one rank sends; not given: measured in this launch")->check(CLI::PositiveNumber);
+  RunConfig config;
+  std::unique_ptr<Backend> backend;
+  agree(world, [&] { config = resolve_run(parse_config_args(app, args), world.ranks()).config; });
+  config.validation.skip_train = false;
+  const int threads = threads_of_rank(world, config.train.num_threads);
+  agree(world, [&] { backend = make_backend(config.train.device, threads); });
+  const Figures f = figures(*backend, world, config, o);
+  if (!world.is_first()) return 0;
+  o.as_json ? print_json(config, f) : print_table(config, f);
+  return 0;
+}
+
+}  // namespace
+
+int bench_scaling(const std::vector<std::string>& args) {
+  return run_on_ranks([&](World& world) { return run(world, args); });
+}
+
+}  // namespace mbt

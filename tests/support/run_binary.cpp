@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -27,16 +29,21 @@ std::string content(const fs::path& path) {
 [[noreturn]] void become_binary(std::vector<char*>& argv, const fs::path& folder, const fs::path& out, const fs::path& err) {
   const int in_file = open("/dev/null", O_RDONLY), out_file = creat(out.c_str(), 0600), err_file = creat(err.c_str(), 0600);
   const bool is_ready = chdir(folder.c_str()) == 0 && dup2(in_file, 0) == 0 && dup2(out_file, 1) == 1 && dup2(err_file, 2) == 2;
-  if (is_ready) execv(argv[0], argv.data());
+  if (is_ready) execvp(argv[0], argv.data());
   _exit(127);
 }
 
 }  // namespace
 
 RunResult run_binary(const std::vector<std::string>& args, const fs::path& folder, double limit_seconds) {
-  const fs::path out = folder / "stdout.txt", err = folder / "stderr.txt";
   std::vector<std::string> words = {MBT_BINARY};
   words.insert(words.end(), args.begin(), args.end());
+  return run_words(words, folder, limit_seconds);
+}
+
+RunResult run_words(const std::vector<std::string>& given, const fs::path& folder, double limit_seconds) {
+  const fs::path out = folder / "stdout.txt", err = folder / "stderr.txt";
+  std::vector<std::string> words = given;
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -59,6 +66,27 @@ RunResult run_binary(const std::vector<std::string>& args, const fs::path& folde
   result.out = content(out);
   result.err = content(err);
   return result;
+}
+
+std::vector<std::string> mpirun_words(int ranks) {
+  // As root only where the tests run as root; --oversubscribe: the machine may have fewer cores than a test wants ranks.
+  std::vector<std::string> words = {"mpirun"};
+  if (geteuid() == 0) words.emplace_back("--allow-run-as-root");
+  for (const std::string& word : {std::string("--oversubscribe"), std::string("-np"), std::to_string(ranks)}) words.push_back(word);
+  return words;
+}
+
+RunResult run_ranks(int ranks, const std::vector<std::string>& args, const fs::path& folder, double limit_seconds) {
+  std::vector<std::string> words = mpirun_words(ranks);
+  words.emplace_back(MBT_BINARY);
+  words.insert(words.end(), args.begin(), args.end());
+  return run_words(words, folder, limit_seconds);
+}
+
+bool has_mpirun() {
+  static const bool is_there = std::system("mpirun --version > /dev/null 2>&1") == 0;
+  if (!is_there) std::fprintf(stderr, "no mpirun: nothing was tested (scripts/setup.sh --tests installs Open MPI)\n");
+  return is_there;
 }
 
 }  // namespace mbt::test

@@ -17,4 +17,14 @@ struct RunResult {
 /// In `folder`, where its output is kept meanwhile; nothing to read on stdin.
 RunResult run_binary(const std::vector<std::string>& args, const std::filesystem::path& folder, double limit_seconds = 60);
 
+/// As run_binary, for any program: words[0] is looked up in PATH.
+RunResult run_words(const std::vector<std::string>& words, const std::filesystem::path& folder, double limit_seconds = 60);
+
+/// `mpirun -np ranks` of the binary, with more ranks than cores if need be.
+RunResult run_ranks(int ranks, const std::vector<std::string>& args, const std::filesystem::path& folder, double limit_seconds = 120);
+/// The words in front of the binary in that command.
+std::vector<std::string> mpirun_words(int ranks);
+/// Whether several ranks can be started here; else the reason is printed.
+bool has_mpirun();
+
 }  // namespace mbt::test

@@ -156,8 +156,8 @@ std::unique_ptr<Collectives> CudaBackend::connect(World& world) {
 #if MBT_HAVE_NCCL
   return std::make_unique<NcclCollectives>(world, CollectiveSite{stream_.get(), wait_, collective_scratch_bytes_});
 #else
-  throw InputError(text(world.ranks(), " ranks on GPUs need NCCL, which this build is without: configure with -DMBT_NCCL=ON; or run one rank, or use ",
-                        "train.device=cpu"));
+  throw AgreedError(text(world.ranks(), " ranks on GPUs need NCCL, which this build is without: configure with -DMBT_NCCL=ON; or run one rank, or use ",
+                         "train.device=cpu"), 2);  // one build, so the same on all
 #endif
 }
 

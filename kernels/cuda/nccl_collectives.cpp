@@ -38,11 +38,10 @@ std::string version_text() {
 
 /// On every rank when it is so on any: those that can go on would wait for the others.
 void check_library(World& world) {
-  const std::vector<std::string> problems = gather_texts(world, nccl_problem());
-  for (size_t r = 0; r < problems.size(); ++r)
-    if (!problems[r].empty())
-      throw InputError(text("several ranks on GPUs need NCCL: rank ", r, " of ", problems.size(), ": ", problems[r],
-                            "; or run one rank, or use train.device=cpu"));
+  agree(world, [] {
+    const std::string problem = nccl_problem();
+    if (!problem.empty()) throw InputError(text("several ranks on GPUs need NCCL: ", problem, "; or run one rank, or use train.device=cpu"));
+  });
 }
 
 cudaEvent_t make_event() {

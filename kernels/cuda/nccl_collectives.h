@@ -35,7 +35,7 @@ class NcclCollectives final : public Collectives {
   static constexpr size_t kScratchBytes = size_t{32} << 20;
 
   /// Every rank of `world` at the same time, with its GPU selected. `world` and what `site` refers to must outlive it. scratch_bytes: taken
-  /// now; larger calls go through it piece by piece. Throws InputError, on all ranks, where one cannot load NCCL.
+  /// now; larger calls go through it piece by piece. Throws AgreedError (exit code 2) where a rank cannot load NCCL.
   NcclCollectives(World& world, const CollectiveSite& site, size_t scratch_bytes = kScratchBytes);
   /// Waits for all calls; while an error is thrown it aborts them instead, because other ranks may not come to them.
   ~NcclCollectives() override;

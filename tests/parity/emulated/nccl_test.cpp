@@ -205,11 +205,11 @@ TEST_CASE("where one rank cannot load NCCL, all ranks say which, and none waits"
     cuda::CudaBackend device;
     try {
       device.connect(world);
-    } catch (const InputError& e) {
-      throw Error(text("InputError: ", e.what()));
+    } catch (const AgreedError& e) {
+      throw Error(text("exit code ", e.exit_code, ": ", e.what()));
     }
   });
-  for (const std::string& t : thrown) check_thrown(t, {"InputError: ", "rank 1 of 3: libnccl.so.2 is nowhere", "train.device=cpu"});
+  for (const std::string& t : thrown) check_thrown(t, {"exit code 2: rank 1 of 3 on board: ", "need NCCL: libnccl.so.2 is nowhere", "train.device=cpu"});
 }
 
 TEST_CASE("a communicator that cannot be made is an error with the rank and NCCL's text") {

@@ -111,6 +111,20 @@ TEST_CASE("a collective comes after the ops before it and before those after wai
         }) == nothing_thrown(2));
 }
 
+TEST_CASE("a collective comes after the ops before it also when nothing but itself is waited for") {
+  CHECK(run_processes(2, [](World& world, World& beside) {
+          emulation::set_nccl_world(&beside);
+          const emulation::LateStreams late;
+          cuda::CudaBackend device;
+          auto collectives = device.connect(world);
+          Numbers x(device, 10, 1), one(device, 10, 1);
+          device.add({.a = x, .b = one, .out = x});
+          collectives->all_reduce({.t = x});
+          collectives.reset();  // waits for the collectives' stream
+          x.expect_all(4);      // 3: the sum came first
+        }) == nothing_thrown(2));
+}
+
 TEST_CASE("ops that are given before wait() do not wait for the collective") {
   CHECK(run_connected(2, [](cuda::CudaBackend& device, Collectives& collectives) {
           const emulation::LateStreams late;

@@ -148,8 +148,10 @@ std::string gpu_problem(const GpuProbe& probe, const CudaBuild& build, int gpu) 
   }
   const GpuDevice& device = probe.devices[static_cast<size_t>(gpu)];
   if (device.major < kOldestMajor)
-    return text("the GPU ", described(device), " is too old, expected ", kOldestMajor, ".0 or newer; choose another with CUDA_VISIBLE_DEVICES");
-  const bool runs = std::any_of(build.architectures.begin(), build.architectures.end(), [&](const std::string& a) { return runs_on(a, device); });
+    return text("the GPU ", described(device), " is too old, expected ", kOldestMajor,
+                ".0 or newer; choose another with CUDA_VISIBLE_DEVICES");
+  const bool runs =
+      std::any_of(build.architectures.begin(), build.architectures.end(), [&](const std::string& a) { return runs_on(a, device); });
   if (!runs) {
     return text("this mbtrain has no code for the GPU ", described(device), ", only for ", join(build.architectures, ", "),
                 "; build with -DCMAKE_CUDA_ARCHITECTURES=", device.major, device.minor);

@@ -24,8 +24,8 @@ std::unique_ptr<Backend> make_gpu_backend(int gpu) {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads, int gpu) {
-  // With a usable GPU but without cuBLASLt, or with fewer GPUs than ranks, "auto" is an error too: whoever forgot to load CUDA's module does
-  // not want the CPU.
+  // With a usable GPU but without cuBLASLt, or with fewer GPUs than ranks, "auto" is an error too: whoever forgot to load CUDA's module
+  // does not want the CPU.
   if (name == "cuda" || (name == "auto" && gpu_problem(probe_gpus(), cuda_build()).empty())) return make_gpu_backend(gpu);
   if (name == "cpu" || name == "auto") return std::make_unique<cpu::CpuBackend>(num_threads);
   throw InputError(text("backend '", name, "' does not exist; known: auto, cpu, cuda"));

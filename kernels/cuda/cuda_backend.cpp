@@ -156,8 +156,10 @@ std::unique_ptr<Collectives> CudaBackend::connect(World& world) {
 #if MBT_HAVE_NCCL
   return std::make_unique<NcclCollectives>(world, CollectiveSite{stream_.get(), wait_, collective_scratch_bytes_});
 #else
-  throw AgreedError(text(world.ranks(), " ranks on GPUs need NCCL, which this build is without: configure with -DMBT_NCCL=ON; or run one rank, or use ",
-                         "train.device=cpu"), 2);  // one build, so the same on all
+  constexpr int kExitCode = 2;  // one build, so the same on all ranks
+  throw AgreedError(text(world.ranks(), " ranks on GPUs need NCCL, which this build is without: configure with -DMBT_NCCL=ON; or run one ",
+                         "rank, or use train.device=cpu"),
+                    kExitCode);
 #endif
 }
 

@@ -16,7 +16,9 @@ namespace mbt::cuda {
 class Stream {
  public:
   /// Of kernels that wait, those of the stream with the lowest priority number start first.
-  explicit Stream(int priority = 0) { check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority), "creating a CUDA stream"); }
+  explicit Stream(int priority = 0) {
+    check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority), "creating a CUDA stream");
+  }
   ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;

@@ -11,8 +11,8 @@ namespace mbt::cuda {
 
 class LoadedLibrary {
  public:
-  /// file: as the dynamic linker looks for it, "libnccl.so.2". name, remedy: for messages; the remedy of a missing one, and `too_old` of one
-  /// that lacks a function.
+  /// file: as the dynamic linker looks for it, "libnccl.so.2". For messages: its name, the remedy where it is missing, and what to think of
+  /// one that lacks a function.
   LoadedLibrary(const char* file, const char* name, const std::string& remedy, std::string too_old)
       : handle_(dlopen(file, RTLD_NOW | RTLD_LOCAL)), file_(file), too_old_(std::move(too_old)) {  // never closed
     if (handle_ != nullptr) return;

@@ -40,7 +40,8 @@ std::string version_text() {
 void check_library(World& world) {
   agree(world, [] {
     const std::string problem = nccl_problem();
-    if (!problem.empty()) throw InputError(text("several ranks on GPUs need NCCL: ", problem, "; or run one rank, or use train.device=cpu"));
+    if (problem.empty()) return;
+    throw InputError(text("several ranks on GPUs need NCCL: ", problem, "; or run one rank, or use train.device=cpu"));
   });
 }
 
@@ -108,7 +109,7 @@ void NcclCollectives::connect(World& world) {
   check_call(ncclCommInitRank(&comm_, place_.ranks, unique, place_.rank), "ncclCommInitRank");
 }
 
-// -- calls ----------------------------------------------------------------------------------------------------------------------------------
+// -- calls -------------------------------------------------------------------------------------------------------------------------------
 
 Collectives::Ticket NcclCollectives::post(const char* call, const std::function<void()>& enqueue) {
   refuse_while_recording(call);
@@ -143,8 +144,8 @@ Collectives::Ticket NcclCollectives::do_reduce_scatter(const ReduceScatterArgs& 
 
 Collectives::Ticket NcclCollectives::do_all_gather(const AllGatherArgs& args) {
   return post("all_gather", [&] {
-    check_call(ncclAllGather(args.in.data, args.out.data, static_cast<size_t>(args.in.size()), type_of(args.in.dtype), comm_, stream_.get()),
-               "ncclAllGather");
+    const auto n = static_cast<size_t>(args.in.size());
+    check_call(ncclAllGather(args.in.data, args.out.data, n, type_of(args.in.dtype), comm_, stream_.get()), "ncclAllGather");
   });
 }
 
@@ -191,7 +192,7 @@ void NcclCollectives::combine(const AllReduceArgs& args) {
   }
 }
 
-// -- what goes wrong ------------------------------------------------------------------------------------------------------------------------
+// -- what goes wrong ---------------------------------------------------------------------------------------------------------------------
 
 void NcclCollectives::refuse_while_recording(const char* call) const {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
@@ -214,8 +215,8 @@ void NcclCollectives::check_call(int status, const char* call) {
 
 void NcclCollectives::fail(int status, const std::string& call) {
   const char* const last = ncclGetLastError(comm_);
-  failure_ = text(place_.str(), ": ", call, ": ", ncclGetErrorString(static_cast<ncclResult_t>(status)), last != nullptr && *last != '\0' ? "; " : "",
-                  last != nullptr ? last : "",
+  const std::string more = last != nullptr && *last != '\0' ? text("; ", last) : "";
+  failure_ = text(place_.str(), ": ", call, ": ", ncclGetErrorString(static_cast<ncclResult_t>(status)), more,
                   ". If another rank has stopped, its message has the reason; NCCL_DEBUG=WARN makes NCCL say more");
   abort();
   throw Error(failure_);

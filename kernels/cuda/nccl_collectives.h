@@ -23,8 +23,8 @@ struct CollectiveSite {
   size_t& scratch_bytes;  ///< gets the size of the scratch
 };
 
-/// Work in a stream of its own: a call's begins when the ops that the compute stream was given before are done, and wait() makes the compute
-/// stream wait. Sums:
+/// Work in a stream of its own: a call's begins when the ops that the compute stream was given before are done, and wait() makes the
+/// compute stream wait. Sums:
 ///   reduce_scatter  NCCL's, which adds as it does, in 16 bits for 16-bit types; then times factor, rounded again. with_f32_sums on 16-bit
 ///                   types: the pieces are exchanged as they are and added here, in f32 in the order of ranks, rounded once.
 ///   all_reduce      all parts are gathered and added here in the order of ranks, so that all ranks get the same bits: for small tensors.
@@ -56,8 +56,8 @@ class NcclCollectives final : public Collectives {
   Ticket post(const char* call, const std::function<void()>& enqueue);
   void add_in_f32(const ReduceScatterArgs& args);
   void combine(const AllReduceArgs& args);
-  /// Elements [first, first + count) of each other rank's piece of `all` go to it; what rank r sends comes to row r of the scratch, rows being
-  /// chunk_of(dtype) elements apart.
+  /// Elements [first, first + count) of each other rank's piece of `all` go to it; what rank r sends comes to row r of the scratch, rows
+  /// being chunk_of(dtype) elements apart.
   void exchange(const ConstTensorView& all, int64_t piece, int64_t first, int64_t count);
   int64_t chunk_of(DType dtype) const;  // elements of each rank that the scratch holds at a time
 

@@ -1,5 +1,5 @@
-// NCCL, loaded when ranks connect, as cuBLASLt is (cublaslt_library.cpp): linked, its absence would keep mbtrain from starting where one GPU
-// or none is used. The functions below have NCCL's names; one that nccl_collectives.cpp starts to use is one more line here.
+// NCCL, loaded when ranks connect, as cuBLASLt is (cublaslt_library.cpp): linked, its absence would keep mbtrain from starting where one
+// GPU or none is used. The functions below have NCCL's names; one that nccl_collectives.cpp starts to use is one more line here.
 #include "kernels/cuda/nccl_library.h"
 
 #include <nccl.h>

@@ -18,7 +18,8 @@ struct RankParts {
 /// as the parts; may be parts.own.
 void launch_sum_ranks(const RankParts& parts, float factor, TensorView out, cudaStream_t stream);
 
-/// out[i] = the sum or maximum of all parts' [i], in the order of ranks; a maximum passes over NaN. out [n] f32, f64 or i32; may be parts.own.
+/// out[i] = the sum or maximum of all parts' [i], in the order of ranks; a maximum passes over NaN. out [n] f32, f64 or i32; may be
+/// parts.own.
 void launch_combine_ranks(const RankParts& parts, ReduceOp op, TensorView out, cudaStream_t stream);
 
 }  // namespace mbt::cuda

@@ -26,7 +26,8 @@ TEST_CASE("parts are added in f32 in the order of ranks and rounded once") {
             GuardedTensor received(dtype, {ranks, stride}), out(dtype, {n}), want(dtype, {n});
             for (int r = 0; r < ranks; ++r) {
               parts.push_back(given_by(r, dtype, n));
-              for (int64_t i = 0; i < n; ++i) received.set(r * stride + i, r == rank ? NAN : parts.back().at(i));  // its own row counts for nothing
+              for (int64_t i = 0; i < n; ++i)  // its own row counts for nothing
+                received.set(r * stride + i, r == rank ? NAN : parts.back().at(i));
             }
             want.fill([&](int64_t i) { return sum_of(parts, i, 0.3f, dtype, false); });
             GuardedTensor own = parts[static_cast<size_t>(rank)];

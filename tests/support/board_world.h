@@ -45,7 +45,8 @@ class Board {
     }
     for (int asked = 0; header_->generation.load() == generation; ++asked) {
       for (int r = 0; r < ranks_; ++r)
-        if (header_->has_ended[r].load() && header_->generation.load() == generation) throw Error(text("rank ", r, " of ", ranks_, " has ended"));
+        if (header_->has_ended[r].load() && header_->generation.load() == generation)
+          throw Error(text("rank ", r, " of ", ranks_, " has ended"));
       if (asked < 100) std::this_thread::yield();
       else std::this_thread::sleep_for(std::chrono::microseconds(20));
     }

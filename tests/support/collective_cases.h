@@ -1,5 +1,5 @@
 // What collectives must give, for any implementation of them: each function makes a call on every rank and throws Error where the result
-// differs from the contract of core/comm/collectives.h by a bit. Tensors lie in test_memory(). No Catch2: ranks run on threads or in processes.
+// differs from the contract of core/comm/collectives.h by a bit. Tensors lie in test_memory(). No Catch2: ranks are threads or processes.
 #pragma once
 
 #include <algorithm>
@@ -129,7 +129,8 @@ void check_all_reduce(const Tested& tested, DType dtype, int64_t n, ReduceOp op)
       else if (!(want >= other) && other == other) want = other;
     }
     const T got = t[static_cast<size_t>(i + 1)];
-    expect(got == want || (got != got && want != want), text("all_reduce of ", n, " ", name_of(dtype), ": [", i, "] is ", got, ", expected ", want));
+    expect(got == want || (got != got && want != want),
+           text("all_reduce of ", n, " ", name_of(dtype), ": [", i, "] is ", got, ", expected ", want));
   }
   expect(t.front() == T{99} && t.back() == T{99}, "all_reduce: wrote beside its tensor");
 }

@@ -50,7 +50,7 @@ TEST_CASE("what is exchanged meanwhile does not meet what was posted") {
           const auto ticket = collectives.reduce_scatter(
               {.in = ConstTensorView(big.data(), DType::f32, {300000}), .out = TensorView(out.data(), DType::f32, {100000})});
           for (int i = 0; i < 100; ++i)
-            expect(gather_texts(world, text(world.rank(), "#", i)) == std::vector<std::string>{text("0#", i), text("1#", i), text("2#", i)}, "texts");
+            expect(gather_texts(world, text(world.rank(), "#", i)) == std::vector{text("0#", i), text("1#", i), text("2#", i)}, "texts");
           expect(broadcast_text(world, text("from ", world.rank()), 2) == "from 2", "broadcast");
           collectives.wait(ticket);
           expect(out == std::vector<float>(100000, 3.0f), "sum");

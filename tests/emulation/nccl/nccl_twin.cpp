@@ -58,7 +58,7 @@ struct ncclComm {
 
 namespace {
 
-// -- work -----------------------------------------------------------------------------------------------------------------------------------
+// -- work --------------------------------------------------------------------------------------------------------------------------------
 
 /// False: a rank is gone.
 bool runs(State& state, const std::function<void()>& exchange) {
@@ -99,7 +99,7 @@ Parts exchange_pieces(World& world, const char* send, size_t bytes) {
   return parts;
 }
 
-// -- types ----------------------------------------------------------------------------------------------------------------------------------
+// -- types -------------------------------------------------------------------------------------------------------------------------------
 
 struct Bf16 {
   uint16_t bits;
@@ -145,7 +145,7 @@ Type type_of(ncclDataType_t type) {
   throw Error(text("NCCL has no data type ", static_cast<int>(type)));
 }
 
-// -- what callers may do ----------------------------------------------------------------------------------------------------------------------
+// -- what callers may do -----------------------------------------------------------------------------------------------------------------
 
 bool is_device(const void* data, size_t bytes) { return bytes == 0 || emulation::memory().is_device(data, bytes); }
 
@@ -192,7 +192,7 @@ ncclResult_t add_to_group(bool is_send, void* data, size_t count, ncclDataType_t
 
 }  // namespace
 
-// -- for tests ------------------------------------------------------------------------------------------------------------------------------
+// -- for tests ---------------------------------------------------------------------------------------------------------------------------
 
 void emulation::set_nccl_world(World* world) { chosen_world = world; }
 std::string& emulation::nccl_twin_problem() { return problem; }
@@ -201,7 +201,7 @@ int emulation::live_nccl_communicators() { return live; }
 int emulation::aborted_nccl_communicators() { return aborted; }
 std::string cuda::nccl_problem() { return problem; }
 
-// -- NCCL's functions -----------------------------------------------------------------------------------------------------------------------
+// -- NCCL's functions --------------------------------------------------------------------------------------------------------------------
 
 ncclResult_t ncclGetVersion(int* version) {
   *version = 22809;
@@ -221,12 +221,14 @@ ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int 
   if (std::exchange(next_init_fails, false)) return refuse(ncclSystemError, "a test wanted this to fail");
   if (chosen_world == nullptr) throw Error("emulation::set_nccl_world() comes before ncclCommInitRank");
   World& world = *chosen_world;
-  if (rank != world.rank() || ranks != world.ranks()) return refuse(ncclInvalidArgument, text("rank ", rank, " of ", ranks, " is ", world.place().str()));
+  if (rank != world.rank() || ranks != world.ranks())
+    return refuse(ncclInvalidArgument, text("rank ", rank, " of ", ranks, " is ", world.place().str()));
   const auto state = std::make_shared<State>(State{&world});
   std::vector<ncclUniqueId> ids;
   if (!runs(*state, [&] { ids = gather_values(world, id); })) return state->error;
   for (const ncclUniqueId& other : ids)
-    if (std::memcmp(other.internal, id.internal, sizeof id.internal) != 0) return refuse(ncclInvalidUsage, "ranks have different unique ids");
+    if (std::memcmp(other.internal, id.internal, sizeof id.internal) != 0)
+      return refuse(ncclInvalidUsage, "ranks have different unique ids");
   *comm = new ncclComm{state, rank, ranks};
   ++live;
   return ncclSuccess;

@@ -32,7 +32,8 @@ std::vector<std::string> run_connected(int ranks, const ConnectedJob& job) {
 /// f32 [n] on the device.
 class Numbers {
  public:
-  Numbers(Backend& backend, int64_t n, float value) : backend_(backend), memory_(backend, static_cast<size_t>(4 * n)), view_(memory_.data(), DType::f32, {n}) {
+  Numbers(Backend& backend, int64_t n, float value)
+      : backend_(backend), memory_(backend, static_cast<size_t>(4 * n)), view_(memory_.data(), DType::f32, {n}) {
     set(value);
   }
   operator TensorView() const { return view_; }       // NOLINT
@@ -72,7 +73,8 @@ TEST_CASE("collectives over NCCL keep the contract, on prompt and on late device
               size_t scratch_bytes = 0;
               // For 128 elements of f64 and 512 of bf16 at a time.
               cuda::NcclCollectives collectives(world, {compute.get(), wait, scratch_bytes}, static_cast<size_t>(ranks) * 1024);
-              const Tested tested{.collectives = collectives, .finish = [&] { wait.stream(compute.get(), "the test"); }, .rounds_each_addition = true};
+              const auto finish = [&] { wait.stream(compute.get(), "the test"); };
+              const Tested tested{.collectives = collectives, .finish = finish, .rounds_each_addition = true};
               for (int64_t n : {1, 128, 333, 1040}) check_collectives(tested, n);
             }) == nothing_thrown(ranks));
     }
@@ -223,7 +225,8 @@ TEST_CASE("where one rank cannot load NCCL, all ranks say which, and none waits"
       throw Error(text("exit code ", e.exit_code, ": ", e.what()));
     }
   });
-  for (const std::string& t : thrown) check_thrown(t, {"exit code 2: rank 1 of 3 on board: ", "need NCCL: libnccl.so.2 is nowhere", "train.device=cpu"});
+  for (const std::string& t : thrown)
+    check_thrown(t, {"exit code 2: rank 1 of 3 on board: ", "need NCCL: libnccl.so.2 is nowhere", "train.device=cpu"});
 }
 
 TEST_CASE("a communicator that cannot be made is an error with the rank and NCCL's text") {

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 
@@ -38,6 +39,20 @@ class Driver {
   void* library_;
 };
 
+/// In CUDA_VISIBLE_DEVICES' form. A slice of a card (MIG) has an id of its own in the newer function, which older drivers lack.
+std::string ask_uuid(const Driver& driver, int device) {
+  std::array<unsigned char, 16> id{};  // CUuuid
+  if (driver.call("cuDeviceGetUuid_v2", id.data(), device) != 0 && driver.call("cuDeviceGetUuid", id.data(), device) != 0) return "";
+  std::string said = "GPU";
+  for (size_t i = 0; i < id.size(); ++i) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) said += '-';
+    said += kDigits[id[i] >> 4];
+    said += kDigits[id[i] & 15];
+  }
+  return said;
+}
+
 GpuDevice ask_device(const Driver& driver, int index) {
   constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
   GpuDevice gpu;
@@ -49,6 +64,7 @@ GpuDevice ask_device(const Driver& driver, int index) {
   driver.call("cuDeviceGetAttribute", &gpu.major, kMajor, device);
   driver.call("cuDeviceGetAttribute", &gpu.minor, kMinor, device);
   driver.call("cuDeviceTotalMem_v2", &gpu.total_bytes, device);
+  gpu.uuid = ask_uuid(driver, device);
   return gpu;
 }
 
@@ -115,7 +131,7 @@ bool runs_on(const std::string& architecture, const GpuDevice& gpu) {
   return same_family || gpu.major > major;  // PTX, which newer devices compile
 }
 
-std::string gpu_problem(const GpuProbe& probe, const CudaBuild& build) {
+std::string gpu_problem(const GpuProbe& probe, const CudaBuild& build, int gpu) {
   if (!build.is_built_in) return "built without CUDA; configure with -DMBT_CUDA=ON";
   if (!probe.has_driver) return text("no NVIDIA driver (", probe.driver_error, "); install it, or start the container with its GPUs");
   if (probe.driver_cuda / 1000 < build.runtime / 1000) {  // within one major version any driver runs any runtime
@@ -125,13 +141,20 @@ std::string gpu_problem(const GpuProbe& probe, const CudaBuild& build) {
   }
   if (!probe.driver_error.empty()) return text("the driver does not start: ", probe.driver_error, "; check nvidia-smi");
   if (probe.devices.empty()) return no_device_text();
-  const GpuDevice& gpu = probe.devices.front();
-  if (gpu.major < kOldestMajor)
-    return text("the GPU ", described(gpu), " is too old, expected ", kOldestMajor, ".0 or newer; choose another with CUDA_VISIBLE_DEVICES");
-  const bool runs = std::any_of(build.architectures.begin(), build.architectures.end(), [&](const std::string& a) { return runs_on(a, gpu); });
+  const auto count = static_cast<int>(probe.devices.size());
+  if (gpu < 0 || gpu >= count) {
+    return text("there is no GPU ", gpu, ", the driver shows ", count, " (0 to ", count - 1,
+                "); start at most one rank for each GPU, and check CUDA_VISIBLE_DEVICES");
+  }
+  const GpuDevice& device = probe.devices[static_cast<size_t>(gpu)];
+  if (device.major < kOldestMajor)
+    return text("the GPU ", described(device), " is too old, expected ", kOldestMajor,
+                ".0 or newer; choose another with CUDA_VISIBLE_DEVICES");
+  const bool runs =
+      std::any_of(build.architectures.begin(), build.architectures.end(), [&](const std::string& a) { return runs_on(a, device); });
   if (!runs) {
-    return text("this mbtrain has no code for the GPU ", described(gpu), ", only for ", join(build.architectures, ", "),
-                "; build with -DCMAKE_CUDA_ARCHITECTURES=", gpu.major, gpu.minor);
+    return text("this mbtrain has no code for the GPU ", described(device), ", only for ", join(build.architectures, ", "),
+                "; build with -DCMAKE_CUDA_ARCHITECTURES=", device.major, device.minor);
   }
   return "";
 }

@@ -12,6 +12,7 @@ struct GpuDevice {
   std::string name;
   int major = 0, minor = 0;  ///< compute capability
   size_t total_bytes = 0;
+  std::string uuid;          ///< "GPU-9f5a3c81-...": names the card, or the slice of it, whatever number it has; empty: unknown
 };
 
 struct GpuProbe {
@@ -31,8 +32,8 @@ struct CudaBuild {
 };
 CudaBuild cuda_build();
 
-/// Why the first GPU cannot be used, and what to do; empty: it can. The libraries beside the driver are not looked at.
-std::string gpu_problem(const GpuProbe& probe, const CudaBuild& build);
+/// Why GPU number `gpu` cannot be used, and what to do; empty: it can. The libraries beside the driver are not looked at.
+std::string gpu_problem(const GpuProbe& probe, const CudaBuild& build, int gpu = 0);
 
 /// Whether code made for a CMake architecture runs on a GPU of this compute capability.
 bool runs_on(const std::string& architecture, const GpuDevice& gpu);

@@ -9,13 +9,13 @@
 namespace mbt {
 namespace {
 
-std::unique_ptr<Backend> make_gpu_backend() {
-  const std::string problem = gpu_problem(probe_gpus(), cuda_build());
+std::unique_ptr<Backend> make_gpu_backend(int gpu) {
+  const std::string problem = gpu_problem(probe_gpus(), cuda_build(), gpu);
   if (!problem.empty()) throw InputError(text("train.device=cuda: no usable NVIDIA GPU: ", problem, "; or use train.device=cpu"));
 #if MBT_HAVE_CUDA
   const std::string missing = cuda::cublaslt_problem();
   if (!missing.empty()) throw InputError(text("train.device=cuda: ", missing, "; or use train.device=cpu"));
-  return cuda::make_cuda_backend();
+  return cuda::make_cuda_backend(gpu);
 #else
   return nullptr;  // not reached: a build without CUDA is a problem
 #endif
@@ -23,9 +23,10 @@ std::unique_ptr<Backend> make_gpu_backend() {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads) {
-  // With a usable GPU but without cuBLASLt, "auto" is an error too: whoever forgot to load CUDA's module does not want the CPU.
-  if (name == "cuda" || (name == "auto" && gpu_problem(probe_gpus(), cuda_build()).empty())) return make_gpu_backend();
+std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads, int gpu) {
+  // With a usable GPU but without cuBLASLt, or with fewer GPUs than ranks, "auto" is an error too: whoever forgot to load CUDA's module
+  // does not want the CPU.
+  if (name == "cuda" || (name == "auto" && gpu_problem(probe_gpus(), cuda_build()).empty())) return make_gpu_backend(gpu);
   if (name == "cpu" || name == "auto") return std::make_unique<cpu::CpuBackend>(num_threads);
   throw InputError(text("backend '", name, "' does not exist; known: auto, cpu, cuda"));
 }

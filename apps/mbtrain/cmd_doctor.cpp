@@ -49,7 +49,6 @@ Device open_device(const std::string& name) {
 std::vector<BuildPart> parts() {
   std::vector<BuildPart> all = build_parts();
   all.push_back({"MPI", false, "not built in: this version trains in one process"});
-  all.push_back({"NCCL", false, "not built in: this version trains on one GPU"});
   return all;
 }
 
@@ -94,7 +93,8 @@ Json gpus_to_json(const GpuProbe& gpus) {
   if (gpus.driver_cuda > 0) driver["cuda"] = cuda_version_text(gpus.driver_cuda);
   Json devices = Json::array();
   for (const GpuDevice& g : gpus.devices)
-    devices.push_back({{"name", g.name}, {"compute_capability", text(g.major, ".", g.minor)}, {"memory_bytes", g.total_bytes}});
+    devices.push_back(
+        {{"name", g.name}, {"compute_capability", text(g.major, ".", g.minor)}, {"memory_bytes", g.total_bytes}, {"uuid", g.uuid}});
   return {{"driver", driver}, {"devices", devices}};
 }
 

@@ -137,8 +137,8 @@ class Backend {
   /// Takes this much scratch now, so that no step is the first to ask for it.
   virtual void reserve_scratch(size_t) {}
 
-  /// Collectives that reach this backend's memory; every rank of `world` calls it together. Both must outlive the result. InputError says
-  /// what is missing (a build without NCCL).
+  /// Collectives that reach this backend's memory; every rank of `world` calls it together. Both must outlive the result. AgreedError
+  /// with exit code 2 says what is missing (NCCL).
   virtual std::unique_ptr<Collectives> connect(World& world) = 0;
 
   // -- sequences of ops --------------------------------------------------------------------------------------------------------------

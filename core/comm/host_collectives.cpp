@@ -92,16 +92,16 @@ void HostCollectives::wait(Ticket ticket) {
 }
 
 Collectives::Ticket HostCollectives::do_reduce_scatter(const ReduceScatterArgs& args) {
-  return post([this, args] { reduce_scatter(args); });
+  return post([this, args] { run_reduce_scatter(args); });
 }
 Collectives::Ticket HostCollectives::do_all_gather(const AllGatherArgs& args) {
-  return post([this, args] { all_gather(args); });
+  return post([this, args] { run_all_gather(args); });
 }
 Collectives::Ticket HostCollectives::do_all_reduce(const AllReduceArgs& args) {
-  return post([this, args] { all_reduce(args); });
+  return post([this, args] { run_all_reduce(args); });
 }
 
-void HostCollectives::reduce_scatter(const ReduceScatterArgs& args) {
+void HostCollectives::run_reduce_scatter(const ReduceScatterArgs& args) {
   const auto ranks = static_cast<size_t>(world_.ranks()), self = static_cast<size_t>(world_.rank());
   const int64_t n = args.out.size(), width = size_of(args.in.dtype);
   const auto chunk_bytes = static_cast<size_t>(std::min(n, kChunk) * width);
@@ -124,7 +124,7 @@ void HostCollectives::reduce_scatter(const ReduceScatterArgs& args) {
   }
 }
 
-void HostCollectives::all_gather(const AllGatherArgs& args) {
+void HostCollectives::run_all_gather(const AllGatherArgs& args) {
   const auto ranks = static_cast<size_t>(world_.ranks()), self = static_cast<size_t>(world_.rank());
   const int64_t bytes = args.in.size_bytes(), step = kChunk * 4;
   char* const own = args.out.as<char>() + static_cast<int64_t>(self) * bytes;
@@ -137,7 +137,7 @@ void HostCollectives::all_gather(const AllGatherArgs& args) {
   }
 }
 
-void HostCollectives::all_reduce(const AllReduceArgs& args) {
+void HostCollectives::run_all_reduce(const AllReduceArgs& args) {
   const auto ranks = static_cast<size_t>(world_.ranks()), bytes = static_cast<size_t>(args.t.size_bytes());
   scratch_.resize(std::max(scratch_.size(), ranks * bytes));
   world_.all_gather(args.t.data, bytes, scratch_.data());

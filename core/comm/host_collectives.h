@@ -33,9 +33,9 @@ class HostCollectives final : public Collectives {
 
  private:
   Ticket post(std::function<void()> call);
-  void reduce_scatter(const ReduceScatterArgs& args);
-  void all_gather(const AllGatherArgs& args);
-  void all_reduce(const AllReduceArgs& args);
+  void run_reduce_scatter(const ReduceScatterArgs& args);
+  void run_all_gather(const AllGatherArgs& args);
+  void run_all_reduce(const AllReduceArgs& args);
 
   World& world_;
   std::vector<char> scratch_;  // of the calls, which run one at a time

@@ -2,9 +2,9 @@
 // machines without CUDA, CPU runs included. The functions below have cuBLASLt's names and hand their arguments to the loaded library, so
 // gemm_cublaslt.cpp is written as if it were linked; a function that it starts to use is one more line here (until then it does not link).
 #include <cublasLt.h>
-#include <dlfcn.h>
 
 #include "core/base/error.h"
+#include "kernels/cuda/loaded_library.h"
 #include "kernels/cuda/make_cuda_backend.h"
 
 namespace mbt::cuda {
@@ -12,45 +12,20 @@ namespace {
 
 #define MBT_QUOTED(x) #x
 #define MBT_TEXT_OF(x) MBT_QUOTED(x)
-constexpr const char* kLibrary = "libcublasLt.so." MBT_TEXT_OF(CUBLAS_VER_MAJOR);
 
-struct Library {
-  void* handle = nullptr;
-  std::string problem;
-};
-
-const Library& library() {
-  static const Library loaded = [] {
-    Library l{dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL), ""};
-    if (l.handle != nullptr) return l;
-    const char* why = dlerror();
-    l.problem = text("cuBLASLt cannot be loaded (", why != nullptr ? why : kLibrary, "); install CUDA ", CUDART_VERSION / 1000,
-                     "'s cuBLAS, or name its folder in LD_LIBRARY_PATH");
-    return l;
-  }();
-  return loaded;
-}
-
-template <class Function>
-Function* function(const char* name) {
-  if (library().handle == nullptr) throw Error(library().problem);
-  void* const address = dlsym(library().handle, name);
-  if (address == nullptr) throw Error(text(kLibrary, " has no function ", name, ": it is older than CUDA ", CUDART_VERSION / 1000, "'s"));
-  return reinterpret_cast<Function*>(address);
+const LoadedLibrary& library() {
+  static const LoadedLibrary cublaslt("libcublasLt.so." MBT_TEXT_OF(CUBLAS_VER_MAJOR), "cuBLASLt",
+                                      text("install CUDA ", CUDART_VERSION / 1000, "'s cuBLAS"),
+                                      text("it is older than CUDA ", CUDART_VERSION / 1000, "'s"));
+  return cublaslt;
 }
 
 }  // namespace
 
-std::string cublaslt_problem() { return library().problem; }
+std::string cublaslt_problem() { return library().problem(); }
 int runtime_version() { return CUDART_VERSION; }
 
 }  // namespace mbt::cuda
-
-#define MBT_HAND_ON(name, ...)                                                       \
-  {                                                                                  \
-    static auto* const handed_on = mbt::cuda::function<decltype(name)>(#name);       \
-    return handed_on(__VA_ARGS__);                                                   \
-  }
 
 extern "C" {
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) MBT_HAND_ON(cublasLtCreate, handle)

@@ -4,6 +4,9 @@
 
 #include "core/comm/host_collectives.h"
 #include "kernels/cuda/make_cuda_backend.h"
+#if MBT_HAVE_NCCL
+#include "kernels/cuda/nccl_collectives.h"
+#endif
 
 namespace mbt::cuda {
 namespace {
@@ -70,7 +73,7 @@ void* CudaBackend::allocate(size_t bytes) {
 
 void CudaBackend::deallocate(void* data, size_t bytes) noexcept {
   if (data == nullptr) return;
-  static_cast<void>(cudaStreamSynchronize(stream_.get()));
+  wait_.quietly(stream_.get());
   static_cast<void>(cudaFree(data));
   allocated_bytes_ -= bytes;
 }
@@ -100,6 +103,8 @@ void CudaBackend::submit_staged() {
 
 void CudaBackend::download(ConstTensorView device, void* host) {
   refuse_while_recording("download");
+  // A copy to pageable memory waits inside CUDA, where nothing is checked.
+  if (wait_.has_check()) wait_.stream(stream_.get(), text("download after ", last_op_));
   check(cudaMemcpyAsync(host, device.data, static_cast<size_t>(device.size_bytes()), cudaMemcpyDeviceToHost, stream_.get()),
         text("download after ", last_op_));
   synchronize();
@@ -107,7 +112,7 @@ void CudaBackend::download(ConstTensorView device, void* host) {
 
 void CudaBackend::synchronize() {
   refuse_while_recording("synchronize");
-  check(cudaStreamSynchronize(stream_.get()), text("waiting for the GPU, the last op of which was ", last_op_));
+  wait_.stream(stream_.get(), text("waiting for the GPU, the last op of which was ", last_op_));
   throw_fault();
 }
 
@@ -148,10 +153,17 @@ void CudaBackend::fill_zero(TensorView t) {
 
 std::unique_ptr<Collectives> CudaBackend::connect(World& world) {
   if (world.ranks() == 1) return std::make_unique<HostCollectives>(world);  // nothing travels
-  throw InputError("several ranks on GPUs need NCCL, which this build is without; run one rank, or use train.device=cpu");
+#if MBT_HAVE_NCCL
+  return std::make_unique<NcclCollectives>(world, CollectiveSite{stream_.get(), wait_, collective_scratch_bytes_});
+#else
+  constexpr int kExitCode = 2;  // one build, so the same on all ranks
+  throw AgreedError(text(world.ranks(), " ranks on GPUs need NCCL, which this build is without: configure with -DMBT_NCCL=ON; or run one ",
+                         "rank, or use train.device=cpu"),
+                    kExitCode);
+#endif
 }
 
-std::unique_ptr<Backend> make_cuda_backend() { return std::make_unique<CudaBackend>(); }
+std::unique_ptr<Backend> make_cuda_backend(int device) { return std::make_unique<CudaBackend>(device); }
 
 #define MBT_LAUNCH(op, Args)                    \
   void CudaBackend::do_##op(const Args& args) { \

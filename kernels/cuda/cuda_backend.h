@@ -10,6 +10,7 @@
 #include "kernels/cuda/fault.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/graph.h"
+#include "kernels/cuda/host_wait.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/staging.h"
@@ -45,12 +46,13 @@ class CudaBackend final : public Backend {
   void download(ConstTensorView device, void* host) override;
   void synchronize() override;
   size_t allocated_bytes() const override { return allocated_bytes_; }
-  size_t scratch_bytes() const override { return scratch_.bytes() + gemm_->workspace_bytes(); }
+  size_t scratch_bytes() const override { return scratch_.bytes() + gemm_->workspace_bytes() + collective_scratch_bytes_; }
   std::optional<AvailableMemory> available_memory() const override;
   void reserve_scratch(size_t bytes) override {
     const size_t there = gemm_->workspace_bytes();  // gemm_scratch_bytes counts it too
     if (bytes > there) static_cast<void>(scratch_.get<char>(bytes - there));
   }
+  /// Over NCCL where there are several ranks; one connection at a time. Ranks that share a GPU are refused by NCCL.
   std::unique_ptr<Collectives> connect(World& world) override;
   void fill_zero(TensorView t) override;
 
@@ -74,8 +76,10 @@ class CudaBackend final : public Backend {
 
   cudaDeviceProp properties_{};
   Stream stream_;
+  HostWait wait_;
+  size_t collective_scratch_bytes_ = 0;  // of the connection, while it lives
   Scratch scratch_;
-  Staging staging_;
+  Staging staging_{wait_};
   TensorView staged_;
   bool is_recording_ = false;
   const char* last_op_ = "none";  // that was handed to the GPU

@@ -8,8 +8,8 @@
 
 namespace mbt::cuda {
 
-/// On GPU 0. Throws InputError without a usable one. cuBLASLt must be there: cublaslt_problem().
-std::unique_ptr<Backend> make_cuda_backend();
+/// On GPU `device`, counted as the driver does. Throws InputError when it cannot be used. cuBLASLt must be there: cublaslt_problem().
+std::unique_ptr<Backend> make_cuda_backend(int device = 0);
 
 /// Why cuBLASLt cannot be loaded, and what to do; empty: it is loaded (cublaslt_library.cpp).
 std::string cublaslt_problem();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cuda/host_wait.h"
 #include "kernels/cuda/launch.h"
 
 namespace mbt::cuda {
@@ -14,7 +15,8 @@ namespace mbt::cuda {
 /// wait for the stream. A slot is filled again only after its copy has ended, so the host runs at most two uploads ahead of the device.
 class Staging {
  public:
-  Staging() = default;
+  /// `wait` must outlive it.
+  explicit Staging(const HostWait& wait) : wait_(wait) {}
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
   ~Staging() {
@@ -31,7 +33,7 @@ class Staging {
     current_ = 1 - current_;
     Slot& s = slots_[current_];
     if (s.copied == nullptr) check(cudaEventCreateWithFlags(&s.copied, cudaEventDisableTiming | cudaEventBlockingSync), "an event for uploads");
-    check(cudaEventSynchronize(s.copied), "waiting for an earlier upload");
+    wait_.event(s.copied, "waiting for an earlier upload");
     if (s.bytes < bytes) grow(s, bytes);
     return s.data;
   }
@@ -63,6 +65,7 @@ class Staging {
     check(cudaMallocHost(&s.data, bytes), text("pinned memory for uploads: ", bytes, " bytes"));
     s.bytes = bytes;
   }
+  const HostWait& wait_;
   Slot slots_[2];
   int current_ = 0;
 };

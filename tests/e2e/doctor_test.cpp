@@ -28,7 +28,7 @@ TEST_CASE("doctor says what there is and how every recipe runs, without a GPU to
 TEST_CASE("doctor --json: what is built in, the machine's memory, driver and libraries") {
   const TemporaryFolder folder;
   const auto report = nlohmann::json::parse(run_binary({"doctor", "--json"}, folder.path()).out);
-  for (const char* part : {"MBT_CUDA", "MBT_ONEDNN", "MBT_OPENMP", "MPI", "NCCL"}) {
+  for (const char* part : {"MBT_CUDA", "MBT_ONEDNN", "MBT_OPENMP", "MBT_NCCL", "MPI"}) {
     CAPTURE(part);
     REQUIRE(report["build"]["parts"].contains(part));
     CHECK_FALSE(report["build"]["parts"][part]["said"].get<std::string>().empty());
@@ -91,6 +91,7 @@ TEST_CASE("doctor asks the driver for its version and its devices, and says why 
   CHECK(report["machine"]["nvidia"]["driver"]["cuda"] == "12.4");
   REQUIRE(report["machine"]["nvidia"]["devices"].size() == 1);
   CHECK(report["machine"]["nvidia"]["devices"][0]["compute_capability"] == "9.1");
+  CHECK(report["machine"]["nvidia"]["devices"][0]["uuid"] == "GPU-00112233-4455-6677-8899-aabbccddeeff");
   const bool has_cuda = report["build"]["parts"]["MBT_CUDA"]["is_built_in"];
   CHECK_THAT(report["devices"]["cuda"]["problem"].get<std::string>(),
              ContainsSubstring(has_cuda ? "is too old: it runs CUDA up to 12.4" : "built without CUDA"));

@@ -1,6 +1,7 @@
 // Why a GPU cannot be used: each reason is named, with what to do.
 #include "kernels/gpus.h"
 
+#include "core/base/error.h"
 #include "tests/support/catch.h"
 
 namespace mbt::test {
@@ -8,9 +9,15 @@ namespace {
 
 const CudaBuild kBuild{.is_built_in = true, .runtime = 13000, .architectures = {"90a"}};
 
+GpuDevice gpu(int major, int minor, const char* name = "") {
+  GpuDevice device;
+  device.name = name, device.major = major, device.minor = minor;
+  return device;
+}
+
 /// A machine where all is well.
 GpuProbe hopper() {
-  return {.has_driver = true, .driver_error = "", .driver_release = "580.65.06", .driver_cuda = 13000, .devices = {{"NVIDIA H100", 9, 0, size_t{80} << 30}}};
+  return {.has_driver = true, .driver_error = "", .driver_release = "580.65.06", .driver_cuda = 13000, .devices = {gpu(9, 0, "NVIDIA H100")}};
 }
 
 TEST_CASE("a GPU of the built architecture under a new driver is usable") {
@@ -37,15 +44,25 @@ TEST_CASE("each reason why a GPU cannot be used is named") {
   empty.devices.clear();
   CHECK_THAT(gpu_problem(empty, kBuild), ContainsSubstring("sees no GPU"));
   GpuProbe volta = hopper();
-  volta.devices[0] = {"Tesla V100", 7, 0, 0};
+  volta.devices[0] = gpu(7, 0, "Tesla V100");
   CHECK_THAT(gpu_problem(volta, kBuild), ContainsSubstring("'Tesla V100' (compute capability 7.0) is too old, expected 8.0"));
   GpuProbe ampere = hopper();
-  ampere.devices[0] = {"NVIDIA A100", 8, 0, 0};
+  ampere.devices[0] = gpu(8, 0, "NVIDIA A100");
   CHECK_THAT(gpu_problem(ampere, kBuild), ContainsSubstring("no code for") && ContainsSubstring("-DCMAKE_CUDA_ARCHITECTURES=80"));
 }
 
+TEST_CASE("each rank's own GPU is asked about") {
+  GpuProbe probe = hopper();
+  probe.devices.push_back(gpu(7, 0, "Tesla V100"));
+  CHECK(gpu_problem(probe, kBuild, 0).empty());
+  CHECK_THAT(gpu_problem(probe, kBuild, 1), ContainsSubstring("'Tesla V100'"));
+  for (int missing : {2, -1}) {
+    CHECK_THAT(gpu_problem(probe, kBuild, missing), ContainsSubstring(text("there is no GPU ", missing, ", the driver shows 2 (0 to 1)")));
+  }
+}
+
 TEST_CASE("which architectures run on which GPU") {
-  const GpuDevice a100{"", 8, 0, 0}, ada{"", 8, 9, 0}, hopper{"", 9, 0, 0}, blackwell{"", 10, 0, 0}, blackwell_ultra{"", 10, 3, 0};
+  const GpuDevice a100 = gpu(8, 0), ada = gpu(8, 9), hopper = gpu(9, 0), blackwell = gpu(10, 0), blackwell_ultra = gpu(10, 3);
   CHECK(runs_on("90a", hopper));
   CHECK_FALSE(runs_on("90a", blackwell));
   CHECK_FALSE(runs_on("90a", ada));

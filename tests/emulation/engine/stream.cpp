@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "core/base/error.h"
 #include "tests/emulation/engine/settings.h"
 
 namespace emulation = mbt::emulation;
@@ -19,6 +20,7 @@ struct CUstream_st {
   bool has_unjoined_work = false;  // it was drawn into a capture, and the stream that began it has not waited for its last work
   std::deque<Work> late;           // given and not done yet
   uint64_t given = 0, done = 0;
+  int questions = 0;               // cudaStreamQuery and cudaEventQuery since it last had nothing to do
 };
 struct CUevent_st {
   bool timed = true, recorded = false;
@@ -38,24 +40,39 @@ namespace {
 
 int captures = 0;
 std::set<cudaStream_t> streams;
+bool is_held = false;  // by the work that runs
 int64_t launched_graphs = 0;
 cudaError_t lasting = cudaSuccess;
 
 Capture* capture_of(cudaStream_t stream) { return stream == nullptr ? nullptr : stream->capture.get(); }
 
-/// The stream does what it was given up to `place`.
-void finish(cudaStream_t stream, uint64_t place) {
-  if (streams.count(stream) == 0) return;  // it was destroyed, and so finished
-  while (stream->done < place && !stream->late.empty()) {
-    const Work work = std::move(stream->late.front());
+/// The stream does what it was given up to `place`, at most `most` of it. False: not all of that is done.
+bool finish(cudaStream_t stream, uint64_t place, uint64_t most = UINT64_MAX) {
+  if (streams.count(stream) == 0) return true;  // it was destroyed, and so finished
+  for (; most > 0 && stream->done < place && !stream->late.empty(); --most) {
+    Work work = std::move(stream->late.front());
     stream->late.pop_front();
     ++stream->done;
+    is_held = false;
     work();
+    if (!std::exchange(is_held, false)) continue;
+    stream->late.push_front(std::move(work));
+    --stream->done;
+    break;
   }
+  if (stream->late.empty()) stream->questions = 0;
+  return stream->done >= place;
 }
-void finish(cudaStream_t stream) {
+void finish_for(const char* call, cudaStream_t stream, uint64_t place) {
+  if (!finish(stream, place)) throw mbt::Error(mbt::text(call, " would wait for ever: what its stream does cannot end"));
+}
+void finish_for(const char* call, cudaStream_t stream) {
   if (stream == nullptr) emulation::finish_all_streams();
-  else finish(stream, stream->given);
+  else finish_for(call, stream, stream->given);
+}
+/// A stream that is asked again and again is waited for: from the third question on each makes it do one thing.
+void answer(cudaStream_t stream, uint64_t place) {
+  if (++stream->questions > 2) finish(stream, place, 1);
 }
 
 /// The streams of a capture go back to doing work at once.
@@ -72,13 +89,13 @@ void end(const std::shared_ptr<Capture>& capture) {
 void emulation::submit(cudaStream_t stream, Work work) {
   Capture* const capture = capture_of(stream);
   if (capture == nullptr) {
-    if (stream == nullptr) finish_all_streams();
-    if (stream == nullptr || !settings().late_streams) {
-      finish(stream);
+    if (stream == nullptr) {
+      finish_all_streams();
       return work();
     }
     stream->late.push_back(std::move(work));
     ++stream->given;
+    if (!settings().late_streams) finish(stream, stream->given);
     return;
   }
   if (capture->streams.front() != stream) stream->has_unjoined_work = true;
@@ -86,8 +103,9 @@ void emulation::submit(cudaStream_t stream, Work work) {
 }
 
 void emulation::finish_all_streams() {
-  for (cudaStream_t stream : std::set<cudaStream_t>(streams)) finish(stream, stream->given);
+  for (cudaStream_t stream : std::set<cudaStream_t>(streams)) finish_for("waiting for the device", stream);
 }
+void emulation::hold() { is_held = true; }
 
 bool emulation::is_capturing() { return captures > 0; }
 int64_t emulation::graph_launches() { return launched_graphs; }
@@ -107,7 +125,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (stream == nullptr) return report(cudaErrorInvalidResourceHandle);
   if (stream->capture != nullptr) end(std::shared_ptr<Capture>(stream->capture));
-  finish(stream);
+  finish_for("cudaStreamDestroy", stream);
   streams.erase(stream);
   delete stream;
   return cudaSuccess;
@@ -116,12 +134,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (capture_of(stream) != nullptr) return report(cudaErrorStreamCaptureUnsupported);
   if (stream == nullptr && emulation::is_capturing()) return report(cudaErrorStreamCaptureImplicit);
-  finish(stream);
+  finish_for("cudaStreamSynchronize", stream);
   return report(lasting);
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  if (stream != nullptr && capture_of(stream) == nullptr && !stream->late.empty()) return cudaErrorNotReady;
-  return cudaStreamSynchronize(stream);
+  if (stream == nullptr || capture_of(stream) != nullptr || stream->late.empty()) return cudaStreamSynchronize(stream);
+  answer(stream, stream->given);
+  return cudaErrorNotReady;
 }
 cudaError_t cudaDeviceSynchronize() {
   if (emulation::is_capturing()) return report(cudaErrorStreamCaptureUnsupported);
@@ -132,7 +151,9 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
   if (event->capture == nullptr || event->capture->streams.empty()) {
-    emulation::submit(stream, [from = event->stream, place = event->place] { finish(from, place); });
+    emulation::submit(stream, [from = event->stream, place = event->place] {
+      if (!finish(from, place)) emulation::hold();
+    });
     return cudaSuccess;
   }
   if (stream == nullptr) return report(cudaErrorStreamCaptureImplicit);
@@ -203,12 +224,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event == nullptr) return report(cudaErrorInvalidResourceHandle);
   if (event->capture != nullptr) return report(cudaErrorStreamCaptureUnsupported);
-  finish(event->stream, event->place);
+  finish_for("cudaEventSynchronize", event->stream, event->place);
   return report(lasting);
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const bool is_late = event != nullptr && event->capture == nullptr && streams.count(event->stream) != 0 && event->stream->done < event->place;
-  return is_late ? cudaErrorNotReady : cudaEventSynchronize(event);
+  if (!is_late) return cudaEventSynchronize(event);
+  answer(event->stream, event->place);
+  return cudaErrorNotReady;
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {

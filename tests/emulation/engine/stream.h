@@ -21,6 +21,9 @@ struct Capture {
 void submit(cudaStream_t stream, Work work);
 /// All streams do what they were given: what waits for the device calls this first.
 void finish_all_streams();
+/// Called by a work: it cannot end yet (a collective that other ranks have not come to). It stands first in its stream, and is done again
+/// when something waits for it; what would wait for ever throws Error.
+void hold();
 /// True while any stream captures: calls that wait or allocate are then errors, as in CUDA's global capture mode.
 bool is_capturing();
 /// cudaGraphLaunch calls of this process so far.

@@ -1,0 +1,11 @@
+// NCCL as the linker sees it: nccl.h's functions, handed on to a library that is loaded when ranks connect.
+#pragma once
+
+#include <string>
+
+namespace mbt::cuda {
+
+/// Why NCCL cannot be loaded, and what to do; empty: it is loaded (nccl_library.cpp).
+std::string nccl_problem();
+
+}  // namespace mbt::cuda

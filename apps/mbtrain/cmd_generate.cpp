@@ -1,4 +1,6 @@
 // mbtrain generate: text from a saved model.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -7,6 +9,7 @@
 #include "core/model/sampling.h"
 #include "core/model/generate.h"
 #include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/plan_precision.h"
 #include "kernels/kernels.h"
 
@@ -69,18 +72,20 @@ void continue_prompt(Generator& generator, const GenerateOptions& o, uint64_t sa
 
 int cmd_generate(const std::vector<std::string>& args) {
   const GenerateOptions o = parse(args);
-  const std::optional<std::string> checkpoint = find_checkpoint(o.load, o.step < 0 ? std::nullopt : std::optional<int64_t>(o.step));
-  if (!checkpoint) throw InputError(text("--checkpoint.load: ", o.load, " holds no checkpoint"));
-  const RunConfig config = load_run_config(*checkpoint);
-  if (config.model.vocab_size > 256) throw InputError(text(*checkpoint, ": the model has ", config.model.vocab_size, " tokens; generate knows bytes alone"));
+  const std::optional<FoundCheckpoint> found = find_checkpoint(o.load, o.step < 0 ? std::nullopt : std::optional<int64_t>(o.step));
+  if (!found) throw InputError(text("--checkpoint.load: ", o.load, " holds no checkpoint"));
+  if (!found->note.empty()) spdlog::warn("{}", found->note);
+  const CheckpointReader checkpoint(found->path);
+  const RunConfig config = load_run_config(checkpoint);
+  if (config.model.vocab_size > 256) throw InputError(text(checkpoint.path(), ": the model has ", config.model.vocab_size, " tokens; generate knows bytes alone"));
   for (const unsigned char byte : o.prompt) {
     if (byte >= config.model.vocab_size) throw InputError(text("--prompt: byte ", int{byte}, " is outside the model's ", config.model.vocab_size, " tokens"));
   }
   const std::unique_ptr<Backend> backend = make_backend(o.device, static_cast<int>(config.train.num_threads));
   const PrecisionPolicy policy = supported_policy(config, *backend);
   Weights weights(*backend, config.model, policy, false);
-  load_weights(*checkpoint, weights);
-  load_precision_state(*checkpoint, *backend, weights);
+  load_weights(checkpoint, weights);
+  load_precision_state(checkpoint, *backend, weights);
   weights.refresh_working();
   Generator generator(*backend, config.model, policy, weights, config.model.max_positions());
   for (int64_t i = 0; i < o.num_samples; ++i) continue_prompt(generator, o, static_cast<uint64_t>(i));

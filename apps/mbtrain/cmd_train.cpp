@@ -14,6 +14,7 @@
 #include "core/config/field_table.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/trainer.h"
 #include "core/train/plan_memory.h"
 #include "core/train/plan_precision.h"
@@ -30,7 +31,7 @@ class SilentObserver final : public TrainObserver {
   void on_warning(const std::string& text) override { spdlog::warn(text); }
   void on_iteration(const IterationRecord&) override {}
   void on_evaluation(const EvaluationRecord&) override {}
-  void on_checkpoint(const std::string&, int64_t) override {}
+  void on_checkpoint(SaveStage, const std::string&, int64_t) override {}
 };
 
 Trainer* running_trainer = nullptr;  // for the signal handler alone

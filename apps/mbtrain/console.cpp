@@ -111,9 +111,12 @@ void ConsoleObserver::on_evaluation(const EvaluationRecord& r) {
   print_line(r.lines());
 }
 
-void ConsoleObserver::on_checkpoint(const std::string& path, int64_t iteration) {
-  char line[64];
-  std::snprintf(line, sizeof line, "  successfully saved checkpoint from iteration %7lld to ", static_cast<long long>(iteration));
+void ConsoleObserver::on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) {
+  const char* const what = stage == SaveStage::started     ? "saving checkpoint at iteration"
+                           : stage == SaveStage::scheduled ? "  scheduled an async checkpoint save at iteration"
+                                                           : "  successfully saved checkpoint from iteration";
+  char line[80];
+  std::snprintf(line, sizeof line, "%s %7lld to ", what, static_cast<long long>(iteration));
   print_line(line + path);
 }
 

@@ -22,7 +22,7 @@ class ConsoleObserver : public TrainObserver {
   void on_warning(const std::string& text) override;
   void on_iteration(const IterationRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override;
-  void on_checkpoint(const std::string& path, int64_t iteration) override;
+  void on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) override;
   /// Clears the progress line.
   void finish();
   /// Called once, when metrics can no longer be written: a disk may fill in the middle of a run.

@@ -57,15 +57,7 @@ int run_body(World& world, const std::function<int(World&)>& body) {
 
 /// Two builds of one version may compute differently.
 std::string program_name() {
-  XxHash64 hash;
-  const FileReader file("/proc/self/exe");
-  std::vector<char> buffer(1 << 20);
-  for (int64_t at = 0; at < file.size(); at += static_cast<int64_t>(buffer.size())) {
-    const int64_t count = std::min(file.size() - at, static_cast<int64_t>(buffer.size()));
-    file.read_at(at, buffer.data(), count);
-    hash.add(buffer.data(), static_cast<size_t>(count));
-  }
-  return text("mbtrain ", MBT_VERSION, ", file ", hash_text(hash.value()));
+  return text("mbtrain ", MBT_VERSION, ", file ", hash_text(digest_of(FileReader("/proc/self/exe")).hash));
 }
 
 /// The values of two JSON objects that differ, as "train.lr: 1 on rank 0, 2 on rank 3".

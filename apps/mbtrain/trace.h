@@ -20,7 +20,7 @@ class TracingObserver final : public TrainObserver {
   void on_warning(const std::string& text) override { next_.on_warning(text); }
   void on_iteration(const IterationRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override { next_.on_evaluation(record); }
-  void on_checkpoint(const std::string& path, int64_t iteration) override { next_.on_checkpoint(path, iteration); }
+  void on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) override { next_.on_checkpoint(stage, path, iteration); }
 
  private:
   void require_writable() const;

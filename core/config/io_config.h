@@ -67,6 +67,8 @@ struct CheckpointConfig {
   int64_t most_recent_k = -1;
   std::optional<int64_t> ckpt_step;
   bool finetune = false;
+  bool async_save = false;
+  bool verify_integrity = true;
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
@@ -78,6 +80,8 @@ struct CheckpointConfig {
     v(s.most_recent_k, FieldInfo{.name = "most_recent_k", .doc = "Checkpoints to keep; -1: all", .min = -1});
     v(s.ckpt_step, FieldInfo{.name = "ckpt_step", .doc = "Load this iteration instead of the newest", .min = 0, .alias = "ckpt-step"});
     v(s.finetune, FieldInfo{.name = "finetune", .doc = "Load weights only and start at iteration 0", .alias = "finetune"});
+    v(s.async_save, FieldInfo{.name = "async_save", .doc = "Write checkpoints beside training, from a copy in host memory", .alias = "async-save"});
+    v(s.verify_integrity, FieldInfo{.name = "verify_integrity", .doc = "On load: compare every file with its checksum; false: sizes alone"});
   }
 };
 

@@ -28,15 +28,6 @@ const char* kind_of(mode_t mode) {
   return S_ISSOCK(mode) ? "a socket" : "no regular file";
 }
 
-/// Makes the rename itself durable. Some file systems cannot sync a folder; the data is safe even then.
-void sync_folder(const std::string& path) {
-  const std::string parent = fs::path(path).parent_path().string();
-  const int fd = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::fsync(fd);
-  ::close(fd);
-}
-
 }  // namespace
 
 FileReader::FileReader(const std::string& path) : path_(path) {
@@ -81,6 +72,18 @@ void FileReader::read_at(int64_t offset, void* out, int64_t count) const {
   }
 }
 
+FileDigest digest_of(const FileReader& file) {
+  XxHash64 hash;
+  std::vector<char> buffer(static_cast<size_t>(std::min<int64_t>(file.size(), 4 << 20)));
+  for (int64_t at = 0; at < file.size();) {
+    const int64_t count = std::min(file.size() - at, static_cast<int64_t>(buffer.size()));
+    file.read_at(at, buffer.data(), count);
+    hash.add(buffer.data(), static_cast<size_t>(count));
+    at += count;
+  }
+  return {file.size(), hash.value()};
+}
+
 AtomicFile::AtomicFile(const std::string& path) {
   static std::atomic<int> counter{0};
   std::error_code ignored;
@@ -102,6 +105,8 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(const void* data, int64_t count) {
   const char* from = static_cast<const char*>(data);
+  hash_.add(data, static_cast<size_t>(count));
+  bytes_ += count;
   while (count > 0) {
     const ssize_t n = ::write(fd_, from, static_cast<size_t>(count));
     if (n < 0 && errno == EINTR) continue;
@@ -116,7 +121,7 @@ void AtomicFile::commit() {
   if (::close(std::exchange(fd_, -1)) != 0) fail(path_, "write it", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "write it", errno);
   temporary_.clear();
-  sync_folder(path_);
+  sync_folder(fs::path(path_).parent_path().string());
 }
 
 std::string read_text_file(const std::string& path, int64_t max_bytes) {
@@ -127,10 +132,18 @@ std::string read_text_file(const std::string& path, int64_t max_bytes) {
   return content;
 }
 
-void write_file_atomically(const std::string& path, std::string_view content) {
+FileDigest write_file_atomically(const std::string& path, std::string_view content) {
   AtomicFile file(path);
   file.write(content);
   file.commit();
+  return file.digest();
+}
+
+void sync_folder(const std::string& folder) {
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);
+  ::close(fd);
 }
 
 std::vector<std::string> list_files_recursive(const std::string& folder) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/xxhash.h"
 
 namespace mbt {
 
@@ -33,6 +34,16 @@ class FileReader {
   int64_t size_ = 0;
 };
 
+/// What a file proves itself by.
+struct FileDigest {
+  int64_t bytes = 0;
+  uint64_t hash = 0;  ///< XXH64
+  bool operator==(const FileDigest&) const = default;
+};
+
+/// Reads the whole file.
+FileDigest digest_of(const FileReader& file);
+
 /// A file that appears under its name only when it is complete: bytes go to a temporary name in the same folder; commit() flushes them to
 /// the disk and renames. Without commit() the temporary file is removed and an existing file of that name stays as it was.
 class AtomicFile {
@@ -45,16 +56,23 @@ class AtomicFile {
   void write(const void* data, int64_t count);
   void write(std::string_view bytes) { write(bytes.data(), static_cast<int64_t>(bytes.size())); }
   void commit();
+  /// Of what was written so far.
+  FileDigest digest() const { return {bytes_, hash_.value()}; }
 
  private:
   std::string path_, temporary_;
   int fd_ = -1;
+  int64_t bytes_ = 0;
+  XxHash64 hash_;
 };
 
 /// The whole file; InputError when it is larger than `max_bytes`.
 std::string read_text_file(const std::string& path, int64_t max_bytes = int64_t{256} << 20);
 
-void write_file_atomically(const std::string& path, std::string_view content);
+FileDigest write_file_atomically(const std::string& path, std::string_view content);
+
+/// Makes what was created, renamed or removed in a folder durable. Some file systems cannot sync a folder; files are safe even then.
+void sync_folder(const std::string& folder);
 
 /// Regular files below `folder`, as paths that begin with `folder`, in byte order of the path: the same on every file system. Links to
 /// files and folders are followed; a folder that was visited already (a loop of links) is not entered again.

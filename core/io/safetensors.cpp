@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "core/numerics/codecs.h"
 
@@ -15,8 +16,8 @@ namespace {
 
 /// Elements of type From, each through `convert`.
 template <class From, class To, class Convert>
-void convert_all(const std::vector<char>& bytes, std::vector<To>& out, Convert convert) {
-  for (size_t i = 0; i < out.size(); ++i) {
+void convert_all(const std::vector<char>& bytes, To* out, Convert convert) {
+  for (size_t i = 0; i < bytes.size() / sizeof(From); ++i) {
     From value;
     std::memcpy(&value, bytes.data() + i * sizeof(From), sizeof(From));
     out[i] = convert(value);
@@ -70,19 +71,22 @@ void SafetensorsFile::read(const SafetensorsEntry& entry, void* out) const {
 
 std::vector<float> SafetensorsFile::read_f32(const SafetensorsEntry& entry) const {
   std::vector<float> out(static_cast<size_t>(entry.size()));
-  if (entry.type == SafetensorsType::F32) {
-    read(entry, out.data());
-    return out;
-  }
-  std::vector<char> bytes(static_cast<size_t>(entry.size_bytes()));
-  read(entry, bytes.data());
+  read_f32(entry, 0, entry.size(), out.data());
+  return out;
+}
+
+void SafetensorsFile::read_f32(const SafetensorsEntry& entry, int64_t first, int64_t count, float* out) const {
+  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size() - first, path(), ": elements [", first, ", ", first + count, ") of ", entry.name);
+  const int64_t size = size_of(entry.type), begin = data_begin_ + entry.begin + first * size;
+  if (entry.type == SafetensorsType::F32) return file_.read_at(begin, out, count * size);
+  std::vector<char> bytes(static_cast<size_t>(count * size));
+  file_.read_at(begin, bytes.data(), count * size);
   switch (entry.type) {
     case SafetensorsType::F64: convert_all<double>(bytes, out, [](double v) { return static_cast<float>(v); }); break;
     case SafetensorsType::F16: convert_all<uint16_t>(bytes, out, decode_fp16); break;
     case SafetensorsType::BF16: convert_all<uint16_t>(bytes, out, decode_bf16); break;
     default: wrong_type(path(), entry, "F64, F32, F16 or BF16");
   }
-  return out;
 }
 
 std::vector<int32_t> SafetensorsFile::read_i32(const SafetensorsEntry& entry) const {
@@ -97,39 +101,50 @@ std::vector<int32_t> SafetensorsFile::read_i32(const SafetensorsEntry& entry) co
     return static_cast<int32_t>(v);
   };
   switch (entry.type) {
-    case SafetensorsType::I64: convert_all<int64_t>(bytes, out, narrow); break;
-    case SafetensorsType::I32: convert_all<int32_t>(bytes, out, widen); break;
-    case SafetensorsType::I16: convert_all<int16_t>(bytes, out, widen); break;
-    case SafetensorsType::I8: convert_all<int8_t>(bytes, out, widen); break;
-    case SafetensorsType::U8: convert_all<uint8_t>(bytes, out, widen); break;
+    case SafetensorsType::I64: convert_all<int64_t>(bytes, out.data(), narrow); break;
+    case SafetensorsType::I32: convert_all<int32_t>(bytes, out.data(), widen); break;
+    case SafetensorsType::I16: convert_all<int16_t>(bytes, out.data(), widen); break;
+    case SafetensorsType::I8: convert_all<int8_t>(bytes, out.data(), widen); break;
+    case SafetensorsType::U8: convert_all<uint8_t>(bytes, out.data(), widen); break;
     default: wrong_type(path(), entry, "I64, I32, I16, I8 or U8");
   }
   return out;
 }
 
-void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  std::vector<const TensorToWrite*> order;
-  for (const TensorToWrite& t : tensors) order.push_back(&t);
-  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return size_of(a->type) > size_of(b->type); });
+int64_t TensorToWrite::size_bytes() const {
+  int64_t bytes = size_of(type);
+  for (const int64_t extent : shape) bytes *= extent;
+  return bytes;
+}
+
+FileDigest write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                             const std::map<std::string, std::string>& metadata) {
+  return write_safetensors(path, tensors, metadata, [&](size_t i) { return tensors[i].data; });
+}
+
+FileDigest write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                             const std::map<std::string, std::string>& metadata, const TensorSource& source) {
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return size_of(tensors[a].type) > size_of(tensors[b].type); });
   SafetensorsHeader header;
   header.metadata = metadata;
   int64_t position = 0;
   std::map<std::string_view, int> seen;
-  for (const TensorToWrite* t : order) {
-    MBT_CHECK(seen[t->name]++ == 0 && t->name != "__metadata__", "tensor name ", t->name);
-    int64_t bytes = size_of(t->type);
-    for (int64_t extent : t->shape) bytes *= extent;
-    header.entries.push_back({.name = t->name, .type = t->type, .shape = t->shape, .begin = position, .end = position + bytes});
-    position += bytes;
+  for (const size_t i : order) {
+    const TensorToWrite& t = tensors[i];
+    MBT_CHECK(seen[t.name]++ == 0 && t.name != "__metadata__", "tensor name ", t.name);
+    header.entries.push_back({.name = t.name, .type = t.type, .shape = t.shape, .begin = position, .end = position + t.size_bytes()});
+    position += t.size_bytes();
   }
   const std::string json = write_safetensors_header(header);
   const uint64_t length = json.size();
   AtomicFile file(path);
   file.write(&length, 8);
   file.write(json);
-  for (size_t i = 0; i < order.size(); ++i) file.write(order[i]->data, header.entries[i].size_bytes());
+  for (const size_t i : order) file.write(source(i), tensors[i].size_bytes());
   file.commit();
+  return file.digest();
 }
 
 }  // namespace mbt

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -31,6 +32,8 @@ class SafetensorsFile {
   void read(const SafetensorsEntry& entry, void* out) const;
   /// F64, F32, F16 or BF16 as float; InputError for other types.
   std::vector<float> read_f32(const SafetensorsEntry& entry) const;
+  /// Elements [first, first + count) alone, in row-major order.
+  void read_f32(const SafetensorsEntry& entry, int64_t first, int64_t count, float* out) const;
   /// I64, I32, I16, I8 or U8; InputError for other types and for values that 32 bits do not hold.
   std::vector<int32_t> read_i32(const SafetensorsEntry& entry) const;
 
@@ -48,11 +51,18 @@ struct TensorToWrite {
   SafetensorsType type = SafetensorsType::F32;
   std::vector<int64_t> shape;
   const void* data = nullptr;  ///< dense, row-major; alive until the file is written
+
+  int64_t size_bytes() const;
 };
 
+/// Gives the bytes of tensors[i], to be used until the next call.
+using TensorSource = std::function<const void*(size_t i)>;
+
 /// Writes all tensors, wide types first so that each lies aligned, under a temporary name that is renamed when complete (AtomicFile).
-/// InputError with the system's reason when that fails; nothing half written stays.
-void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+/// InputError with the system's reason when that fails; nothing half written stays. The second form asks for one tensor after another.
+FileDigest write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                             const std::map<std::string, std::string>& metadata = {});
+FileDigest write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                             const std::map<std::string, std::string>& metadata, const TensorSource& source);
 
 }  // namespace mbt

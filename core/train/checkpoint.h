@@ -1,46 +1,49 @@
-// Checkpoints: <folder>/iter_0000100/{weights,optimizer,precision}.safetensors, train_state.json, run_config.json, and the tracker file
-// latest_checkpointed_iteration.txt, written last. A checkpoint folder appears under its name only when it is complete.
+// What a run continues from: its state beside tensors, and reading a checkpoint into a model that may be spread over another number of
+// ranks. Which files there are: checkpoint_writer.h, checkpoint_index.h; how they get there: checkpoint_saver.h; which checkpoint counts:
+// checkpoint_folder.h.
 #pragma once
 
-#include <optional>
+#include <cstdint>
 #include <string>
 
 #include "core/config/run_config.h"
 #include "core/model/weights.h"
 #include "core/optim/loss_scaler.h"
+#include "core/train/checkpoint_reader.h"
 
 namespace mbt {
 
-/// Everything beside tensors that a run continues from.
+/// Everything beside tensors that a run continues from. Random numbers are drawn by counters that follow from these and the config's seed.
 struct TrainState {
-  int64_t iteration = 0;           ///< finished iterations
-  int64_t consumed_samples = 0;    ///< of the training split
-  int64_t scheduler_samples = 0;   ///< samples of the steps that succeeded: the schedules' clock
-  int64_t optimizer_updates = 0;   ///< Adam's t
+  int64_t iteration = 0;          ///< finished iterations
+  int64_t consumed_samples = 0;   ///< of the training split
+  int64_t scheduler_samples = 0;  ///< samples of the steps that succeeded: the schedules' clock
+  int64_t optimizer_updates = 0;  ///< Adam's t
   int64_t skipped_iterations = 0;
-  double flops = 0.0;              ///< model FLOPs so far
+  double flops = 0.0;  ///< model FLOPs so far
 };
 
-/// Refuses a folder that cannot be written, before anything is trained. Creates it, and clears what a killed run left half written.
-void check_save_folder(const std::string& folder);
+// -- the files of a checkpoint that are one for all ranks
+constexpr const char* kPrecisionFile = "precision.safetensors";
+constexpr const char* kStateFile = "train_state.json";
+constexpr const char* kConfigFile = "run_config.json";
 
-/// Returns the checkpoint's path. keep > 0: removes all but `keep` checkpoints afterwards, first those beyond this iteration (of a run that
-/// was wound back), then the oldest.
-std::string save_checkpoint(const std::string& folder, const RunConfig& config, Backend& backend, Weights& weights, const TrainState& state,
-                            const LossScaler& scaler, bool with_optimizer, int64_t keep);
+/// The text of train_state.json.
+std::string state_text(const TrainState& state, const LossScaler& scaler);
+/// The text of run_config.json.
+std::string config_text(const RunConfig& config);
 
-/// The checkpoint that `folder` offers: of iteration `step`, or what the tracker names. nullopt: an existing folder without a checkpoint.
-/// InputError: no such folder, a tracker that names a missing checkpoint.
-std::optional<std::string> find_checkpoint(const std::string& folder, std::optional<int64_t> step);
-
-/// Weights only (finetune, generate, evaluate): masters from the checkpoint; refresh_working() must follow.
-void load_weights(const std::string& checkpoint, Weights& weights);
+// -- loading: every rank reads the elements that its Weights hold, from whatever number of ranks wrote them; nothing is exchanged.
+/// Weights only (finetune, generate, evaluate): masters from the checkpoint; refresh_working() must follow, or what does it across ranks
+/// (DataParallel::publish_masters).
+void load_weights(const CheckpointReader& checkpoint, Weights& weights);
 /// Delayed scaling's histories and scales; nothing for other recipes. Part of load_training_state.
-void load_precision_state(const std::string& checkpoint, Backend& backend, Weights& weights);
+void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights);
 /// The rest: moments, delayed-scaling state, scaler, counters. Moments that were saved in another dtype than `weights` keeps are converted
 /// (to bf16: rounded to nearest even).
-TrainState load_training_state(const std::string& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler, bool with_optimizer);
-/// The config the checkpoint was made with: resolved and synchronised.
-RunConfig load_run_config(const std::string& checkpoint);
+TrainState load_training_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler,
+                               bool with_optimizer);
+/// The config the checkpoint was made with: resolved and synchronised, for as many ranks as wrote it.
+RunConfig load_run_config(const CheckpointReader& checkpoint);
 
 }  // namespace mbt

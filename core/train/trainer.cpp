@@ -11,6 +11,7 @@
 #include "core/model/flops.h"
 #include "core/model/initialise.h"
 #include "core/parallel/replica_check.h"
+#include "core/train/checkpoint_folder.h"
 
 namespace mbt {
 namespace {
@@ -58,7 +59,8 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
       scaler_(make_loss_scaler(config.optimizer)),
       schedule_(config.optimizer, config.scheduler, config.train),
       batches_({dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)},
-               config.train.micro_batch_size * world.ranks()) {
+               config.train.micro_batch_size * world.ranks()),
+      saver_(world, backend, weights_, config_) {
   backend_.reserve_scratch(static_cast<size_t>(memory_.scratch_bytes));
   transformer_.set_replay(config.train.cuda_graph);
   transformer_.set_amax_exchange([this](TensorView staged) { parallel_.reduce_amax(staged); });
@@ -72,23 +74,33 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
 
 void Trainer::load() {
   const CheckpointConfig& c = config_.checkpoint;
-  const std::optional<std::string> path = find_checkpoint(c.load, c.ckpt_step);
-  if (!path) {
-    if (c.save != c.load) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no latest_checkpointed_iteration.txt)"));
-    observer_.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
-    return;
-  }
-  load_weights(*path, weights_);
+  std::string path;  // the same on every rank, whatever its file system shows
+  agree(world_, [&] {
+    const std::optional<FoundCheckpoint> found = world_.is_first() ? find_checkpoint(c.load, c.ckpt_step) : std::nullopt;
+    if (found) path = found->path;
+    if (found && !found->note.empty()) observer_.on_warning(found->note);
+    if (world_.is_first() && !found && c.save != c.load) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no latest_checkpointed_iteration.txt)"));
+  });
+  path = broadcast_text(world_, path);
+  if (path.empty()) return observer_.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
+  agree(world_, [&] { load_from(path); });
+}
+
+/// Makes no exchanges: what is wrong on one rank, all are told.
+void Trainer::load_from(const std::string& path) {
+  const CheckpointConfig& c = config_.checkpoint;
+  const CheckpointReader checkpoint(path, c.verify_integrity);
+  load_weights(checkpoint, weights_);
   if (!c.finetune) {
     const bool with_moments = c.load_optim && !weights_.exp_avg().empty();  // an evaluation has none
-    state_ = load_training_state(*path, backend_, weights_, scaler_, with_moments);
-    const RunConfig saved = load_run_config(*path);
+    state_ = load_training_state(checkpoint, backend_, weights_, scaler_, with_moments);
+    const RunConfig saved = load_run_config(checkpoint);
     compare_with_checkpoint(saved);
     if (with_moments) report_converted_moments(saved.optimizer);
     if (!with_moments) state_.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
     optimizer_.set_updates(state_.optimizer_updates);
   }
-  observer_.on_message(text("loaded checkpoint ", *path, " at iteration ", state_.iteration));
+  observer_.on_message(text("loaded checkpoint ", path, " at iteration ", state_.iteration));
 }
 
 /// Moments of another dtype were converted on their way in.
@@ -298,27 +310,47 @@ void Trainer::evaluate_and_report(bool is_final) {
 
 void Trainer::save() {
   if (config_.checkpoint.save.empty() || last_saved_ == state_.iteration) return;
-  const std::string path = save_checkpoint(config_.checkpoint.save, config_, backend_, weights_, state_, scaler_, config_.checkpoint.save_optim,
-                                           config_.checkpoint.most_recent_k);
+  finish_save();
+  const std::string path = saver_.path_of(state_.iteration);
+  observer_.on_checkpoint(SaveStage::started, path, state_.iteration);
+  saver_.start(state_, scaler_);
   last_saved_ = state_.iteration;
-  observer_.on_checkpoint(path, state_.iteration);
+  if (config_.checkpoint.async_save) observer_.on_checkpoint(SaveStage::scheduled, path, state_.iteration);
+  else finish_save();
 }
 
-/// The same on every rank: signals and clocks differ between them.
+/// Completes the save that is under way, if one is.
+void Trainer::finish_save() {
+  if (!saver_.is_pending()) return;
+  const CheckpointSaver::Saved saved = saver_.finish();
+  observer_.on_checkpoint(SaveStage::saved, saved.path, saved.iteration);
+}
+
+/// Before an error leaves the run that every rank knows of: what was saved before it need not be lost.
+void Trainer::settle_save() noexcept {
+  try {
+    finish_save();
+  } catch (const std::exception& e) {
+    observer_.on_warning(text("the checkpoint of iteration ", last_saved_, " was not saved: ", e.what()));
+  }
+}
+
+/// The same on every rank: signals, clocks and disks differ between them. Completes a save whose files are all written.
 std::optional<ExitReason> Trainer::exit_reason() {
   const TrainConfig& t = config_.train;
   struct Wishes {
-    bool stop, is_late;
+    bool stop, is_late, has_written;
   };
-  const Wishes mine{stop_requested_, t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3};
+  const Wishes mine{stop_requested_, t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3, saver_.has_written()};
   const std::vector<Wishes> all = gather_values(world_, mine);
+  if (std::all_of(all.begin(), all.end(), [](const Wishes& w) { return w.has_written; })) finish_save();
   if (std::any_of(all.begin(), all.end(), [](const Wishes& w) { return w.stop; })) return ExitReason::signal;
   if (std::any_of(all.begin(), all.end(), [](const Wishes& w) { return w.is_late; })) return ExitReason::duration;
   if (t.exit_interval && state_.iteration % *t.exit_interval == 0) return ExitReason::interval;
   return std::nullopt;
 }
 
-ExitReason Trainer::run() try {
+ExitReason Trainer::train_loop() {
   const int64_t iterations = config_.train.iterations();
   const ValidationConfig& v = config_.validation;
   while (!v.skip_train && state_.iteration < iterations) {
@@ -334,14 +366,27 @@ ExitReason Trainer::run() try {
     if (i == iterations) break;
     if (const std::optional<ExitReason> reason = exit_reason()) {
       save();
+      finish_save();
       return *reason;
     }
   }
   if (!v.skip_train) save();
   evaluate_and_report(true);
+  finish_save();
   return ExitReason::finished;
+}
+
+ExitReason Trainer::run() try {
+  return train_loop();
+} catch (const AgreedError&) {
+  settle_save();
+  throw;
 } catch (const OutOfMemory& e) {
+  if (world_.ranks() == 1) settle_save();
   throw OutOfMemory(text(e.what(), "\n", memory_.owners));
+} catch (...) {
+  if (world_.ranks() == 1) settle_save();  // of several, the others may not come to complete it
+  throw;
 }
 
 }  // namespace mbt

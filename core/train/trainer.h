@@ -17,10 +17,14 @@
 #include "core/optim/optimizer.h"
 #include "core/parallel/data_parallel.h"
 #include "core/train/checkpoint.h"
+#include "core/train/checkpoint_saver.h"
 #include "core/train/memory_check.h"
 #include "core/train/records.h"
 
 namespace mbt {
+
+/// started: its files are being written, or copied first; scheduled: copied, and written beside the next steps; saved: complete.
+enum class SaveStage : uint8_t { started, scheduled, saved };
 
 class TrainObserver {
  public:
@@ -29,7 +33,7 @@ class TrainObserver {
   virtual void on_warning(const std::string& text) = 0;                ///< something that its owner may have to change
   virtual void on_iteration(const IterationRecord& record) = 0;        ///< after every step
   virtual void on_evaluation(const EvaluationRecord& record) = 0;
-  virtual void on_checkpoint(const std::string& path, int64_t iteration) = 0;
+  virtual void on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) = 0;
 };
 
 /// Why run() returned.
@@ -56,6 +60,7 @@ class Trainer {
 
  private:
   void load();
+  void load_from(const std::string& checkpoint);
   IterationRecord step();
   void compare_with_checkpoint(const RunConfig& saved);
   void report_converted_moments(const OptimizerConfig& saved);
@@ -67,7 +72,10 @@ class Trainer {
   double params_norm();
   int64_t count_zero_gradients();
   void evaluate_and_report(bool is_final);
+  ExitReason train_loop();
   void save();
+  void finish_save();
+  void settle_save() noexcept;
   std::optional<ExitReason> exit_reason();
   bool is_skipped_by_user(int64_t iteration) const;
 
@@ -86,6 +94,7 @@ class Trainer {
   LrSchedule schedule_;
   BatchPrefetcher batches_;
   TrainState state_;
+  CheckpointSaver saver_;
   int64_t last_saved_ = -1;
   bool replay_is_reported_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

@@ -136,7 +136,7 @@ TEST_CASE("metrics that cannot be written end the run with a checkpoint and exit
   const RunResult result = run_binary(small("50", {"--logger.jsonl_path", "/dev/full", "--checkpoint.save", "run"}), folder.path());
   CHECK(result.exit_code == 2);
   CHECK_THAT(result.err, ContainsSubstring("/dev/full") && ContainsSubstring("No space left") && ContainsSubstring("after iteration 1"));
-  CHECK(std::filesystem::exists(folder.path("run/iter_0000001/weights.safetensors")));
+  CHECK(std::filesystem::exists(folder.path("run/iter_0000001/metadata.json")));
 }
 
 TEST_CASE("a trace is written, or refused before the first step") {

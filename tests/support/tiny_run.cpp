@@ -17,8 +17,12 @@ RunConfig tiny(const std::string& recipe, const std::vector<std::string>& more) 
 }
 
 void train(const RunConfig& c, Run& run, Backend& backend) {
-  const std::unique_ptr<Dataset> data = make_dataset(c.dataset, c.model.seq_length, c.rng.seed);
   SingleWorld world;
+  train(c, run, backend, world);
+}
+
+void train(const RunConfig& c, Run& run, Backend& backend, World& world) {
+  const std::unique_ptr<Dataset> data = make_dataset(c.dataset, c.model.seq_length, c.rng.seed);
   Trainer trainer(backend, world, c, make_policy(c.model, c.ddp), *data, run);
   const auto outer = run.after_step;
   run.after_step = [&](const IterationRecord& r) {
@@ -48,13 +52,6 @@ std::vector<double> losses(const Run& run) {
 }
 
 std::string content(const fs::path& path) { return read_text_file(path.string()); }
-
-std::string state_of(const fs::path& checkpoint) {
-  std::string all;
-  for (const char* name : {"weights.safetensors", "optimizer.safetensors", "precision.safetensors", "train_state.json"})
-    if (fs::exists(checkpoint / name)) all += content(checkpoint / name);
-  return all;
-}
 
 std::set<std::string> names_in(const fs::path& folder) {
   std::set<std::string> names;

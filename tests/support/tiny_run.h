@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "core/io/files.h"
+#include "core/train/checkpoint_folder.h"
 #include "core/train/trainer.h"
+#include "tests/support/checkpoints.h"
 #include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
@@ -23,7 +25,9 @@ struct Run : TrainObserver {
     if (after_step) after_step(r);
   }
   void on_evaluation(const EvaluationRecord& r) override { evaluations.push_back(r); }
-  void on_checkpoint(const std::string& path, int64_t) override { checkpoints.push_back(path); }
+  void on_checkpoint(SaveStage stage, const std::string& path, int64_t) override {
+    if (stage == SaveStage::saved) checkpoints.push_back(path);
+  }
 
   std::vector<std::string> messages, warnings, checkpoints;
   std::vector<IterationRecord> steps;
@@ -38,6 +42,8 @@ struct Run : TrainObserver {
 RunConfig tiny(const std::string& recipe = "fp32", const std::vector<std::string>& more = {});
 /// Trains under `c`; what happened goes to `run`, also when it throws. Without a backend: on the CPU's.
 void train(const RunConfig& c, Run& run, Backend& backend);
+/// As one rank of several: `backend` is its own.
+void train(const RunConfig& c, Run& run, Backend& backend, World& world);
 void train(const RunConfig& c, Run& run);
 Run train(const RunConfig& c);
 /// A run of `iterations` steps saved to folder/run; returns a config that loads it.
@@ -46,7 +52,5 @@ RunConfig saved(const TemporaryFolder& folder, int64_t iterations = 2, const std
 std::vector<double> losses(const Run& run);
 std::string content(const std::filesystem::path& path);
 std::set<std::string> names_in(const std::filesystem::path& folder);
-/// All files of a checkpoint but its config, one after the other.
-std::string state_of(const std::filesystem::path& checkpoint);
 
 }  // namespace mbt::test

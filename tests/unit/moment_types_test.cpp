@@ -33,7 +33,7 @@ TEST_CASE("a run with bf16 moments, saved half way and continued, ends with the 
   c.checkpoint.save = folder.path("halves");
   c.train.exit_interval = 3;
   train(c);
-  const SafetensorsFile file = SafetensorsFile::open(folder.path("halves/iter_0000003/optimizer.safetensors"));
+  const SafetensorsFile file = SafetensorsFile::open(folder.path("halves/iter_0000003/optimizer_00000_of_00001.safetensors"));
   for (const SafetensorsEntry& e : file.entries()) REQUIRE(e.type == SafetensorsType::BF16);
   c.train.exit_interval.reset();
   c.checkpoint.load = c.checkpoint.save;

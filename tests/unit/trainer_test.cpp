@@ -15,7 +15,7 @@ namespace {
 
 /// Rewrites one value of a checkpoint's weights.
 void poison(const fs::path& checkpoint, const std::string& tensor, float value) {
-  const std::string path = (checkpoint / "weights.safetensors").string();
+  const std::string path = (checkpoint / "weights_00000_of_00001.safetensors").string();
   std::vector<std::vector<float>> values;
   std::vector<TensorToWrite> tensors;
   {
@@ -28,6 +28,7 @@ void poison(const fs::path& checkpoint, const std::string& tensor, float value) 
     }
   }
   write_safetensors(path, tensors);
+  reseal(checkpoint);
 }
 
 }  // namespace
@@ -162,7 +163,7 @@ TEST_CASE("a loss that is not a number: abort names the tensor, skip goes on wit
   CHECK(run.state.skipped_iterations == 4);
   CHECK(run.state.optimizer_updates == 2);
   const auto weights = [](const fs::path& path) {
-    const SafetensorsFile file = SafetensorsFile::open((path / "weights.safetensors").string());
+    const SafetensorsFile file = SafetensorsFile::open((path / "weights_00000_of_00001.safetensors").string());
     return file.read_f32(file.at("layers.1.fc2.weight"));
   };
   CHECK((weights(folder.path("after/iter_0000006")) == weights(checkpoint)));

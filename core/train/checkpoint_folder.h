@@ -1,0 +1,43 @@
+// The folder of a run: its checkpoints iter_0000100/, the tracker file latest_checkpointed_iteration.txt, and what a killed run has left
+// behind. A checkpoint appears under its name in one step, when it is complete; the tracker is written after it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace mbt {
+
+/// "iter_0000100".
+std::string iteration_name(int64_t iteration);
+/// The iteration in the name of a checkpoint's folder; -1: it is none.
+int64_t iteration_of(const std::string& checkpoint);
+
+/// Refuses a folder that cannot be written, before anything is trained. Creates it, and clears what a killed run left half written.
+void check_save_folder(const std::string& folder);
+
+struct FoundCheckpoint {
+  std::string path;
+  std::string note;  ///< why it is another than the tracker names; empty: it is not
+};
+
+/// The checkpoint that `folder` offers: of iteration `step`, or the newest complete one. Normally the tracker names that; a run that was
+/// killed before it wrote the tracker has left a newer one. `folder` may also be a checkpoint itself. nullopt: an existing folder without a
+/// checkpoint. InputError: no such folder, no such step, a tracker that holds no number.
+std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::optional<int64_t> step);
+
+/// "; the complete checkpoint of iteration 50 can be loaded with --ckpt-step 50": the newest beside `checkpoint` in its folder; empty:
+/// there is none.
+std::string other_checkpoint_hint(const std::string& checkpoint);
+
+/// Higher than that of every complete checkpoint in the folder.
+int64_t next_save_number(const std::string& folder);
+/// Gives the complete folder `temporary`, in the same folder, its name iter_N; the one of that name, of a run that was wound back, goes.
+/// Then writes the tracker. Returns the new path.
+std::string publish_checkpoint(const std::string& temporary, int64_t iteration);
+/// keep > 0: removes all but `keep` checkpoints, first those beyond `current` (of a run that was wound back), then the oldest.
+void remove_old_checkpoints(const std::string& folder, int64_t current, int64_t keep);
+/// The name for a folder that is being written.
+std::string temporary_name(int64_t iteration, const std::string& token);
+
+}  // namespace mbt

@@ -15,7 +15,8 @@ shift
 # --bind-to none: mpirun would bind each rank, with all its threads, to a NUMA node that it chooses without knowing the GPU's; with one or
 # two ranks even to a core.
 # odls_base_sigkill_timeout: seconds between the SIGTERM that mpirun passes on and its SIGKILL. With its one second no rank could save.
-#   mpirun itself ends only after twice that. At once after the save: pkill -TERM -x mbtrain, on any one of the hosts, instead of Ctrl-C.
+#   mpirun itself ends only after twice that. To end right after the save, signal the ranks of any one host instead of mpirun:
+#   pkill -TERM -f '^[^ ]*mbtrain train'
 options=(--hostfile "$hostfile" --bind-to none --mca odls_base_sigkill_timeout 60)
 
 # NCCL_SOCKET_IFNAME: the interface between the machines, as `ip link` names it. To be set where they have several (docker0, management) of

@@ -89,15 +89,13 @@ int run(World& world, const std::vector<std::string>& args) {
   bool as_json = false;
   int64_t max_bytes = 64 << 20;
   std::string device = "auto";
-  std::unique_ptr<Backend> backend;
   app.add_flag("--json", as_json, "Print JSON");
   app.add_option("--max-bytes", max_bytes, "Largest tensor")->check(CLI::Range(int64_t{1} << 10, int64_t{1} << 34));
   app.add_option("--device", device, "auto, cpu or cuda");
   const auto setup = [&] { parse_args(app, args); };
   agree(world, setup);
   if (world.ranks() == 1) throw InputError("bench comm times what goes between ranks, and there is one; start it with mpirun -np N or srun");
-  const int threads = threads_of_rank(world, 0);
-  agree(world, [&] { backend = make_backend(device, threads); });
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, device, 0);
   const std::unique_ptr<Collectives> collectives = backend->connect(world);
   const std::vector<Row> rows = measure(*backend, world, *collectives, max_bytes);
   if (!world.is_first()) return 0;

@@ -147,11 +147,9 @@ int run(World& world, const std::vector<std::string>& args) {
   app.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch")->check(CLI::NonNegativeNumber);
   app.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes a second that one rank sends; not given: measured in this launch")->check(CLI::PositiveNumber);
   RunConfig config;
-  std::unique_ptr<Backend> backend;
   agree(world, [&] { config = resolve_run(parse_config_args(app, args), world.ranks()).config; });
   config.validation.skip_train = false;
-  const int threads = threads_of_rank(world, config.train.num_threads);
-  agree(world, [&] { backend = make_backend(config.train.device, threads); });
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
   const Figures f = figures(*backend, world, config, o);
   if (!world.is_first()) return 0;
   o.as_json ? print_json(config, f) : print_table(config, f);

@@ -145,11 +145,9 @@ int run(World& world, const std::vector<std::string>& args) {
   app.add_flag("--json", as_json, "Print JSON");
   app.add_option("--steps", steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
   RunConfig config;
-  std::unique_ptr<Backend> backend;
   agree(world, [&] { config = resolve_run(parse_config_args(app, args), world.ranks()).config; });
   config.validation.skip_train = false;  // it trains, whatever a run of this config would do
-  const int threads = threads_of_rank(world, config.train.num_threads);
-  agree(world, [&] { backend = make_backend(config.train.device, threads); });
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
   const StepTimes times = measure(*backend, world, config, steps);
   if (!world.is_first()) return 0;
   if (as_json) std::printf("%s\n", to_json(*backend, world, config, times).dump(2).c_str());

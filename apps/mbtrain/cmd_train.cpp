@@ -90,11 +90,9 @@ int train(World& world, const std::vector<std::string>& args) {
   });
   const RunConfig& config = run.config;
   require_same_run(world, config, *dataset);
-  const int threads = threads_of_rank(world, config.train.num_threads);
-  std::unique_ptr<Backend> backend;
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
   PrecisionPolicy policy;
   agree(world, [&] {
-    backend = make_backend(config.train.device, threads);
     policy = training_policy(config, *backend);
     static_cast<void>(check_memory(config, policy, *backend, world.ranks()));  // before exchanges begin: a refusal is told once
   });

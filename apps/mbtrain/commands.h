@@ -16,6 +16,7 @@ int cmd_probe(const std::vector<std::string>& args);
 int cmd_recipes(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
 int cmd_quantize(const std::vector<std::string>& args);
+int cmd_verify_resume(const std::vector<std::string>& args);
 
 struct Verb {
   const char* name;
@@ -34,6 +35,7 @@ inline const std::vector<Verb>& verbs() {
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
       {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench},
+      {"verify-resume", "Prove that a saved and continued run is the run without a break, bit for bit", cmd_verify_resume},
       {"quantize", "Quantise the tensors of a safetensors file as a recipe would", cmd_quantize},
   };
   return all;

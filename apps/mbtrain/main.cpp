@@ -41,7 +41,7 @@ std::string overview() {
       "       mbtrain VERB --help\n\n"
       "Verbs; without one, train:\n";
   for (const Verb& verb : verbs())
-    help += "  " + std::string(verb.name) + std::string(12 - std::string(verb.name).size(), ' ') + verb.doc + "\n";
+    help += "  " + std::string(verb.name) + std::string(15 - std::string(verb.name).size(), ' ') + verb.doc + "\n";
   return help + kEnvironment + "\nExit codes: 0 done, 1 the run failed, 2 bad usage or bad input.\n";
 }
 
@@ -105,7 +105,8 @@ int run(std::vector<std::string> args) {
 void restart_with_patient_threads(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("GOMP_SPINCOUNT", "1000", 0);  // microseconds: alone as fast as ever, two at once each at half the speed
-  execv("/proc/self/exe", argv);         // returns only where there is no /proc: then the threads spin
+  char path[4096] = "";                  // the file itself, so that ps and pkill find the process by its name
+  if (readlink("/proc/self/exe", path, sizeof path - 1) > 0) execv(path, argv);  // returns only where there is no /proc: then the threads spin
 }
 
 }  // namespace

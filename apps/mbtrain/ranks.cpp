@@ -15,6 +15,8 @@
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
 #include "core/io/files.h"
+#include "kernels/gpus.h"
+#include "kernels/kernels.h"
 #include "kernels/launch.h"
 
 namespace mbt {
@@ -112,6 +114,35 @@ int threads_of_rank(World& world, int64_t wanted) {
     return std::strcmp(c.host, mine.host) == 0 && CPU_COUNT(&common) > 0;
   });
   return std::max(1, CPU_COUNT(&mine.set) / static_cast<int>(sharing));
+}
+
+int gpu_of_rank(World& world, const std::string& device) {
+  if (world.ranks() == 1 || device == "cpu") return 0;
+  const RankPlace& place = world.place();
+  int gpu = 0;
+  std::string uuid;
+  agree(world, [&] {
+    const GpuProbe gpus = probe_gpus();
+    if (gpus.devices.empty() || !cuda_build().is_built_in) return;  // make_backend says what that means
+    const auto count = static_cast<int>(gpus.devices.size());
+    gpu = count == 1 ? 0 : place.local_rank;  // one alone: the launcher shows each rank its own, or they share it
+    if (gpu >= count)
+      throw InputError(text(place.host, " has ", count, " GPUs and ", place.local_ranks, " ranks; start at most one rank a GPU"));
+    uuid = gpus.devices[static_cast<size_t>(gpu)].uuid;
+  });
+  const std::vector<std::string> uuids = gather_texts(world, uuid), hosts = gather_texts(world, place.host);
+  for (size_t a = 0; a < uuids.size(); ++a)
+    for (size_t b = 0; b < a; ++b)
+      if (!uuids[a].empty() && uuids[a] == uuids[b] && hosts[a] == hosts[b])
+        throw AgreedError(text("ranks ", b, " and ", a, " on ", hosts[a], " would share one GPU (", uuids[a], "); start at most one rank a GPU"), 2);
+  return gpu;
+}
+
+std::unique_ptr<Backend> make_backend_of_rank(World& world, const std::string& device, int64_t num_threads) {
+  const int threads = threads_of_rank(world, num_threads), gpu = gpu_of_rank(world, device);
+  std::unique_ptr<Backend> backend;
+  agree(world, [&] { backend = make_backend(device, threads, gpu); });
+  return backend;
 }
 
 }  // namespace mbt

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <string>
 
+#include "core/backend/backend.h"
 #include "core/comm/world.h"
 #include "core/config/run_config.h"
 #include "core/data/dataset.h"
@@ -18,5 +21,12 @@ void require_same_run(World& world, const RunConfig& config, const Dataset& data
 
 /// CPU threads of one rank: `wanted`, or with 0 its fair share of the cores that it was given, where other ranks were given the same.
 int threads_of_rank(World& world, int64_t wanted);
+
+/// The GPU of this rank, of those that the driver shows: one a local rank, in order; 0 where each rank is shown its own. 0 too where no GPU is
+/// going to be used. AgreedError when there are more ranks than GPUs on a host, or two ranks would share one.
+int gpu_of_rank(World& world, const std::string& device);
+
+/// make_backend for this rank: its share of the cores, its GPU.
+std::unique_ptr<Backend> make_backend_of_rank(World& world, const std::string& device, int64_t num_threads);
 
 }  // namespace mbt

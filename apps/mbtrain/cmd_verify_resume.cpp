@@ -1,0 +1,190 @@
+// mbtrain verify-resume: N + M steps in one go, against N steps, save, load, M steps; then against runs that are killed.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/ranks.h"
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/comm/gather.h"
+#include "core/recipe/resolve.h"
+#include "core/train/checkpoint_folder.h"
+#include "core/train/plan_memory.h"
+#include "core/train/verify_resume.h"
+#include "kernels/kernels.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  int64_t before = 16, after = 16, kills = 2;
+  std::string folder;
+};
+
+/// A folder of its own that goes when it is no longer needed, unless it was asked for by name. The same on every rank.
+class WorkFolder {
+ public:
+  WorkFolder(World& world, const std::string& wanted) : world_(world), is_temporary_(wanted.empty()) {
+    std::string path = wanted;
+    agree(world, [&] {
+      if (!world.is_first()) return;
+      std::error_code error;
+      if (is_temporary_) {
+        path = (fs::current_path() / ".mbtrain-verify-resume-XXXXXX").string();  // the current folder: one that all hosts see, if any is
+        if (mkdtemp(path.data()) == nullptr) throw InputError(text("verify-resume: cannot make a folder in ", fs::current_path().string()));
+      } else if (!fs::create_directories(path, error) && (error || !fs::is_empty(path, error))) {
+        throw InputError(text("--folder: ", path, " is there and not empty, or cannot be made; name a new one"));
+      }
+    });
+    path_ = broadcast_text(world, path);
+  }
+  ~WorkFolder() {
+    std::error_code ignored;
+    if (is_temporary_ && world_.is_first()) fs::remove_all(path_, ignored);
+  }
+  std::string at(const char* name) const { return (fs::path(path_) / name).string(); }
+
+ private:
+  World& world_;
+  bool is_temporary_;
+  std::string path_;
+};
+
+/// This program with `args`, its output thrown away.
+pid_t start(const std::vector<std::string>& args) {
+  std::vector<std::string> words = {"mbtrain"};
+  words.insert(words.end(), args.begin(), args.end());
+  std::vector<char*> argv;
+  for (std::string& w : words) argv.push_back(w.data());
+  argv.push_back(nullptr);
+  const pid_t child = fork();
+  if (child < 0) throw Error("verify-resume: cannot start a process");
+  if (child > 0) return child;
+  const int nothing = open("/dev/null", O_RDWR);
+  for (const int fd : {0, 1, 2}) dup2(nothing, fd);
+  execv("/proc/self/exe", argv.data());
+  _exit(127);
+}
+
+/// nullopt: it was still running after `limit`, and has been killed.
+std::optional<int> wait_or_kill(pid_t child, std::chrono::duration<double> limit) {
+  const auto deadline = Clock::now() + limit;
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    if (Clock::now() > deadline) {
+      kill(child, SIGKILL);
+      waitpid(child, &status, 0);
+      return std::nullopt;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/// A run in processes of its own, saving after every step, killed at random moments and started again until it ends. Returns how often it was
+/// killed.
+int64_t run_with_kills(std::vector<std::string> args, const Options& o, const std::string& folder, double seconds_of_run) {
+  const std::vector<std::string> more = {"--train.train_iters", std::to_string(o.before + o.after), "--train.train_samples", "null",
+                                         "--validation.eval_iters", "0", "--validation.eval_interval", "null", "--checkpoint.save", folder,
+                                         "--checkpoint.load", folder, "--checkpoint.save_interval", "1", "--checkpoint.most_recent_k", "2"};
+  args.insert(args.begin(), "train");
+  args.insert(args.end(), more.begin(), more.end());
+  std::mt19937 random(std::random_device{}());
+  fs::create_directories(folder);
+  int64_t kills = 0;
+  while (kills < o.kills) {
+    const std::chrono::duration<double> limit(std::uniform_real_distribution<double>(0.05, 1.0)(random) * (seconds_of_run + 0.3));
+    const std::optional<int> code = wait_or_kill(start(args), limit);
+    if (code && *code != 0) throw Error(text("a run that was killed ", kills, " times does not go on: exit code ", *code, "; its command: mbtrain ", join(args, " ")));
+    if (code) return kills;  // it was faster than the kill
+    ++kills;
+  }
+  const std::optional<int> code = wait_or_kill(start(args), std::chrono::hours(24));
+  if (code != 0) throw Error(text("a run that was killed ", kills, " times does not go on: exit code ", code.value_or(-1), "; its command: mbtrain ", join(args, " ")));
+  return kills;
+}
+
+/// First iteration whose losses differ; nothing: none does, and there are as many.
+std::string loss_difference(const RunTrace& a, const RunTrace& b) {
+  for (size_t i = 0; i < std::max(a.losses.size(), b.losses.size()); ++i) {
+    const bool is_there = i < a.losses.size() && i < b.losses.size();
+    const bool is_equal = is_there && (a.losses[i] == b.losses[i] || (a.losses[i] != a.losses[i] && b.losses[i] != b.losses[i]));
+    if (!is_equal) return text("iteration ", i + 1, is_there ? text(": loss ", a.losses[i], " without, ", b.losses[i], " with a break") : ": missing in one of the runs");
+  }
+  return "";
+}
+
+/// Says it; returns whether they are equal.
+bool report(const char* what, const RunTrace& whole, const RunTrace& other, bool compares_losses) {
+  const std::vector<std::string> files = differing_files(whole.checkpoint, other.checkpoint);
+  const std::string losses = compares_losses ? loss_difference(whole, other) : "";
+  const bool is_equal = files.empty() && losses.empty();
+  std::printf("  %-34s %s  %s\n", what, state_hash(other.checkpoint).c_str(), is_equal ? "equal" : "DIFFERENT");
+  if (!losses.empty()) std::printf("    first difference at %s\n", losses.c_str());
+  if (!files.empty()) std::printf("    files that differ: %s\n", join(files, ", ").c_str());
+  return is_equal;
+}
+
+int verify(World& world, const std::vector<std::string>& args) {
+  CLI::App app("Prove that a saved and continued run is the run without a break, bit for bit: losses, and a hash of all state (weights, masters, "
+               "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: not",
+               "mbtrain verify-resume");
+  Options o;
+  app.add_option("--before", o.before, "Steps before the break")->check(CLI::Range(1, 1000000));
+  app.add_option("--after", o.after, "Steps after it")->check(CLI::Range(1, 1000000));
+  app.add_option("--kills", o.kills, "One rank: then a run that is killed (-9) so often at random moments, saving after every step; 0: none")->check(CLI::Range(0, 10000));
+  app.add_option("--folder", o.folder, "Keep the checkpoints in this new folder; not given: one in the current folder, removed at the end");
+  ResolvedRun run;
+  std::unique_ptr<Dataset> dataset;
+  std::vector<std::string> config_args;
+  agree(world, [&] {
+    run = resolve_run(parse_config_args(app, args, &config_args), world.ranks());
+    dataset = make_dataset(run.config.dataset, run.config.model.seq_length, run.config.rng.seed);
+  });
+  require_same_run(world, run.config, *dataset);
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, run.config.train.device, run.config.train.num_threads);
+  PrecisionPolicy policy;
+  agree(world, [&] { policy = training_policy(run.config, *backend); });
+
+  const WorkFolder folder(world, o.folder);
+  const int64_t steps = o.before + o.after;
+  const auto begin = Clock::now();
+  const RunTrace whole = trace_run(*backend, world, traced_config(run.config, steps, folder.at("whole")), policy, *dataset);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  const RunTrace broken = trace_interrupted_run(*backend, world, traced_config(run.config, steps, folder.at("interrupted")), policy, *dataset, o.before);
+  bool is_equal = true;
+  agree(world, [&] {
+    if (!world.is_first()) return;
+    std::printf("%s, %d rank%s, %lld + %lld steps\n", run.config.mixed_precision.name.c_str(), world.ranks(), world.ranks() == 1 ? "" : "s",
+                static_cast<long long>(o.before), static_cast<long long>(o.after));
+    std::printf("  %-34s %s\n", "without a break", state_hash(whole.checkpoint).c_str());
+    is_equal = report("saved, loaded, continued", whole, broken, true);
+    if (o.kills == 0 || world.ranks() > 1) return;
+    const int64_t kills = run_with_kills(config_args, o, folder.at("killed"), seconds);
+    const RunTrace killed{{}, find_checkpoint(folder.at("killed"), steps)->path};
+    is_equal &= report(text("killed ", kills, kills == 1 ? " time" : " times", ", continued").c_str(), whole, killed, false);
+  });
+  const std::vector<char> all = gather_values(world, static_cast<char>(is_equal));
+  return all[0] ? 0 : 1;
+}
+
+}  // namespace
+
+int cmd_verify_resume(const std::vector<std::string>& args) {
+  return run_on_ranks([&](World& world) { return verify(world, args); });
+}
+
+}  // namespace mbt

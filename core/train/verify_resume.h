@@ -1,0 +1,37 @@
+// Whether a run that was saved and continued is the run that was never interrupted, bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "core/comm/world.h"
+#include "core/config/run_config.h"
+#include "core/data/dataset.h"
+#include "core/recipe/policy.h"
+
+namespace mbt {
+
+/// What a run ended with: its losses, and its last checkpoint, which is all of its state.
+struct RunTrace {
+  std::vector<double> losses;   ///< by iteration
+  std::string checkpoint;
+};
+
+/// The config of a run of `iterations` that saves to `folder` at its end, and evaluates nothing.
+RunConfig traced_config(RunConfig config, int64_t iterations, const std::string& folder);
+
+/// Trains as `config` says. Every rank calls it.
+RunTrace trace_run(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset);
+/// The same number of iterations in two runs: `before`, saved to its folder; then a fresh model that loads them and does the rest.
+RunTrace trace_interrupted_run(Backend& backend, World& world, RunConfig config, const PrecisionPolicy& policy, const Dataset& dataset,
+                               int64_t before);
+
+/// Of two checkpoints of the same number of ranks: names of the files, state.json among them, whose bytes differ. The config, which holds
+/// folders, is left out. Empty: the states are equal, bit for bit.
+std::vector<std::string> differing_files(const std::string& a, const std::string& b);
+/// Hash of the state in a checkpoint, of the same files.
+std::string state_hash(const std::string& checkpoint);
+
+}  // namespace mbt

@@ -1,4 +1,5 @@
 // kill -9 at any moment, a save under way included: the next start continues from a complete checkpoint.
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,7 +32,8 @@ pid_t start(const std::vector<std::string>& args) {
   argv.push_back(nullptr);
   const pid_t child = fork();
   if (child != 0) return child;
-  if (freopen("/dev/null", "w", stdout) == nullptr) _exit(127);
+  const int nowhere = open("/dev/null", O_WRONLY);
+  if (nowhere < 0 || dup2(nowhere, STDOUT_FILENO) < 0 || dup2(nowhere, STDERR_FILENO) < 0) _exit(127);
   execv(MBT_BINARY, argv.data());
   _exit(127);
 }

@@ -104,6 +104,7 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(const void* data, int64_t count) {
+  if (count == 0) return;  // data may be null
   const char* from = static_cast<const char*>(data);
   hash_.add(data, static_cast<size_t>(count));
   bytes_ += count;

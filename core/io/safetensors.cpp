@@ -76,7 +76,7 @@ std::vector<float> SafetensorsFile::read_f32(const SafetensorsEntry& entry) cons
 }
 
 void SafetensorsFile::read_f32(const SafetensorsEntry& entry, int64_t first, int64_t count, float* out) const {
-  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size() - first, path(), ": elements [", first, ", ", first + count, ") of ", entry.name);
+  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size() - first, path(), ": ", count, " elements from ", first, " of ", entry.name);
   const int64_t size = size_of(entry.type), begin = data_begin_ + entry.begin + first * size;
   if (entry.type == SafetensorsType::F32) return file_.read_at(begin, out, count * size);
   std::vector<char> bytes(static_cast<size_t>(count * size));

@@ -79,7 +79,8 @@ void Trainer::load() {
     const std::optional<FoundCheckpoint> found = world_.is_first() ? find_checkpoint(c.load, c.ckpt_step) : std::nullopt;
     if (found) path = found->path;
     if (found && !found->note.empty()) observer_.on_warning(found->note);
-    if (world_.is_first() && !found && c.save != c.load) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no latest_checkpointed_iteration.txt)"));
+    const bool may_start = found || c.save == c.load;
+    if (world_.is_first() && !may_start) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no iter_ folder in it)"));
   });
   path = broadcast_text(world_, path);
   if (path.empty()) return observer_.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
@@ -341,7 +342,8 @@ std::optional<ExitReason> Trainer::exit_reason() {
   struct Wishes {
     bool stop, is_late, has_written;
   };
-  const Wishes mine{stop_requested_, t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3, saver_.has_written()};
+  const bool is_late = t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3;
+  const Wishes mine{stop_requested_, is_late, saver_.has_written()};
   const std::vector<Wishes> all = gather_values(world_, mine);
   if (std::all_of(all.begin(), all.end(), [](const Wishes& w) { return w.has_written; })) finish_save();
   if (std::any_of(all.begin(), all.end(), [](const Wishes& w) { return w.stop; })) return ExitReason::signal;

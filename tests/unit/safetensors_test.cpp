@@ -48,15 +48,17 @@ TEST_CASE("what is written is read back", "[safetensors]") {
   const std::vector<uint16_t> brain{0x3f80, 0xc000, 0x0001};
   const std::vector<int64_t> ids{0, 7, 2147483647};
   const std::string path = folder.path("x.safetensors");
-  write_safetensors(path,
-                    {{"codes", SafetensorsType::U8, {3}, codes.data()},
-                     {"a", SafetensorsType::F32, {2, 3}, a.data()},
-                     {"half", SafetensorsType::F16, {4}, halves.data()},
-                     {"brain", SafetensorsType::BF16, {3, 1}, brain.data()},
-                     {"ids", SafetensorsType::I64, {3}, ids.data()},
-                     {"none", SafetensorsType::F32, {0, 5}, nullptr},
-                     {"scalar", SafetensorsType::F32, {}, a.data()}},
-                    {{"format", "pt"}, {"step", "3"}});
+  const std::vector<TensorToWrite> tensors = {{"codes", SafetensorsType::U8, {3}, codes.data()},
+                                              {"a", SafetensorsType::F32, {2, 3}, a.data()},
+                                              {"half", SafetensorsType::F16, {4}, halves.data()},
+                                              {"brain", SafetensorsType::BF16, {3, 1}, brain.data()},
+                                              {"ids", SafetensorsType::I64, {3}, ids.data()},
+                                              {"none", SafetensorsType::F32, {0, 5}, nullptr},
+                                              {"scalar", SafetensorsType::F32, {}, a.data()}};
+  const FileDigest digest = write_safetensors(path, tensors, {{"format", "pt"}, {"step", "3"}});
+  const std::string bytes = read_text_file(path);
+  CHECK(digest == FileDigest{static_cast<int64_t>(bytes.size()), xxhash64(bytes)});
+  CHECK(digest_of(FileReader(path)) == digest);
   const SafetensorsFile file = SafetensorsFile::open(path);
   CHECK(file.entries().size() == 7);
   CHECK(file.metadata().at("step") == "3");
@@ -68,6 +70,12 @@ TEST_CASE("what is written is read back", "[safetensors]") {
   CHECK(file.read_i32(file.at("codes")) == std::vector<int32_t>{1, 2, 255});
   CHECK(file.read_f32(file.at("none")).empty());
   CHECK(file.read_f32(file.at("scalar")) == std::vector<float>{1.5F});
+  std::vector<float> some(3);
+  file.read_f32(file.at("a"), 2, 3, some.data());
+  CHECK(some == std::vector<float>{3, 4, 5});
+  file.read_f32(file.at("brain"), 1, 2, some.data());
+  CHECK(some == std::vector<float>{-2, 0x1p-133F, 5});
+  CHECK_THROWS_AS(file.read_f32(file.at("a"), 4, 3, some.data()), Error);
   CHECK(file.find("b") == nullptr);
   CHECK_THROWS_WITH(file.at("b"), ContainsSubstring("no tensor 'b'"));
   CHECK_THROWS_WITH(file.read_f32(file.at("ids")), ContainsSubstring("'ids' is I64[3], expected F64, F32, F16 or BF16"));

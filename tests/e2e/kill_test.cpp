@@ -1,0 +1,76 @@
+// kill -9 at any moment, a save under way included: the next start continues from a complete checkpoint.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "core/base/philox.h"
+#include "tests/support/catch.h"
+#include "tests/support/run_binary.h"
+#include "tests/support/tiny_run.h"
+
+using namespace mbt;
+using namespace mbt::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::string> endless(const std::string& run, bool async) {
+  return {"--train-iters",       "100000", "--model.num_layers",         "1",
+          "--model.hidden_size", "64",     "--model.seq_length",         "16",
+          "--eval-iters",        "0",      "--checkpoint.save",          run,
+          "--checkpoint.load",   run,      "--checkpoint.most_recent_k", "3",
+          "--save-interval",     "1",      "--checkpoint.async_save",    async ? "true" : "false"};
+}
+
+pid_t start(const std::vector<std::string>& args) {
+  std::vector<char*> argv{const_cast<char*>(MBT_BINARY)};
+  for (const std::string& a : args) argv.push_back(const_cast<char*>(a.c_str()));
+  argv.push_back(nullptr);
+  const pid_t child = fork();
+  if (child != 0) return child;
+  const int nowhere = open("/dev/null", O_WRONLY);
+  if (nowhere < 0 || dup2(nowhere, STDOUT_FILENO) < 0 || dup2(nowhere, STDERR_FILENO) < 0) _exit(127);
+  execv(MBT_BINARY, argv.data());
+  _exit(127);
+}
+
+}  // namespace
+
+TEST_CASE("kill -9 at random moments of a run that saves after every step") {
+  const TemporaryFolder folder;
+  const std::string run = folder.path("run");
+  fs::create_directory(run);
+  int64_t reached = -1;
+  for (uint32_t i = 0; i < 12; ++i) {
+    const pid_t child = start(endless(run, i % 2 == 1));
+    REQUIRE(child > 0);
+    const auto newest = [&] { return find_checkpoint(run, std::nullopt); };
+    for (int k = 0; k < 1200; ++k) {  // until it has saved something new
+      const std::optional<FoundCheckpoint> found = newest();
+      if (found && iteration_of(found->path) > reached) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(philox(17, 0, i)[0] % 60'000));
+    kill(child, SIGKILL);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+    const std::optional<FoundCheckpoint> found = newest();
+    REQUIRE(found);
+    CHECK(iteration_of(found->path) > reached);
+    reached = iteration_of(found->path);
+    CHECK_NOTHROW(tensors_of(found->path));  // compares every file with its hash
+  }
+  std::vector<std::string> last = endless(run, false);
+  last[1] = std::to_string(reached + 2);
+  const RunResult result = run_binary(last, folder.path());
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, ContainsSubstring("successfully saved checkpoint from iteration " +
+                                           std::string(7 - std::to_string(reached + 2).size(), ' ') + std::to_string(reached + 2)));
+  for (const std::string& name : names_in(run)) CHECK(name.rfind(".tmp-", 0) != 0);
+  CHECK(names_in(run).size() == 3 + 2);  // most_recent_k, the tracker and the metrics
+}

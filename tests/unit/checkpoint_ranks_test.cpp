@@ -3,7 +3,7 @@
 #include "core/train/checkpoint_saver.h"
 #include "kernels/kernels.h"
 #include "tests/support/catch.h"
-#include "tests/support/rank_threads.h"
+#include "tests/support/thread_world.h"
 #include "tests/support/tiny_run.h"
 
 using namespace mbt;
@@ -119,14 +119,14 @@ TEST_CASE("what any number of ranks wrote, sharded or not, any other number read
       const TemporaryFolder folder;
       RunConfig c = config_of(writers_shard);
       c.checkpoint.save = folder.path("run");
-      REQUIRE(run_ranks(writers, [&](World& w) { save_as(w, c); }) == nothing(writers));
+      REQUIRE(run_threads(writers, [&](World& w) { save_as(w, c); }) == nothing(writers));
       const std::string path = folder.path("run/iter_0000007");
       CHECK(read_index(path, true).ranks == writers);
       CHECK(names_in(path).size() == static_cast<size_t>(2 * writers + 4));
       for (const int readers : {1, 2, 3, 4}) {
         for (const bool readers_shard : {true, false}) {
           INFO(writers << " writers, sharded " << writers_shard << ", " << readers << " readers, sharded " << readers_shard);
-          CHECK(run_ranks(readers, [&](World& w) { load_as(w, config_of(readers_shard), path); }) == nothing(readers));
+          CHECK(run_threads(readers, [&](World& w) { load_as(w, config_of(readers_shard), path); }) == nothing(readers));
         }
       }
     }
@@ -138,7 +138,7 @@ TEST_CASE("a sharded optimizer's checkpoint is that of one which is not, file fo
   for (const bool sharded : {true, false}) {
     RunConfig c = config_of(sharded);
     c.checkpoint.save = folder.path(sharded ? "sharded" : "plain");
-    REQUIRE(run_ranks(3, [&](World& w) { save_as(w, c); }) == nothing(3));
+    REQUIRE(run_threads(3, [&](World& w) { save_as(w, c); }) == nothing(3));
   }
   CHECK((state_of(folder.path("sharded/iter_0000007")) == state_of(folder.path("plain/iter_0000007"))));
 }
@@ -147,9 +147,9 @@ TEST_CASE("a rank reads no file that holds nothing for it") {
   const TemporaryFolder folder;
   RunConfig c = config_of(true);
   c.checkpoint.save = folder.path("run");
-  REQUIRE(run_ranks(2, [&](World& w) { save_as(w, c); }) == nothing(2));
+  REQUIRE(run_threads(2, [&](World& w) { save_as(w, c); }) == nothing(2));
   fs::remove(folder.path("run/iter_0000007/optimizer_00001_of_00002.safetensors"));
-  const std::vector<std::string> thrown = run_ranks(2, [&](World& w) { load_as(w, c, folder.path("run/iter_0000007")); });
+  const std::vector<std::string> thrown = run_threads(2, [&](World& w) { load_as(w, c, folder.path("run/iter_0000007")); });
   CHECK(thrown[0].empty());
   CHECK_THAT(thrown[1], ContainsSubstring("optimizer_00001_of_00002.safetensors: there is no such file"));
 }
@@ -161,7 +161,7 @@ TEST_CASE("saving beside training writes the same files as saving at once") {
       RunConfig c = config_of(true);
       c.checkpoint.async_save = async;
       c.checkpoint.save = folder.path(text(async ? "async" : "sync", ranks));
-      REQUIRE(run_ranks(ranks, [&](World& w) { save_as(w, c); }) == nothing(ranks));
+      REQUIRE(run_threads(ranks, [&](World& w) { save_as(w, c); }) == nothing(ranks));
     }
     CHECK((state_of(folder.path(text("async", ranks, "/iter_0000007"))) == state_of(folder.path(text("sync", ranks, "/iter_0000007")))));
   }
@@ -171,11 +171,11 @@ TEST_CASE("what fails on one rank is told by all; nothing half written stays, an
   const TemporaryFolder folder;
   RunConfig c = config_of(true);
   c.checkpoint.save = folder.path("run");
-  REQUIRE(run_ranks(2, [&](World& w) { save_as(w, c); }) == nothing(2));
+  REQUIRE(run_threads(2, [&](World& w) { save_as(w, c); }) == nothing(2));
   const std::set<std::string> names = names_in(folder.path("run"));
   for (const bool async : {false, true}) {
     c.checkpoint.async_save = async;
-    const std::vector<std::string> unreadable = run_ranks(2, [&](World& w) {
+    const std::vector<std::string> unreadable = run_threads(2, [&](World& w) {
       RankWeights own(w, c);
       BrokenBackend broken(*own.backend);
       LossScaler scaler = make_loss_scaler(c.optimizer);
@@ -187,7 +187,7 @@ TEST_CASE("what fails on one rank is told by all; nothing half written stays, an
     CHECK(unreadable[1] == unreadable[0]);
     CHECK(names_in(folder.path("run")) == names);
   }
-  const std::vector<std::string> lost = run_ranks(2, [&](World& w) {  // async
+  const std::vector<std::string> lost = run_threads(2, [&](World& w) {  // async
     RankWeights own(w, c);
     LossScaler scaler = make_loss_scaler(c.optimizer);
     CheckpointSaver saver(w, *own.backend, own.weights, c);
@@ -211,7 +211,7 @@ TEST_CASE("runs of several ranks continue as other numbers of ranks, and end the
   RunConfig c = config_of(true, "bf16_mixed");
   const auto run_as = [&](int ranks, const RunConfig& config) {
     std::vector<Run> runs(static_cast<size_t>(ranks));
-    REQUIRE(run_ranks(ranks, [&](World& w) {
+    REQUIRE(run_threads(ranks, [&](World& w) {
               const std::unique_ptr<Backend> backend = make_backend("cpu", 1);
               train(config, runs[static_cast<size_t>(w.rank())], *backend, w);
             }) == nothing(ranks));

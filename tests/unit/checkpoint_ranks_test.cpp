@@ -183,7 +183,7 @@ TEST_CASE("what fails on one rank is told by all; nothing half written stays, an
       saver.start(some_state(), scaler);
       saver.finish();
     });
-    CHECK(unreadable[0] == "rank 1 of 2 on thread: the device is gone");
+    CHECK(unreadable[0] == "rank 1 of 2 on board: the device is gone");
     CHECK(unreadable[1] == unreadable[0]);
     CHECK(names_in(folder.path("run")) == names);
   }

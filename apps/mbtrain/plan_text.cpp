@@ -137,6 +137,15 @@ std::string memory_text(const RunPlan& plan) {
   return heading("Memory of one rank") + rows.str() + fit_text(plan);
 }
 
+/// What goes between ranks; nothing with one.
+std::string exchange_text(const RunPlan& plan) {
+  const ExchangePlan& e = plan.exchange;
+  if (e.buckets == 0) return "";
+  const bool is_sharded = plan.run.config.ddp.use_distributed_optimizer;
+  return text("  Between ranks, an iteration: ", human_bytes(e.reduce_scatter_bytes), " of gradients reduce-scattered in ", e.buckets,
+              e.buckets == 1 ? " bucket, " : " buckets, ", human_bytes(e.all_gather_bytes), is_sharded ? " of parameters" : " of them", " gathered\n");
+}
+
 std::string run_text(const RunPlan& plan) {
   const RunLength& l = plan.length;
   const TrainConfig& t = plan.run.config.train;
@@ -149,7 +158,8 @@ std::string run_text(const RunPlan& plan) {
   rows.add({"tokens", with_commas(l.tokens)});
   return heading("Run") + rows.str() +
          text("  An iteration: ", t.global_batch_size, " samples of ", plan.run.config.model.seq_length, " tokens = ", l.ranks,
-              l.ranks == 1 ? " rank" : " ranks", " x ", l.micro_batches, " micro-batches x ", t.micro_batch_size, "\n");
+              l.ranks == 1 ? " rank" : " ranks", " x ", l.micro_batches, " micro-batches x ", t.micro_batch_size, "\n") +
+         exchange_text(plan);
 }
 
 }  // namespace

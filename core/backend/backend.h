@@ -140,6 +140,8 @@ class Backend {
   /// Collectives that reach this backend's memory; every rank of `world` calls it together. Both must outlive the result. AgreedError
   /// with exit code 2 says what is missing (NCCL).
   virtual std::unique_ptr<Collectives> connect(World& world) = 0;
+  /// Scratch that those will keep, of one rank.
+  virtual size_t exchange_scratch_bytes(int ranks) const = 0;
 
   // -- sequences of ops --------------------------------------------------------------------------------------------------------------
   /// Runs `ops`: the same ops with the same arguments every time, so that only the contents of tensors differ, and nothing else of this

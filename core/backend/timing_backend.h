@@ -56,6 +56,7 @@ class TimingBackend : public Backend {
   std::optional<AvailableMemory> available_memory() const override { return inner_.available_memory(); }
   void reserve_scratch(size_t bytes) override { inner_.reserve_scratch(bytes); }
   std::unique_ptr<Collectives> connect(World& world) override { return inner_.connect(world); }
+  size_t exchange_scratch_bytes(int ranks) const override { return inner_.exchange_scratch_bytes(ranks); }
   /// While ops are noted each must be seen: no recording runs in their place.
   void replay(Recording& recording, const std::function<void()>& ops) override { is_enabled_ ? ops() : inner_.replay(recording, ops); }
   void begin_range(const char* name) override { inner_.begin_range(name); }

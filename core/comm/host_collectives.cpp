@@ -8,8 +8,6 @@
 namespace mbt {
 namespace {
 
-constexpr int64_t kChunk = 1 << 18;  // elements that are exchanged and added at a time
-
 float to_f32(float x) { return x; }
 
 struct Bf16 {
@@ -138,14 +136,19 @@ void HostCollectives::run_all_gather(const AllGatherArgs& args) {
 }
 
 void HostCollectives::run_all_reduce(const AllReduceArgs& args) {
-  const auto ranks = static_cast<size_t>(world_.ranks()), bytes = static_cast<size_t>(args.t.size_bytes());
-  scratch_.resize(std::max(scratch_.size(), ranks * bytes));
-  world_.all_gather(args.t.data, bytes, scratch_.data());
+  const auto ranks = static_cast<size_t>(world_.ranks());
+  const int64_t width = size_of(args.t.dtype), chunk = kChunk * static_cast<int64_t>(sizeof(float)) / width;
   std::vector<const void*> parts(ranks);
-  for (size_t r = 0; r < ranks; ++r) parts[r] = scratch_.data() + r * bytes;
-  if (args.t.dtype == DType::f32) combine<float>(parts, args.op, args.t.size(), args.t.data);
-  else if (args.t.dtype == DType::f64) combine<double>(parts, args.op, args.t.size(), args.t.data);
-  else combine<int32_t>(parts, args.op, args.t.size(), args.t.data);
+  for (int64_t first = 0; first < args.t.size(); first += chunk) {
+    const TensorView t = args.t.element_range(first, std::min(chunk, args.t.size() - first));
+    const auto bytes = static_cast<size_t>(t.size_bytes());
+    scratch_.resize(std::max(scratch_.size(), ranks * bytes));
+    world_.all_gather(t.data, bytes, scratch_.data());
+    for (size_t r = 0; r < ranks; ++r) parts[r] = scratch_.data() + r * bytes;
+    if (t.dtype == DType::f32) combine<float>(parts, args.op, t.size(), t.data);
+    else if (t.dtype == DType::f64) combine<double>(parts, args.op, t.size(), t.data);
+    else combine<int32_t>(parts, args.op, t.size(), t.data);
+  }
 }
 
 }  // namespace mbt

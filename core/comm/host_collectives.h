@@ -16,6 +16,9 @@ namespace mbt {
 /// Scratch: at most 1 MiB for each other rank.
 class HostCollectives final : public Collectives {
  public:
+  /// At most, of one rank: a chunk of each rank's, and their sum.
+  static size_t scratch_bytes(int ranks) { return ranks == 1 ? 0 : static_cast<size_t>((ranks + 1) * kChunk) * sizeof(float); }
+
   /// `world` must outlive it.
   explicit HostCollectives(World& world) : world_(world) {}
   /// Waits for all calls.
@@ -32,6 +35,8 @@ class HostCollectives final : public Collectives {
   Ticket do_all_reduce(const AllReduceArgs& args) override;
 
  private:
+  static constexpr int64_t kChunk = 1 << 18;  // elements that are exchanged and added at a time
+
   Ticket post(std::function<void()> call);
   void run_reduce_scatter(const ReduceScatterArgs& args);
   void run_all_gather(const AllGatherArgs& args);

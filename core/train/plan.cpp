@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "core/config/field_table.h"
+#include "core/optim/optimizer.h"
 
 namespace mbt {
 namespace {
@@ -114,6 +115,9 @@ RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device) {
   plan.parameters = count_parameters(config.model);
   plan.memory = plan_memory(config, plan.policy, device, ranks, !config.validation.skip_train);
   plan.fit = fit_memory(config, plan.policy, device, ranks);
+  plan.exchange = plan_exchange(plan_weights(config.model, plan.policy, true, device.wants_transposed, moment_types(config.optimizer),
+                                             sharding_of(config.ddp, 0, ranks)),
+                                plan.policy);
   plan.flops = count_flops(config.model);
   plan.length = plan_length(config, ranks);
   return plan;
@@ -138,6 +142,10 @@ nlohmann::ordered_json to_json(const RunPlan& plan) {
       {"attention", {{"asked", config.model.attention_backend}, {"path", plan.attention.path}, {"how", plan.attention.how}}},
       {"parameters", parameters_json(plan)},
       {"memory", memory_json(plan)},
+      {"exchange",
+       {{"buckets", plan.exchange.buckets},
+        {"reduce_scatter_bytes", plan.exchange.reduce_scatter_bytes},
+        {"all_gather_bytes", plan.exchange.all_gather_bytes}}},
       {"flops_per_token", plan.flops.total()},
       {"flops",
        {{"attention_projections", plan.flops.attention_projections},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/model/flops.h"
+#include "core/parallel/exchange_plan.h"
 #include "core/recipe/resolve.h"
 #include "core/train/memory_check.h"
 #include "core/train/plan_memory.h"
@@ -31,6 +32,7 @@ struct RunPlan {
   std::vector<ParameterGroup> parameters;
   std::vector<MemoryItem> memory;  ///< of one rank
   MemoryFit fit;                   ///< their total against what the device has free: no refusal here, `train` refuses
+  ExchangePlan exchange;           ///< between ranks, a step
   FlopCount flops;                 ///< per token
   RunLength length;
 };
@@ -39,7 +41,7 @@ struct RunPlan {
 /// run the recipe (require_support).
 RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device);
 
-/// One object: config, origins, overwrites, notes, device, precision, precision_map (one entry a layer), attention, parameters, memory,
+/// One object: config, origins, overwrites, notes, device, precision, precision_map (one entry a layer), attention, parameters, memory, exchange,
 /// flops_per_token, flops, run.
 nlohmann::ordered_json to_json(const RunPlan& plan);
 

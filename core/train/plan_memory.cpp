@@ -113,6 +113,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
       {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch, with_training),
        "operands that products cannot take as they are"},
       {"communication", transport + amaxes, text("gradients on their way between ranks, ", name_of(policy.grad_reduce), amaxes > 0 ? ", and amaxes" : "")},
+      {"exchange_scratch", static_cast<int64_t>(device.exchange_scratch(ranks)), "pieces of other ranks while they are added"},
       code_item(device),
   };
 }

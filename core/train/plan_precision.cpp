@@ -102,6 +102,7 @@ DeviceQueries queries_of(const Backend& backend) {
           },
           .wants_transposed = transposed_query(backend),
           .attention = [&](AttentionBackend wanted, const AttentionShape& shape) { return backend.attention_support(wanted, shape); },
+          .exchange_scratch = [&](int ranks) { return backend.exchange_scratch_bytes(ranks); },
           .memory = backend.available_memory()};
 }
 

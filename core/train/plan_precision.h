@@ -53,6 +53,7 @@ struct DeviceQueries {
   GemmSizeQuery size_problem = [](const GemmShape&, const QuantSpec*, const QuantSpec*, DType) { return std::string(); };
   TransposedQuery wants_transposed = [](const QuantSpec&) { return false; };
   AttentionQuery attention = [](AttentionBackend, const AttentionShape&) { return AttentionSupport{}; };
+  std::function<size_t(int ranks)> exchange_scratch = [](int) { return size_t{0}; };
   std::optional<AvailableMemory> memory = {};  ///< when it was asked; nothing: unknown
 };
 /// `backend` must outlive the result.

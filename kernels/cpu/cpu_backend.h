@@ -39,6 +39,7 @@ class CpuBackend final : public Backend {
   size_t allocated_bytes() const override { return allocated_bytes_; }
   size_t scratch_bytes() const override { return scratch_.bytes() + gemm_.scratch_bytes() + attention_.scratch_bytes(); }
   std::unique_ptr<Collectives> connect(World& world) override { return std::make_unique<HostCollectives>(world); }
+  size_t exchange_scratch_bytes(int ranks) const override { return HostCollectives::scratch_bytes(ranks); }
   void fill_zero(TensorView t) override;
 
  protected:

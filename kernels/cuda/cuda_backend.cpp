@@ -163,6 +163,15 @@ std::unique_ptr<Collectives> CudaBackend::connect(World& world) {
 #endif
 }
 
+size_t CudaBackend::exchange_scratch_bytes(int ranks) const {
+#if MBT_HAVE_NCCL
+  return ranks == 1 ? 0 : NcclCollectives::kScratchBytes;
+#else
+  static_cast<void>(ranks);
+  return 0;  // connect() refuses several
+#endif
+}
+
 std::unique_ptr<Backend> make_cuda_backend(int device) { return std::make_unique<CudaBackend>(device); }
 
 #define MBT_LAUNCH(op, Args)                    \

@@ -54,6 +54,7 @@ class CudaBackend final : public Backend {
   }
   /// Over NCCL where there are several ranks; one connection at a time. Ranks that share a GPU are refused by NCCL.
   std::unique_ptr<Collectives> connect(World& world) override;
+  size_t exchange_scratch_bytes(int ranks) const override;
   void fill_zero(TensorView t) override;
 
   /// The first time `ops` run one by one, so that scratch, GEMM plans and kernel attributes exist. The second time they are recorded; from

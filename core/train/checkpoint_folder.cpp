@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTracker = "latest_checkpointed_iteration.txt";
 constexpr const char* kTemporary = ".tmp-iter_";
+constexpr const char* kWriteTest = ".mbtrain-write-test";
 constexpr const char* kReplaced = ".replaced-";  // before the name of a checkpoint whose successor of the same name is on its way
 
 bool begins_with(const fs::path& path, const char* what) { return path.filename().string().rfind(what, 0) == 0; }
@@ -34,11 +35,19 @@ fs::path path_of(const fs::path& base, int64_t iteration) {
   return !fs::exists(path) && fs::is_directory(replaced) ? replaced : path;
 }
 
-/// Iterations of all checkpoint folders, ascending.
+/// The iteration of a folder of that name; -1: it is no checkpoint's.
+int64_t number_in(std::string name) {
+  if (name.rfind(kReplaced, 0) == 0) name = name.substr(std::strlen(kReplaced));
+  long long iteration = -1;
+  return std::sscanf(name.c_str(), "iter_%lld", &iteration) == 1 && name == iteration_name(iteration) ? iteration : -1;
+}
+
+/// Iterations of all checkpoint folders, ascending. Another run may be at work in there: entries may go while they are looked at.
 std::vector<int64_t> iterations_in(const fs::path& base) {
   std::vector<int64_t> found;
+  std::error_code unknown;
   for (const fs::directory_entry& e : fs::directory_iterator(base))
-    if (const int64_t i = iteration_of(e.path().string()); i >= 0 && e.is_directory()) found.push_back(i);
+    if (const int64_t i = number_in(e.path().filename().string()); i >= 0 && fs::is_directory(e.path(), unknown)) found.push_back(i);
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;
@@ -104,13 +113,15 @@ void replace(const fs::path& temporary, const fs::path& target) {
   remove_checkpoint(replaced);
 }
 
-/// What a killed run left: folders half written or half removed, a checkpoint whose successor may not have arrived.
+/// What a killed run left: folders and files half written or half removed, a checkpoint whose successor may not have arrived.
 void clear_leftovers(const fs::path& base) {
   std::vector<fs::path> entries;
   for (const fs::directory_entry& e : fs::directory_iterator(base)) entries.push_back(e.path());
   std::error_code ignored;
   for (const fs::path& path : entries) {
-    if (begins_with(path, kTemporary)) fs::remove_all(path, ignored);
+    const bool is_half_file =
+        begins_with(path, (std::string(kTracker) + ".tmp.").c_str()) || begins_with(path, kWriteTest);  // AtomicFile's
+    if (begins_with(path, kTemporary) || is_half_file) fs::remove_all(path, ignored);
     if (!begins_with(path, kReplaced)) continue;
     const fs::path name = base / path.filename().string().substr(std::strlen(kReplaced));
     if (fs::exists(name))
@@ -129,10 +140,9 @@ std::string iteration_name(int64_t iteration) {
 }
 
 int64_t iteration_of(const std::string& checkpoint) {
-  std::string name = fs::weakly_canonical(checkpoint).filename().string();
-  if (name.rfind(kReplaced, 0) == 0) name = name.substr(std::strlen(kReplaced));
-  long long iteration = -1;
-  return std::sscanf(name.c_str(), "iter_%lld", &iteration) == 1 && name == iteration_name(iteration) ? iteration : -1;
+  std::error_code unknown;
+  const fs::path path = fs::weakly_canonical(checkpoint, unknown);
+  return number_in((unknown ? fs::path(checkpoint) : path).filename().string());
 }
 
 std::string temporary_name(int64_t iteration, const std::string& token) { return text(kTemporary, iteration, ".", token); }
@@ -146,8 +156,8 @@ void check_save_folder(const std::string& folder) {
         text("checkpoint.save: cannot create the folder ", folder, ": ", is_taken ? "something else has that name" : error.message()));
   }
   clear_leftovers(folder);
-  write_file_atomically((fs::path(folder) / ".mbtrain-write-test").string(), "");
-  fs::remove(fs::path(folder) / ".mbtrain-write-test", error);
+  write_file_atomically((fs::path(folder) / kWriteTest).string(), "");
+  fs::remove(fs::path(folder) / kWriteTest, error);
 }
 
 std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::optional<int64_t> step) {

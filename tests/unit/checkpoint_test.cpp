@@ -139,7 +139,9 @@ TEST_CASE("folders that cannot be saved to are refused before training") {
   CHECK_THROWS_AS(check_save_folder("/proc/none"), InputError);
   CHECK_THROWS_AS(check_save_folder(folder.file("file", "x")), InputError);
   CHECK_THROWS_AS(check_save_folder(folder.path("file/below")), InputError);
-  fs::create_directories(folder.path("new/.tmp-iter_7"));  // of a killed run
+  fs::create_directories(folder.path("new/.tmp-iter_7"));  // of a killed run, as the next two
+  folder.file("new/latest_checkpointed_iteration.txt.tmp.123.4", "");
+  folder.file("new/.mbtrain-write-test.tmp.123.5", "");
   check_save_folder(folder.path("new"));
   CHECK(names_in(folder.path("new")).empty());
 }

@@ -49,6 +49,7 @@ class Resolver {
     apply_hf_folder();
     apply_assignments(run_.config, others_, run_.origins, problems_);
     apply_recipe();
+    derive_batch();
     if (!problems_.empty()) add_shape_problems();
     stop_on_problems();  // the rules below would only repeat in other words what is wrong with one value
     run_.overwrites = synchronise(run_.config, run_.origins, problems_);
@@ -128,6 +129,27 @@ class Resolver {
         Origin& known = run_.origins["mixed_precision." + (given.count(param) != 0 ? param : gather)];
         run_.origins["mixed_precision." + (given.count(param) != 0 ? gather : param)] = known;
       }
+    }
+  }
+
+  /// Several ranks: a command without batch sizes runs on any number of them. What was given stays as it was given.
+  void derive_batch() {
+    TrainConfig& t = run_.config.train;
+    const auto is_default = [&](const char* path) { return origin_of(run_.origins, path).kind == Origin::Kind::default_value; };
+    const int64_t step = t.micro_batch_size * ranks_;
+    if (ranks_ == 1 || t.global_batch_size % step == 0) return;
+    if (is_default("train.global_batch_size")) {
+      const int64_t from = t.global_batch_size;
+      t.global_batch_size = (from / step + 1) * step;
+      run_.origins["train.global_batch_size"] = {Origin::Kind::derived, text(ranks_, " ranks")};
+      run_.notes.push_back(text("train.global_batch_size is ", t.global_batch_size, ", its default of ", from, " rounded up to a multiple of micro_batch_size ",
+                                t.micro_batch_size, " x ", ranks_, " ranks"));
+    } else if (is_default("train.micro_batch_size") && t.global_batch_size % ranks_ == 0) {
+      const int64_t from = t.micro_batch_size, share = t.global_batch_size / ranks_;
+      while (share % t.micro_batch_size != 0) --t.micro_batch_size;
+      run_.origins["train.micro_batch_size"] = {Origin::Kind::derived, text("global_batch_size ", t.global_batch_size, " on ", ranks_, " ranks")};
+      run_.notes.push_back(text("train.micro_batch_size is ", t.micro_batch_size, ", not its default of ", from, ": each of ", ranks_, " ranks has ", share,
+                                " samples of global_batch_size ", t.global_batch_size));
     }
   }
 

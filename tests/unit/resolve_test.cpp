@@ -179,3 +179,23 @@ TEST_CASE("settings without effect are noted") {
 TEST_CASE("a missing Hugging Face folder is a problem beside the others") {
   CHECK_THAT(error_of({"--model.hf_path", "/nonexistent_folder"}), ContainsSubstring("nonexistent_folder"));
 }
+
+TEST_CASE("a command without batch sizes runs on any number of ranks; what was given stays") {
+  const auto on = [](int ranks, const std::vector<std::string>& args) { return resolve_run(parse_config_arguments(args), ranks); };
+  CHECK(on(1, {}).config.train.global_batch_size == 16);
+  CHECK(on(2, {}).config.train.global_batch_size == 16);
+  CHECK(on(2, {}).notes.empty());
+  const ResolvedRun three = on(3, {});
+  CHECK(three.config.train.global_batch_size == 24);
+  CHECK(three.config.train.micro_batch_size == 4);
+  REQUIRE(three.notes.size() == 1);
+  CHECK_THAT(three.notes[0], ContainsSubstring("its default of 16 rounded up to a multiple of micro_batch_size 4 x 3 ranks"));
+  CHECK(on(1000, {}).config.train.global_batch_size == 4000);
+  CHECK(on(3, {"--micro-batch-size", "1"}).config.train.global_batch_size == 18);
+  CHECK(on(2, {"--global-batch-size", "12"}).config.train.micro_batch_size == 3);
+  CHECK(on(3, {"--global-batch-size", "12"}).config.train.micro_batch_size == 4);
+  CHECK_THROWS_AS(on(3, {"--global-batch-size", "16"}), InputError);
+  CHECK_THROWS_AS(on(3, {"--global-batch-size", "16", "--micro-batch-size", "4"}), InputError);
+  CHECK_THROWS_AS(on(1, {"--global-batch-size", "6"}), InputError);  // one rank: as it was
+}
+

@@ -47,6 +47,12 @@ std::vector<pid_t> ranks_in(const fs::path& folder) {
   return ranks;
 }
 
+/// All ranks are gone, ten seconds later at most.
+bool all_end(const fs::path& folder) {
+  for (int i = 0; i < 500 && !ranks_in(folder).empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  return ranks_in(folder).empty();
+}
+
 /// Kills one of the ranks that will have run for `delay` since all were there. Returns whether there was one left to kill.
 bool kill_one(const fs::path& folder, std::chrono::milliseconds delay, uint32_t which) {
   for (int i = 0; i < 500 && ranks_in(folder).size() < kRanks; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -71,16 +77,20 @@ TEST_CASE("kill -9 of a random rank, 50 times") {
     REQUIRE(attempt < 40 * kKills);
     const std::string run = folder.path("run" + std::to_string(finished));
     fs::create_directories(run);
-    bool is_killed = false;
+    bool is_killed = false, have_ended = true;
     const bool kills_it = kills < kKills;  // at the end one is let through
     std::thread killer([&] {
       const auto random = philox(23, 0, attempt);
-      if (kills_it) is_killed = kill_one(place, std::chrono::milliseconds(random[0] % 700), random[1]);
+      if (!kills_it) return;
+      is_killed = kill_one(place, std::chrono::milliseconds(random[0] % 700), random[1]);
+      have_ended = !is_killed || all_end(place);
     });
-    const RunResult r = run_words(command(run, attempt % 2 == 1), folder.path());
+    // Open MPI's mpirun itself may not end when a rank dies in the very moment in which it connects to it: its ranks do.
+    const RunResult r = run_words(command(run, attempt % 2 == 1), folder.path(), kills_it ? 30 : 120);
     killer.join();
     INFO("attempt " << attempt << ", " << kills << " kills\n" << r.out << r.err);
-    REQUIRE(!r.timed_out);
+    REQUIRE(have_ended);
+    REQUIRE((!r.timed_out || is_killed));
     if (r.exit_code != 0) {
       REQUIRE(is_killed);
       ++kills;

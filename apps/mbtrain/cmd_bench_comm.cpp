@@ -123,7 +123,7 @@ double seconds_of(Backend& backend, World& world, Collectives& collectives, Coll
 }
 
 int bench_comm(const std::vector<std::string>& args) {
-  return run_on_ranks([&](World& world) { return run(world, args); });
+  return run_on_ranks("bench comm", [&](World& world) { return run(world, args); });
 }
 
 }  // namespace mbt

@@ -158,7 +158,7 @@ int run(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int bench_step(const std::vector<std::string>& args) {
-  return run_on_ranks([&](World& world) { return run(world, args); });
+  return run_on_ranks("bench step", [&](World& world) { return run(world, args); });
 }
 
 }  // namespace mbt

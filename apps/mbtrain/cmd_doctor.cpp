@@ -45,13 +45,6 @@ Device open_device(const std::string& name) {
   }
 }
 
-/// The optional parts as CMake found them, and those that do not exist yet.
-std::vector<BuildPart> parts() {
-  std::vector<BuildPart> all = build_parts();
-  all.push_back({"MPI", false, "not built in: this version trains in one process"});
-  return all;
-}
-
 /// How a recipe's products run on a device, those of its quantised layers where it has any: the worst, and what is said about it.
 struct Verdict {
   Execution execution = Execution::native;
@@ -110,7 +103,7 @@ Json build_to_json() {
   const CudaBuild build = cuda_build();
   Json out = {{"parts", Json::object()}, {"cuda_runtime", nullptr}, {"cuda_architectures", build.architectures}};
   if (build.is_built_in) out["cuda_runtime"] = cuda_version_text(build.runtime);
-  for (const BuildPart& p : parts()) out["parts"][p.name] = {{"is_built_in", p.is_built_in}, {"said", p.said}};
+  for (const BuildPart& p : build_parts()) out["parts"][p.name] = {{"is_built_in", p.is_built_in}, {"said", p.said}};
   return out;
 }
 
@@ -142,7 +135,7 @@ Json to_json(const Report& r) {
 
 void print_build() {
   TextTable table("lll");
-  for (const BuildPart& p : parts()) table.add({p.name, p.is_built_in ? "yes" : "no", p.said});
+  for (const BuildPart& p : build_parts()) table.add({p.name, p.is_built_in ? "yes" : "no", p.said});
   std::cout << "\nThis build\n" << table.str();
 }
 

@@ -7,16 +7,17 @@
 #include "core/recipe/resolve.h"
 #include "core/train/plan.h"
 #include "kernels/kernels.h"
+#include "kernels/launch.h"
 
 namespace mbt {
 
 int cmd_plan(const std::vector<std::string>& args) {
   CLI::App app("Show what a run will do: config with origins, precision of every GEMM, parameters, memory, FLOPs, length", "mbtrain plan");
   bool as_json = false, show_all = false;
-  int ranks = 1;
+  int ranks = launched_as().processes;
   app.add_flag("--json", as_json, "Print one JSON object");
   app.add_flag("--all", show_all, "Print every field and every overwrite");
-  app.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks")->check(CLI::Range(1, 1000000));
+  app.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks; not given: those of this launch")->check(CLI::Range(1, 1000000));
   const ConfigInput input = parse_config_args(app, args);
   ResolvedRun run = resolve_run(input, ranks);
   const TrainConfig& train = run.config.train;

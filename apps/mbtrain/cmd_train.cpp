@@ -41,6 +41,29 @@ void on_stop_signal(int signal) {
   std::signal(signal, SIG_DFL);  // a second one ends the program at once
 }
 
+/// While it lives, SIGTERM and SIGINT ask the trainer to stop. It ends before the trainer does, on the way of an error too: a launcher signals the
+/// other ranks as soon as one has ended.
+class SignalsStop {
+ public:
+  SignalsStop(Trainer& trainer, bool is_on) : is_on_(is_on) {
+    if (!is_on) return;
+    running_trainer = &trainer;
+    std::signal(SIGTERM, on_stop_signal);
+    std::signal(SIGINT, on_stop_signal);
+  }
+  ~SignalsStop() {
+    if (!is_on_) return;
+    std::signal(SIGTERM, SIG_DFL);
+    std::signal(SIGINT, SIG_DFL);
+    running_trainer = nullptr;
+  }
+  SignalsStop(const SignalsStop&) = delete;
+  SignalsStop& operator=(const SignalsStop&) = delete;
+
+ private:
+  bool is_on_;
+};
+
 /// A GPU that "auto" passes over is said: a run of hours on the CPU is not what its owner expects.
 void warn_of_unused_gpu() {
   const GpuProbe gpus = probe_gpus();
@@ -112,14 +135,9 @@ int train(World& world, const std::vector<std::string>& args) {
     show_start(run, *backend, world, *dataset, trainer);
   });
 
-  running_trainer = &trainer;
-  if (config.train.exit_signal_handler) {
-    std::signal(SIGTERM, on_stop_signal);
-    std::signal(SIGINT, on_stop_signal);
-  }
+  const SignalsStop stop(trainer, config.train.exit_signal_handler);
   console.set_on_failure([&trainer] { trainer.request_stop(); });  // metrics that cannot be written end the run after a checkpoint
   const ExitReason reason = trainer.run();
-  running_trainer = nullptr;
   console.finish();
   agree(world, [&] {
     if (!console.failure().empty()) throw InputError(text(console.failure(), "; stopped after iteration ", trainer.state().iteration));
@@ -133,7 +151,7 @@ int train(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_train(const std::vector<std::string>& args) {
-  return run_on_ranks([&](World& world) { return train(world, args); });
+  return run_on_ranks("train", [&](World& world) { return train(world, args); });
 }
 
 }  // namespace mbt

@@ -45,8 +45,10 @@ class WorkFolder {
       if (is_temporary_) {
         path = (fs::current_path() / ".mbtrain-verify-resume-XXXXXX").string();  // the current folder: one that all hosts see, if any is
         if (mkdtemp(path.data()) == nullptr) throw InputError(text("verify-resume: cannot make a folder in ", fs::current_path().string()));
-      } else if (!fs::create_directories(path, error) && (error || !fs::is_empty(path, error))) {
-        throw InputError(text("--folder: ", path, " is there and not empty, or cannot be made; name a new one"));
+      } else if (fs::create_directories(path, error); error) {
+        throw InputError(text("--folder: cannot make ", path, ": ", error.message()));
+      } else if (!fs::is_empty(path, error)) {
+        throw InputError(text("--folder: ", path, " is not empty; name a new one"));
       }
     });
     path_ = broadcast_text(world, path);
@@ -99,7 +101,12 @@ std::optional<int> wait_or_kill(pid_t child, std::chrono::duration<double> limit
 int64_t run_with_kills(std::vector<std::string> args, const Options& o, const std::string& folder, double seconds_of_run) {
   const std::vector<std::string> more = {"--train.train_iters", std::to_string(o.before + o.after), "--train.train_samples", "null",
                                          "--validation.eval_iters", "0", "--validation.eval_interval", "null", "--checkpoint.save", folder,
-                                         "--checkpoint.load", folder, "--checkpoint.save_interval", "1", "--checkpoint.most_recent_k", "2"};
+                                         "--checkpoint.load", folder, "--checkpoint.save_interval", "1", "--checkpoint.most_recent_k", "2",
+                                         // what would end it early, or keep it from going on; the runs in this process are without it too
+                                         "--train.exit_interval", "null", "--train.exit_duration_in_mins", "null", "--validation.skip_train", "false",
+                                         "--checkpoint.save_optim", "true", "--checkpoint.load_optim", "true", "--checkpoint.finetune", "false",
+                                         "--checkpoint.ckpt_step", "null", "--logger.jsonl_path", (fs::path(folder) / "metrics.jsonl").string(),
+                                         "--logger.save_config_filepath", "", "--profiling.trace_path", ""};
   args.insert(args.begin(), "train");
   args.insert(args.end(), more.begin(), more.end());
   std::mt19937 random(std::random_device{}());
@@ -146,12 +153,18 @@ int verify(World& world, const std::vector<std::string>& args) {
   app.add_option("--before", o.before, "Steps before the break")->check(CLI::Range(1, 1000000));
   app.add_option("--after", o.after, "Steps after it")->check(CLI::Range(1, 1000000));
   app.add_option("--kills", o.kills, "One rank: then a run that is killed (-9) so often at random moments, saving after every step; 0: none")->check(CLI::Range(0, 10000));
+  CLI::Option* const kills = app.get_option("--kills");
   app.add_option("--folder", o.folder, "Keep the checkpoints in this new folder; not given: one in the current folder, removed at the end");
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   std::vector<std::string> config_args;
   agree(world, [&] {
     run = resolve_run(parse_config_args(app, args, &config_args), world.ranks());
+    if (kills->count() > 0 && o.kills > 0 && world.ranks() > 1)
+      throw InputError("--kills starts processes of its own, one rank each; under a launcher take --kills 0, and kill ranks from outside");
+    const CheckpointConfig& c = run.config.checkpoint;
+    if (!c.save.empty() || !c.load.empty())
+      throw InputError("verify-resume saves and loads in folders of its own (--folder keeps them); leave checkpoint.save and checkpoint.load out");
     dataset = make_dataset(run.config.dataset, run.config.model.seq_length, run.config.rng.seed);
   });
   require_same_run(world, run.config, *dataset);
@@ -172,6 +185,7 @@ int verify(World& world, const std::vector<std::string>& args) {
                 static_cast<long long>(o.before), static_cast<long long>(o.after));
     std::printf("  %-34s %s\n", "without a break", state_hash(whole.checkpoint).c_str());
     is_equal = report("saved, loaded, continued", whole, broken, true);
+    if (world.ranks() > 1) std::printf("  (runs that are killed: with one rank alone)\n");
     if (o.kills == 0 || world.ranks() > 1) return;
     const int64_t kills = run_with_kills(config_args, o, folder.at("killed"), seconds);
     const RunTrace killed{{}, find_checkpoint(folder.at("killed"), steps)->path};
@@ -184,7 +198,7 @@ int verify(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_verify_resume(const std::vector<std::string>& args) {
-  return run_on_ranks([&](World& world) { return verify(world, args); });
+  return run_on_ranks("verify-resume", [&](World& world) { return verify(world, args); });
 }
 
 }  // namespace mbt

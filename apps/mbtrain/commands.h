@@ -22,20 +22,21 @@ struct Verb {
   const char* name;
   const char* doc;  ///< one line of `mbtrain --help`
   int (*run)(const std::vector<std::string>& args);
+  bool on_ranks = false;  ///< under a launcher the ranks do it together; else the first does it alone
 };
 
 /// In the order of `mbtrain --help`.
 inline const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
-      {"train", "Train a model", cmd_train},
+      {"train", "Train a model", cmd_train, true},
       {"plan", "Show what a run will do, without doing it", cmd_plan},
       {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
       {"generate", "Sample from a trained model", cmd_generate},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
-      {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench},
-      {"verify-resume", "Prove that a saved and continued run is the run without a break, bit for bit", cmd_verify_resume},
+      {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench, true},
+      {"verify-resume", "Prove that a saved and continued run is the run without a break, bit for bit", cmd_verify_resume, true},
       {"quantize", "Quantise the tensors of a safetensors file as a recipe would", cmd_quantize},
   };
   return all;

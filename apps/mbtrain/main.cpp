@@ -16,6 +16,7 @@
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
+#include "kernels/launch.h"
 
 namespace mbt {
 namespace {
@@ -28,7 +29,7 @@ constexpr const char* kEnvironment =
     "  OMP_NUM_THREADS=N             CPU threads where train.num_threads is 0\n"
     "  GOMP_SPINCOUNT, OMP_WAIT_POLICY  how CPU threads wait; unset: GOMP_SPINCOUNT=1000, so that two programs share a machine\n"
     "  MBT_CPU_LEVEL=v2|v3           CPU loops of an older x86-64 level, for tests\n"
-    "  CUDA_VISIBLE_DEVICES=N        the GPU to use; the first of those that are visible\n"
+    "  CUDA_VISIBLE_DEVICES=N,...    the GPUs to use: the first, or under a launcher one a local rank\n"
     "  LD_LIBRARY_PATH=FOLDER        where cuBLASLt lies, if not where the system looks\n";
 
 std::string overview() {
@@ -38,6 +39,7 @@ std::string overview() {
       "       mbtrain                                     train a small model on built-in data\n"
       "       mbtrain --mixed-precision bf16_with_fp8_current_scaling_mixed\n"
       "       mbtrain --config run.json --train-iters 500 model.num_layers=8\n"
+      "       mpirun -np 4 mbtrain ...                    data-parallel, four ranks; or srun --mpi=pmix -n 4 mbtrain ...\n"
       "       mbtrain VERB --help\n\n"
       "Verbs; without one, train:\n";
   for (const Verb& verb : verbs())
@@ -68,7 +70,9 @@ int dispatch(std::vector<std::string> args) {
     verb = args[0];
     args.erase(args.begin());
   }
-  return find_verb(verb).run(args);
+  const Verb& found = find_verb(verb);
+  if (!found.on_ranks && launched_as().rank > 0) return 0;
+  return found.run(args);
 }
 
 /// 0, or 2 when what was printed could not be written: a full disk is said, a reader that went away is not (and gives 1).

@@ -80,11 +80,16 @@ std::string differences(const std::string& first, const std::string& other, size
 
 }  // namespace
 
-int run_on_ranks(const std::function<int(World& world)>& body) {
+int run_on_ranks(const std::string& verb, const std::function<int(World& world)>& body) {
   const std::unique_ptr<World> world = world_or_exit();
   if (world->ranks() == 1) return body(*world);
   if (!world->is_first()) spdlog::set_level(spdlog::level::err);
-  return run_body(*world, body);
+  return run_body(*world, [&](World& w) {
+    const std::vector<std::string> verbs = gather_texts(w, verb);  // exchanges of two verbs would wait for each other
+    for (size_t r = 1; r < verbs.size(); ++r)
+      if (verbs[r] != verbs[0]) throw AgreedError(text("rank 0 was started as mbtrain ", verbs[0], ", rank ", r, " as mbtrain ", verbs[r], "; start all with one command"), 2);
+    return body(w);
+  });
 }
 
 void require_same_run(World& world, const RunConfig& config, const Dataset& dataset) {

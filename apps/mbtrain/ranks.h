@@ -12,9 +12,9 @@
 
 namespace mbt {
 
-/// Runs `body` on the ranks that a launcher started, or on one. The first rank speaks for all; the others log errors alone. What `body` throws
+/// Runs `body` of a verb on the ranks that a launcher started, or on one. The first rank speaks for all; the others log errors alone. What `body` throws
 /// on every rank (AgreedError) is told once; anything else is told with the rank it happened on and ends all ranks. Returns the exit code.
-int run_on_ranks(const std::function<int(World& world)>& body);
+int run_on_ranks(const std::string& verb, const std::function<int(World& world)>& body);
 
 /// AgreedError when a rank runs another version of the program, another config or other data than the first: both values, by name.
 void require_same_run(World& world, const RunConfig& config, const Dataset& dataset);

@@ -59,6 +59,11 @@ void DataParallel::reduce_amax(TensorView staged) {
   if (collectives_) collectives_->wait(collectives_->all_reduce({.t = staged, .op = ReduceOp::max}));
 }
 
+void DataParallel::reduce_staged_amaxes() {
+  const TensorView history = weights_.delayed().history();
+  if (!history.empty()) reduce_amax({history.data, history.dtype, {history.cols()}});
+}
+
 void DataParallel::publish_masters() {
   if (!params_) return weights_.refresh_working();
   weights_.round_masters();

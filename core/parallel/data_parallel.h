@@ -40,6 +40,8 @@ class DataParallel {
   const std::vector<ElementRange>& norm_ranges() const { return norm_ranges_; }
   /// Delayed scaling's staged amaxes := their maximum over ranks.
   void reduce_amax(TensorView staged);
+  /// The same for what is staged now. Again changes nothing.
+  void reduce_staged_amaxes();
 
   /// After masters were set from outside: working weights and codes of all ranks are made from them.
   void publish_masters();

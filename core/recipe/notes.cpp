@@ -97,8 +97,13 @@ class Notes {
   }
 
   template <class Note>
-  void note_idle_exchange(const Note& note) {
+  void note_idle_exchange(const Note& note_one) {
     const DdpConfig& d = config_.ddp;
+    const auto note = [&](const std::string& path, const char* why) {
+      note_one(path, why);
+      for (const char* field : {"overlap_param_gather", "use_distributed_optimizer"})  // one setting under two names
+        if (path == std::string("ddp.") + field) note_one(std::string("optimizer.") + field, why);
+    };
     if (ranks_ == 1) {
       for (const char* field : {"overlap_grad_reduce", "overlap_param_gather", "use_distributed_optimizer", "bucket_size",
                                 "pad_buckets_for_high_nccl_busbw", "average_in_collective", "reduce_scatter_with_fp32_accumulation"})
@@ -106,7 +111,7 @@ class Notes {
       return note("train.check_weight_hash_across_dp_replicas_interval", "there is one rank");
     }
     if (!d.use_distributed_optimizer) note("ddp.overlap_param_gather", "without use_distributed_optimizer every rank updates all parameters");
-    if (!d.overlap_grad_reduce && !d.overlap_param_gather) note("ddp.bucket_size", "without overlap there is one bucket");
+    if (!d.overlap_grad_reduce && !(d.overlap_param_gather && d.use_distributed_optimizer)) note("ddp.bucket_size", "without overlap there is one bucket");
     if (d.grad_reduce_in_fp32 || config_.model.params_dtype == "fp32")
       note("ddp.reduce_scatter_with_fp32_accumulation", "gradients travel in fp32");
   }

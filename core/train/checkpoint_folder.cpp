@@ -160,6 +160,14 @@ void check_save_folder(const std::string& folder) {
   fs::remove(fs::path(folder) / kWriteTest, error);
 }
 
+bool is_same_folder(const std::string& a, const std::string& b) {
+  const auto plain = [](const std::string& path) {  // without the slash at the end, which is part of a path
+    fs::path p = fs::weakly_canonical(fs::absolute(path));
+    return p.has_filename() ? p : p.parent_path();
+  };
+  return !a.empty() && !b.empty() && plain(a) == plain(b);
+}
+
 std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::optional<int64_t> step) {
   const fs::path base(folder);
   if (!fs::is_directory(base)) throw InputError(text("checkpoint.load: there is no folder ", folder));

@@ -16,6 +16,9 @@ int64_t iteration_of(const std::string& checkpoint);
 /// Refuses a folder that cannot be written, before anything is trained. Creates it, and clears what a killed run left half written.
 void check_save_folder(const std::string& folder);
 
+/// Both name one folder, which need not be there.
+bool is_same_folder(const std::string& a, const std::string& b);
+
 struct FoundCheckpoint {
   std::string path;
   std::string note;  ///< why it is another than the tracker names; empty: it is not

@@ -14,6 +14,7 @@ namespace mbt {
 namespace {
 
 constexpr int64_t kProgramBytes = 16 << 20;  // measured: 15 to 17 MiB resident, oneDNN and its generated code included
+constexpr int64_t kMpiBytes = 19 << 20;      // measured: Open MPI 4.1 with shared memory, 2 and 4 ranks
 constexpr int64_t kKernelBytes = int64_t{128} << 20;  // estimated: CUDA loads kernels when they are first called
 
 const char* group_of(const ParamSpec& s) {
@@ -60,10 +61,10 @@ int64_t largest_product_scratch(const ParamList& params, const ModelShapes& s, c
   return static_cast<int64_t>(largest);
 }
 
-MemoryItem code_item(const DeviceQueries& device) {
+MemoryItem code_item(const DeviceQueries& device, int ranks) {
   if (device.memory && device.memory->is_limit)
     return {"kernels", kKernelBytes, "code and libraries that load when they are first called, estimated"};
-  return {"program", kProgramBytes, "code and libraries, estimated"};
+  return {"program", kProgramBytes + (ranks > 1 ? kMpiBytes : 0), ranks > 1 ? "code, libraries and MPI, estimated" : "code and libraries, estimated"};
 }
 
 }  // namespace
@@ -98,7 +99,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
   const int64_t transport = ranks > 1 && with_training ? GradientExchange::transport_bytes(weights.params, policy.grad_reduce) : 0;
   const int64_t amaxes = weights.params.sharding.is_sharded() && with_training ? CodeExchange::amax_bytes(weights) : 0;
   const std::string act(name_of(policy.act));
-  const std::string share = ranks > 1 && config.ddp.use_distributed_optimizer ? text(", a ", ranks, "th of them") : "";
+  const std::string share = ranks > 1 && config.ddp.use_distributed_optimizer ? text(", 1/", ranks, " of them") : "";
   return {
       {"weights", bytes(MemoryCategory::weights), act + " working copies"},
       {"quantised_weights", bytes(MemoryCategory::quantised_weights), "codes and scales of linear weights"},
@@ -114,7 +115,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
        "operands that products cannot take as they are"},
       {"communication", transport + amaxes, text("gradients on their way between ranks, ", name_of(policy.grad_reduce), amaxes > 0 ? ", and amaxes" : "")},
       {"exchange_scratch", static_cast<int64_t>(device.exchange_scratch(ranks)), "pieces of other ranks while they are added"},
-      code_item(device),
+      code_item(device, ranks),
   };
 }
 

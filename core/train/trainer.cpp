@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 
 #include "core/backend/range.h"
@@ -25,6 +26,15 @@ double milliseconds_since(Clock::time_point start) { return std::chrono::duratio
 uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed); }
 
 MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets = b.targets.data(), .loss_mask = b.loss_mask.data()}; }
+
+/// Fields of the model that change what its weights mean, not how fast or in what precision it is computed.
+bool computes_otherwise(const std::string& path) {
+  for (const char* field : {"num_attention_heads", "num_query_groups", "kv_channels", "rotary_base", "rotary_percent", "rope_scaling", "rope_scaling_factor",
+                            "rope_low_freq_factor", "rope_high_freq_factor", "rope_original_max_position_embeddings", "layernorm_epsilon", "activation_func",
+                            "gated_linear_unit", "position_embedding_type", "softmax_scale", "normalization", "vocab_size"})
+    if (path == std::string("model.") + field) return true;
+  return false;
+}
 
 /// Says the warning before the allocations it is about.
 MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks, TrainObserver& observer) {
@@ -76,11 +86,14 @@ void Trainer::load() {
   const CheckpointConfig& c = config_.checkpoint;
   std::string path;  // the same on every rank, whatever its file system shows
   agree(world_, [&] {
-    const std::optional<FoundCheckpoint> found = world_.is_first() ? find_checkpoint(c.load, c.ckpt_step) : std::nullopt;
+    if (!world_.is_first()) return;
+    const bool may_start = is_same_folder(c.save, c.load);
+    std::error_code none;
+    if (may_start && !c.ckpt_step && !std::filesystem::exists(c.load, none)) return;  // the run's first start makes it
+    const std::optional<FoundCheckpoint> found = find_checkpoint(c.load, c.ckpt_step);
     if (found) path = found->path;
     if (found && !found->note.empty()) observer_.on_warning(found->note);
-    const bool may_start = found || c.save == c.load;
-    if (world_.is_first() && !may_start) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no iter_ folder in it)"));
+    if (!found && !may_start) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no iter_ folder in it)"));
   });
   path = broadcast_text(world_, path);
   if (path.empty()) return observer_.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
@@ -122,15 +135,19 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
     schedule_ = LrSchedule(saved.optimizer, saved.scheduler, saved.train);
     observer_.on_message("the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
   }
-  std::vector<std::string> changes;
+  std::vector<std::string> changes, of_model;
   for (const FieldDifference& d : difference(saved, config_)) {
     const std::string section = d.path.substr(0, d.path.find('.'));
     const bool is_schedule = section == "optimizer" || section == "scheduler";
     const bool is_chosen = is_schedule && (s.use_checkpoint_opt_param_scheduler || s.override_opt_param_scheduler);
     const bool counts = is_schedule || section == "model" || section == "dataset" || section == "tokenizer" || section == "rng" ||
                         section == "mixed_precision" || d.path == "train.global_batch_size";
-    if (counts && !is_chosen && d.path.rfind("scheduler.override", 0) != 0) changes.push_back(text(d.path, " ", d.left.dump(), " -> ", d.right.dump()));
+    if (!counts || is_chosen || d.path.rfind("scheduler.override", 0) == 0) continue;
+    (computes_otherwise(d.path) ? of_model : changes).push_back(text(d.path, " ", d.left.dump(), " -> ", d.right.dump()));
   }
+  if (!of_model.empty())
+    observer_.on_warning(text("the checkpoint is of a model that computes something else, though its weights have the same shapes: ", join(of_model, ", "),
+                              ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
   if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
 }
 
@@ -314,6 +331,7 @@ void Trainer::save() {
   finish_save();
   const std::string path = saver_.path_of(state_.iteration);
   observer_.on_checkpoint(SaveStage::started, path, state_.iteration);
+  parallel_.reduce_staged_amaxes();  // a rank has staged those of the weights that it holds: the file has all
   saver_.start(state_, scaler_);
   last_saved_ = state_.iteration;
   if (config_.checkpoint.async_save) observer_.on_checkpoint(SaveStage::scheduled, path, state_.iteration);

@@ -12,6 +12,11 @@ uint32_t next_random(uint32_t& state) { return state = state * 1664525U + 101390
 
 }  // namespace
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 double seconds_per_call(Backend& backend, const std::function<void()>& call) {
   using Clock = std::chrono::steady_clock;
   constexpr int kMinBatches = 3, kMaxCalls = 500;

@@ -12,6 +12,9 @@ namespace mbt {
 /// best of several such batches, after one call that sets things up.
 double seconds_per_call(Backend& backend, const std::function<void()>& call);
 
+/// Of at least one value.
+double median(std::vector<double> values);
+
 /// A tensor in the backend's memory.
 class BenchTensor {
  public:

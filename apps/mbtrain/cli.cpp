@@ -58,16 +58,13 @@ void parse_own(CLI::App& app, std::vector<std::string> own, bool with_config) {
 
 }  // namespace
 
-ConfigInput parse_config_args(CLI::App& app, const std::vector<std::string>& args, std::vector<std::string>* config_args) {
+ConfigInput parse_config_args(CLI::App& app, const std::vector<std::string>& args) {
   ConfigArguments config;
   std::vector<std::string> own;
   const bool takes_positionals = has_positionals(app);
   for (size_t at = 0; at < args.size();) {
     size_t taken = take_own(app, args, at, own);
-    if (!taken) {
-      taken = config.take(args, at);
-      if (config_args) config_args->insert(config_args->end(), args.begin() + static_cast<std::ptrdiff_t>(at), args.begin() + static_cast<std::ptrdiff_t>(at + taken));
-    }
+    if (!taken) taken = config.take(args, at);
     if (!taken && takes_positionals && !is_flag(args[at])) {
       own.push_back(args[at]);
       taken = 1;

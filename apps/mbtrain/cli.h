@@ -21,9 +21,8 @@ struct HelpRequest {
 
 /// For verbs that take a run configuration beside their own options. Throws InputError for everything that the verb's own options refuse;
 /// an unknown flag or a bad config file is noted in ConfigInput::problems, to be reported together with the problems of the values.
-/// Throws HelpRequest for --help: the verb's options, then how to set fields, then the fields of every section. config_args receives the
-/// arguments that are not the verb's own.
-ConfigInput parse_config_args(CLI::App& app, const std::vector<std::string>& args, std::vector<std::string>* config_args = nullptr);
+/// Throws HelpRequest for --help: the verb's options, then how to set fields, then the fields of every section.
+ConfigInput parse_config_args(CLI::App& app, const std::vector<std::string>& args);
 
 /// For verbs without a run configuration. Unknown flags throw InputError naming the nearest one.
 void parse_args(CLI::App& app, const std::vector<std::string>& args);

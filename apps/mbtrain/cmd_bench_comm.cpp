@@ -67,13 +67,8 @@ void print_table(const World& world, const Collectives& collectives, const std::
   std::printf("%d ranks over %s, fp32; bytes of the whole tensor, bus: what one rank sends and as much receives\n", world.ranks(), collectives.name().c_str());
   TextTable table("lrrrr");
   table.add({"collective", "bytes", "us", "GB/s", "bus GB/s"});
-  const auto number = [](const char* format, double v) {
-    char s[32];
-    std::snprintf(s, sizeof s, format, v);
-    return std::string(s);
-  };
   for (const Row& r : rows)
-    table.add({r.name, human_bytes(r.bytes), number("%.1f", r.seconds * 1e6), number("%.2f", r.bandwidth * 1e-9), number("%.2f", r.bus * 1e-9)});
+    table.add({r.name, human_bytes(r.bytes), formatted("%.1f", r.seconds * 1e6), formatted("%.2f", r.bandwidth * 1e-9), formatted("%.2f", r.bus * 1e-9)});
   std::printf("%s", table.str().c_str());
 }
 

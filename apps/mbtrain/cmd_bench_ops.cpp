@@ -64,14 +64,9 @@ void print_table(const Options& o, const Backend& backend, double copy_bandwidth
               static_cast<long long>(o.shape.width), static_cast<long long>(o.shape.vocabulary), o.act.c_str(), copy_bandwidth);
   TextTable table("lrrrrl");
   table.add({"op", "us", "MB", "GB/s", "of copy", "bytes counted"});
-  const auto number = [](const char* format, double x) {
-    char buffer[32];
-    std::snprintf(buffer, sizeof buffer, format, x);
-    return std::string(buffer);
-  };
   for (const Row& r : rows)
-    table.add({r.name, number("%.1f", r.seconds * 1e6), number("%.1f", static_cast<double>(r.bytes) * 1e-6), number("%.1f", r.gb_per_second()),
-               number("%.0f%%", 100 * r.share_of_copy), r.traffic});
+    table.add({r.name, formatted("%.1f", r.seconds * 1e6), formatted("%.1f", static_cast<double>(r.bytes) * 1e-6), formatted("%.1f", r.gb_per_second()),
+               formatted("%.0f%%", 100 * r.share_of_copy), r.traffic});
   std::cout << table.str();
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/bench_comm.h"
+#include "apps/mbtrain/bench_tools.h"
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/ranks.h"
@@ -32,11 +33,6 @@ struct Options {
   int64_t steps = 3;
   double latency_us = -1, bandwidth_gbs = -1;
 };
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
 
 /// One rank's step of `micro_batches`, alone.
 StepParts measure_parts(Backend& backend, RunConfig config, int64_t micro_batches, int64_t steps) {
@@ -115,14 +111,9 @@ void print_table(const RunConfig& config, const Figures& f) {
   std::printf("  not in it: stragglers, contention of links, memory traffic of the exchange beside compute\n");
   TextTable table("rrrrrr");
   table.add({"ranks", "step ms", "exchange ms", "waited ms", "tokens/s", "efficiency"});
-  const auto number = [](const char* format, double v) {
-    char s[32];
-    std::snprintf(s, sizeof s, format, v);
-    return std::string(s);
-  };
   for (const ScaledStep& s : f.rows)
-    table.add({std::to_string(s.ranks), number("%.2f", s.seconds * 1e3), number("%.2f", s.exchange_s * 1e3), number("%.2f", s.waiting_s * 1e3),
-               with_commas(static_cast<int64_t>(tokens * static_cast<double>(s.ranks) / s.seconds)), number("%.3f", s.efficiency)});
+    table.add({std::to_string(s.ranks), formatted("%.2f", s.seconds * 1e3), formatted("%.2f", s.exchange_s * 1e3), formatted("%.2f", s.waiting_s * 1e3),
+               with_commas(static_cast<int64_t>(tokens * static_cast<double>(s.ranks) / s.seconds)), formatted("%.3f", s.efficiency)});
   std::printf("%s", table.str().c_str());
 }
 

@@ -28,11 +28,6 @@ constexpr int kWarmUpSteps = 2;  // with one micro-batch a step: the one that ru
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
-
 /// FLOP/s of a square product in the activation dtype, large enough to fill the device.
 double measured_peak(Backend& backend, DType act) {
   const int64_t n = backend.name() == "cuda" ? 8192 : 2048;

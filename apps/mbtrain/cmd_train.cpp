@@ -115,10 +115,7 @@ int train(World& world, const std::vector<std::string>& args) {
   require_same_run(world, config, *dataset);
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
   PrecisionPolicy policy;
-  agree(world, [&] {
-    policy = training_policy(config, *backend);
-    static_cast<void>(check_memory(config, policy, *backend, world.ranks()));  // before exchanges begin: a refusal is told once
-  });
+  agree(world, [&] { policy = training_policy(config, *backend); });
 
   ConsoleObserver console(config);
   SilentObserver silent;

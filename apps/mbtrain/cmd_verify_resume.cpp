@@ -17,6 +17,8 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
+#include "core/config/field_table.h"
+#include "core/io/files.h"
 #include "core/recipe/resolve.h"
 #include "core/train/checkpoint_folder.h"
 #include "core/train/plan_memory.h"
@@ -96,32 +98,25 @@ std::optional<int> wait_or_kill(pid_t child, std::chrono::duration<double> limit
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/// A run in processes of its own, saving after every step, killed at random moments and started again until it ends. Returns how often it was
-/// killed.
-int64_t run_with_kills(std::vector<std::string> args, const Options& o, const std::string& folder, double seconds_of_run) {
-  const std::vector<std::string> more = {"--train.train_iters", std::to_string(o.before + o.after), "--train.train_samples", "null",
-                                         "--validation.eval_iters", "0", "--validation.eval_interval", "null", "--checkpoint.save", folder,
-                                         "--checkpoint.load", folder, "--checkpoint.save_interval", "1", "--checkpoint.most_recent_k", "2",
-                                         // what would end it early, or keep it from going on; the runs in this process are without it too
-                                         "--train.exit_interval", "null", "--train.exit_duration_in_mins", "null", "--validation.skip_train", "false",
-                                         "--checkpoint.save_optim", "true", "--checkpoint.load_optim", "true", "--checkpoint.finetune", "false",
-                                         "--checkpoint.ckpt_step", "null", "--logger.jsonl_path", (fs::path(folder) / "metrics.jsonl").string(),
-                                         "--logger.save_config_filepath", "", "--profiling.trace_path", ""};
-  args.insert(args.begin(), "train");
-  args.insert(args.end(), more.begin(), more.end());
-  std::mt19937 random(std::random_device{}());
+/// `config`, which loads and saves in one folder after every step, in processes of its own that are killed at random moments and started again
+/// until one ends by itself. Returns how often that was.
+int64_t run_with_kills(const RunConfig& config, int64_t most, double seconds_of_run) {
+  const std::string& folder = config.checkpoint.save;
   fs::create_directories(folder);
-  int64_t kills = 0;
-  while (kills < o.kills) {
-    const std::chrono::duration<double> limit(std::uniform_real_distribution<double>(0.05, 1.0)(random) * (seconds_of_run + 0.3));
-    const std::optional<int> code = wait_or_kill(start(args), limit);
-    if (code && *code != 0) throw Error(text("a run that was killed ", kills, " times does not go on: exit code ", *code, "; its command: mbtrain ", join(args, " ")));
-    if (code) return kills;  // it was faster than the kill
-    ++kills;
+  const std::string file = folder + ".json";
+  write_file_atomically(file, to_json(config).dump(2));
+  const std::vector<std::string> args = {"train", "--config", file};
+  const auto cannot_go_on = [&](int64_t kills, int code) {
+    return Error(text("a run that was killed ", kills, " times does not go on: exit code ", code, "; its command: mbtrain ", join(args, " ")));
+  };
+  std::mt19937 random(std::random_device{}());
+  for (int64_t kills = 0;; ++kills) {
+    const std::chrono::duration<double> some(std::uniform_real_distribution<double>(0.05, 1.0)(random) * (seconds_of_run + 0.3));
+    const std::optional<int> code = wait_or_kill(start(args), kills < most ? some : std::chrono::hours(24));
+    if (!code) continue;
+    if (*code != 0) throw cannot_go_on(kills, *code);
+    return kills;
   }
-  const std::optional<int> code = wait_or_kill(start(args), std::chrono::hours(24));
-  if (code != 0) throw Error(text("a run that was killed ", kills, " times does not go on: exit code ", code.value_or(-1), "; its command: mbtrain ", join(args, " ")));
-  return kills;
 }
 
 /// First iteration whose losses differ; nothing: none does, and there are as many.
@@ -157,9 +152,8 @@ int verify(World& world, const std::vector<std::string>& args) {
   app.add_option("--folder", o.folder, "Keep the checkpoints in this new folder; not given: one in the current folder, removed at the end");
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
-  std::vector<std::string> config_args;
   agree(world, [&] {
-    run = resolve_run(parse_config_args(app, args, &config_args), world.ranks());
+    run = resolve_run(parse_config_args(app, args), world.ranks());
     if (kills->count() > 0 && o.kills > 0 && world.ranks() > 1)
       throw InputError("--kills starts processes of its own, one rank each; under a launcher take --kills 0, and kill ranks from outside");
     const CheckpointConfig& c = run.config.checkpoint;
@@ -187,7 +181,11 @@ int verify(World& world, const std::vector<std::string>& args) {
     is_equal = report("saved, loaded, continued", whole, broken, true);
     if (world.ranks() > 1) std::printf("  (runs that are killed: with one rank alone)\n");
     if (o.kills == 0 || world.ranks() > 1) return;
-    const int64_t kills = run_with_kills(config_args, o, folder.at("killed"), seconds);
+    RunConfig config = traced_config(run.config, steps, folder.at("killed"));
+    config.checkpoint.load = config.checkpoint.save;
+    config.checkpoint.save_interval = 1;
+    config.checkpoint.most_recent_k = 2;
+    const int64_t kills = run_with_kills(config, o.kills, seconds);
     const RunTrace killed{{}, find_checkpoint(folder.at("killed"), steps)->path};
     is_equal &= report(text("killed ", kills, kills == 1 ? " time" : " times", ", continued").c_str(), whole, killed, false);
   });

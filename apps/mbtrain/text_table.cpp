@@ -40,6 +40,12 @@ std::string with_commas(int64_t n) {
   return digits;
 }
 
+std::string formatted(const char* format, double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, format, value);
+  return buffer;
+}
+
 std::string human_bytes(int64_t bytes) { return scaled(static_cast<double>(bytes), 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"}); }
 std::string human_number(double value) { return scaled(value, 1000, {"", "k", "M", "G", "T", "P", "E"}); }
 

@@ -28,6 +28,8 @@ class TextTable {
   std::vector<Row> rows_;
 };
 
+/// As printf writes one number.
+std::string formatted(const char* format, double value);
 /// 1234567 as "1,234,567".
 std::string with_commas(int64_t n);
 /// Bytes as "1.50 GiB", three digits.

@@ -22,6 +22,7 @@ struct FieldInfo {
   std::vector<std::string> choices = {};  ///< allowed strings; empty: any
   std::vector<std::pair<std::string, std::string>> other_words = {};  ///< what else a choice is called: refused, naming the choice
   const char* alias = "";                 ///< Megatron's flag without the dashes, e.g. "micro-batch-size"; empty: none
+  bool is_architecture = false;           ///< other values make another function of the same weights
 };
 
 }  // namespace mbt

@@ -101,7 +101,7 @@ struct DdpConfig {
     v(s.bucket_size, FieldInfo{.name = "bucket_size", .doc = "Parameters of one bucket; null: max(40e6, 1e6 x ranks)", .unit = "parameters", .min = 1, .alias = "ddp-bucket-size"});
     v(s.pad_buckets_for_high_nccl_busbw, FieldInfo{.name = "pad_buckets_for_high_nccl_busbw", .doc = "Pad buckets to multiples of 2^16 elements"});
     v(s.average_in_collective, FieldInfo{.name = "average_in_collective", .doc = "Average inside the collective instead of scaling before it"});
-    v(s.check_for_nan_in_grad, FieldInfo{.name = "check_for_nan_in_grad", .doc = "Check local gradients before the reduction", .alias = "check-for-nan-in-loss-and-grad"});
+    v(s.check_for_nan_in_grad, FieldInfo{.name = "check_for_nan_in_grad", .doc = "End the run when a gradient is not finite, whatever nan_policy says", .alias = "check-for-nan-in-loss-and-grad"});
     v(s.reduce_scatter_with_fp32_accumulation, FieldInfo{.name = "reduce_scatter_with_fp32_accumulation", .doc = "16-bit transport, fp32 sums"});
     v(s.fp8_param_gather, FieldInfo{.name = "fp8_param_gather", .doc = "Set by mixed_precision"});
     v(s.fp4_param_gather, FieldInfo{.name = "fp4_param_gather", .doc = "Set by mixed_precision"});

@@ -31,6 +31,8 @@ class DelayedState {
 
   bool empty() const { return history_.empty(); }
   TensorView history() const { return history_; }  // [length, n] f32
+  /// Row 0 of the history, [n]: the amaxes of the micro-batch under way.
+  TensorView staged() const { return history_.element_range(0, history_.cols()); }
   TensorView scale() const { return scale_; }      // [n] f32
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "core/base/philox.h"
@@ -140,9 +141,8 @@ ParamList list_params(const ModelConfig& model, const Sharding& sharding, const 
 }
 
 const Bucket& ParamList::bucket_of(int64_t i) const {
-  const ParamSpec& s = specs[static_cast<size_t>(i)];
-  const auto holds = [&](const Bucket& b) { return s.offset >= b.elements.first && s.offset < b.elements.end(); };
-  return *std::find_if(buckets.begin(), buckets.end(), holds);
+  const auto after = [](int64_t offset, const Bucket& b) { return offset < b.elements.first; };
+  return *std::prev(std::upper_bound(buckets.begin(), buckets.end(), specs[static_cast<size_t>(i)].offset, after));
 }
 
 ElementRange ParamList::own_range(int64_t i) const {

@@ -166,8 +166,7 @@ void Transformer::backward_layers(const PassContext& pass, UnitHooks* hooks) {
 void Transformer::update_scales() {
   const DelayedState& delayed = weights_.delayed();
   if (delayed.empty()) return;
-  const TensorView history = delayed.history();
-  if (amax_exchange_) amax_exchange_({history.data, history.dtype, {history.cols()}});
+  if (amax_exchange_) amax_exchange_(delayed.staged());
   delayed.update(backend_);
 }
 

@@ -58,9 +58,9 @@ Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPoli
   delayed_ = DelayedState(backend, policy, plan_.delayed, plan_.arena, base);
   for (int64_t i = 0; i < num_params(); ++i) {
     const ParamSpec& s = spec(i);
-    const bool is_sharded = sharding.is_sharded();
-    held_.push_back(is_sharded ? params().own_range(i) : ElementRange{0, s.shape.size()});
-    held_offset_.push_back(is_sharded ? params().shard_offset(i) : s.offset);
+    own_.push_back(params().own_range(i));
+    held_.push_back(sharding.is_sharded() ? own_.back() : ElementRange{0, s.shape.size()});
+    shard_offset_.push_back(params().shard_offset(i));
     working_.push_back(s.is_codes_only ? TensorView{} : slice(working_buffer_, s.offset, s.shape));
     void* const row_codes = s.is_codes_only ? slice(codes_buffer_, s.offset - params().plain_size, s.shape).data : nullptr;
     quantised_.push_back(bind_quantised(plan_.arena, base, plan_.quantised[static_cast<size_t>(i)], row_codes));
@@ -68,11 +68,16 @@ Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPoli
   }
 }
 
-TensorView Weights::held_part(const TensorView& buffer, int64_t i) const {
-  const ElementRange range = held(i);
-  if (buffer.empty() || range.count == 0) return {};
+TensorView Weights::own_part(const TensorView& buffer, int64_t i) const {
+  const ElementRange own = own_[static_cast<size_t>(i)];
+  if (buffer.empty() || own.count == 0) return {};
   const bool is_whole = buffer.size() == params().flat_size;
-  return slice(buffer, is_whole ? spec(i).offset + range.first : held_offset_[static_cast<size_t>(i)], {range.count});
+  return slice(buffer, is_whole ? spec(i).offset + own.first : shard_offset_[static_cast<size_t>(i)], {own.count});
+}
+
+TensorView Weights::held_part(const TensorView& buffer, int64_t i) const {
+  if (sharding().is_sharded() || buffer.empty()) return own_part(buffer, i);
+  return slice(buffer, spec(i).offset, {spec(i).shape.size()});
 }
 
 TensorView Weights::held_working(int64_t i) const {

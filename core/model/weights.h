@@ -55,7 +55,9 @@ class Weights {
 
   /// Elements of parameter i that this rank's optimizer updates: all, or with a sharded optimizer those in its pieces (count 0: none).
   ElementRange held(int64_t i) const { return held_[static_cast<size_t>(i)]; }
-  /// Those elements, flat [count], in the masters, moments or gradients; empty: there are none, or no such buffer.
+  /// Elements own_range(i), flat [count], in any buffer that has them; empty: there are none.
+  TensorView own_part(const TensorView& buffer, int64_t i) const;
+  /// Elements held(i), flat [count], in the masters, moments or gradients; empty: there are none, or no such buffer.
   TensorView held_part(const TensorView& buffer, int64_t i) const;
   /// Those elements of the working weight; empty when there is no working copy.
   TensorView held_working(int64_t i) const;
@@ -98,8 +100,8 @@ class Weights {
   WeightsPlan plan_;
   Buffer memory_;
   TensorView master_, exp_avg_, exp_avg_sq_, grad_, working_buffer_, codes_buffer_;
-  std::vector<ElementRange> held_;
-  std::vector<int64_t> held_offset_;  // of held_ in a shard buffer
+  std::vector<ElementRange> own_, held_;
+  std::vector<int64_t> shard_offset_;
   std::vector<TensorView> working_;
   std::vector<QuantTensorView> quantised_;
   DelayedState delayed_;

@@ -60,8 +60,7 @@ void DataParallel::reduce_amax(TensorView staged) {
 }
 
 void DataParallel::reduce_staged_amaxes() {
-  const TensorView history = weights_.delayed().history();
-  if (!history.empty()) reduce_amax({history.data, history.dtype, {history.cols()}});
+  if (!weights_.delayed().empty()) reduce_amax(weights_.delayed().staged());
 }
 
 void DataParallel::publish_masters() {

@@ -23,7 +23,11 @@ GradientExchange::GradientExchange(Backend& backend, Collectives& collectives, c
 void GradientExchange::launch_down_to(int64_t unit) {
   const std::vector<Bucket>& buckets = weights_.params().buckets;
   // In one order on every rank. Of two kinds of buckets, one may have to wait a little for the other.
-  while (launched_ < buckets.size() && buckets[buckets.size() - 1 - launched_].first_unit >= unit) launch(buckets[buckets.size() - 1 - launched_++]);
+  for (; launched_ < buckets.size(); ++launched_) {
+    const Bucket& next = buckets[buckets.size() - 1 - launched_];
+    if (next.first_unit < unit) return;
+    launch(next);
+  }
 }
 
 void GradientExchange::launch(const Bucket& bucket) {

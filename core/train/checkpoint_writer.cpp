@@ -21,13 +21,6 @@ SafetensorsType type_of(DType dtype) {
   return dtype == DType::bf16 ? SafetensorsType::BF16 : SafetensorsType::F32;
 }
 
-/// Elements own_range(i) in a buffer of all elements or of this rank's pieces.
-TensorView own_part(const ParamList& params, const TensorView& buffer, int64_t i) {
-  const ElementRange own = params.own_range(i);
-  const bool is_whole = buffer.size() == params.flat_size;
-  return slice_of(buffer, {is_whole ? params.specs[static_cast<size_t>(i)].offset + own.first : params.shard_offset(i), own.count});
-}
-
 void list_tensors(std::vector<CheckpointTensor>& tensors, const ParamList& params, const std::string& prefix, DType dtype,
                   const char* what) {
   const size_t begin = tensors.size();
@@ -72,12 +65,10 @@ CheckpointWriter::CheckpointWriter(Backend& backend, Weights& weights, bool with
 }
 
 void CheckpointWriter::add_pieces(TensorFile& file, const Weights& weights, const std::string& prefix, const TensorView& buffer) {
-  const ParamList& params = weights.params();
   for (int64_t i = 0; i < weights.num_params(); ++i) {
-    const ParamSpec& s = weights.spec(i);
-    const int64_t count = params.own_range(i).count;
-    if (count > 0)
-      add(file, prefix + s.name, count == s.shape.size() ? extents_of(s.shape) : std::vector<int64_t>{count}, own_part(params, buffer, i));
+    const TensorView own = weights.own_part(buffer, i);
+    const Shape& whole = weights.spec(i).shape;
+    if (!own.empty()) add(file, prefix + weights.spec(i).name, extents_of(own.size() == whole.size() ? whole : own.shape), own);
   }
 }
 

@@ -19,26 +19,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kNowhereElse = "the logits";  // where a NaN came from when weights, activations and gradients are finite
-
 double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
 uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed); }
 
 MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets = b.targets.data(), .loss_mask = b.loss_mask.data()}; }
 
-/// Fields of the model that change what its weights mean, not how fast or in what precision it is computed.
-bool computes_otherwise(const std::string& path) {
-  for (const char* field : {"num_attention_heads", "num_query_groups", "kv_channels", "rotary_base", "rotary_percent", "rope_scaling", "rope_scaling_factor",
-                            "rope_low_freq_factor", "rope_high_freq_factor", "rope_original_max_position_embeddings", "layernorm_epsilon", "activation_func",
-                            "gated_linear_unit", "position_embedding_type", "softmax_scale", "normalization", "vocab_size"})
-    if (path == std::string("model.") + field) return true;
-  return false;
-}
-
-/// Says the warning before the allocations it is about.
-MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks, TrainObserver& observer) {
-  MemoryCheck check = check_memory(config, policy, backend, ranks);
+/// Says the warning before the allocations it is about. Before ranks wait for each other, so that a refusal is told once.
+MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, World& world,
+                           TrainObserver& observer) {
+  MemoryCheck check;
+  agree(world, [&] { check = check_memory(config, policy, backend, world.ranks()); });
   if (!check.warning.empty()) observer.on_warning(check.warning);
   return check;
 }
@@ -46,6 +37,16 @@ MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& polic
 double sum_over_ranks(World& world, double mine) {
   const std::vector<double> all = gather_values(world, mine);
   return std::accumulate(all.begin(), all.end(), 0.0);
+}
+
+bool has_non_finite(const std::vector<float>& values) {
+  return std::any_of(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+}
+
+/// Of what ranks have said, the first that is something.
+std::string first_said(const std::vector<std::string>& of_ranks) {
+  const auto at = std::find_if(of_ranks.begin(), of_ranks.end(), [](const std::string& s) { return !s.empty(); });
+  return at == of_ranks.end() ? std::string() : *at;
 }
 
 double tokens_in_loss(const Batch& b) { return std::accumulate(b.loss_mask.begin(), b.loss_mask.end(), 0.0); }
@@ -60,7 +61,7 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
       policy_(policy),
       dataset_(dataset),
       observer_(observer),
-      memory_(checked_memory(config, policy, backend, world.ranks(), observer)),
+      memory_(checked_memory(config, policy, backend, world, observer)),
       weights_(backend, config.model, policy, !config.validation.skip_train, moment_types(config.optimizer),
                sharding_of(config.ddp, world.rank(), world.ranks(), !config.validation.skip_train)),
       transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
@@ -136,6 +137,7 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
     observer_.on_message("the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
   }
   std::vector<std::string> changes, of_model;
+  const FieldTable table(config_);
   for (const FieldDifference& d : difference(saved, config_)) {
     const std::string section = d.path.substr(0, d.path.find('.'));
     const bool is_schedule = section == "optimizer" || section == "scheduler";
@@ -143,11 +145,12 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
     const bool counts = is_schedule || section == "model" || section == "dataset" || section == "tokenizer" || section == "rng" ||
                         section == "mixed_precision" || d.path == "train.global_batch_size";
     if (!counts || is_chosen || d.path.rfind("scheduler.override", 0) == 0) continue;
-    (computes_otherwise(d.path) ? of_model : changes).push_back(text(d.path, " ", d.left.dump(), " -> ", d.right.dump()));
+    const bool is_other_model = table.find(section, d.path.substr(section.size() + 1))->info.is_architecture;
+    (is_other_model ? of_model : changes).push_back(text(d.path, " ", d.left.dump(), " -> ", d.right.dump()));
   }
   if (!of_model.empty())
-    observer_.on_warning(text("the checkpoint is of a model that computes something else, though its weights have the same shapes: ", join(of_model, ", "),
-                              ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
+    observer_.on_warning(text("the checkpoint is of a model that computes something else, though its weights have the same shapes: ",
+                              join(of_model, ", "), ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
   if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
 }
 
@@ -240,29 +243,32 @@ bool Trainer::is_skipped_by_user(int64_t iteration) const {
 }
 
 void Trainer::handle_non_finite(const IterationRecord& r, bool gradients_are_finite) {
-  const std::vector<std::string> found = gather_texts(world_, find_non_finite());
-  const auto at = std::find_if(found.begin(), found.end(), [](const std::string& f) { return f != kNowhereElse; });
-  const std::string where = at == found.end() ? kNowhereElse : *at;
-  const std::string rank = world_.ranks() > 1 && at != found.end() ? text(" on rank ", at - found.begin()) : "";
-  throw AgreedError(text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss, ", consumed samples ",
-                   state_.consumed_samples, "); first found in ", where, rank,
-                   ". The weights are those of iteration ", state_.iteration,
-                   ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"), 1);
+  const std::vector<std::string> activations = gather_texts(world_, transformer_.first_non_finite_activation());
+  const auto at = std::find_if(activations.begin(), activations.end(), [](const std::string& a) { return !a.empty(); });
+  // Weights are the same on all ranks, and gradients hold all ranks' sums: only an activation tells where it began.
+  std::string where = non_finite_weight();
+  if (where.empty() && at != activations.end()) where = world_.ranks() > 1 ? text(*at, " on rank ", at - activations.begin()) : *at;
+  if (where.empty()) where = first_said(gather_texts(world_, non_finite_gradient()));
+  if (where.empty()) where = "the logits";
+  throw AgreedError(text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss,
+                         ", consumed samples ", state_.consumed_samples, "); first found in ", where, ". The weights are those of iteration ",
+                         state_.iteration, ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"),
+                    1);
 }
 
-std::string Trainer::find_non_finite() {
-  auto has_non_finite = [](const std::vector<float>& values) {
-    return std::any_of(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  };
-  for (int64_t i = 0; i < weights_.num_params(); ++i) {
-    if (has_non_finite(weights_.get(weights_.master(), i))) return text("the weight ", weights_.spec(i).name);
-  }
-  const std::string activation = transformer_.first_non_finite_activation();
-  if (!activation.empty()) return activation;
-  for (int64_t i = weights_.num_params() - 1; i >= 0; --i) {  // backward runs from the last layer to the first
+/// The first weight with a NaN or an infinity, on any rank; empty: there is none.
+std::string Trainer::non_finite_weight() {
+  std::string found;
+  for (int64_t i = 0; i < weights_.num_params() && found.empty(); ++i)
+    if (has_non_finite(weights_.get(weights_.master(), i))) found = text("the weight ", weights_.spec(i).name);
+  return first_said(gather_texts(world_, found));
+}
+
+/// The same of this rank's gradients, in the order of backward.
+std::string Trainer::non_finite_gradient() {
+  for (int64_t i = weights_.num_params() - 1; i >= 0; --i)
     if (has_non_finite(weights_.get(weights_.grad(), i))) return text("the gradient of ", weights_.spec(i).name);
-  }
-  return kNowhereElse;
+  return "";
 }
 
 double Trainer::params_norm() {

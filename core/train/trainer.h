@@ -68,7 +68,8 @@ class Trainer {
   double grad_factor(double tokens) const;
   void report_replay();
   void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
-  std::string find_non_finite();
+  std::string non_finite_weight();
+  std::string non_finite_gradient();
   double params_norm();
   int64_t count_zero_gradients();
   void evaluate_and_report(bool is_final);

@@ -40,6 +40,9 @@ RunConfig traced_config(RunConfig config, int64_t iterations, const std::string&
   config.train.exit_duration_in_mins.reset();
   config.validation = {};
   config.validation.eval_iters = 0;
+  config.logger.jsonl_path.clear();
+  config.logger.save_config_filepath.clear();
+  config.profiling = {};
   config.checkpoint = {};
   config.checkpoint.save = folder;
   return config;

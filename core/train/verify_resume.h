@@ -19,7 +19,7 @@ struct RunTrace {
   std::string checkpoint;
 };
 
-/// The config of a run of `iterations` that saves to `folder` at its end, and evaluates nothing.
+/// The config of a run of `iterations` that saves to `folder` at its end, evaluates nothing and logs to no file.
 RunConfig traced_config(RunConfig config, int64_t iterations, const std::string& folder);
 
 /// Trains as `config` says. Every rank calls it.

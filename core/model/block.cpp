@@ -51,8 +51,12 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .eps = static_cast<float>(c.model.layernorm_epsilon)});
   }
   if (!c.rope_table.empty()) {
-    c.backend.rope(
-        {.qkv = a.qkv, .cos_sin = c.rope_table, .num_heads = s.heads, .num_kv_heads = s.kv_heads, .sequence_length = s.sequence});
+    c.backend.rope({.qkv = a.qkv,
+                    .cos_sin = c.rope_table,
+                    .num_heads = s.heads,
+                    .num_kv_heads = s.kv_heads,
+                    .sequence_length = s.sequence,
+                    .positions = c.positions});
   }
   c.backend.attention_fwd({.qkv = a.qkv,
                            .out = a.attention,
@@ -62,6 +66,7 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
                            .backend = attention_backend_named(c.model.attention_backend),
+                           .document_start = c.document_start,
                            .quantised = quantised});
 }
 
@@ -79,6 +84,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
                            .backend = attention_backend_named(c.model.attention_backend),
+                           .document_start = c.document_start,
                            .quantised = has_rope || has_qk_norm ? QuantOutput{} : quantised});
   if (has_rope) {
     c.backend.rope({.qkv = t.d_qkv,
@@ -87,6 +93,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                     .num_kv_heads = s.kv_heads,
                     .sequence_length = s.sequence,
                     .inverse = true,
+                    .positions = c.positions,
                     .quantised = has_qk_norm ? QuantOutput{} : quantised});
   }
   if (has_qk_norm) {

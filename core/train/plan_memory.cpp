@@ -101,7 +101,8 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
   const MomentTypes moments = moment_types(config.optimizer);
   const WeightsPlan weights =
       plan_weights(m, policy, with_training, device.wants_transposed, moments, sharding_of(config.ddp, 0, ranks, with_training));
-  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed);
+  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed,
+                                                       batch_inputs(config.dataset, m));
   const ModelShapes s = shapes_of(m, config.train.micro_batch_size, m.seq_length);
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
 

@@ -151,6 +151,15 @@ TEST_CASE("the copy of an asynchronous save is planned where the device's memory
   CHECK(bytes_of(of_64, "checkpoint_copy") < 12 * n / 64 + n / 1000);
 }
 
+TEST_CASE("documents and positions take memory where a run uses them") {
+  const auto workspace = [](const std::vector<std::string>& more) { return bytes_of(plan_of(llama3(kLlama3_8B, more)), "workspace"); };
+  const int64_t plain = workspace({}), tokens = 4 * 8192;
+  CHECK(workspace({"--reset-attention-mask"}) == plain + tokens);
+  CHECK(workspace({"--reset-position-ids"}) == plain + tokens);
+  CHECK(workspace({"--reset-position-ids", "--reset-attention-mask"}) == plain + 2 * tokens);
+  CHECK(workspace({"--reset-position-ids", "model.position_embedding_type=none"}) == workspace({"model.position_embedding_type=none"}));
+}
+
 TEST_CASE("moments in bf16 take half the memory, each on its own, and the plan says so") {
   const auto moments = [](const std::vector<std::string>& more) {
     const RunPlan plan = plan_of(llama3(kLlama3_8B, more));

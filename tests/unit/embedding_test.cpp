@@ -85,6 +85,24 @@ TEST_CASE("embeddings by position ids, forward and backward", "[loops]") {
   });
 }
 
+TEST_CASE("positions that occur hundreds of times, as those of short documents, sum every row", "[loops]") {
+  constexpr int64_t kTokens = 1100, kWidth = 6;
+  Indices tokens(kTokens, kVocab, 1), ids(kTokens, 1, 1);
+  for (int64_t n = 0; n < kTokens; ++n) ids[n] = static_cast<int32_t>(n % 3);
+  GuardedTensor d_out = normal_tensor(DType::bf16, {kTokens, kWidth}, 2), d_table(DType::f32, {kVocab, kWidth}), d_positions(DType::f32, {5, kWidth});
+  backend().embedding_bwd({.d_out = d_out,
+                           .tokens = tokens,
+                           .d_table = d_table,
+                           .sequence_length = kTokens,
+                           .d_position_table = d_positions,
+                           .positions = ids});
+  for (int64_t i = 0; i < 5 * kWidth; ++i) {
+    double want = 0;
+    for (int64_t n = i / kWidth; n < kTokens && i < 3 * kWidth; n += 3) want += d_out.at(n * kWidth + i % kWidth);
+    CHECK(d_positions.at(i) == Approx(want).epsilon(0).margin(fp32_units("embedding_bwd") * 0x1p-24 * std::sqrt(kTokens) * 3));
+  }
+}
+
 TEST_CASE("the default's position ids give the default's bits", "[loops]") {
   constexpr int64_t kRowsOf = 66, kLength = 33, kWidth = 24;
   Indices tokens(kRowsOf, kVocab, 1), ids(kRowsOf, 1, 1);

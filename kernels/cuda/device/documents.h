@@ -29,10 +29,16 @@ __device__ __forceinline__ int end_of_queries(const int32_t* start, int length, 
   return start == nullptr ? length : low;
 }
 
-/// Notes when `start` does not say at `place` what the contract allows. `before`: tokens in front of the sequence.
+/// Whether `start` says at `place` what the contract allows beside what it says before it.
+__device__ __forceinline__ bool is_document(const int32_t* start, int place) {
+  return start[place] == place || (place > 0 && start[place] == start[place - 1]);
+}
+
+/// Notes what is no document. A wrong value makes the one behind it look wrong too, and threads have no order: that one is not noted. `before`:
+/// tokens in front of the sequence.
 __device__ __forceinline__ void report_no_document(const int32_t* start, int place, int64_t before, Fault* fault) {
-  const int32_t value = start[place];
-  if (value != place && (place == 0 || value != start[place - 1])) report(fault, Fault::document, before + place, value, place);
+  if (!is_document(start, place) && (place == 0 || is_document(start, place - 1)))
+    report(fault, Fault::document, before + place, start[place], place);
 }
 
 }  // namespace mbt::cuda

@@ -10,8 +10,7 @@ namespace {
 
 /// Where the document of the token at place t of a row begins.
 int64_t document_start(int64_t t, int64_t sequence) {
-  constexpr int64_t kDocuments = 8;
-  const int64_t length = std::max<int64_t>(1, sequence / kDocuments), shift = length / 3;
+  const int64_t length = std::max<int64_t>(1, sequence / 8), shift = length / 3;
   return std::max<int64_t>(0, (t + shift) / length * length - shift);
 }
 

@@ -1,5 +1,5 @@
 // A training step on random tokens, without data, records and checkpoints: what `mbtrain bench step` times. Where the run resets masks or
-// positions at documents, each sample holds eight of them, none of which begins where tiles of attention do.
+// positions at documents, each sample holds documents of an eighth of it, which do not begin where tiles of attention do.
 #pragma once
 
 #include <string>

@@ -16,7 +16,7 @@ struct MicroBatch {
   const int32_t* tokens;   ///< in [0, V)
   const int32_t* targets;  ///< already shifted: the token that follows
   const float* loss_mask;  ///< weight of each position in the loss
-  const int32_t* document_start = nullptr;  ///< place in its row of each token's document's first token, Batch::document_start; null: a row is one document
+  const int32_t* document_start = nullptr;  ///< where in its row each token's document begins (core/ops/attention.h); null: at 0
   const int32_t* positions = nullptr;       ///< in [0, T); null: 0 to T - 1
 };
 
@@ -32,8 +32,8 @@ class Transformer {
  public:
   /// weights must outlive it. with_backward false: loss and logits only. inputs: what micro-batches may bring; Error when one brings more,
   /// or documents or positions that are none.
-  Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch, bool with_backward,
-              const BatchInputs& inputs = {});
+  Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch,
+              bool with_backward, const BatchInputs& inputs = {});
 
   /// Adds sum(mask * ce) to loss_sum(); the logits' gradient is loss_gradient_scale * mask * (softmax - onehot) and the parameters'
   /// gradients accumulate into weights.grad(). All that differs from one call to the next is uploaded first: a backend may replay the rest.

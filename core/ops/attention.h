@@ -9,7 +9,8 @@
 namespace mbt {
 
 /// Rotates the first R values of every q and k head, in place; pairs are (i, i + R/2) ("rotate half").
-/// y_i = x_i cos - x_{i+R/2} sin, y_{i+R/2} = x_{i+R/2} cos + x_i sin, at position p(n) = positions[n], or first_position + n % T without them.
+/// y_i = x_i cos - x_{i+R/2} sin, y_{i+R/2} = x_{i+R/2} cos + x_i sin, at position p(n) = positions[n], or,
+/// without them, first_position + n % T.
 /// inverse = true rotates back: the backward pass. quantised: the whole of qkv as it is on return (quant_output.h).
 struct RopeArgs {
   TensorView qkv;            // [N,(H+2K)*D] act, in place
@@ -50,10 +51,10 @@ inline AttentionBackend attention_backend_named(std::string_view name) {
   throw Error(text("no attention backend named '", name, "', expected auto, flash or math"));
 }
 
-// Several documents in a sequence: document_start[n] is the place in its sequence, 0 to T - 1, of the first token of token n's document. The
-// query at place t sees the keys at places document_start[b*T+t] <= s <= t; without the tensor, 0 <= s <= t. Documents are runs of tokens:
-// document_start[t] is t, or document_start[t-1], and 0 at place 0. It never falls, so the queries that see key s are a run too, which ends
-// before the first with document_start > s: backward needs no second tensor. Work falls with the documents' lengths.
+// Several documents in a sequence: document_start[n] is the place in its sequence, 0 to T - 1, of the first token of token n's document.
+// The query at place t sees the keys at places document_start[b*T+t] <= s <= t; without the tensor, 0 <= s <= t. Documents are runs of
+// tokens: document_start[t] is t, or document_start[t-1], and 0 at place 0. It never falls, so the queries that see key s are a run too,
+// which ends before the first with document_start > s: backward needs no second tensor. Work falls with the documents' lengths.
 
 /// Checks the shape; what the values have to be, backends check.
 inline void expect_document_start(const char* op, const ConstTensorView& document_start, int64_t rows) {

@@ -21,7 +21,8 @@ struct EmbeddingFwdArgs {
     if (!position_table.empty()) {
       expect_tensor("embedding_fwd", "position_table", position_table, table.dtype, {position_table.rows(), table.cols()});
       if (positions.empty())
-        MBT_CHECK(first_position + sequence_length <= position_table.rows(), "embedding_fwd: position beyond the table of ", position_table.rows());
+        MBT_CHECK(first_position + sequence_length <= position_table.rows(), "embedding_fwd: position beyond the table of ",
+                  position_table.rows());
       else
         expect_tensor("embedding_fwd", "positions", positions, DType::i32, {tokens.size()});
     }

@@ -195,7 +195,8 @@ void Trainer::report_unused_resets(const Batch& batch) {
   const DatasetConfig& d = config_.dataset;
   const auto warn = [&](const char* field, bool is_set, const std::vector<int32_t>& values) {
     if (is_set && values.empty())
-      observer_.on_warning(text("dataset.", field, " has no effect: this data does not say where documents begin (", dataset_.describe(), ")"));
+      observer_.on_warning(
+          text("dataset.", field, " has no effect: this data does not say where documents begin (", dataset_.describe(), ")"));
   };
   warn("reset_attention_mask", d.reset_attention_mask, batch.document_start);
   warn("reset_position_ids", d.reset_position_ids, batch.positions);

@@ -62,8 +62,8 @@ struct HeadShape {
   int64_t v(int64_t kv_head) const { return (num_heads + num_kv_heads + kv_head) * width; }
 };
 
-/// Rows that attend to each other and to no others: a sequence, or a document of one. A document is computed as if it were a sequence of its
-/// own, in tiles of its own: the same bits, and no tile that two documents share.
+/// Rows that attend to each other and to no others: a sequence, or a document of one. A document is computed as if it were a sequence of
+/// its own, in tiles of its own: the same bits, and no tile that two documents share.
 struct Document {
   int64_t sequence, place, length;  // place: of its first token in the sequence
 };

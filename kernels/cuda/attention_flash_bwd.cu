@@ -3,8 +3,8 @@
 //   flash_dkv     a block per 128 keys of a key head: K and V stay in shared memory, Q and d_out of the queries of all heads of the group
 //                 stream by, 64 at a time, and d_k, d_v grow in registers
 //   flash_dq      a block per 128 queries of a head: the same with the roles exchanged, K and V streaming by
-// Where sequences hold documents (device/documents.h), a block streams only what its own rows see or are seen by: flash_dkv ends with the last
-// query of its last key's document, flash_dq begins with the document of its first query. Both hide the rest element by element.
+// Where sequences hold documents (device/documents.h), a block streams only what its own rows see or are seen by: flash_dkv ends with the
+// last query of its last key's document, flash_dq begins with the document of its first query. Both hide the rest element by element.
 //
 // Scores lie with the block's own rows as rows: the transposed probabilities of flash_dkv are then in registers just as the next product
 // wants its left operand, so no probability passes through shared memory. Computing scores in both kernels costs 7 products where 5 would
@@ -135,7 +135,8 @@ struct Block {
   /// bound_of(row) for all of the block's rows. The block's next barrier comes before their use.
   template <class F>
   __device__ __forceinline__ void begin_bounds(F bound_of) const {
-    for (int row = static_cast<int>(threadIdx.x); row < kRows; row += S::kThreads) shared_array<int>(S::kBoundsAt, kRows)[row] = bound_of(row);
+    int* const bounds = shared_array<int>(S::kBoundsAt, kRows);
+    for (int row = static_cast<int>(threadIdx.x); row < kRows; row += S::kThreads) bounds[row] = bound_of(row);
   }
   __device__ __forceinline__ float* lse2(int j) const { return statistics + (j & 1) * 2 * S::kStreamed; }
 };

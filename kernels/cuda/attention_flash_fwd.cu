@@ -35,7 +35,8 @@ struct FlashFwd {
   float scale;
 };
 
-/// The queries' tile, then kStages of a tile of keys and one of values; the first key that each query sees, which registers have no room for.
+/// The queries' tile, then kStages of a tile of keys and one of values; the first key that each query sees, which registers have no room
+/// for.
 template <int kWidth>
 struct Shared {
   static constexpr int kStages = 2, kTile = kKeys * kWidth;
@@ -84,7 +85,8 @@ __device__ __forceinline__ void hide_earlier_documents(float (&scores)[kRowTiles
 }
 
 /// Turns scores into exp(scale * (score - max)), factor = scale * log2(e); what was summed before shrinks with the maximum's growth. The
-/// maximum begins as the least number, not as -Inf: a row that sees no key of a tile, since its document begins behind it, has then no -Inf - -Inf.
+/// maximum begins as the least number, not as -Inf: a row that sees no key of a tile, since its document begins behind it, has then no
+/// -Inf - -Inf.
 template <int kColumnTiles>
 __device__ __forceinline__ void update(Softmax& softmax, float (&scores)[kRowTiles][kKeyTiles][4], float (&out)[kRowTiles][kColumnTiles][4],
                                        float factor) {
@@ -111,8 +113,8 @@ __device__ __forceinline__ void update(Softmax& softmax, float (&scores)[kRowTil
     }
 }
 
-/// Fills first_keys of the block's queries, in ascending order, and returns the first. The block's next barrier comes before their use. Zeros
-/// without documents: to ask for those in every tile would take a register more than there is.
+/// Fills first_keys of the block's queries, in ascending order, and returns the first. The block's next barrier comes before their use.
+/// Zeros without documents: to ask for those in every tile would take a register more than there is.
 __device__ __forceinline__ int begin_documents(const FlashFwd& g, int sequence, int first_query, int* first_keys, bool reports) {
   static_assert(kThreads == kQueries);
   const int64_t before = (static_cast<int64_t>(g.first_sequence) + sequence) * g.length;

@@ -9,7 +9,7 @@
 //   attention_append    the cached form: new keys and values into the caches
 //   attention_split     the cached form, few queries and many keys: a warp per part of a query's keys, so that more than a warp a head work;
 //   attention_merge     then a warp per query, over the parts in order
-// Of a sequence of several documents each row reads its own alone (device/documents.h), as it would if that were the sequence: the same bits.
+// Of a sequence of several documents each row reads its own alone (device/documents.h), as if that were the sequence: the same bits.
 // Each comes with 16-byte loads where pointers and widths allow. Sums have a fixed order.
 #include <algorithm>
 
@@ -272,7 +272,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, kDkvBlocks<kAligned, T>) attent
   for (int d = lane; d < width; d += kWarp) d_k[d] = d_v[d] = 0.0F;
   __syncwarp();
   const int32_t* const document_start = g.documents_of(sequence);
-  const int64_t end = document_start == nullptr ? g.length : end_of_queries(document_start, static_cast<int>(g.length), static_cast<int>(key));
+  const int64_t end = end_of_queries(document_start, static_cast<int>(g.length), static_cast<int>(key));
   for (int head = kv_head * g.layout.group(); head < (kv_head + 1) * g.layout.group(); ++head) {
     const HeadRows<const T> q = g.rows_of(sequence, g.layout.q(head)), d_out = g.d_out_of(sequence, head);
     const int64_t at = (sequence * g.layout.heads + head) * g.length;
@@ -325,8 +325,8 @@ __device__ void cancel_column(float* x, int64_t stride, int64_t length, bool is_
   __syncthreads();  // parts are free
 }
 
-/// A column of keys' gradients shifts all scores of a query alike, so it sums to zero over a document: the smallest non-zero element takes what
-/// rounding left. Tokens without a loss keep their exact zeros. Block: 32 columns of a sequence; a warp per slice of the rows.
+/// A column of keys' gradients shifts all scores of a query alike, so it sums to zero over a document: the smallest non-zero element takes
+/// what rounding left. Tokens without a loss keep their exact zeros. Block: 32 columns of a sequence; a warp per slice of the rows.
 __global__ void __launch_bounds__(kCancelParts* kWarp) attention_cancel_kernel(float* d_keys, const int32_t* document_start, int64_t stride,
                                                                                int64_t length, int64_t columns, unsigned column_blocks) {
   CancelPart* const parts = shared_array<CancelPart>(0, kCancelParts * kWarp);

@@ -6,7 +6,7 @@
 //   table_gradient_kernel             a run of equal tokens is a row of the table. One or two columns a thread and many rows under way.
 //   segment_gradient_kernel           comes before it: the sum of a run of more than kSegment is no single chain. Its parts, cut where the
 //                                     sorted keys' place is a multiple of kSegment, are summed side by side, then in order.
-//   position_gradient_kernel          the rows of a position are sequence_length apart; with `positions`, they are found as those of tokens.
+//   position_gradient_kernel          the rows of a position are sequence_length apart; with `positions` they are found as a token's are.
 // A token or position outside of its table is reported; forward gives it zeros, backward leaves it out.
 #include <algorithm>
 #include <utility>

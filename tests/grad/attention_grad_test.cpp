@@ -46,7 +46,8 @@ double objective(const Case& c, cpu::Attention& attention, GuardedTensor& qkv, c
 
 TEST_CASE("attention backward is the derivative of forward") {
   cpu::Attention attention;
-  for (const Case& c : {Case{2, 7, 2, 1, 4}, Case{1, 19, 4, 2, 6}, Case{1, 130, 1, 1, 3}, Case{2, 7, 2, 1, 4, 3}, Case{1, 200, 2, 1, 5, 140}}) {
+  for (const Case& c :
+       {Case{2, 7, 2, 1, 4}, Case{1, 19, 4, 2, 6}, Case{1, 130, 1, 1, 3}, Case{2, 7, 2, 1, 4, 3}, Case{1, 200, 2, 1, 5, 140}}) {
     const Documents documents(c);
     const int64_t rows = c.batch * c.length, cols = (c.heads + 2 * c.kv_heads) * c.width;
     GuardedTensor qkv(DType::f32, {rows, cols}), d_qkv(DType::f32, {rows, cols}), lse(DType::f32, {c.batch, c.heads, c.length});

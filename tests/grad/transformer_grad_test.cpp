@@ -48,7 +48,8 @@ void check_gradients(const Family& family, bool with_documents) {
   const std::vector<float> gradient = m.gradients(batch);
   for (int64_t i = 0; i < m.weights.num_params(); ++i) {
     const Directional d = directional(m, batch, gradient, i, 1e-3);
-    INFO(family.name << (with_documents ? " with documents, " : " ") << m.weights.spec(i).name << ": numeric " << d.numeric << ", analytic " << d.analytic << ", scale " << d.scale);
+    INFO(family.name << (with_documents ? " with documents, " : " ") << m.weights.spec(i).name << ": numeric " << d.numeric << ", analytic "
+                     << d.analytic << ", scale " << d.scale);
     CHECK(d.scale > 0.0);
     CHECK(std::abs(d.numeric - d.analytic) <= 0.02 * std::max(std::abs(d.analytic), d.scale) + 2e-5);
   }

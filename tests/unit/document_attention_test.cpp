@@ -228,7 +228,8 @@ TEST_CASE("a document_start that is none is an error, and no access outside of t
       std::vector<int32_t> starts = documents_of(c, {10});  // 0 ten times, 10 ten times
       starts[static_cast<size_t>(bad.place)] = bad.value;
       Tensors t(c, act);
-      CHECK_THROWS_WITH(t.run(c, starts), ContainsSubstring(text("document_start[", bad.place, "] is ", bad.value, " at place ", bad.place)));
+      CHECK_THROWS_WITH(t.run(c, starts),
+                        ContainsSubstring(text("document_start[", bad.place, "] is ", bad.value, " at place ", bad.place)));
       CHECK(t.guards_intact());
     }
 }

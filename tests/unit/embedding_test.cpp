@@ -62,7 +62,8 @@ TEST_CASE("embeddings by position ids, forward and backward", "[loops]") {
   for_each_case([](DType dtype, int64_t rows, int64_t cols) {
     constexpr int32_t kPositions = 7;
     Indices tokens(rows, kVocab, 1), ids(rows, kPositions, 5);
-    GuardedTensor table = normal_tensor(dtype, {kVocab, cols}, 2), positions = normal_tensor(dtype, {kPositions, cols}, 3), out(dtype, {rows, cols});
+    GuardedTensor table = normal_tensor(dtype, {kVocab, cols}, 2), positions = normal_tensor(dtype, {kPositions, cols}, 3);
+    GuardedTensor out(dtype, {rows, cols});
     GuardedTensor d_out = normal_tensor(dtype, {rows, cols}, 4), d_table(DType::f32, {kVocab, cols});
     GuardedTensor d_positions = normal_tensor(DType::f32, {kPositions, cols}, 6);
     std::vector<double> want, want_d = d_positions.values();
@@ -89,7 +90,8 @@ TEST_CASE("positions that occur hundreds of times, as those of short documents, 
   constexpr int64_t kTokens = 1100, kWidth = 6;
   Indices tokens(kTokens, kVocab, 1), ids(kTokens, 1, 1);
   for (int64_t n = 0; n < kTokens; ++n) ids[n] = static_cast<int32_t>(n % 3);
-  GuardedTensor d_out = normal_tensor(DType::bf16, {kTokens, kWidth}, 2), d_table(DType::f32, {kVocab, kWidth}), d_positions(DType::f32, {5, kWidth});
+  GuardedTensor d_out = normal_tensor(DType::bf16, {kTokens, kWidth}, 2);
+  GuardedTensor d_table(DType::f32, {kVocab, kWidth}), d_positions(DType::f32, {5, kWidth});
   backend().embedding_bwd({.d_out = d_out,
                            .tokens = tokens,
                            .d_table = d_table,

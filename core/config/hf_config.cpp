@@ -43,6 +43,22 @@ const std::vector<Unsupported>& unsupported_keys() {
       {"partial_rotary_factor", {1}},
       {"no_rope_layers", {}},
       {"attention_chunk_size", {}},
+      {"num_experts_per_layer", {0}},
+      {"n_shared_experts", {0}},
+      {"moe_intermediate_size", {}},
+      {"kv_lora_rank", {}},
+      {"q_lora_rank", {}},
+      {"logit_softcapping", {}},
+      {"use_qk_norm", {false}},
+      {"qk_layernorm", {false}},
+      {"use_parallel_residual", {false}},
+      {"parallel_attn", {false}},
+      {"alibi", {false}},
+      {"rotary_pct", {1}},
+      {"scale_emb", {1}},
+      {"scale_depth", {}},
+      {"dim_model_base", {}},
+      {"lm_head_multiplier", {1}},
   };
   return keys;
 }
@@ -50,7 +66,7 @@ const std::vector<Unsupported>& unsupported_keys() {
 /// config.json with checked access: each value is of the wanted type or an InputError names the key and its line.
 class HfConfig {
  public:
-  explicit HfConfig(const std::string& folder) : document_(read_json_file(folder + "/config.json")) {
+  explicit HfConfig(const JsonDocument& document) : document_(document) {
     if (!document_.root.is_object()) throw InputError(text(document_.source, ": expected an object"));
   }
 
@@ -89,13 +105,13 @@ class HfConfig {
     return value.get<T>();
   }
 
-  JsonDocument document_;
+  const JsonDocument& document_;
 };
 
 /// Translates one config.json.
 class Translator {
  public:
-  explicit Translator(const std::string& folder) : hf_(folder), type_(model_type()) {}
+  explicit Translator(const JsonDocument& document) : hf_(document), type_(model_type()) {}
 
   std::vector<Assignment> run() {
     refuse_unsupported();
@@ -109,6 +125,21 @@ class Translator {
       hf_.refuse("/model_type", "known are gpt2, llama, mistral, qwen2 and qwen3");
     }
     return type;
+  }
+
+  HfPositions positions() const {
+    HfPositions p;
+    if (type_ == "gpt2") {
+      p.longest = hf_.integer("/n_positions");
+      return p;
+    }
+    // Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
+    p.longest = type_ == "llama" ? hf_.integer_or("/max_position_embeddings", 2048) : hf_.integer("/max_position_embeddings");
+    if (has_sliding_window() && hf_.integer("/sliding_window") < p.longest) {
+      p.window = hf_.integer("/sliding_window");
+      p.where = hf_.where("/sliding_window");
+    }
+    return p;
   }
 
  private:
@@ -176,7 +207,8 @@ class Translator {
     set("layernorm_epsilon", hf_.number_or("/rms_norm_eps", 1e-6), "/rms_norm_eps");
     activation("/hidden_act", "silu", {{"silu", "swiglu"}, {"swish", "swiglu"}, {"gelu_pytorch_tanh", "geglu"}, {"gelu_new", "geglu"}});
     set("position_embedding_type", "rope", "/model_type");
-    positions();
+    const HfPositions p = positions();
+    set("max_position_embeddings", p.window.value_or(p.longest), p.window ? "/sliding_window" : "/max_position_embeddings");
     rope();
     biases();
     set("qk_layernorm", type_ == "qwen3", "/model_type");
@@ -213,21 +245,14 @@ class Translator {
     set("activation_func", it->second, pointer);
   }
 
-  /// Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
-  void positions() {
-    const std::string longest = "/max_position_embeddings";
-    const int64_t limit = type_ == "llama" ? hf_.integer_or(longest, 2048) : hf_.integer(longest);
-    if (has_sliding_window() && hf_.integer("/sliding_window") < limit) {
-      set_integer("max_position_embeddings", "/sliding_window");
-    } else {
-      set("max_position_embeddings", limit, longest);
-    }
-  }
-
   bool has_sliding_window() const {
     bool in_layers = false;
     if (hf_.has("/layer_types")) {
-      for (const json& layer : hf_.at("/layer_types")) {
+      const json& layers = hf_.at("/layer_types");
+      if (!layers.is_array() || static_cast<int64_t>(layers.size()) != hf_.integer("/num_hidden_layers")) {
+        hf_.refuse("/layer_types", "expected a list with one entry a layer (num_hidden_layers)");
+      }
+      for (const json& layer : layers) {
         if (layer != "full_attention" && layer != "sliding_attention")
           hf_.refuse("/layer_types", "only full_attention and sliding_attention are known");
         in_layers |= layer == "sliding_attention";
@@ -251,6 +276,11 @@ class Translator {
       hf_.refuse("/rope_scaling", "contradicts rope_parameters");
     }
     if (hf_.has(object) && !hf_.at(object).is_object()) hf_.refuse(object, "expected an object");
+    if (hf_.has(object)) {
+      for (const auto& [key, value] : hf_.at(object).items()) {
+        if (value.is_object()) hf_.refuse(text(object, "/", json_pointer_member(key)), "RoPE that differs between layers is not implemented");
+      }
+    }
     const std::string kind = hf_.has(object + "/rope_type") ? object + "/rope_type" : object + "/type";
     if (hf_.has(object) && !is_new && !hf_.has(kind)) hf_.refuse(object, "has no rope_type");
     const std::string rope_type = hf_.string_or(kind, "default");
@@ -285,14 +315,36 @@ class Translator {
 
 }  // namespace
 
-std::vector<Assignment> hf_assignments(const std::string& folder) { return Translator(folder).run(); }
+JsonDocument read_hf_config(const std::string& folder) { return read_json_file(folder + "/config.json"); }
 
-std::string hf_model_type(const std::string& folder) { return Translator(folder).model_type(); }
+std::vector<Assignment> hf_assignments(const JsonDocument& config) { return Translator(config).run(); }
+std::vector<Assignment> hf_assignments(const std::string& folder) { return hf_assignments(read_hf_config(folder)); }
+
+std::string hf_model_type(const JsonDocument& config) { return Translator(config).model_type(); }
+std::string hf_model_type(const std::string& folder) { return hf_model_type(read_hf_config(folder)); }
+
+HfPositions hf_positions(const JsonDocument& config) { return Translator(config).positions(); }
+HfPositions hf_positions(const std::string& folder) { return hf_positions(read_hf_config(folder)); }
+
+std::string sliding_window_problem(const HfPositions& positions, int64_t tokens) {
+  if (!positions.window || tokens <= *positions.window) return "";
+  return text("sequences of ", tokens, " tokens are longer than the sliding window of the model's attention, ", *positions.window, " (",
+              positions.where, "), which is not implemented; take sequences of at most ", *positions.window, " tokens");
+}
 
 void apply_hf_config(const std::string& folder, RunConfig& config, Origins& origins) {
   std::vector<Problem> problems;
   apply_assignments(config, hf_assignments(folder), origins, problems);
   if (!problems.empty()) throw_problems(problems);
+}
+
+ModelConfig hf_model(const JsonDocument& config) {
+  RunConfig run;
+  Origins origins;
+  std::vector<Problem> problems;
+  apply_assignments(run, hf_assignments(config), origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+  return run.model;
 }
 
 }  // namespace mbt

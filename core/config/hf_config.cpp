@@ -7,7 +7,7 @@
 #include <map>
 
 #include "core/base/error.h"
-#include "core/base/json_reader.h"
+#include "core/config/hf_json.h"
 
 namespace mbt {
 namespace {
@@ -16,105 +16,13 @@ using nlohmann::json;
 
 constexpr std::array kModelTypes{"gpt2", "llama", "mistral", "qwen2", "qwen3"};
 
-/// A key that changes the result in a way that is not implemented, unless it has a neutral value; null is always neutral.
-struct Unsupported {
-  const char* key;
-  std::vector<json> neutral;
-};
-
-const std::vector<Unsupported>& unsupported_keys() {
-  static const std::vector<Unsupported> keys{
-      {"quantization_config", {}},
-      {"is_encoder_decoder", {false}},
-      {"add_cross_attention", {false}},
-      {"scale_attn_by_inverse_layer_idx", {false}},
-      {"num_experts", {0}},
-      {"num_local_experts", {0}},
-      {"n_routed_experts", {0}},
-      {"attn_logit_softcapping", {}},
-      {"final_logit_softcapping", {}},
-      {"query_pre_attn_scalar", {}},
-      {"attention_multiplier", {}},
-      {"embedding_multiplier", {1}},
-      {"residual_multiplier", {1}},
-      {"logits_scaling", {1}},
-      {"logit_scale", {1}},
-      {"clip_qkv", {}},
-      {"partial_rotary_factor", {1}},
-      {"no_rope_layers", {}},
-      {"attention_chunk_size", {}},
-      {"num_experts_per_layer", {0}},
-      {"n_shared_experts", {0}},
-      {"moe_intermediate_size", {}},
-      {"kv_lora_rank", {}},
-      {"q_lora_rank", {}},
-      {"logit_softcapping", {}},
-      {"use_qk_norm", {false}},
-      {"qk_layernorm", {false}},
-      {"use_parallel_residual", {false}},
-      {"parallel_attn", {false}},
-      {"alibi", {false}},
-      {"rotary_pct", {1}},
-      {"scale_emb", {1}},
-      {"scale_depth", {}},
-      {"dim_model_base", {}},
-      {"lm_head_multiplier", {1}},
-  };
-  return keys;
-}
-
-/// config.json with checked access: each value is of the wanted type or an InputError names the key and its line.
-class HfConfig {
- public:
-  explicit HfConfig(const JsonDocument& document) : document_(document) {
-    if (!document_.root.is_object()) throw InputError(text(document_.source, ": expected an object"));
-  }
-
-  /// Absent and null are the same.
-  bool has(const std::string& pointer) const {
-    const json::json_pointer p(pointer);
-    return document_.root.contains(p) && !document_.root[p].is_null();
-  }
-  bool is_null(const std::string& pointer) const {
-    const json::json_pointer p(pointer);
-    return document_.root.contains(p) && document_.root[p].is_null();
-  }
-  const json& at(const std::string& pointer) const {
-    if (!has(pointer)) throw InputError(text(document_.source, ": ", pointer.substr(1), " is missing"));
-    return document_.root[json::json_pointer(pointer)];
-  }
-  int64_t integer(const std::string& pointer) const { return typed<int64_t>(pointer, &json::is_number_integer, "an integer"); }
-  double number(const std::string& pointer) const { return typed<double>(pointer, &json::is_number, "a number"); }
-  bool boolean(const std::string& pointer) const { return typed<bool>(pointer, &json::is_boolean, "true or false"); }
-  std::string string(const std::string& pointer) const { return typed<std::string>(pointer, &json::is_string, "a string"); }
-  int64_t integer_or(const std::string& pointer, int64_t value) const { return has(pointer) ? integer(pointer) : value; }
-  double number_or(const std::string& pointer, double value) const { return has(pointer) ? number(pointer) : value; }
-  bool boolean_or(const std::string& pointer, bool value) const { return has(pointer) ? boolean(pointer) : value; }
-  std::string string_or(const std::string& pointer, const std::string& value) const { return has(pointer) ? string(pointer) : value; }
-
-  std::string where(const std::string& pointer) const { return text(document_.where(pointer), ": ", pointer.substr(1)); }
-  [[noreturn]] void refuse(const std::string& pointer, const std::string& why) const {
-    throw InputError(text(where(pointer), " is ", at(pointer).dump().substr(0, 200), ": ", why));
-  }
-
- private:
-  template <class T, class Is>
-  T typed(const std::string& pointer, Is is, const char* expected) const {
-    const json& value = at(pointer);
-    if (!(value.*is)()) refuse(pointer, text("expected ", expected));
-    return value.get<T>();
-  }
-
-  const JsonDocument& document_;
-};
-
 /// Translates one config.json.
 class Translator {
  public:
   explicit Translator(const JsonDocument& document) : hf_(document), type_(model_type()) {}
 
   std::vector<Assignment> run() {
-    refuse_unsupported();
+    refuse_unsupported(hf_);
     type_ == "gpt2" ? gpt2() : llama_like();
     return std::move(assignments_);
   }
@@ -130,15 +38,14 @@ class Translator {
   HfPositions positions() const {
     HfPositions p;
     if (type_ == "gpt2") {
-      p.longest = hf_.integer("/n_positions");
+      p.longest = hf_.integer(gpt2_key("/n_positions", "/max_position_embeddings"));
       return p;
     }
     // Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
     p.longest = type_ == "llama" ? hf_.integer_or("/max_position_embeddings", 2048) : hf_.integer("/max_position_embeddings");
-    if (has_sliding_window() && hf_.integer("/sliding_window") < p.longest) {
-      p.window = hf_.integer("/sliding_window");
-      p.where = hf_.where("/sliding_window");
-    }
+    p.window = sliding_window();
+    if (p.window && *p.window >= p.longest) p.window.reset();
+    if (p.window) p.where = hf_.where("/sliding_window");
     return p;
   }
 
@@ -148,30 +55,28 @@ class Translator {
   }
   void set_integer(const char* field, const std::string& pointer) { set(field, hf_.integer(pointer), pointer); }
 
-  void refuse_unsupported() const {
-    for (const Unsupported& u : unsupported_keys()) {
-      const std::string pointer = text("/", u.key);
-      if (!hf_.has(pointer)) continue;
-      if (std::find(u.neutral.begin(), u.neutral.end(), hf_.at(pointer)) == u.neutral.end()) {
-        hf_.refuse(pointer, "not implemented, and it would change the result");
-      }
-    }
+  /// transformers takes the general name of a gpt2 key as well, and then in its place.
+  std::string gpt2_key(const std::string& own, const std::string& general) const {
+    if (!hf_.has(general)) return own;
+    if (hf_.has(own) && hf_.at(own) != hf_.at(general)) hf_.refuse(general, text("contradicts ", own.substr(1), ", which is the same setting"));
+    return general;
   }
 
   void gpt2() {
-    set_integer("num_layers", "/n_layer");
-    set_integer("hidden_size", "/n_embd");
-    set_integer("num_attention_heads", "/n_head");
-    set_integer("num_query_groups", "/n_head");
-    check_heads("/n_head", "/n_embd");
-    set("kv_channels", hf_.integer("/n_embd") / hf_.integer("/n_head"), "/n_embd");
+    const std::string width = gpt2_key("/n_embd", "/hidden_size"), heads = gpt2_key("/n_head", "/num_attention_heads");
+    set_integer("num_layers", gpt2_key("/n_layer", "/num_hidden_layers"));
+    set_integer("hidden_size", width);
+    set_integer("num_attention_heads", heads);
+    set_integer("num_query_groups", heads);
+    check_heads(heads, width);
+    set("kv_channels", hf_.integer(width) / hf_.integer(heads), width);
     if (hf_.has("/n_inner")) {
       set_integer("ffn_hidden_size", "/n_inner");
     } else {
-      set("ffn_hidden_size", checked_times(hf_.integer("/n_embd"), 4, "/n_embd"), "/n_embd");
+      set("ffn_hidden_size", checked_times(hf_.integer(width), 4, width), width);
     }
     set_integer("vocab_size", "/vocab_size");
-    set_integer("max_position_embeddings", "/n_positions");
+    set_integer("max_position_embeddings", gpt2_key("/n_positions", "/max_position_embeddings"));
     set("normalization", "LayerNorm", "/model_type");
     set("layernorm_epsilon", hf_.number_or("/layer_norm_epsilon", 1e-5), "/layer_norm_epsilon");
     activation("/activation_function", "gelu_new",
@@ -197,9 +102,10 @@ class Translator {
     set_integer("num_layers", "/num_hidden_layers");
     set_integer("hidden_size", "/hidden_size");
     set_integer("num_attention_heads", "/num_attention_heads");
-    // Llama 1 files have no num_key_value_heads; the other families always write it.
-    const bool has_groups = hf_.has("/num_key_value_heads") || type_ != "llama";
-    set_integer("num_query_groups", has_groups ? "/num_key_value_heads" : "/num_attention_heads");
+    // null is as many as query heads. Absent, the same for llama (Llama 1 files); the other families have each a default of their own, and always write it.
+    const bool as_many = !hf_.has("/num_key_value_heads") && (type_ == "llama" || hf_.is_null("/num_key_value_heads"));
+    set_integer("num_query_groups", as_many ? "/num_attention_heads" : "/num_key_value_heads");
+    check_groups(as_many ? "/num_attention_heads" : "/num_key_value_heads");
     head_width();
     set_integer("ffn_hidden_size", "/intermediate_size");
     set_integer("vocab_size", "/vocab_size");
@@ -223,12 +129,21 @@ class Translator {
     set("kv_channels", hf_.integer("/hidden_size") / hf_.integer("/num_attention_heads"), "/hidden_size");
   }
 
-  void check_heads(const char* heads, const char* width) const {
+  void check_heads(const std::string& heads, const std::string& width) const {
     if (hf_.integer(heads) <= 0) hf_.refuse(heads, "expected an integer from 1 on");
-    if (hf_.integer(width) % hf_.integer(heads) != 0) hf_.refuse(width, text("expected a multiple of ", heads + 1));
+    if (hf_.integer(width) % hf_.integer(heads) != 0) {
+      hf_.refuse(width, text("expected a multiple of ", heads.substr(1), ", which is ", hf_.integer(heads)));
+    }
   }
 
-  int64_t checked_times(int64_t a, int64_t b, const char* pointer) const {
+  void check_groups(const std::string& groups) const {
+    const int64_t heads = hf_.integer("/num_attention_heads");
+    if (hf_.integer(groups) < 1 || heads % hf_.integer(groups) != 0) {
+      hf_.refuse(groups, text("expected a divisor of num_attention_heads, which is ", heads));
+    }
+  }
+
+  int64_t checked_times(int64_t a, int64_t b, const std::string& pointer) const {
     int64_t product = 0;
     if (__builtin_mul_overflow(a, b, &product)) hf_.refuse(pointer, "too large");
     return product;
@@ -245,24 +160,41 @@ class Translator {
     set("activation_func", it->second, pointer);
   }
 
-  bool has_sliding_window() const {
-    bool in_layers = false;
-    if (hf_.has("/layer_types")) {
-      const json& layers = hf_.at("/layer_types");
-      if (!layers.is_array() || static_cast<int64_t>(layers.size()) != hf_.integer("/num_hidden_layers")) {
-        hf_.refuse("/layer_types", "expected a list with one entry a layer (num_hidden_layers)");
-      }
-      for (const json& layer : layers) {
-        if (layer != "full_attention" && layer != "sliding_attention")
-          hf_.refuse("/layer_types", "only full_attention and sliding_attention are known");
-        in_layers |= layer == "sliding_attention";
-      }
+  bool has_sliding_layers() const {
+    if (!hf_.has("/layer_types")) return false;
+    const json& layers = hf_.at("/layer_types");
+    if (!layers.is_array() || static_cast<int64_t>(layers.size()) != hf_.integer("/num_hidden_layers")) {
+      hf_.refuse("/layer_types", "expected a list with one entry a layer (num_hidden_layers)");
     }
-    if (!hf_.has("/sliding_window")) {
-      if (in_layers) hf_.refuse("/layer_types", "sliding_attention without sliding_window");
-      return false;
+    bool slides = false;
+    for (const json& layer : layers) {
+      if (layer != "full_attention" && layer != "sliding_attention") {
+        hf_.refuse("/layer_types", "only full_attention and sliding_attention are known");
+      }
+      slides |= layer == "sliding_attention";
     }
-    return in_layers || type_ == "mistral" || (type_ != "llama" && hf_.boolean_or("/use_sliding_window", false));
+    return slides;
+  }
+
+  /// Tokens that attention sees; nothing: all. Absent keys are what transformers makes of them, which for a window is 4096 and not none.
+  std::optional<int64_t> sliding_window() const {
+    constexpr int64_t kDefaultWindow = 4096, kDefaultMaxWindowLayers = 28;
+    const bool in_layers = has_sliding_layers();
+    bool slides = in_layers;
+    if (type_ == "mistral") slides = true;
+    if (type_ == "qwen2" || type_ == "qwen3") {
+      const bool is_on = hf_.boolean_or("/use_sliding_window", false);
+      if (in_layers && !is_on) hf_.refuse("/layer_types", "sliding_attention, but use_sliding_window is not true");
+      const int64_t full_layers = hf_.integer_or("/max_window_layers", kDefaultMaxWindowLayers);
+      if (!hf_.has("/layer_types")) slides = is_on && full_layers < hf_.integer("/num_hidden_layers");
+    }
+    if (!slides) return std::nullopt;
+    if (hf_.has("/sliding_window")) {
+      if (hf_.integer("/sliding_window") < 1) hf_.refuse("/sliding_window", "expected an integer from 1 on");
+      return hf_.integer("/sliding_window");
+    }
+    if (in_layers) hf_.refuse("/layer_types", "sliding_attention without sliding_window");
+    return hf_.is_null("/sliding_window") ? std::nullopt : std::optional(kDefaultWindow);
   }
 
   /// Two forms are in use: rope_theta and rope_scaling at the top level, or both in one object rope_parameters.
@@ -270,6 +202,9 @@ class Translator {
     const bool is_new = hf_.has("/rope_parameters");
     const std::string object = is_new ? "/rope_parameters" : "/rope_scaling";
     const std::string theta = is_new && hf_.has("/rope_parameters/rope_theta") ? "/rope_parameters/rope_theta" : "/rope_theta";
+    if (theta != "/rope_theta" && hf_.has("/rope_theta") && hf_.number("/rope_theta") != hf_.number(theta)) {
+      hf_.refuse("/rope_theta", "contradicts rope_parameters");
+    }
     set("rotary_base", hf_.number_or(theta, 10000.0), theta);
     set("rotary_percent", 1.0, "/model_type");
     if (is_new && hf_.has("/rope_scaling") && hf_.at("/rope_scaling") != hf_.at(object)) {
@@ -291,6 +226,8 @@ class Translator {
     }
     set("rope_scaling", rope_type == "llama3", hf_.has(kind) ? kind : object);
     if (rope_type != "llama3") return;
+    const std::string original = "/original_max_position_embeddings";
+    if (hf_.has(original) && hf_.at(original) != hf_.at(object + original)) hf_.refuse(original, text("contradicts ", object.substr(1)));
     const auto set_number = [&](const char* field, const std::string& pointer) { set(field, hf_.number(pointer), pointer); };
     set_number("rope_scaling_factor", object + "/factor");
     set_number("rope_low_freq_factor", object + "/low_freq_factor");

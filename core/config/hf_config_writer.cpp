@@ -51,6 +51,11 @@ std::vector<std::string> obstacles_to_gpt2(const ModelConfig& m) {
   return o.list();
 }
 
+std::string llama_like_family(const ModelConfig& m) {
+  if (m.qk_layernorm) return "qwen3";
+  return m.has_qkv_bias() && !m.has_proj_bias() ? "qwen2" : "llama";
+}
+
 std::vector<std::string> obstacles_to_llama_like(const ModelConfig& m) {
   Obstacles o;
   o.refuse_unless(m.normalization == "RMSNorm", text("normalization ", m.normalization, ", llama, qwen2, qwen3 and mistral have RMSNorm"));
@@ -60,13 +65,10 @@ std::vector<std::string> obstacles_to_llama_like(const ModelConfig& m) {
   o.refuse_unless(m.attention_scale() == 1.0 / std::sqrt(static_cast<double>(m.head_dim())), text("softmax_scale ", to_text(m.attention_scale()), ", they have 1/sqrt(head width)"));
   const bool only_qkv = m.has_qkv_bias() && !m.has_proj_bias();
   o.refuse_unless(!only_qkv || (!m.has_mlp_bias() && !m.qk_layernorm), "biases on QKV alone beside qk_layernorm or biases in the MLP, which none of them has");
+  o.refuse_unless(m.hidden_size % m.num_attention_heads == 0 || llama_like_family(m) != "llama",
+                  text("hidden_size ", m.hidden_size, ", which transformers wants to be a multiple of num_attention_heads ", m.num_attention_heads, " for llama"));
   o.refuse_unless(!m.qk_layernorm || !m.has_mlp_bias(), "qk_layernorm and biases in the MLP, which none of them has together");
   return o.list();
-}
-
-std::string llama_like_family(const ModelConfig& m) {
-  if (m.qk_layernorm) return "qwen3";
-  return m.has_qkv_bias() && !m.has_proj_bias() ? "qwen2" : "llama";
 }
 
 ordered_json gpt2_json(const ModelConfig& m) {

@@ -2,7 +2,9 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <map>
 
@@ -18,6 +20,24 @@ namespace {
 
 double giga(int64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
 
+volatile std::sig_atomic_t stop_requested = 0;
+
+/// A conversion that is interrupted takes away what it has written: gigabytes that nobody would look for.
+class StopsOnSignals {
+ public:
+  StopsOnSignals() {
+    for (const int signal : {SIGINT, SIGTERM}) {
+      std::signal(signal, [](int number) {
+        stop_requested = 1;
+        std::signal(number, SIG_DFL);  // a second one ends the program at once
+      });
+    }
+  }
+  static void check() {
+    if (stop_requested) throw Error("interrupted; nothing was written");
+  }
+};
+
 /// On a terminal a line that changes; elsewhere a line every ten seconds: a large model takes minutes.
 class ProgressLine {
  public:
@@ -25,6 +45,7 @@ class ProgressLine {
     if (is_shown_) std::fprintf(stderr, "\r\033[K");
   }
   void operator()(int64_t done, int64_t total) {
+    StopsOnSignals::check();
     const auto now = std::chrono::steady_clock::now();
     if (now - last_ < std::chrono::milliseconds(is_terminal_ ? 100 : 10000)) return;
     last_ = now;
@@ -93,6 +114,7 @@ int to_hf(const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_convert(const std::vector<std::string>& args) {
+  const StopsOnSignals stops;
   if (!args.empty() && args[0] == "from-hf") return from_hf({args.begin() + 1, args.end()});
   if (!args.empty() && args[0] == "to-hf") return to_hf({args.begin() + 1, args.end()});
   CLI::App app("Convert models between Hugging Face folders and the folders of runs", "mbtrain convert");

@@ -24,6 +24,12 @@ const char* hf_activation(const Names& names, const std::string& ours) {
   return nullptr;
 }
 
+std::string known_activation(const Names& names, const std::string& ours, const char* family) {
+  const char* const name = hf_activation(names, ours);
+  if (!name) throw InputError(text("activation_func ", ours, " is none of ", family, "'s"));
+  return name;
+}
+
 /// What stands in the way of one family.
 class Obstacles {
  public:
@@ -80,7 +86,7 @@ ordered_json gpt2_json(const ModelConfig& m) {
   j["n_positions"] = m.max_positions();
   j["vocab_size"] = m.vocab_size;
   j["layer_norm_epsilon"] = m.layernorm_epsilon;
-  j["activation_function"] = hf_activation(kPlainActivations, m.activation_func);
+  j["activation_function"] = known_activation(kPlainActivations, m.activation_func, "gpt2");
   j["scale_attn_weights"] = m.softmax_scale.value_or(0.0) != 1.0;
   j["tie_word_embeddings"] = m.share_embeddings_and_output_weights;
   return j;
@@ -106,7 +112,7 @@ ordered_json llama_like_json(const ModelConfig& m, const std::string& family) {
   j["vocab_size"] = m.vocab_size;
   j["max_position_embeddings"] = m.max_positions();
   j["rms_norm_eps"] = m.layernorm_epsilon;
-  j["hidden_act"] = hf_activation(kGatedActivations, m.activation_func);
+  j["hidden_act"] = known_activation(kGatedActivations, m.activation_func, family.c_str());
   j["rope_theta"] = m.rotary_base;
   j["rope_scaling"] = rope_scaling_json(m);
   j["tie_word_embeddings"] = m.share_embeddings_and_output_weights;

@@ -102,6 +102,8 @@ TEST_CASE("What training has changed is changed in config.json, in its own form"
   CHECK(changed["bos_token_id"] == 3);
   m.qk_layernorm = true;
   CHECK_THROWS_WITH(exported(m, kSource, ""), ContainsSubstring("qk_layernorm (true, false)"));
+  m.activation_func = "relu";
+  CHECK_THROWS_WITH(exported(m, kSource, ""), ContainsSubstring("activation_func relu"));
 }
 
 TEST_CASE("A window that training has gone beyond is gone", "[hf_export]") {
@@ -221,8 +223,10 @@ TEST_CASE("config.json with random damage is read or refused, nothing else", "[h
       }();
       try {
         const JsonDocument document = parse_json(text, "config.json");
-        static_cast<void>(hf_model(document));
+        ModelConfig m = hf_model(document);
         static_cast<void>(hf_positions(document));
+        m.layernorm_epsilon = 0.5;
+        CHECK(json::parse(hf_config_text(m, &document, text, "bfloat16"))["model_type"] == document.root["model_type"]);
       } catch (const InputError&) {
         ++refused;
       }

@@ -105,7 +105,8 @@ def check_folder(mbtrain, folder, work, seed):
     longest = key(config, "n_positions", "max_position_embeddings")
     batch = folder / "batch.safetensors"
     if not batch.exists():
-        batch = make_batch(work / "batch.safetensors", config["vocab_size"], min(longest, config.get("sliding_window") or longest, 48), seed)
+        sequence = min(longest, config.get("sliding_window") or longest, 48)
+        batch = make_batch(work / "batch.safetensors", config["vocab_size"], sequence, seed)
     source = work / "source"
     source.mkdir()
     for f in folder.iterdir():
@@ -122,10 +123,11 @@ def check_folder(mbtrain, folder, work, seed):
     text = work / "text.txt"
     top = min(config["vocab_size"], 128)
     text.write_bytes(bytes(random.Random(seed).randrange(1, top) for _ in range(100000)))
-    training = ["--dataset.path", text, "--seq-length", sequence, "--train-iters", 3, "--micro-batch-size", 2, "--global-batch-size", 2, "--lr", 1e-3,
-                "--mixed-precision", "fp32", "--validation.eval_iters", 0]
+    training = ["--dataset.path", text, "--seq-length", sequence, "--train-iters", 3, "--micro-batch-size", 2, "--global-batch-size", 2,
+                "--lr", 1e-3, "--mixed-precision", "fp32", "--validation.eval_iters", 0]
     if config["vocab_size"] >= 256:
-        start = random.choice([["--model.hf_path", source], ["--config", work / "run/run_config.json", "--checkpoint.load", work / "run", "--checkpoint.finetune", "true"]])
+        converted = ["--config", work / "run/run_config.json", "--checkpoint.load", work / "run", "--checkpoint.finetune", "true"]
+        start = random.choice([["--model.hf_path", source], converted])
         run(mbtrain, *start, *training, "--checkpoint.save", work / "trained")
         dtype = random.choice(["source", "fp32", "bf16"])
         run(mbtrain, "convert", "to-hf", work / "trained", work / "out", "--dtype", dtype)
@@ -150,15 +152,17 @@ def random_config(r):
     vocabulary = r.choice([256, 257, 300, 383, 384, 1000])
     longest = r.choice([48, 64, 100, 256])
     if family == "gpt2":
-        return dict(model_type="gpt2", vocab_size=vocabulary, n_positions=longest, n_embd=heads * width, n_layer=r.choice([1, 2, 3]), n_head=heads,
-                    n_inner=r.choice([None, 40, 96]), activation_function=r.choice(["gelu_new", "gelu", "gelu_pytorch_tanh", "relu", "silu"]),
+        return dict(model_type="gpt2", vocab_size=vocabulary, n_positions=longest, n_embd=heads * width, n_layer=r.choice([1, 2, 3]),
+                    n_head=heads, n_inner=r.choice([None, 40, 96]),
+                    activation_function=r.choice(["gelu_new", "gelu", "gelu_pytorch_tanh", "relu", "silu"]),
                     layer_norm_epsilon=r.choice([1e-5, 1e-6, 1e-3]), scale_attn_weights=r.choice([True, True, False]),
                     tie_word_embeddings=r.choice([True, True, False]), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    c = dict(model_type=family, vocab_size=vocabulary, max_position_embeddings=longest, num_hidden_layers=r.choice([1, 2, 3]), num_attention_heads=heads,
-             num_key_value_heads=kv, intermediate_size=r.choice([24, 56, 100]), rms_norm_eps=r.choice([1e-5, 1e-6, 1e-3]),
+    c = dict(model_type=family, vocab_size=vocabulary, max_position_embeddings=longest, num_hidden_layers=r.choice([1, 2, 3]),
+             num_attention_heads=heads, num_key_value_heads=kv, intermediate_size=r.choice([24, 56, 100]), rms_norm_eps=r.choice([1e-5, 1e-6, 1e-3]),
              hidden_act=r.choice(["silu", "silu", "gelu_pytorch_tanh"]), tie_word_embeddings=r.choice([True, False]))
     own_width = family == "qwen3" or r.random() < 0.3
-    c["hidden_size"] = heads * r.choice([4, 6, 10]) if own_width else heads * width  # a multiple of heads even so: transformers insists for llama
+    # A multiple of heads even with a width of their own: transformers insists on that for llama.
+    c["hidden_size"] = heads * r.choice([4, 6, 10]) if own_width else heads * width
     if own_width:
         c["head_dim"] = width
     rope = dict(rope_type="default", rope_theta=r.choice([1e4, 5e5, 1e6, 123456.0]))
@@ -236,7 +240,8 @@ def make_random(folder, seed):
     c = random_config(r)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**c))
     randomise(model, torch.Generator().manual_seed(seed))
-    model.to(r.choice([torch.float32, torch.bfloat16, torch.float16])).save_pretrained(folder, max_shard_size=r.choice(["1GB", "1GB", "40KB"]))
+    model.to(r.choice([torch.float32, torch.bfloat16, torch.float16]))
+    model.save_pretrained(folder, max_shard_size=r.choice(["1GB", "1GB", "40KB"]))
     to_older_form(folder, r)
     rewrite_weights(folder, c, r)
     (folder / "tokenizer.json").write_text("{}")
@@ -247,19 +252,20 @@ def make_random(folder, seed):
 
 NATIVE = {
     "gpt2": ["normalization=LayerNorm", "activation_func=gelu", "position_embedding_type=learned_absolute", "add_bias_linear=true"],
-    "llama": ["add_attention_bias=true", "add_mlp_bias=true", "num_query_groups=2", "share_embeddings_and_output_weights=false", "rope_scaling=true",
-              "rope_original_max_position_embeddings=32"],
+    "llama": ["add_attention_bias=true", "add_mlp_bias=true", "num_query_groups=2", "share_embeddings_and_output_weights=false",
+              "rope_scaling=true", "rope_original_max_position_embeddings=32"],
     "qwen2": ["add_qkv_bias=true", "num_query_groups=1", "rotary_base=1000000"],
     "qwen3": ["qk_layernorm=true", "kv_channels=16", "activation_func=geglu"],
 }
 
 
 def check_native(mbtrain, family, work):
-    run(mbtrain, *["model." + f for f in NATIVE[family]], "model.num_layers=2", "model.hidden_size=48", "model.num_attention_heads=4", "model.vocab_size=300", "--dataset.kind", "synthetic",
-        "--seq-length", 64, "--train-iters", 3, "--mixed-precision", "fp32", "--checkpoint.save", work / "run")
+    shape = ["num_layers=2", "hidden_size=48", "num_attention_heads=4", "vocab_size=300"]
+    run(mbtrain, *["model." + f for f in shape + NATIVE[family]], "--dataset.kind", "synthetic", "--seq-length", 64, "--train-iters", 3, "--mixed-precision", "fp32", "--checkpoint.save", work / "run")
     run(mbtrain, "convert", "to-hf", work / "run", work / "out")
     config = json.loads((work / "out/config.json").read_text())
-    if config["model_type"] != family or tensors(work / "out")[next(k for k in tensors(work / "out") if "wte" in k or "embed" in k)].shape[0] != 300:
+    embedding = next(v for k, v in tensors(work / "out").items() if "wte" in k or "embed" in k)
+    if config["model_type"] != family or embedding.shape[0] != 300:
         raise Wrong(f"exported as {config['model_type']}, or with the vocabulary's padding")
     return compare(mbtrain, work / "out", work / "out", make_batch(work / "batch.safetensors", 300, 64, 1), work)
 

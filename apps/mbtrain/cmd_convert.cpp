@@ -62,7 +62,9 @@ class ProgressLine {
 };
 
 int from_hf(const std::vector<std::string>& args) {
-  CLI::App app("Make the folder of a run, with the weights at iteration 0, of a Hugging Face folder: GPT-2, Llama 2 and 3, Qwen 2 and 3, Mistral", "mbtrain convert from-hf");
+  CLI::App app(
+      "Make the folder of a run, with the weights at iteration 0, of a Hugging Face folder: GPT-2, Llama 2 and 3, Qwen 2 and 3, Mistral",
+      "mbtrain convert from-hf");
   std::string folder, out;
   app.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index")->required();
   app.add_option("OUT", out, "New folder")->required();
@@ -72,29 +74,37 @@ int from_hf(const std::vector<std::string>& args) {
     ProgressLine line;
     done = import_hf(folder, out, [&](int64_t now, int64_t total) { line(now, total); });
   }
-  std::printf("wrote %s: %s, %.3f M parameters, vocabulary %lld padded to %lld\n", done.checkpoint.c_str(), done.model_type.c_str(), static_cast<double>(done.num_params) * 1e-6,
-              static_cast<long long>(done.vocab_size), static_cast<long long>(done.padded_vocab_size));
+  std::printf("wrote %s: %s, %.3f M parameters, vocabulary %lld padded to %lld\n", done.checkpoint.c_str(), done.model_type.c_str(),
+              static_cast<double>(done.num_params) * 1e-6, static_cast<long long>(done.vocab_size),
+              static_cast<long long>(done.padded_vocab_size));
   if (!done.sliding_window.empty()) std::printf("the model takes %s\n", done.sliding_window.c_str());
-  std::printf("train it:   mbtrain --config %s --checkpoint.load %s --checkpoint.finetune true ...\n", done.config_file.c_str(), out.c_str());
+  std::printf("train it:   mbtrain --config %s --checkpoint.load %s --checkpoint.finetune true ...\n", done.config_file.c_str(),
+              out.c_str());
   std::printf("bring back: mbtrain convert to-hf %s NEW_DIR\n", out.c_str());
   return 0;
 }
 
 int to_hf(const std::vector<std::string>& args) {
-  CLI::App app("Make a Hugging Face folder, which transformers loads, of a checkpoint. A model that has come from one gets its names, types, config.json and tokenizer back", "mbtrain convert to-hf");
+  CLI::App app(
+      "Make a Hugging Face folder, which transformers loads, of a checkpoint. A model that has come from one gets its names, types, "
+      "config.json and tokenizer back",
+      "mbtrain convert to-hf");
   std::string folder, out, dtype = "source", shard_size = "5GB";
   int64_t step = -1;
   bool verify = true;
   app.add_option("RUN", folder, "Folder of a run, or of one checkpoint")->required();
   app.add_option("OUT", out, "New folder")->required();
-  app.add_option("--dtype", dtype, "Of the weights: fp32, bf16, fp16, or source: what each had in its Hugging Face folder; the run's params_dtype where it has come from none")
+  app.add_option("--dtype", dtype,
+                 "Of the weights: fp32, bf16, fp16, or source: what each had in its Hugging Face folder; the run's params_dtype where it "
+                 "has come from none")
       ->check(CLI::IsMember({"source", "fp32", "bf16", "fp16"}));
   app.add_option("--max-shard-size", shard_size, "Most bytes of tensors in a file: 5GB, 500MB, 1GiB, ...");
   app.add_option("--ckpt-step", step, "Iteration to take; by default the newest");
   app.add_option("--verify-integrity", verify, "Compare the files that are read with their checksums; false: sizes alone");
   parse_args(app, args);
   HfExportOptions options{.dtype = std::nullopt, .max_shard_size = parse_shard_size(shard_size)};
-  const std::map<std::string, SafetensorsType> types{{"fp32", SafetensorsType::F32}, {"bf16", SafetensorsType::BF16}, {"fp16", SafetensorsType::F16}};
+  const std::map<std::string, SafetensorsType> types{
+      {"fp32", SafetensorsType::F32}, {"bf16", SafetensorsType::BF16}, {"fp16", SafetensorsType::F16}};
   if (dtype != "source") options.dtype = types.at(dtype);
 
   const std::optional<FoundCheckpoint> found = find_checkpoint(folder, step < 0 ? std::nullopt : std::optional<int64_t>(step));
@@ -105,8 +115,9 @@ int to_hf(const std::vector<std::string>& args) {
     ProgressLine line;
     done = export_hf(CheckpointReader(found->path, verify), out, options, [&](int64_t now, int64_t total) { line(now, total); });
   }
-  std::printf("wrote %s: %s, %lld tensors of %.3f GB in %lld file%s, of %s\n", out.c_str(), done.model_type.c_str(), static_cast<long long>(done.num_tensors), giga(done.bytes),
-              static_cast<long long>(done.num_files), done.num_files == 1 ? "" : "s", found->path.c_str());
+  std::printf("wrote %s: %s, %lld tensors of %.3f GB in %lld file%s, of %s\n", out.c_str(), done.model_type.c_str(),
+              static_cast<long long>(done.num_tensors), giga(done.bytes), static_cast<long long>(done.num_files),
+              done.num_files == 1 ? "" : "s", found->path.c_str());
   if (!done.has_source) std::printf("the model has come from no Hugging Face folder: add the files of its tokenizer, if it has one\n");
   return 0;
 }
@@ -119,7 +130,8 @@ int cmd_convert(const std::vector<std::string>& args) {
   if (!args.empty() && args[0] == "to-hf") return to_hf({args.begin() + 1, args.end()});
   CLI::App app("Convert models between Hugging Face folders and the folders of runs", "mbtrain convert");
   std::string what;
-  app.add_option("WHAT", what, "from-hf DIR OUT: a run's folder of a Hugging Face folder; to-hf RUN OUT: the reverse. Each has its own --help")
+  app.add_option("WHAT", what,
+                 "from-hf DIR OUT: a run's folder of a Hugging Face folder; to-hf RUN OUT: the reverse. Each has its own --help")
       ->required()
       ->check(CLI::IsMember({"from-hf", "to-hf"}));
   parse_args(app, args);

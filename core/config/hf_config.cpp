@@ -58,7 +58,8 @@ class Translator {
   /// transformers takes the general name of a gpt2 key as well, and then in its place.
   std::string gpt2_key(const std::string& own, const std::string& general) const {
     if (!hf_.has(general)) return own;
-    if (hf_.has(own) && hf_.at(own) != hf_.at(general)) hf_.refuse(general, text("contradicts ", own.substr(1), ", which is the same setting"));
+    if (hf_.has(own) && hf_.at(own) != hf_.at(general))
+      hf_.refuse(general, text("contradicts ", own.substr(1), ", which is the same setting"));
     return general;
   }
 
@@ -102,7 +103,8 @@ class Translator {
     set_integer("num_layers", "/num_hidden_layers");
     set_integer("hidden_size", "/hidden_size");
     set_integer("num_attention_heads", "/num_attention_heads");
-    // null is as many as query heads. Absent, the same for llama (Llama 1 files); the other families have each a default of their own, and always write it.
+    // null is as many as query heads. Absent, the same for llama (Llama 1 files); the other families have each a default of their own, and
+    // always write it.
     const bool as_many = !hf_.has("/num_key_value_heads") && (type_ == "llama" || hf_.is_null("/num_key_value_heads"));
     set_integer("num_query_groups", as_many ? "/num_attention_heads" : "/num_key_value_heads");
     check_groups(as_many ? "/num_attention_heads" : "/num_key_value_heads");
@@ -213,7 +215,8 @@ class Translator {
     if (hf_.has(object) && !hf_.at(object).is_object()) hf_.refuse(object, "expected an object");
     if (hf_.has(object)) {
       for (const auto& [key, value] : hf_.at(object).items()) {
-        if (value.is_object()) hf_.refuse(text(object, "/", json_pointer_member(key)), "RoPE that differs between layers is not implemented");
+        if (value.is_object())
+          hf_.refuse(text(object, "/", json_pointer_member(key)), "RoPE that differs between layers is not implemented");
       }
     }
     const std::string kind = hf_.has(object + "/rope_type") ? object + "/rope_type" : object + "/type";

@@ -34,9 +34,10 @@ std::string hf_model_type(const JsonDocument& config);
 
 /// How long sequences may be.
 struct HfPositions {
-  int64_t longest = 0;            ///< positions the model has, tokens
-  std::optional<int64_t> window;  ///< tokens that attention sees, where that is less: longer sequences need an attention that is not implemented
-  std::string where;              ///< of the window: "DIR/config.json:12: sliding_window"
+  int64_t longest = 0;  ///< positions the model has, tokens
+  std::optional<int64_t>
+      window;         ///< tokens that attention sees, where that is less: longer sequences need an attention that is not implemented
+  std::string where;  ///< of the window: "DIR/config.json:12: sliding_window"
 };
 HfPositions hf_positions(const std::string& folder);
 HfPositions hf_positions(const JsonDocument& config);

@@ -47,13 +47,17 @@ std::vector<std::string> obstacles_to_gpt2(const ModelConfig& m) {
   o.refuse_unless(m.normalization == "LayerNorm", text("normalization ", m.normalization, ", gpt2 has LayerNorm"));
   o.refuse_unless(m.position_embedding_type == "learned_absolute",
                   text("position_embedding_type ", m.position_embedding_type, ", gpt2 has learned_absolute"));
-  o.refuse_unless(hf_activation(kPlainActivations, m.activation_func) != nullptr, text("activation_func ", m.activation_func, " is gated, gpt2's are not"));
-  o.refuse_unless(m.add_bias_linear || (m.has_proj_bias() && m.has_mlp_bias()), "add_bias_linear false, gpt2 has biases on all linear layers");
+  o.refuse_unless(hf_activation(kPlainActivations, m.activation_func) != nullptr,
+                  text("activation_func ", m.activation_func, " is gated, gpt2's are not"));
+  o.refuse_unless(m.add_bias_linear || (m.has_proj_bias() && m.has_mlp_bias()),
+                  "add_bias_linear false, gpt2 has biases on all linear layers");
   o.refuse_unless(m.kv_heads() == m.num_attention_heads, text("num_query_groups ", m.kv_heads(), ", gpt2 has as many as query heads"));
-  o.refuse_unless(m.head_dim() * m.num_attention_heads == m.hidden_size, text("kv_channels ", m.head_dim(), ", gpt2's heads are hidden_size / num_attention_heads wide"));
+  o.refuse_unless(m.head_dim() * m.num_attention_heads == m.hidden_size,
+                  text("kv_channels ", m.head_dim(), ", gpt2's heads are hidden_size / num_attention_heads wide"));
   o.refuse_unless(!m.qk_layernorm, "qk_layernorm, which gpt2 has not");
   const double plain = 1.0 / std::sqrt(static_cast<double>(m.head_dim()));
-  o.refuse_unless(m.attention_scale() == plain || m.attention_scale() == 1.0, text("softmax_scale ", to_text(m.attention_scale()), ", gpt2 has 1/sqrt(head width) or 1"));
+  o.refuse_unless(m.attention_scale() == plain || m.attention_scale() == 1.0,
+                  text("softmax_scale ", to_text(m.attention_scale()), ", gpt2 has 1/sqrt(head width) or 1"));
   return o.list();
 }
 
@@ -66,13 +70,17 @@ std::vector<std::string> obstacles_to_llama_like(const ModelConfig& m) {
   Obstacles o;
   o.refuse_unless(m.normalization == "RMSNorm", text("normalization ", m.normalization, ", llama, qwen2, qwen3 and mistral have RMSNorm"));
   o.refuse_unless(m.position_embedding_type == "rope", text("position_embedding_type ", m.position_embedding_type, ", they have rope"));
-  o.refuse_unless(hf_activation(kGatedActivations, m.activation_func) != nullptr, text("activation_func ", m.activation_func, ", theirs are gated (swiglu, geglu)"));
+  o.refuse_unless(hf_activation(kGatedActivations, m.activation_func) != nullptr,
+                  text("activation_func ", m.activation_func, ", theirs are gated (swiglu, geglu)"));
   o.refuse_unless(m.rotary_percent == 1.0, text("rotary_percent ", to_text(m.rotary_percent), ", they rotate whole heads"));
-  o.refuse_unless(m.attention_scale() == 1.0 / std::sqrt(static_cast<double>(m.head_dim())), text("softmax_scale ", to_text(m.attention_scale()), ", they have 1/sqrt(head width)"));
+  o.refuse_unless(m.attention_scale() == 1.0 / std::sqrt(static_cast<double>(m.head_dim())),
+                  text("softmax_scale ", to_text(m.attention_scale()), ", they have 1/sqrt(head width)"));
   const bool only_qkv = m.has_qkv_bias() && !m.has_proj_bias();
-  o.refuse_unless(!only_qkv || (!m.has_mlp_bias() && !m.qk_layernorm), "biases on QKV alone beside qk_layernorm or biases in the MLP, which none of them has");
+  o.refuse_unless(!only_qkv || (!m.has_mlp_bias() && !m.qk_layernorm),
+                  "biases on QKV alone beside qk_layernorm or biases in the MLP, which none of them has");
   o.refuse_unless(m.hidden_size % m.num_attention_heads == 0 || llama_like_family(m) != "llama",
-                  text("hidden_size ", m.hidden_size, ", which transformers wants to be a multiple of num_attention_heads ", m.num_attention_heads, " for llama"));
+                  text("hidden_size ", m.hidden_size, ", which transformers wants to be a multiple of num_attention_heads ",
+                       m.num_attention_heads, " for llama"));
   o.refuse_unless(!m.qk_layernorm || !m.has_mlp_bias(), "qk_layernorm and biases in the MLP, which none of them has together");
   return o.list();
 }
@@ -133,9 +141,15 @@ ordered_json new_config(const ModelConfig& m, const std::string& family, const s
   const std::string name = family == "gpt2" ? "GPT2" : family == "llama" ? "Llama" : family == "qwen2" ? "Qwen2" : "Qwen3";
   ordered_json j{{"architectures", {name + (family == "gpt2" ? "LMHeadModel" : "ForCausalLM")}}, {"model_type", family}};
   j.update(architecture_json(m, family));
-  if (family == "gpt2") j.update(ordered_json{{"resid_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0}});
-  else j["attention_dropout"] = 0.0;
-  j.update(ordered_json{{"initializer_range", m.init_std()}, {"bos_token_id", nullptr}, {"eos_token_id", nullptr}, {"use_cache", true}, {"torch_dtype", dtype}});
+  if (family == "gpt2")
+    j.update(ordered_json{{"resid_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0}});
+  else
+    j["attention_dropout"] = 0.0;
+  j.update(ordered_json{{"initializer_range", m.init_std()},
+                        {"bos_token_id", nullptr},
+                        {"eos_token_id", nullptr},
+                        {"use_cache", true},
+                        {"torch_dtype", dtype}});
   return j;
 }
 
@@ -237,7 +251,8 @@ std::string hf_config_text(const ModelConfig& model, const JsonDocument* source,
   std::string changed = j.dump(2) + "\n";
   const std::vector<std::string> differences = architecture_differences(model, hf_model(parse_json(changed, source->source)));
   if (!differences.empty()) {
-    throw InputError(text("the model is no longer one that ", source->source, " can describe (model, config.json): ", join(differences, ", ")));
+    throw InputError(
+        text("the model is no longer one that ", source->source, " can describe (model, config.json): ", join(differences, ", ")));
   }
   return changed;
 }

@@ -70,7 +70,8 @@ void SafetensorsFile::read(const SafetensorsEntry& entry, void* out) const {
 }
 
 void SafetensorsFile::read(const SafetensorsEntry& entry, int64_t first, int64_t count, void* out) const {
-  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size_bytes() - first, path(), ": ", count, " bytes from ", first, " of ", entry.name);
+  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size_bytes() - first, path(), ": ", count, " bytes from ", first, " of ",
+            entry.name);
   file_.read_at(data_begin_ + entry.begin + first, out, count);
 }
 

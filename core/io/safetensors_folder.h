@@ -10,8 +10,9 @@
 
 namespace mbt {
 
-/// InputError names the folder or the shard: no such files (with what to do when there are weights of another format), a shard missing or outside the folder, a tensor that the index puts into a
-/// shard that lacks it, one that a shard holds and the index puts elsewhere or nowhere.
+/// InputError names the folder or the shard: no such files (with what to do when there are weights of another format), a shard missing or
+/// outside the folder, a tensor that the index puts into a shard that lacks it, one that a shard holds and the index puts elsewhere or
+/// nowhere.
 class SafetensorsFolder {
  public:
   static SafetensorsFolder open(const std::string& folder);

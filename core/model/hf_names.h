@@ -34,8 +34,8 @@ bool is_known_hf_buffer(const std::string& name);
 /// Elements [first, first + count) of the tensor as the file holds it, `width` bytes each, to their places in the whole parameter.
 void scatter_elements(const HfSlice& slice, int64_t first, int64_t count, int64_t width, const char* from, char* parameter);
 
-/// The reverse: elements [first, first + count) of the parameter, counted from row_begin on, to their places in the whole tensor as the file
-/// holds it.
+/// The reverse: elements [first, first + count) of the parameter, counted from row_begin on, to their places in the whole tensor as the
+/// file holds it.
 void gather_elements(const HfSlice& slice, int64_t first, int64_t count, int64_t width, const char* from, char* tensor);
 
 /// values [hf_shape] of the file -> rows of the parameter, whose values are `parameter`.

@@ -20,9 +20,22 @@ constexpr const char *kFormat = "mbtrain hugging face source", *kPrefix = "hf.",
 constexpr int64_t kVersion = 1, kMaxFile = int64_t{64} << 20, kMaxConstant = 64 << 10;
 
 /// What belongs to a model beside config.json and its weights. A program's own files (.py) and other weights do not.
-constexpr std::array kCarriedFiles{"generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "tokenizer.model.v3", "tekken.json",
-                                   "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja",
-                                   "chat_template.json", "LICENSE", "LICENSE.txt", "NOTICE", "USE_POLICY.md"};
+constexpr std::array kCarriedFiles{"generation_config.json",
+                                   "tokenizer.json",
+                                   "tokenizer_config.json",
+                                   "tokenizer.model",
+                                   "tokenizer.model.v3",
+                                   "tekken.json",
+                                   "special_tokens_map.json",
+                                   "added_tokens.json",
+                                   "vocab.json",
+                                   "merges.txt",
+                                   "chat_template.jinja",
+                                   "chat_template.json",
+                                   "LICENSE",
+                                   "LICENSE.txt",
+                                   "NOTICE",
+                                   "USE_POLICY.md"};
 
 struct KindName {
   HfTensorKind kind;
@@ -59,14 +72,16 @@ bool ends_with_mask(const std::string& name) { return name.ends_with(".attn.bias
 void require_causal_mask(const SafetensorsFile& file, const SafetensorsEntry& e, int64_t positions) {
   const std::vector<int64_t> shape{1, 1, positions, positions};
   if (e.shape != shape) {
-    throw InputError(text(file.path(), ": tensor '", e.name, "' is ", name_of(e.type), shape_text(e.shape), ", expected a causal mask ", shape_text(shape)));
+    throw InputError(text(file.path(), ": tensor '", e.name, "' is ", name_of(e.type), shape_text(e.shape), ", expected a causal mask ",
+                          shape_text(shape)));
   }
   const int64_t row_bytes = positions * size_of(e.type);
   std::string row(static_cast<size_t>(row_bytes), '\0');
   for (int64_t r = 0; r < positions; ++r) {
     file.read(e, r * row_bytes, row_bytes, row.data());
     if (row != causal_mask_row(e.type, positions, r)) {
-      throw InputError(text(file.path(), ": tensor '", e.name, "' is no causal mask (row ", r, " is not 1 up to the diagonal and 0 after it); other masks are not implemented"));
+      throw InputError(text(file.path(), ": tensor '", e.name, "' is no causal mask (row ", r,
+                            " is not 1 up to the diagonal and 0 after it); other masks are not implemented"));
     }
   }
 }
@@ -83,7 +98,8 @@ HfTensor describe(const SafetensorsFolder& folder, const SafetensorsEntry& e, co
     require_causal_mask(file, e, model.max_positions());
   } else {
     if (e.size_bytes() > kMaxConstant) {
-      throw InputError(text(file.path(), ": tensor '", e.name, "' has ", e.size_bytes(), " bytes, expected at most ", kMaxConstant, " of a buffer that follows from config.json"));
+      throw InputError(text(file.path(), ": tensor '", e.name, "' has ", e.size_bytes(), " bytes, expected at most ", kMaxConstant,
+                            " of a buffer that follows from config.json"));
     }
     t.kind = HfTensorKind::constant;
     t.bytes.resize(static_cast<size_t>(e.size_bytes()));
@@ -101,18 +117,21 @@ SafetensorsType type_from(const json& value) {
 HfTensor tensor_from(const json& j) {
   HfTensor t{.name = j.at("name"), .type = type_from(j.at("dtype")), .kind = HfTensorKind::weight, .shape = {}, .bytes = {}};
   const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const KindName& k) { return j.at("kind") == k.name; });
-  if (kind == kKinds.end()) throw InputError(text("'kind' is ", j.at("kind").dump(), ", expected weight, tied_copy, causal_mask or constant"));
+  if (kind == kKinds.end())
+    throw InputError(text("'kind' is ", j.at("kind").dump(), ", expected weight, tied_copy, causal_mask or constant"));
   t.kind = kind->kind;
   if (t.kind == HfTensorKind::weight) return t;
   for (const json& extent : j.at("shape")) {
-    if (!extent.is_number_integer() || extent < 0 || extent > int64_t{1} << 40) throw InputError(text("'shape' is ", j.at("shape").dump(), ", expected extents from 0 on"));
+    if (!extent.is_number_integer() || extent < 0 || extent > int64_t{1} << 40)
+      throw InputError(text("'shape' is ", j.at("shape").dump(), ", expected extents from 0 on"));
     t.shape.push_back(extent);
   }
   if (t.kind == HfTensorKind::constant) {
     t.bytes = from_hex(j.at("bytes").get<std::string>());
     double bytes = static_cast<double>(size_of(t.type));
     for (const int64_t extent : t.shape) bytes *= static_cast<double>(extent);
-    if (bytes != static_cast<double>(t.bytes.size())) throw InputError(text("tensor ", shown(t.name), " has ", t.bytes.size(), " bytes, its shape another number"));
+    if (bytes != static_cast<double>(t.bytes.size()))
+      throw InputError(text("tensor ", shown(t.name), " has ", t.bytes.size(), " bytes, its shape another number"));
   }
   return t;
 }
@@ -162,7 +181,9 @@ HfSource HfSource::read(const std::string& folder, const ModelConfig& model) {
 std::vector<std::pair<std::string, std::string>> hf_source_files(const HfSource& source) {
   ordered_json tensors = ordered_json::array(), names = ordered_json::array();
   for (const HfTensor& t : source.tensors) {
-    ordered_json j{{"name", t.name}, {"dtype", name_of(t.type)}, {"kind", std::find_if(kKinds.begin(), kKinds.end(), [&](const KindName& k) { return k.kind == t.kind; })->name}};
+    ordered_json j{{"name", t.name},
+                   {"dtype", name_of(t.type)},
+                   {"kind", std::find_if(kKinds.begin(), kKinds.end(), [&](const KindName& k) { return k.kind == t.kind; })->name}};
     if (t.kind != HfTensorKind::weight) j["shape"] = t.shape;
     if (t.kind == HfTensorKind::constant) j["bytes"] = to_hex(t.bytes);
     tensors.push_back(std::move(j));
@@ -172,7 +193,8 @@ std::vector<std::pair<std::string, std::string>> hf_source_files(const HfSource&
     names.push_back(name);
     files.emplace_back(kPrefix + name, content);
   }
-  const ordered_json root{{"format", kFormat}, {"format_version", kVersion}, {"files", names}, {"metadata", source.metadata}, {"tensors", tensors}};
+  const ordered_json root{
+      {"format", kFormat}, {"format_version", kVersion}, {"files", names}, {"metadata", source.metadata}, {"tensors", tensors}};
   files.emplace_back(kHfSourceFile, root.dump(1) + "\n");
   return files;
 }

@@ -33,10 +33,10 @@ struct HfTensor {
 };
 
 struct HfSource {
-  std::string config;                                       ///< config.json, byte for byte
-  std::vector<HfTensor> tensors;                            ///< of all files, in their order
-  std::map<std::string, std::string> metadata;              ///< "__metadata__" of the weights
-  std::vector<std::pair<std::string, std::string>> files;   ///< tokenizer.json, generation_config.json, ...: name and content
+  std::string config;                                      ///< config.json, byte for byte
+  std::vector<HfTensor> tensors;                           ///< of all files, in their order
+  std::map<std::string, std::string> metadata;             ///< "__metadata__" of the weights
+  std::vector<std::pair<std::string, std::string>> files;  ///< tokenizer.json, generation_config.json, ...: name and content
 
   /// InputError: a weight of another type than F32, F16 or BF16, a mask that is none, a file that is too large; and as HfWeights.
   static HfSource read(const std::string& folder, const ModelConfig& model);

@@ -29,7 +29,8 @@ const HfSlice* HfWeights::find(const std::string& hf_name) const {
 
 void HfWeights::resolve_names() {
   for (HfSlice& slice : slices_) {
-    if (!folder_.contains(slice.hf_name) && folder_.contains(without_hf_prefix(slice.hf_name))) slice.hf_name = without_hf_prefix(slice.hf_name);
+    if (!folder_.contains(slice.hf_name) && folder_.contains(without_hf_prefix(slice.hf_name)))
+      slice.hf_name = without_hf_prefix(slice.hf_name);
     if (slice.hf_name == kHfHead && !folder_.contains(kHfHead)) {
       throw InputError(text(folder_.path(), ": tie_word_embeddings is false in config.json, but there is no tensor '", kHfHead, "'"));
     }
@@ -57,9 +58,11 @@ void HfWeights::compare_tied_head() const {
   const HfSlice& embedding = slices_.front();
   const SafetensorsFile &head_file = folder_.file_of(kHfHead), &embedding_file = folder_.file_of(embedding.hf_name);
   const SafetensorsEntry &head = folder_.at(kHfHead), &word = folder_.at(embedding.hf_name);
-  const std::string where = text(folder_.path(), ": tie_word_embeddings is true in config.json (or by default), but tensor '", kHfHead, "' ");
+  const std::string where =
+      text(folder_.path(), ": tie_word_embeddings is true in config.json (or by default), but tensor '", kHfHead, "' ");
   if (head.shape != word.shape || !is_float(head.type)) {
-    throw InputError(text(where, "is ", name_of(head.type), shape_text(head.shape), ", the embedding ", name_of(word.type), shape_text(word.shape)));
+    throw InputError(
+        text(where, "is ", name_of(head.type), shape_text(head.shape), ", the embedding ", name_of(word.type), shape_text(word.shape)));
   }
   constexpr int64_t kAtOnce = 1 << 20;
   std::vector<float> a(kAtOnce), b(kAtOnce);
@@ -68,7 +71,8 @@ void HfWeights::compare_tied_head() const {
     head_file.read_f32(head, first, count, a.data());
     embedding_file.read_f32(word, first, count, b.data());
     if (std::memcmp(a.data(), b.data(), static_cast<size_t>(count) * sizeof(float)) != 0)
-      throw InputError(text(where, "differs from '", embedding.hf_name, "'. Set tie_word_embeddings to false to train it by itself, or remove it from the file"));
+      throw InputError(text(where, "differs from '", embedding.hf_name,
+                            "'. Set tie_word_embeddings to false to train it by itself, or remove it from the file"));
   }
 }
 

@@ -58,7 +58,8 @@ std::vector<Output> outputs_of(const HfSource& source, const std::vector<HfSlice
     outputs.push_back(std::move(o));
   }
   for (const HfSlice& s : slices)
-    if (!written.contains(s.hf_name)) throw InputError(text(where, ": the model's weight ", shown(s.hf_name), " is not among the tensors of its source"));
+    if (!written.contains(s.hf_name))
+      throw InputError(text(where, ": the model's weight ", shown(s.hf_name), " is not among the tensors of its source"));
   return outputs;
 }
 
@@ -78,9 +79,12 @@ class TensorBytes {
 
   const void* of(const Output& o) {
     const HfTensor& t = o.tensor;
-    if (t.kind == HfTensorKind::constant) bytes_ = t.bytes;
-    else if (t.kind == HfTensorKind::causal_mask) fill_mask(t);
-    else fill_weight(o);
+    if (t.kind == HfTensorKind::constant)
+      bytes_ = t.bytes;
+    else if (t.kind == HfTensorKind::causal_mask)
+      fill_mask(t);
+    else
+      fill_weight(o);
     return bytes_.data();
   }
 
@@ -103,8 +107,8 @@ class TensorBytes {
       const std::vector<float> values = checkpoint_.read(s.parameter, shape, {s.row_begin * s.cols + first, count});
       const int64_t beyond = encode_elements(o.tensor.type, values.data(), count, encoded.data());
       if (beyond >= 0) {
-        throw InputError(text(checkpoint_.path(), ": tensor '", s.parameter, "' holds ", values[static_cast<size_t>(beyond)], ", which ", torch_name(o.tensor.type),
-                              " of '", o.tensor.name, "' cannot hold; take --dtype bf16 or fp32"));
+        throw InputError(text(checkpoint_.path(), ": tensor '", s.parameter, "' holds ", values[static_cast<size_t>(beyond)], ", which ",
+                              torch_name(o.tensor.type), " of '", o.tensor.name, "' cannot hold; take --dtype bf16 or fp32"));
       }
       gather_elements(s, first, count, width, encoded.data(), bytes_.data());
       report(count * width);
@@ -146,8 +150,8 @@ std::string shard_name(size_t i, size_t shards) {
   return name;
 }
 
-void write_weights(const AtomicFolder& target, const std::vector<std::vector<Output>>& shards, const std::map<std::string, std::string>& metadata, int64_t total,
-                   TensorBytes& bytes) {
+void write_weights(const AtomicFolder& target, const std::vector<std::vector<Output>>& shards,
+                   const std::map<std::string, std::string>& metadata, int64_t total, TensorBytes& bytes) {
   nlohmann::ordered_json map;
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string name = shard_name(i, shards.size());
@@ -170,7 +174,14 @@ int64_t parse_shard_size(const std::string& written) {
     std::string_view name;
     int64_t bytes;
   };
-  constexpr std::array kUnits{Unit{"", 1}, Unit{"B", 1}, Unit{"KB", 1000}, Unit{"MB", 1000'000}, Unit{"GB", 1000'000'000}, Unit{"KIB", int64_t{1} << 10}, Unit{"MIB", int64_t{1} << 20}, Unit{"GIB", int64_t{1} << 30}};
+  constexpr std::array kUnits{Unit{"", 1},
+                              Unit{"B", 1},
+                              Unit{"KB", 1000},
+                              Unit{"MB", 1000'000},
+                              Unit{"GB", 1000'000'000},
+                              Unit{"KIB", int64_t{1} << 10},
+                              Unit{"MIB", int64_t{1} << 20},
+                              Unit{"GIB", int64_t{1} << 30}};
   int64_t number = 0;
   const auto [end, error] = std::from_chars(written.data(), written.data() + written.size(), number);
   std::string unit(end, written.data() + written.size());
@@ -178,21 +189,25 @@ int64_t parse_shard_size(const std::string& written) {
   const auto known = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return u.name == unit; });
   int64_t bytes = 0;
   if (error != std::errc() || known == kUnits.end() || number < 1 || __builtin_mul_overflow(number, known->bytes, &bytes))
-    throw InputError(text("--max-shard-size: got ", shown(written), ", expected a number from 1 on and KB, MB, GB, KiB, MiB, GiB or nothing (bytes), such as 5GB"));
+    throw InputError(text("--max-shard-size: got ", shown(written),
+                          ", expected a number from 1 on and KB, MB, GB, KiB, MiB, GiB or nothing (bytes), such as 5GB"));
   return bytes;
 }
 
-HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, const HfExportOptions& options, const ConversionProgress& progress) {
+HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, const HfExportOptions& options,
+                   const ConversionProgress& progress) {
   const ModelConfig model = load_run_config(checkpoint).model;
   const std::optional<HfSource> source = load_hf_source(checkpoint);
   std::optional<JsonDocument> config;
   if (source) config = parse_json(source->config, text(checkpoint.path(), "/hf.config.json"));
   const std::string model_type = config ? hf_model_type(*config) : hf_family_of(model);
   const SafetensorsType type = options.dtype.value_or(working_type(model));
-  const std::string config_text = hf_config_text(model, config ? &*config : nullptr, source ? source->config : "", source && !options.dtype ? "" : torch_name(type));
+  const std::string config_text =
+      hf_config_text(model, config ? &*config : nullptr, source ? source->config : "", source && !options.dtype ? "" : torch_name(type));
 
   const std::vector<HfSlice> slices = hf_slices(model_type, model);
-  std::vector<Output> outputs = source ? outputs_of(*source, slices, text(checkpoint.path(), "/", kHfSourceFile)) : outputs_of(slices, type);
+  std::vector<Output> outputs =
+      source ? outputs_of(*source, slices, text(checkpoint.path(), "/", kHfSourceFile)) : outputs_of(slices, type);
   for (Output& o : outputs)
     if (options.dtype && is_weight(o.tensor)) o.tensor.type = *options.dtype;
   const ParamList params = list_params(model);

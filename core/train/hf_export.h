@@ -26,10 +26,11 @@ struct HfExport {
 /// "5GB", "500MB", "16KB" (powers of ten), "1GiB" (powers of two) or a number of bytes. InputError: another text, or less than 1.
 int64_t parse_shard_size(const std::string& text);
 
-/// Writes the new folder `out`: complete or not at all. Weights are the fp32 masters, rounded to nearest even; the vocabulary is without its
-/// padding. A model that has come from a Hugging Face folder gets its names, types, copies, buffers, config.json and tokenizer back; another
-/// the config.json of the family that describes it. Memory: one tensor. InputError: no family does, a value that fp16 cannot hold, a damaged
-/// checkpoint, `out` exists or cannot be written.
-HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, const HfExportOptions& options, const ConversionProgress& progress);
+/// Writes the new folder `out`: complete or not at all. Weights are the fp32 masters, rounded to nearest even; the vocabulary is without
+/// its padding. A model that has come from a Hugging Face folder gets its names, types, copies, buffers, config.json and tokenizer back;
+/// another the config.json of the family that describes it. Memory: one tensor. InputError: no family does, a value that fp16 cannot hold,
+/// a damaged checkpoint, `out` exists or cannot be written.
+HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, const HfExportOptions& options,
+                   const ConversionProgress& progress);
 
 }  // namespace mbt

@@ -26,7 +26,8 @@ constexpr int64_t kAtOnce = 4 << 20;  // elements
 
 /// Whether every weight has this type.
 bool all_are(const HfWeights& weights, SafetensorsType type) {
-  return std::all_of(weights.slices().begin(), weights.slices().end(), [&](const HfSlice& s) { return weights.folder().at(s.hf_name).type == type; });
+  return std::all_of(weights.slices().begin(), weights.slices().end(),
+                     [&](const HfSlice& s) { return weights.folder().at(s.hf_name).type == type; });
 }
 
 /// The precision that the model was stored in is the one it is used in, unless a run says otherwise.
@@ -41,7 +42,8 @@ RunConfig resolve_model(const std::string& folder, const JsonDocument& config, c
   input.recipe_origin = {Origin::Kind::derived, "the dtype of the weights"};
   input.assignments = hf_assignments(config);
   const ModelConfig model = hf_model(config);
-  input.assignments.push_back({"model", "seq_length", std::min(model.seq_length, model.max_positions()), {Origin::Kind::derived, "max_position_embeddings"}});
+  input.assignments.push_back(
+      {"model", "seq_length", std::min(model.seq_length, model.max_positions()), {Origin::Kind::derived, "max_position_embeddings"}});
   return resolve_run(input).config;
 } catch (const InputError& e) {
   const std::string what = e.what();
@@ -111,7 +113,8 @@ std::string architecture_text(const RunConfig& config, const JsonDocument& sourc
 }
 
 /// In a folder of its own, which is complete when metadata.json is there.
-void write_checkpoint(const std::string& folder, const RunConfig& config, const HfWeights& weights, const HfSource& source, const ConversionProgress& progress) {
+void write_checkpoint(const std::string& folder, const RunConfig& config, const HfWeights& weights, const HfSource& source,
+                      const ConversionProgress& progress) {
   const auto path = [&](const std::string& name) { return (fs::path(folder) / name).string(); };
   ParameterSource values(weights, list_params(config.model), progress);
   CheckpointIndex index{.program = checkpoint_program(), .ranks = 1, .iteration = 0, .save_number = 1, .files = {}, .tensors = {}};
@@ -120,7 +123,8 @@ void write_checkpoint(const std::string& folder, const RunConfig& config, const 
     index.tensors.push_back({.name = t.name, .type = t.type, .shape = t.shape, .pieces = {}});
     index.tensors.back().pieces.push_back({file, 0, index.tensors.back().size()});
   }
-  index.files.push_back({file, write_safetensors(path(file), values.tensors(), {{"format", "mbtrain"}}, [&](size_t i) { return values.values(i); })});
+  index.files.push_back(
+      {file, write_safetensors(path(file), values.tensors(), {{"format", "mbtrain"}}, [&](size_t i) { return values.values(i); })});
   std::vector<std::pair<std::string, std::string>> texts = hf_source_files(source);
   texts.emplace_back(kStateFile, state_text({}, make_loss_scaler(config.optimizer)));
   texts.emplace_back(kConfigFile, config_text(config));
@@ -153,7 +157,9 @@ HfImport import_hf(const std::string& folder, const std::string& out, const Conv
           .num_params = list_params(config.model).num_params,
           .padded_vocab_size = config.model.padded_vocab_size(),
           .vocab_size = config.model.vocab_size,
-          .sliding_window = positions.window ? text("sequences of up to ", *positions.window, " tokens, the sliding window of ", positions.where, ", whose attention to longer ones is not implemented") : ""};
+          .sliding_window = positions.window ? text("sequences of up to ", *positions.window, " tokens, the sliding window of ",
+                                                    positions.where, ", whose attention to longer ones is not implemented")
+                                             : ""};
 }
 
 }  // namespace mbt

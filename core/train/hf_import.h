@@ -14,7 +14,7 @@ struct HfImport {
   std::string checkpoint;   ///< the checkpoint's folder inside `out`
   std::string config_file;  ///< `out`/run_config.json: the architecture, for --config
   std::string model_type;
-  int64_t num_params = 0;   ///< padding rows of the vocabulary included
+  int64_t num_params = 0;  ///< padding rows of the vocabulary included
   int64_t padded_vocab_size = 0, vocab_size = 0;
   std::string sliding_window;  ///< a note when longer sequences than its window are shut out; empty: they are not
 };

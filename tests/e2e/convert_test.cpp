@@ -128,7 +128,8 @@ TEST_CASE("Every 16-bit pattern comes back, NaNs too", "[convert]") {
     for (ModelFolder::Tensor& t : m.tensors) {
       t.bytes.assign(t.bytes.size() / 2, '\0');
       t.type = type;
-      for (size_t i = 0; i < t.bytes.size(); i += 2) std::memcpy(t.bytes.data() + i, &pattern, 2), pattern = static_cast<uint16_t>(pattern + 3);
+      for (size_t i = 0; i < t.bytes.size(); i += 2)
+        std::memcpy(t.bytes.data() + i, &pattern, 2), pattern = static_cast<uint16_t>(pattern + 3);
     }
     m.write(folder.path("source"));
     round_trip(folder);
@@ -151,13 +152,16 @@ TEST_CASE("Training carries the source on: started from the folder, from its imp
   }
   m.write(folder.path("source"));
   const auto with = [](std::vector<std::string> args) {
-    const char* const common[] = {"--dataset.path", "text.txt", "--seq-length", "16", "--micro-batch-size", "2", "--global-batch-size", "2", "--mixed-precision", "fp32", "--eval-iters", "0"};
+    const char* const common[] = {"--dataset.path",      "text.txt", "--seq-length",      "16",   "--micro-batch-size", "2",
+                                  "--global-batch-size", "2",        "--mixed-precision", "fp32", "--eval-iters",       "0"};
     args.insert(args.end(), std::begin(common), std::end(common));
     return args;
   };
   succeed(with({"--model.hf_path", "source", "--train-iters", "2", "--checkpoint.save", "a", "--checkpoint.load", "a"}), folder);
   succeed({"convert", "from-hf", "source", "run"}, folder);
-  succeed(with({"--config", "run/run_config.json", "--checkpoint.load", "run", "--checkpoint.finetune", "true", "--train-iters", "2", "--checkpoint.save", "b"}), folder);
+  succeed(with({"--config", "run/run_config.json", "--checkpoint.load", "run", "--checkpoint.finetune", "true", "--train-iters", "2",
+                "--checkpoint.save", "b"}),
+          folder);
   succeed(with({"--config", "run/run_config.json", "--train-iters", "3", "--checkpoint.load", "b", "--checkpoint.save", "c"}), folder);
   for (const char* run : {"a", "b", "c"}) succeed({"convert", "to-hf", run, std::string(run) + "-hf"}, folder);
   check_same(folder.path("a-hf"), folder.path("b-hf"));  // the two ways to start are one
@@ -185,8 +189,9 @@ TEST_CASE("Training carries the source on: started from the folder, from its imp
 
 TEST_CASE("A model that has come from nowhere is exported as the family that describes it", "[convert]") {
   const TemporaryFolder folder;
-  const std::vector<std::string> tiny = {"--num-layers", "1", "--hidden-size", "16", "--num-attention-heads", "2", "--vocab-size", "300", "--seq-length", "32", "--train-iters", "1", "--micro-batch-size", "1",
-                                         "--global-batch-size", "1", "--eval-iters", "0"};
+  const std::vector<std::string> tiny = {"--num-layers",       "1",   "--hidden-size",       "16", "--num-attention-heads", "2",
+                                         "--vocab-size",       "300", "--seq-length",        "32", "--train-iters",         "1",
+                                         "--micro-batch-size", "1",   "--global-batch-size", "1",  "--eval-iters",          "0"};
   const auto train = [&](const std::string& save, std::vector<std::string> args) {
     args.insert(args.end(), tiny.begin(), tiny.end());
     args.insert(args.end(), {"--checkpoint.save", save});
@@ -217,7 +222,8 @@ TEST_CASE("What is there already is not touched; nothing half written stays", "[
   fs::create_symlink("nowhere", folder.path("dangling"));
   round_trip(folder);
   for (const char* out : {"taken", "dangling", "taken/"}) {
-    for (const auto& args : {std::vector<std::string>{"convert", "from-hf", "source", out}, std::vector<std::string>{"convert", "to-hf", "run", out}}) {
+    for (const auto& args :
+         {std::vector<std::string>{"convert", "from-hf", "source", out}, std::vector<std::string>{"convert", "to-hf", "run", out}}) {
       const RunResult result = run_binary(args, folder.path());
       CHECK(result.exit_code == 2);
       CHECK_THAT(result.err, ContainsSubstring("exists already"));
@@ -229,7 +235,8 @@ TEST_CASE("What is there already is not touched; nothing half written stays", "[
   CHECK(damaged.exit_code == 2);
   CHECK_THAT(damaged.err, ContainsSubstring("weights_00000_of_00001.safetensors"));
   CHECK_FALSE(fs::exists(folder.path("new")));
-  for (const fs::directory_entry& e : fs::directory_iterator(folder.path())) CHECK(e.path().filename().string().find(".tmp.") == std::string::npos);
+  for (const fs::directory_entry& e : fs::directory_iterator(folder.path()))
+    CHECK(e.path().filename().string().find(".tmp.") == std::string::npos);
 }
 
 namespace {
@@ -281,7 +288,10 @@ std::vector<Refusal> refused_configs() {
       {"llama2", config(R"({"intermediate_size": 80})"), {"gate_proj.weight", "[80,32]"}},
       {"llama2", config(R"({"hidden_size": "wide"})"), {"hidden_size", "wide"}},
       {"mistral-sharded-bf16", config(R"({"sliding_window": 16})"), {"sliding window", "16", "sliding_window"}, true},
-      {"qwen2", config(R"({"use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1, "layer_types": null})"), {"sliding window"}, true},
+      {"qwen2",
+       config(R"({"use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1, "layer_types": null})"),
+       {"sliding window"},
+       true},
   };
 }
 
@@ -295,8 +305,14 @@ std::vector<Refusal> refused_tensors() {
   };
   return {
       {"llama2", [](ModelFolder& m) { m.tensors.erase(m.tensors.begin() + 3); }, {"has no tensor"}},
-      {"llama2", [](ModelFolder& m) { m.at("lm_head.weight").shape = {64, 64}; }, {"lm_head.weight", "[64,64]", "[128,32]"}},
-      {"llama2", [](ModelFolder& m) { m.add("score.weight", SafetensorsType::F32, {1}, "1234"); }, {"score.weight", "not part of the model"}},
+      {"llama2",
+       [](ModelFolder& m) {
+         m.at("lm_head.weight").shape = {64, 64};
+       },
+       {"lm_head.weight", "[64,64]", "[128,32]"}},
+      {"llama2",
+       [](ModelFolder& m) { m.add("score.weight", SafetensorsType::F32, {1}, "1234"); },
+       {"score.weight", "not part of the model"}},
       {"llama2", retype(SafetensorsType::F8_E4M3, 1), {"model.norm.weight", "F8_E4M3"}},
       {"llama2", retype(SafetensorsType::I8, 1), {"model.norm.weight", "I8"}},
       {"llama2", retype(SafetensorsType::F64, 8), {"model.norm.weight", "F64"}},
@@ -305,7 +321,8 @@ std::vector<Refusal> refused_tensors() {
 
 void check_refused(const TemporaryFolder& folder, const Refusal& refusal) {
   std::vector<std::vector<std::string>> commands = {
-      {"probe", "--model.hf_path", "source", "--batch", (kModels / refusal.model / "batch.safetensors").string(), "--out", "out", "--mixed-precision", "fp32"},
+      {"probe", "--model.hf_path", "source", "--batch", (kModels / refusal.model / "batch.safetensors").string(), "--out", "out",
+       "--mixed-precision", "fp32"},
       {"train", "--model.hf_path", "source", "--train-iters", "1", "--checkpoint.save", "out", "--dataset.path", "text.txt"}};
   if (!refusal.is_by_sequence) commands.push_back({"convert", "from-hf", "source", "out"});
   for (const std::vector<std::string>& command : commands) {
@@ -349,8 +366,11 @@ TEST_CASE("Folders with missing or other files are refused by name", "[convert]"
   m.write_weights(folder.path("source/a.safetensors"), {m.tensors.begin(), m.tensors.begin() + half});
   m.write_weights(folder.path("source/b.safetensors"), {m.tensors.begin() + half - 1, m.tensors.end()});
   nlohmann::json map;
-  for (size_t i = 0; i < m.tensors.size(); ++i) map[m.tensors[i].name] = static_cast<std::ptrdiff_t>(i) < half ? "a.safetensors" : "b.safetensors";
-  const auto write_index = [&] { folder.file("source/model.safetensors.index.json", nlohmann::json{{"metadata", nlohmann::json::object()}, {"weight_map", map}}.dump()); };
+  for (size_t i = 0; i < m.tensors.size(); ++i)
+    map[m.tensors[i].name] = static_cast<std::ptrdiff_t>(i) < half ? "a.safetensors" : "b.safetensors";
+  const auto write_index = [&] {
+    folder.file("source/model.safetensors.index.json", nlohmann::json{{"metadata", nlohmann::json::object()}, {"weight_map", map}}.dump());
+  };
   write_index();
   refuse({"b.safetensors", m.tensors[static_cast<size_t>(half - 1)].name, "is also in"});
   m.write_weights(folder.path("source/b.safetensors"), {m.tensors.begin() + half, m.tensors.end()});

@@ -164,7 +164,9 @@ TEST_CASE("a sliding window as transformers understands it", "[hf_config]") {
   CHECK(window("qwen3", {{"sliding_window", 5}, {"use_sliding_window", true}, {"max_window_layers", 0}}) == Window(5));
   CHECK(window("qwen3", {{"use_sliding_window", true}, {"max_window_layers", 0}}) == Window(4096));
   CHECK(window("qwen2", {{"sliding_window", 5}, {"use_sliding_window", true}, {"layer_types", {"sliding_attention"}}}) == Window(5));
-  CHECK(window("qwen2", {{"sliding_window", 5}, {"use_sliding_window", true}, {"max_window_layers", 0}, {"layer_types", {"full_attention"}}}) == Window());
+  CHECK(window("qwen2",
+               {{"sliding_window", 5}, {"use_sliding_window", true}, {"max_window_layers", 0}, {"layer_types", {"full_attention"}}}) ==
+        Window());
   CHECK_THROWS_AS(window("mistral", {{"sliding_window", 0}}), InputError);
 }
 
@@ -177,8 +179,10 @@ TEST_CASE("sequences longer than the sliding window are refused by name", "[hf_c
     return test::resolved(args).model.seq_length;
   };
   CHECK(seq_length({"--seq-length", "16"}) == 16);
-  CHECK_THROWS_WITH(seq_length({"--seq-length", "17"}), ContainsSubstring("longer than the sliding window") && ContainsSubstring("sliding_window"));
-  CHECK_THROWS_WITH(seq_length({"--seq-length", "17", "--max-position-embeddings", "64"}), ContainsSubstring("longer than the sliding window"));
+  CHECK_THROWS_WITH(seq_length({"--seq-length", "17"}),
+                    ContainsSubstring("longer than the sliding window") && ContainsSubstring("sliding_window"));
+  CHECK_THROWS_WITH(seq_length({"--seq-length", "17", "--max-position-embeddings", "64"}),
+                    ContainsSubstring("longer than the sliding window"));
   CHECK_THROWS_WITH(seq_length({}), ContainsSubstring("longer than the sliding window"));  // the default's 128 shortened to 64 positions
   config["sliding_window"] = 64;
   folder.file("config.json", config.dump(1));
@@ -189,7 +193,8 @@ TEST_CASE("keys in two places must agree", "[hf_config]") {
   refuse(with(kGpt2, {{"hidden_size", 32}}), "hidden_size is 32: contradicts n_embd");
   refuse(with(kGpt2, {{"max_position_embeddings", 64}}), "contradicts n_positions");
   CHECK(model_of(with(kGpt2, {{"num_hidden_layers", 5}, {"n_layer", nullptr}})).num_layers == 5);
-  refuse(with(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}}), "rope_theta is 10000.0: contradicts rope_parameters");
+  refuse(with(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}}),
+         "rope_theta is 10000.0: contradicts rope_parameters");
   refuse(with(kLlama, {{"num_key_value_heads", 3}}), "num_key_value_heads is 3: expected a divisor of num_attention_heads, which is 4");
   refuse(with(kLlama, {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}}), "RoPE that differs between layers");
 }

@@ -24,14 +24,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::vector<std::string> kGpt2{"model.normalization=LayerNorm", "model.activation_func=gelu_erf", "model.position_embedding_type=learned_absolute", "model.add_bias_linear=true"};
+const std::vector<std::string> kGpt2{"model.normalization=LayerNorm", "model.activation_func=gelu_erf",
+                                     "model.position_embedding_type=learned_absolute", "model.add_bias_linear=true"};
 
 ModelConfig model_of(const std::vector<std::string>& args) { return resolved(args).model; }
 
 json fresh(const ModelConfig& m) { return json::parse(hf_config_text(m, nullptr, "", "bfloat16")); }
 
-const std::string kSource = R"({"model_type":"llama", "_name_or_path": "x",   "num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 4,
- "num_key_value_heads": 2, "intermediate_size": 12, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "vocab_size": 10, "bos_token_id": 3, "torch_dtype": "float32",
+const std::string kSource =
+    R"({"model_type":"llama", "_name_or_path": "x",   "num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 4,
+ "num_key_value_heads": 2, "intermediate_size": 12, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "vocab_size": 10,
+ "bos_token_id": 3, "torch_dtype": "float32",
  "rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}})";
 
 std::string exported(const ModelConfig& m, const std::string& source, const std::string& dtype) {
@@ -125,7 +128,8 @@ TEST_CASE("--max-shard-size", "[hf_export]") {
   CHECK(parse_shard_size("16kb") == 16'000);
   CHECK(parse_shard_size("1GiB") == 1 << 30);
   CHECK(parse_shard_size("7") == 7);
-  for (const char* wrong : {"", "GB", "0", "-1GB", "5 GB", "5TB", "1.5GB", "9999999999999999999GB", "99999999999GB"}) CHECK_THROWS_AS(parse_shard_size(wrong), InputError);
+  for (const char* wrong : {"", "GB", "0", "-1GB", "5 GB", "5TB", "1.5GB", "9999999999999999999GB", "99999999999GB"})
+    CHECK_THROWS_AS(parse_shard_size(wrong), InputError);
 }
 
 TEST_CASE("16-bit elements come back through fp32, all of them; fp32 is rounded to nearest even", "[hf_export]") {
@@ -188,9 +192,12 @@ TEST_CASE("The source survives the files of a checkpoint; damaged ones are refus
     std::string& damaged = files.at(kHfSourceFile) = whole;
     for (unsigned n = random() % 3 + 1; n > 0; --n) {
       const size_t at = random() % damaged.size();
-      if (random() % 2 == 0) damaged[at] = static_cast<char>(random());
-      else if (random() % 2 == 0) damaged.erase(at, random() % 50);
-      else damaged.insert(at, damaged.substr(random() % damaged.size(), random() % 50));
+      if (random() % 2 == 0)
+        damaged[at] = static_cast<char>(random());
+      else if (random() % 2 == 0)
+        damaged.erase(at, random() % 50);
+      else
+        damaged.insert(at, damaged.substr(random() % damaged.size(), random() % 50));
     }
     try {
       static_cast<void>(load());
@@ -208,7 +215,19 @@ TEST_CASE("config.json with random damage is read or refused, nothing else", "[h
   int refused = 0;
   for (const char* name : {"gpt2", "llama3-rope-scaling", "mistral-sharded-bf16", "qwen2", "qwen3"}) {
     const json whole = json::parse(ModelFolder::golden(name).config.dump());
-    const std::vector<json> values{nullptr, true, 0, -1, 3, 1e300, 9223372036854775807, "silu", "", json::array(), json::object(), json::array({1}), json{{"rope_type", "llama3"}}};
+    const std::vector<json> values{nullptr,
+                                   true,
+                                   0,
+                                   -1,
+                                   3,
+                                   1e300,
+                                   9223372036854775807,
+                                   "silu",
+                                   "",
+                                   json::array(),
+                                   json::object(),
+                                   json::array({1}),
+                                   json{{"rope_type", "llama3"}}};
     for (int i = 0; i < 600; ++i) {
       json damaged = whole.flatten();
       for (unsigned n = random() % 3 + 1; n > 0; --n) {

@@ -158,7 +158,8 @@ def random_config(r):
                     layer_norm_epsilon=r.choice([1e-5, 1e-6, 1e-3]), scale_attn_weights=r.choice([True, True, False]),
                     tie_word_embeddings=r.choice([True, True, False]), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     c = dict(model_type=family, vocab_size=vocabulary, max_position_embeddings=longest, num_hidden_layers=r.choice([1, 2, 3]),
-             num_attention_heads=heads, num_key_value_heads=kv, intermediate_size=r.choice([24, 56, 100]), rms_norm_eps=r.choice([1e-5, 1e-6, 1e-3]),
+             num_attention_heads=heads, num_key_value_heads=kv, intermediate_size=r.choice([24, 56, 100]),
+             rms_norm_eps=r.choice([1e-5, 1e-6, 1e-3]),
              hidden_act=r.choice(["silu", "silu", "gelu_pytorch_tanh"]), tie_word_embeddings=r.choice([True, False]))
     own_width = family == "qwen3" or r.random() < 0.3
     # A multiple of heads even with a width of their own: transformers insists on that for llama.
@@ -261,7 +262,8 @@ NATIVE = {
 
 def check_native(mbtrain, family, work):
     shape = ["num_layers=2", "hidden_size=48", "num_attention_heads=4", "vocab_size=300"]
-    run(mbtrain, *["model." + f for f in shape + NATIVE[family]], "--dataset.kind", "synthetic", "--seq-length", 64, "--train-iters", 3, "--mixed-precision", "fp32", "--checkpoint.save", work / "run")
+    run(mbtrain, *["model." + f for f in shape + NATIVE[family]], "--dataset.kind", "synthetic",
+        "--seq-length", 64, "--train-iters", 3, "--mixed-precision", "fp32", "--checkpoint.save", work / "run")
     run(mbtrain, "convert", "to-hf", work / "run", work / "out")
     config = json.loads((work / "out/config.json").read_text())
     embedding = next(v for k, v in tensors(work / "out").items() if "wte" in k or "embed" in k)

@@ -9,6 +9,7 @@ namespace mbt {
 
 int cmd_bench(const std::vector<std::string>& args);
 int cmd_config(const std::vector<std::string>& args);
+int cmd_convert(const std::vector<std::string>& args);
 int cmd_doctor(const std::vector<std::string>& args);
 int cmd_generate(const std::vector<std::string>& args);
 int cmd_plan(const std::vector<std::string>& args);
@@ -32,6 +33,7 @@ inline const std::vector<Verb>& verbs() {
       {"plan", "Show what a run will do, without doing it", cmd_plan},
       {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
       {"generate", "Sample from a trained model", cmd_generate},
+      {"convert", "Bring models from Hugging Face folders, and back", cmd_convert},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <thread>
 
 #include "apps/mbtrain/cli.h"
@@ -153,6 +154,7 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
   const size_t keys = o.tokenize.json_keys.size();
   int64_t texts = 0, tokens = 0, bytes = 0;
   const auto begin = Clock::now();
+  const std::clock_t cpu_begin = std::clock();
   tokenize_documents(source, tokenizer, o.tokenize, is_stopped, [&](const TokenBatch& batch) {
     size_t from = 0;
     for (size_t i = 0; i < batch.ends.size(); ++i) {
@@ -173,7 +175,9 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
   std::printf("%s\n%lld texts (%lld without tokens, left out) of %zu files, %.3f MB, %lld tokens, %.3f bytes a token\n", tokenizer.describe().c_str(),
               static_cast<long long>(texts), static_cast<long long>(output->empty()), source.num_files(), static_cast<double>(bytes) * 1e-6,
               static_cast<long long>(tokens), tokens > 0 ? static_cast<double>(bytes) / static_cast<double>(tokens) : 0.0);
-  std::printf("%.2f s, %.1f MB/s, %.1f MB/s a thread on %d\n", seconds, rate, rate / o.tokenize.workers, o.tokenize.workers);
+  const double cpu_seconds = static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC;
+  std::printf("%.2f s on %d threads: %.1f MB/s; %.2f s of processor time: %.1f MB/s a core\n", seconds, o.tokenize.workers, rate, cpu_seconds,
+              static_cast<double>(bytes) * 1e-6 / cpu_seconds);
   return 0;
 }
 
@@ -204,7 +208,7 @@ int decode(Options o, const Tokenizer& tokenizer) {
     limits.first_line = document->line;
     const std::vector<int32_t> ids = ids_of(parse_json(document->bytes, *document->path, limits).root, o, *document);
     try {
-      std::printf("%s\n", nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump().c_str());
+      std::printf("%s\n", nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump(-1, ' ', true).c_str());
     } catch (const InputError& error) {
       throw InputError(text(document->where(), ": ", error.what()));
     }

@@ -115,7 +115,7 @@ void AddedTokens::cut(const TokenFinder& finder, std::string_view text, TextSink
     if (token.lstrip) begin = std::max(space_before(text, begin), done);
     if (token.rstrip) end = space_behind(text, end);
     if (done < begin) on_text(text.substr(done, begin - done));
-    on_token(token.id);
+    if (begin < end) on_token(token.id);  // else a token before has taken all of it in
     done = end;
   }
   if (done < text.size()) on_text(text.substr(done));

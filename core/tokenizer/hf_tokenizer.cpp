@@ -1,5 +1,7 @@
 #include "core/tokenizer/hf_tokenizer.h"
 
+#include <set>
+
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/tokenizer/byte_letters.h"
@@ -9,9 +11,14 @@ namespace mbt {
 HfTokenizer::HfTokenizer(HfTokenizerParts parts)
     : parts_(std::move(parts)), added_(parts_.added, parts_.normalizer), bpe_(make_bpe()) {
   for (const auto& [name, id] : parts_.vocab) set_token(name, id);
+  std::set<std::string> special;
+  for (const AddedToken& t : parts_.added)
+    if (t.special) special.insert(t.content);
   for (const AddedToken& t : parts_.added) {
-    set_token(t.content, t.id);
-    tokens_[static_cast<size_t>(t.id)].is_special = t.special;
+    // The package decodes a normalised token to its normalised form, and leaves out what then still has the name of a special token.
+    const std::string name = t.normalized ? parts_.normalizer.apply(t.content) : t.content;
+    set_token(name, t.id);
+    tokens_[static_cast<size_t>(t.id)].is_special = special.count(name) > 0;
   }
 }
 

@@ -40,6 +40,7 @@ class HfTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const override;
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const override;
   std::optional<int32_t> token_id(std::string_view name) const override;
+  const char* type() const override { return "HuggingFaceTokenizer"; }
   std::string describe() const override;
   uint64_t fingerprint() const override { return parts_.fingerprint; }
 

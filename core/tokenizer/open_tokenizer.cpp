@@ -66,6 +66,19 @@ SpecialIds find_special_ids(const Tokenizer& tokenizer, const fs::path& folder) 
   return ids;
 }
 
+SentencePieceAdds read_adds(const fs::path& folder) {
+  SentencePieceAdds adds;
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!is_file(path)) return adds;
+  const json config = read_json_file(path.string()).root;
+  const auto take = [&](const char* key, bool& to) {
+    if (config.is_object() && config.contains(key) && config[key].is_boolean()) to = config[key];
+  };
+  take("add_bos_token", adds.bos);
+  take("add_eos_token", adds.eos);
+  return adds;
+}
+
 std::string find_model(const std::string& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
@@ -86,7 +99,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
   const std::string content = read_text_file(file, kMaxModelBytes);
   std::unique_ptr<Tokenizer> tokenizer;
   if (looks_like_json(content)) tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, file));
-  else tokenizer = make_sentencepiece_tokenizer(content, file);
+  else tokenizer = make_sentencepiece_tokenizer(content, file, read_adds(fs::path(file).parent_path()));
   tokenizer->set_special_ids(find_special_ids(*tokenizer, fs::path(file).parent_path()));
   return tokenizer;
 }

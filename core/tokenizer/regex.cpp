@@ -64,9 +64,8 @@ bool Regex::is_possible_begin(std::string_view text, size_t at) const {
 }
 
 bool Regex::is_word_edge(std::string_view text, size_t at) const {
-  const auto is_word = [](uint32_t c) { return (char_table().bits[c] & (kIsLetter | kIsMark | kIsNumber)) != 0 || char_table().category[c] == Pc; };
-  const bool before = at > 0 && is_word(code_point_at(text, previous_start(text, at)));
-  const bool after = at < text.size() && is_word(code_point_at(text, at));
+  const bool before = at > 0 && is_pattern_word(code_point_at(text, previous_start(text, at)));
+  const bool after = at < text.size() && is_pattern_word(code_point_at(text, at));
   return before != after;
 }
 

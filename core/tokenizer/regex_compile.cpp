@@ -19,8 +19,8 @@ CharSet set_of_bits(uint16_t bits) {
 }
 
 CharSet set_of_word() {
-  CharSet set = set_of_bits(kIsLetter | kIsMark | kIsNumber);
-  set.add_if([](uint32_t c) { return char_table().category[c] == Pc; });
+  CharSet set;
+  set.add_if(is_pattern_word);
   return set;
 }
 

@@ -38,6 +38,13 @@ struct CharTable {
 };
 const CharTable& char_table();
 
+/// \w of patterns: as kIsWord, but without joiners, and with the digits of Latin-1 that stand high or in fractions.
+inline bool is_pattern_word(uint32_t c) {
+  if (c == 0x200C || c == 0x200D) return false;
+  if (c == 0xB2 || c == 0xB3 || c == 0xB9 || (c >= 0xBC && c <= 0xBE)) return true;
+  return (char_table().bits[c] & kIsWord) != 0;
+}
+
 /// Byte offset of the first byte that is not UTF-8 (overlong forms, surrogates and beyond U+10FFFF included), or npos.
 size_t find_invalid_utf8(std::string_view text);
 

@@ -20,7 +20,7 @@ enum class DocumentKind {
 
 struct DocumentSourceOptions {
   std::vector<std::string> inputs;            ///< files, and folders, whose files come in byte order of their paths
-  std::optional<DocumentKind> kind;           ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
+  std::optional<DocumentKind> kind = std::nullopt;  ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
   int64_t max_document_bytes = int64_t{256} << 20;
 };
 

@@ -31,7 +31,7 @@ class Lines : public sentencepiece::SentenceIterator {
     count_ += line_ ? 1 : 0;
   }
   const std::string& value() const override { return *line_; }
-  sentencepiece::util::Status status() const override { return sentencepiece::util::OkStatus(); }
+  sentencepiece::util::Status status() const override { return {}; }
   void rethrow() const {
     if (failure_) std::rethrow_exception(failure_);
   }

@@ -17,7 +17,7 @@ struct SentencePieceTraining {
   bool byte_fallback = true;
   bool split_digits = true;
   std::string normalization_rule_name = "identity";  ///< identity, nfkc, nmt_nfkc, nfkc_cf, nmt_nfkc_cf
-  std::vector<std::string> user_defined_symbols;
+  std::vector<std::string> user_defined_symbols = {};
   int64_t input_sentence_size = 5'000'000;  ///< lines that are kept in memory, chosen at random from all; 0: all
   int64_t max_sentence_length = 16384;      ///< longer lines are left out, bytes
   int num_threads = 1;

@@ -5,8 +5,6 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
-#include "core/base/json_reader.h"
-#include "core/base/strings.h"
 #include "core/base/xxhash.h"
 #include "core/data/document_source.h"
 #include "core/tokenizer/sentencepiece_trainer.h"
@@ -38,7 +36,7 @@ class LineSource {
     while (begin_ > text_.size()) {
       auto document = source_.next();
       if (!document) return std::nullopt;
-      text_ = document->kind == DocumentKind::jsonl ? text_under_key(*document) : std::move(document->bytes);
+      text_ = document->kind == DocumentKind::jsonl ? text_under(object_of(*document), json_key_, *document) : std::move(document->bytes);
       const size_t wrong = find_invalid_utf8(text_);
       if (wrong != std::string::npos) throw InputError(text(document->where(), ": byte ", wrong, " is not UTF-8"));
       begin_ = 0;
@@ -50,17 +48,6 @@ class LineSource {
   }
 
  private:
-  std::string text_under_key(const RawDocument& document) const {
-    JsonLimits limits;
-    limits.max_bytes = INT64_MAX;
-    limits.record_lines = false;
-    limits.first_line = document.line;
-    const nlohmann::json object = parse_json(document.bytes, *document.path, limits).root;
-    if (!object.is_object() || !object.contains(json_key_) || !object[json_key_].is_string())
-      throw InputError(text(document.where(), ": expected an object with a string under ", shown(json_key_), "; give --json-key"));
-    return object[json_key_];
-  }
-
   DocumentSource source_;
   std::string json_key_, text_;
   size_t begin_ = 1;  ///< of the next line in text_; beyond its end: there is none

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,11 @@ struct RawDocument {
   /// "notes.txt", "cases.jsonl:12"
   std::string where() const;
 };
+
+/// The object of a line of JSONL. InputError: what parse_json refuses, or no object.
+nlohmann::json object_of(const RawDocument& document);
+/// The string under `key` of that object. InputError: it has none.
+const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document);
 
 class DocumentSource {
  public:

@@ -22,8 +22,9 @@ int show(const std::vector<std::string>& args) {
   app.add_option("TOKENIZER", path, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")->required();
   parse_args(app, args);
   const auto tokenizer = path == "bytes" ? make_byte_tokenizer() : open_tokenizer(path);
-  std::printf("%s\nbos %s, eos %s, end of document %s\nfingerprint %s\n", tokenizer->describe().c_str(), shown_id(tokenizer->bos_id()).c_str(),
-              shown_id(tokenizer->eos_id()).c_str(), shown_id(tokenizer->eod_id()).c_str(), hash_text(tokenizer->fingerprint()).c_str());
+  std::printf("%s\nbos %s, eos %s, end of document %s\nfingerprint %s\n", tokenizer->describe().c_str(),
+              shown_id(tokenizer->bos_id()).c_str(), shown_id(tokenizer->eos_id()).c_str(), shown_id(tokenizer->eod_id()).c_str(),
+              hash_text(tokenizer->fingerprint()).c_str());
   return 0;
 }
 
@@ -67,14 +68,17 @@ int train(const std::vector<std::string>& args) {
   app.add_option("--output", output, "Model file to write")->required();
   app.add_option("--vocab-size", t.vocab_size, "Pieces, the special ones included")->check(CLI::Range(int64_t{2}, int64_t{1} << 24));
   app.add_option("--model-type", t.model_type, "bpe, unigram, char or word")->check(CLI::IsMember({"bpe", "unigram", "char", "word"}));
-  app.add_option("--character-coverage", t.character_coverage, "Share of the characters that get a piece of their own")->check(CLI::Range(0.5, 1.0));
+  app.add_option("--character-coverage", t.character_coverage, "Share of the characters that get a piece of their own")
+      ->check(CLI::Range(0.5, 1.0));
   app.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made");
   app.add_option("--split-digits", t.split_digits, "Digits one by one");
   app.add_option("--normalization-rule-name", t.normalization_rule_name, "identity, nfkc, nmt_nfkc, nfkc_cf or nmt_nfkc_cf")
       ->check(CLI::IsMember({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"}));
   app.add_option("--user-defined-symbols", t.user_defined_symbols, "Pieces that are never cut")->delimiter(',');
-  app.add_option("--input-sentence-size", t.input_sentence_size, "Lines to keep in memory, chosen at random; 0: all")->check(CLI::NonNegativeNumber);
-  app.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  app.add_option("--input-sentence-size", t.input_sentence_size, "Lines to keep in memory, chosen at random; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   app.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts");
   app.add_option("--workers", t.num_threads, "Threads")->check(CLI::Range(1, 1024));
   app.add_flag("--log", t.log, "The library's own messages");

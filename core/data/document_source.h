@@ -20,7 +20,7 @@ enum class DocumentKind {
 };
 
 struct DocumentSourceOptions {
-  std::vector<std::string> inputs;            ///< files, and folders, whose files come in byte order of their paths
+  std::vector<std::string> inputs;                  ///< files, and folders, whose files come in byte order of their paths
   std::optional<DocumentKind> kind = std::nullopt;  ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
   int64_t max_document_bytes = int64_t{256} << 20;
 };
@@ -66,7 +66,7 @@ class DocumentSource {
   std::vector<std::string> paths_;
   int64_t total_bytes_ = 0;
   std::atomic<int64_t> bytes_read_ = 0;
-  size_t file_ = 0;                  ///< in paths_
+  size_t file_ = 0;                   ///< in paths_
   std::unique_ptr<FileReader> open_;  ///< the file whose lines are read
   int64_t offset_ = 0, line_ = 0;
   std::string buffer_;  ///< read of it, from `begin_` on not yet given

@@ -18,15 +18,15 @@ namespace mbt {
 
 /// What a tokenizer.json says, read and checked.
 struct HfTokenizerParts {
-  std::string source;                                       ///< path, for messages
-  uint64_t fingerprint = 0;                                 ///< of the file
-  std::unordered_map<std::string, int32_t> vocab;           ///< of the model, as written
+  std::string source;                              ///< path, for messages
+  uint64_t fingerprint = 0;                        ///< of the file
+  std::unordered_map<std::string, int32_t> vocab;  ///< of the model, as written
   std::vector<Bpe::Merge> merges;
   Bpe::Options options;
   std::vector<AddedToken> added;
   Normalizer normalizer;
   std::unique_ptr<PreTokenizer> pre_tokenizer;
-  std::vector<int32_t> before, after;                       ///< what the post-processor puts around a text
+  std::vector<int32_t> before, after;  ///< what the post-processor puts around a text
 };
 
 /// InputError: as open_tokenizer; the text names the file and the field.

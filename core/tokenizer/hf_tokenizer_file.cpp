@@ -96,8 +96,9 @@ void check_ids(const HfTokenizerParts& parts, const std::string& where) {
     const auto found = parts.vocab.find(t.content);
     const int64_t expected = found != parts.vocab.end() ? found->second : next;
     if (t.id != expected) {
-      throw InputError(text(where, "[", i, "].id: ", t.id, " for ", shown(t.content), "; expected ", expected,
-                            found != parts.vocab.end() ? ", its id in model.vocab" : ", the next after model.vocab and the added tokens before"));
+      throw InputError(
+          text(where, "[", i, "].id: ", t.id, " for ", shown(t.content), "; expected ", expected,
+               found != parts.vocab.end() ? ", its id in model.vocab" : ", the next after model.vocab and the added tokens before"));
     }
     next = std::max(next, expected + 1);
   }
@@ -145,7 +146,8 @@ void read_post_processor(const json& section, const std::string& where, HfTokeni
     for (const char* key : {"add_prefix_space", "trim_offsets"}) fields.ignore(key);
     const auto id = [&](const char* key) {
       const json& pair = fields.array(key);
-      if (pair.size() != 2 || !pair[1].is_number_integer() || pair[1] < 0 || pair[1] > kMaxId) fields.refuse(key, "expected [\"token\", id]");
+      if (pair.size() != 2 || !pair[1].is_number_integer() || pair[1] < 0 || pair[1] > kMaxId)
+        fields.refuse(key, "expected [\"token\", id]");
       return pair[1].get<int32_t>();
     };
     parts.before = {id("cls")};
@@ -194,7 +196,8 @@ HfTokenizerParts parse_hf_tokenizer(std::string_view content, const std::string&
   parts.source = source;
   parts.fingerprint = xxhash64(content);
   JsonFields root(document.root, where);
-  if (const std::string version = root.string("version", "1.0"); version != "1.0") root.refuse("version", shown(version) + "; expected \"1.0\"");
+  if (const std::string version = root.string("version", "1.0"); version != "1.0")
+    root.refuse("version", shown(version) + "; expected \"1.0\"");
   for (const char* key : {"truncation", "padding"}) {
     if (root.find(key) != nullptr)
       root.refuse(key, "the file has the package cut or fill up every text, which is not wanted in training data; set it to null");

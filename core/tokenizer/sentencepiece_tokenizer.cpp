@@ -43,7 +43,8 @@ class SentencePieceTokenizer : public Tokenizer {
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens) const override {
     std::vector<int> kept;
     for (const int32_t id : ids) {
-      if (id < 0 || id >= model_.GetPieceSize()) throw InputError(text("token ", id, " is none of ", source_, ", which has ", model_.GetPieceSize()));
+      if (id < 0 || id >= model_.GetPieceSize())
+        throw InputError(text("token ", id, " is none of ", source_, ", which has ", model_.GetPieceSize()));
       if (!(skip_special_tokens && model_.IsControl(id))) kept.push_back(id);
     }
     std::string out;
@@ -72,13 +73,16 @@ class SentencePieceTokenizer : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string& content, const std::string& source, const SentencePieceAdds& adds) {
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string& content, const std::string& source,
+                                                        const SentencePieceAdds& adds) {
   return std::make_unique<SentencePieceTokenizer>(content, source, adds);
 }
 #else
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string&, const std::string& source, const SentencePieceAdds&) {
-  throw InputError(source + ": is no tokenizer.json, and this build is without SentencePiece; install libsentencepiece-dev (scripts/setup.sh does) and "
-                            "build with -DMBT_SENTENCEPIECE=ON");
+  throw InputError(
+      source +
+      ": is no tokenizer.json, and this build is without SentencePiece; install libsentencepiece-dev (scripts/setup.sh does) and "
+      "build with -DMBT_SENTENCEPIECE=ON");
 }
 #endif
 

@@ -14,6 +14,7 @@ struct SentencePieceAdds {
 };
 
 /// `content` is that of the file `source`. InputError: no model of SentencePiece, or a build without the library.
-std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string& content, const std::string& source, const SentencePieceAdds& adds);
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string& content, const std::string& source,
+                                                        const SentencePieceAdds& adds);
 
 }  // namespace mbt

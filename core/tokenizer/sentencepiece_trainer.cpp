@@ -71,13 +71,15 @@ std::string train_sentencepiece(const SentencePieceTraining& t, const std::funct
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &lines, &model);
   lines.rethrow();
-  if (!status.ok()) throw InputError(text("training a tokenizer of ", t.vocab_size, " pieces on ", lines.count(), " lines: ", status.ToString()));
+  if (!status.ok())
+    throw InputError(text("training a tokenizer of ", t.vocab_size, " pieces on ", lines.count(), " lines: ", status.ToString()));
   return model;
 }
 #else
 std::string train_sentencepiece(const SentencePieceTraining&, const std::function<std::optional<std::string>()>&) {
-  throw InputError("training a tokenizer needs SentencePiece, which this build is without; install libsentencepiece-dev (scripts/setup.sh does) and "
-                   "build with -DMBT_SENTENCEPIECE=ON");
+  throw InputError(
+      "training a tokenizer needs SentencePiece, which this build is without; install libsentencepiece-dev (scripts/setup.sh does) and "
+      "build with -DMBT_SENTENCEPIECE=ON");
 }
 #endif
 

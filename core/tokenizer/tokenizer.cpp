@@ -41,8 +41,9 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer() { return std::make_unique<ByteT
 std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
   if (config.tokenizer_type == "bytes") {
     if (!config.tokenizer_model.empty()) {
-      throw InputError(text("tokenizer.tokenizer_model is ", shown(config.tokenizer_model),
-                            ", but tokenizer.tokenizer_type is \"bytes\", which reads no file; expected HuggingFaceTokenizer or SentencePieceTokenizer"));
+      throw InputError(text(
+          "tokenizer.tokenizer_model is ", shown(config.tokenizer_model),
+          ", but tokenizer.tokenizer_type is \"bytes\", which reads no file; expected HuggingFaceTokenizer or SentencePieceTokenizer"));
     }
     return make_byte_tokenizer();
   }
@@ -50,8 +51,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
     throw InputError(text("tokenizer.tokenizer_type ", config.tokenizer_type, " needs tokenizer.tokenizer_model, a file or a folder"));
   auto tokenizer = open_tokenizer(config.tokenizer_model);
   if (config.tokenizer_type != tokenizer->type()) {
-    throw InputError(text("tokenizer.tokenizer_model ", shown(config.tokenizer_model), " is a ", tokenizer->type(), ", but tokenizer.tokenizer_type is ",
-                          config.tokenizer_type));
+    throw InputError(text("tokenizer.tokenizer_model ", shown(config.tokenizer_model), " is a ", tokenizer->type(),
+                          ", but tokenizer.tokenizer_type is ", config.tokenizer_type));
   }
   return tokenizer;
 }

@@ -10,10 +10,41 @@ namespace mbt {
 
 /// General categories, in the order of the table.
 enum Category : uint8_t {
-  Lu, Ll, Lt, Lm, Lo, Mn, Mc, Me, Nd, Nl, No, Pc, Pd, Ps, Pe, Pi, Pf, Po, Sm, Sc, Sk, So, Zs, Zl, Zp, Cc, Cf, Cs, Co, Cn, kCategoryCount
+  Lu,
+  Ll,
+  Lt,
+  Lm,
+  Lo,
+  Mn,
+  Mc,
+  Me,
+  Nd,
+  Nl,
+  No,
+  Pc,
+  Pd,
+  Ps,
+  Pe,
+  Pi,
+  Pf,
+  Po,
+  Sm,
+  Sc,
+  Sk,
+  So,
+  Zs,
+  Zl,
+  Zp,
+  Cc,
+  Cf,
+  Cs,
+  Co,
+  Cn,
+  kCategoryCount
 };
-constexpr const char* kCategoryNames[kCategoryCount] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe",
-                                                        "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn"};
+constexpr const char* kCategoryNames[kCategoryCount] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl",
+                                                        "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc",
+                                                        "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn"};
 constexpr uint32_t kCodePoints = 0x110000;
 
 /// One bit each in CharTable::bits.
@@ -78,7 +109,8 @@ inline uint32_t code_point_at(std::string_view text, size_t at) { return next_co
 
 void append_utf8(uint32_t code_point, std::string& out);
 
-/// As Rust's String::from_utf8_lossy: each longest piece that could begin a character becomes one U+FFFD, and so does each other wrong byte.
+/// As Rust's String::from_utf8_lossy: each longest piece that could begin a character becomes one U+FFFD, and so does each other wrong
+/// byte.
 std::string replace_invalid_utf8(std::string_view bytes);
 
 /// Every character in lower case, one at a time.

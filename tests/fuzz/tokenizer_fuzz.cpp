@@ -1,5 +1,5 @@
-// libFuzzer: any bytes as a tokenizer.json either make a tokenizer, which encodes a text and decodes its own tokens, or give an InputError; never
-// a crash, a hang or another exception.
+// libFuzzer: any bytes as a tokenizer.json either make a tokenizer, which encodes a text and decodes its own tokens, or give an InputError;
+// never a crash, a hang or another exception.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -41,7 +41,8 @@ TEST_CASE("A SentencePiece model is trained, read and gives texts back", "[token
   CHECK(tokenizer->token_id("<tool>").has_value());
   CHECK_FALSE(tokenizer->token_id("<nothing>").has_value());
   CHECK(std::string(tokenizer->type()) == "SentencePieceTokenizer");
-  for (const std::string text : {"The quick dog.", "  two  blanks ", "12345", "na\xC3\xAFve \xE4\xBD\xA0\xE5\xA5\xBD", "a\nb\tc", "x<tool>y", ""}) {
+  for (const std::string text :
+       {"The quick dog.", "  two  blanks ", "12345", "na\xC3\xAFve \xE4\xBD\xA0\xE5\xA5\xBD", "a\nb\tc", "x<tool>y", ""}) {
     std::vector<int32_t> ids, with;
     tokenizer->encode(text, ids);
     tokenizer->encode(text, with, true);
@@ -67,13 +68,16 @@ TEST_CASE("What SentencePiece cannot do is told", "[tokenizer]") {
   if (!has_sentencepiece()) return;
   CHECK_THROWS_WITH(train({.vocab_size = 100000}), ContainsSubstring("100000 pieces on "));
   CHECK_THROWS_WITH(train_sentencepiece({}, [] { return std::nullopt; }), ContainsSubstring("no text"));
-  CHECK_THROWS_WITH(train_sentencepiece({}, []() -> std::optional<std::string> { throw InputError("bad file"); }), ContainsSubstring("bad file"));
+  CHECK_THROWS_WITH(train_sentencepiece({}, []() -> std::optional<std::string> { throw InputError("bad file"); }),
+                    ContainsSubstring("bad file"));
   // A damaged model is refused, or is a model still.
   const std::string good = train({.vocab_size = 350});
   for (size_t i = 0; i < 60; ++i) {
     std::string bad = good;
-    if (i % 3 == 0) bad.resize(bad.size() * i / 60);
-    else bad[(i * 7919) % bad.size()] = static_cast<char>(i * 37);
+    if (i % 3 == 0)
+      bad.resize(bad.size() * i / 60);
+    else
+      bad[(i * 7919) % bad.size()] = static_cast<char>(i * 37);
     try {
       std::vector<int32_t> ids;
       open_tokenizer(folder.file("bad.model", bad))->encode("The fox", ids);

@@ -66,11 +66,10 @@ TEST_CASE("Many threads keep the order", "[tokenize]") {
 
 TEST_CASE("Errors name the file and the line, the first of several", "[tokenize]") {
   const TemporaryFolder folder;
-  const auto of = [&](const std::string& content) {
-    return DocumentSourceOptions{.inputs = {folder.file("cases.jsonl", content)}};
-  };
+  const auto of = [&](const std::string& content) { return DocumentSourceOptions{.inputs = {folder.file("cases.jsonl", content)}}; };
   CHECK_THAT(refusal(of("{\"text\": \"a\"}\n{\"text\": }\n")), ContainsSubstring("cases.jsonl:2: not valid JSON"));
-  CHECK_THAT(refusal(of("{\"text\": \"a\"}\n\n{\"texts\": \"a\"}\n")), ContainsSubstring("cases.jsonl:3: has no key \"text\", only \"texts\""));
+  CHECK_THAT(refusal(of("{\"text\": \"a\"}\n\n{\"texts\": \"a\"}\n")),
+             ContainsSubstring("cases.jsonl:3: has no key \"text\", only \"texts\""));
   CHECK_THAT(refusal(of("{\"text\": 7}\n")), ContainsSubstring("cases.jsonl:1: \"text\" is number, expected a string"));
   CHECK_THAT(refusal(of("[1]\n")), ContainsSubstring("cases.jsonl:1: expected an object"));
   CHECK_THAT(refusal(of("{\"text\": \"a\xFF\"}\n")), ContainsSubstring("cases.jsonl:1: "));
@@ -87,8 +86,10 @@ TEST_CASE("Documents beyond the limit are refused, within it they are whole", "[
   const TemporaryFolder folder;
   const std::string file = folder.file("long.txt", std::string(3'000'000, 'a') + "\nb\n");
   CHECK_THAT(refusal({.inputs = {file}, .max_document_bytes = 1000}), ContainsSubstring("long.txt: is larger than 1000 bytes"));
-  CHECK_THAT(refusal({.inputs = {file}, .kind = DocumentKind::line, .max_document_bytes = 2'999'999}), ContainsSubstring("long.txt:1: is larger"));
-  CHECK(texts({.inputs = {file}, .kind = DocumentKind::line, .max_document_bytes = 3'000'000}) == Strings{std::string(3'000'000, 'a'), "b"});
+  CHECK_THAT(refusal({.inputs = {file}, .kind = DocumentKind::line, .max_document_bytes = 2'999'999}),
+             ContainsSubstring("long.txt:1: is larger"));
+  CHECK(texts({.inputs = {file}, .kind = DocumentKind::line, .max_document_bytes = 3'000'000}) ==
+        Strings{std::string(3'000'000, 'a'), "b"});
 }
 
 TEST_CASE("A signal and a failing reader end the work", "[tokenize]") {
@@ -98,5 +99,6 @@ TEST_CASE("A signal and a failing reader end the work", "[tokenize]") {
   const auto bytes = make_byte_tokenizer();
   CHECK_THROWS_WITH(tokenize_documents(source, *bytes, {}, stopped, [](const TokenBatch&) {}), ContainsSubstring("interrupted"));
   DocumentSource other({.inputs = {folder.path()}});
-  CHECK_THROWS_WITH(tokenize_documents(other, *bytes, {.workers = 3}, never, [](const TokenBatch&) { throw Error("disk full"); }), ContainsSubstring("disk full"));
+  CHECK_THROWS_WITH(tokenize_documents(other, *bytes, {.workers = 3}, never, [](const TokenBatch&) { throw Error("disk full"); }),
+                    ContainsSubstring("disk full"));
 }

@@ -81,8 +81,9 @@ TEST_CASE("What would change the tokens and is not done is refused by its path",
   CHECK_THAT(refusal(file, "/normalizer", json{{"type", "Strip"}}), contains("normalizer.type: \"Strip\"; expected NFC"));
   CHECK_THAT(refusal(file, "/pre_tokenizer", json{{"type", "Metaspace"}}), contains("give the tokenizer.model instead"));
   CHECK_THAT(refusal(file, "/pre_tokenizer", json{{"type", "Digits"}}), contains("has no ByteLevel"));
-  CHECK_THAT(refusal(file, "/pre_tokenizer", json::parse(R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]})")),
-             contains("pre_tokenizer.pretokenizers[1].type: \"Digits\" after"));
+  CHECK_THAT(
+      refusal(file, "/pre_tokenizer", json::parse(R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]})")),
+      contains("pre_tokenizer.pretokenizers[1].type: \"Digits\" after"));
   CHECK_THAT(refusal(file, "/pre_tokenizer", json::parse(R"({"type": "Split", "pattern": {"Regex": "\\p{Han}"}, "behavior": "Isolated"})")),
              contains("pre_tokenizer.pattern.Regex: pattern \"\\x5cp{Han}\" has \\p{Han}"));
   CHECK_THAT(refusal(file, "/post_processor", json{{"type", "Other"}}), contains("post_processor.type: \"Other\""));
@@ -100,8 +101,10 @@ TEST_CASE("Texts that are not UTF-8, and ids that are no tokens, are refused", "
   const HfTokenizer tokenizer = make(golden_json("gpt2"));
   for (const char* text : {"ab\xFF", "ab\xC3", "ab\xC0\x80", "ab\xED\xA0\x80", "ab\xF4\x90\x80\x80", "ab\xE4\xB8"})
     CHECK_THROWS_WITH(ids_of(tokenizer, text), ContainsSubstring("byte 2 of"));
-  for (const int32_t id : {-1, 100000}) CHECK_THROWS_WITH(tokenizer.decode(std::vector<int32_t>{id}), ContainsSubstring("is none of tokenizer.json"));
-  CHECK(replace_invalid_utf8("a\xE4\xB8z\xFF\xF0\x9F\x98") == "a\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD");  // one for what could begin a character
+  for (const int32_t id : {-1, 100000})
+    CHECK_THROWS_WITH(tokenizer.decode(std::vector<int32_t>{id}), ContainsSubstring("is none of tokenizer.json"));
+  CHECK(replace_invalid_utf8("a\xE4\xB8z\xFF\xF0\x9F\x98") ==
+        "a\xEF\xBF\xBDz\xEF\xBF\xBD\xEF\xBF\xBD");  // one for what could begin a character
 }
 
 TEST_CASE("Bytes without a token are left out, or become the unknown token", "[tokenizer]") {

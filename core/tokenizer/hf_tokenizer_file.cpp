@@ -104,6 +104,18 @@ void check_ids(const HfTokenizerParts& parts, const std::string& where) {
   }
 }
 
+/// Which of two such tokens the package finds depends on their order, their kinds and their number.
+void check_normalized(const HfTokenizerParts& parts, const std::string& where) {
+  std::unordered_map<std::string, size_t> seen;
+  for (size_t i = 0; i < parts.added.size(); ++i) {
+    if (!parts.added[i].normalized) continue;
+    const auto [other, is_new] = seen.emplace(parts.normalizer.apply(parts.added[i].content), i);
+    if (is_new) continue;
+    throw InputError(text(where, "[", i, "].content: ", shown(parts.added[i].content), " is the same as that of ", where, "[",
+                          other->second, "] when both are normalised; keep one of them, or give one \"normalized\": false"));
+  }
+}
+
 /// What stands before and after the text in "single".
 void read_template(JsonFields& fields, HfTokenizerParts& parts) {
   const json& special = fields.object("special_tokens");
@@ -206,6 +218,7 @@ HfTokenizerParts parse_hf_tokenizer(std::string_view content, const std::string&
   if (const json* added = root.find("added_tokens")) parts.added = read_added_tokens(*added, where + "added_tokens");
   check_ids(parts, where + "added_tokens");
   if (const json* normalizer = root.find("normalizer")) parts.normalizer = Normalizer(*normalizer, where + "normalizer");
+  check_normalized(parts, where + "added_tokens");
   parts.pre_tokenizer = std::make_unique<PreTokenizer>(root.object("pre_tokenizer"), where + "pre_tokenizer");
   if (const json* post = root.find("post_processor")) read_post_processor(*post, where + "post_processor", parts);
   check_decoder(root.object("decoder"), where + "decoder");

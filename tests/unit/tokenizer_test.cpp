@@ -95,6 +95,12 @@ TEST_CASE("What would change the tokens and is not done is refused by its path",
   CHECK_THAT(refusal(file, "/added_tokens/0/content", ""), contains("added_tokens[0].content: is empty"));
   CHECK_THAT(refusal(file, "/added_tokens/0/content", "<|start|>"), contains("is that of"));
   CHECK_THAT(refusal(file, "/version", "2.0"), contains("version"));
+  json twins = file;
+  twins["normalizer"] = {{"type", "Lowercase"}};
+  const int64_t next = static_cast<int64_t>(file["model"]["vocab"].size() + file["added_tokens"].size());
+  twins["added_tokens"].push_back({{"id", next}, {"content", "<Tool>"}});
+  CHECK_THAT(refusal(twins, "/added_tokens/3", json{{"id", next + 1}, {"content", "<tool>"}}),
+             contains("added_tokens[3].content: \"<tool>\" is the same as that of"));
 }
 
 TEST_CASE("Texts that are not UTF-8, and ids that are no tokens, are refused", "[tokenizer]") {

@@ -5,7 +5,8 @@
 
 namespace mbt {
 
-RandomStep::RandomStep(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const MemoryCheck& memory) try
+RandomStep::RandomStep(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy,
+                       const MemoryCheck& memory) try
     : backend_(backend),
       config_(config),
       owners_(memory.owners),
@@ -33,7 +34,8 @@ RandomStep::RandomStep(Backend& backend, World& world, const RunConfig& config, 
 void RandomStep::run() try {
   parallel_.begin_step();
   const int64_t micro_batches = config_.train.global_batch_size / (config_.train.micro_batch_size * parallel_.ranks());
-  const auto scale = static_cast<float>(scaler_.scale * parallel_.loss_factor() / (static_cast<double>(mask_.size()) * static_cast<double>(micro_batches)));
+  const auto scale = static_cast<float>(scaler_.scale * parallel_.loss_factor() /
+                                        (static_cast<double>(mask_.size()) * static_cast<double>(micro_batches)));
   for (int64_t m = 0; m < micro_batches; ++m) {
     transformer_.forward_backward({.seed = 1, .stream = stream_++}, {tokens_.data(), targets_.data(), mask_.data()}, scale,
                                   parallel_.hooks(m == 0, m + 1 == micro_batches));

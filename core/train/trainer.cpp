@@ -134,7 +134,8 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
   const SchedulerConfig& s = config_.scheduler;
   if (s.use_checkpoint_opt_param_scheduler) {
     schedule_ = LrSchedule(saved.optimizer, saved.scheduler, saved.train);
-    observer_.on_message("the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
+    observer_.on_message(
+        "the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
   }
   std::vector<std::string> changes, of_model;
   const FieldTable table(config_);
@@ -208,9 +209,9 @@ IterationRecord Trainer::step() {
     const double tokens = std::max(1.0, sum_over_ranks(world_, accumulate_gradients()));
     const bool guards = config_.train.check_for_nan_in_loss, aborts = guards && config_.train.nan_policy == "abort";
     const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (aborts && !scaler_.checks_gradients());
-    const StepOutcome outcome =
-        optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards || aborts_on_gradient,
-                        {.sum = transformer_.loss_sum(), .skip_non_finite = aborts}, grad_factor(tokens));  // the one place where the host waits
+    const StepOutcome outcome = optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples),
+                                                guards || aborts_on_gradient, {.sum = transformer_.loss_sum(), .skip_non_finite = aborts},
+                                                grad_factor(tokens));  // the one place where the host waits
     r.loss = outcome.loss_sum / tokens;
     r.is_nan = !std::isfinite(r.loss);
     if (r.is_nan && aborts) handle_non_finite(r, true);
@@ -250,10 +251,11 @@ void Trainer::handle_non_finite(const IterationRecord& r, bool gradients_are_fin
   if (where.empty() && at != activations.end()) where = world_.ranks() > 1 ? text(*at, " on rank ", at - activations.begin()) : *at;
   if (where.empty()) where = first_said(gather_texts(world_, non_finite_gradient()));
   if (where.empty()) where = "the logits";
-  throw AgreedError(text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss,
-                         ", consumed samples ", state_.consumed_samples, "); first found in ", where, ". The weights are those of iteration ",
-                         state_.iteration, ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"),
-                    1);
+  throw AgreedError(
+      text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss,
+           ", consumed samples ", state_.consumed_samples, "); first found in ", where, ". The weights are those of iteration ",
+           state_.iteration, ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"),
+      1);
 }
 
 /// The first weight with a NaN or an infinity, on any rank; empty: there is none.

@@ -16,6 +16,8 @@ int cmd_plan(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_recipes(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
+int cmd_tokenize(const std::vector<std::string>& args);
+int cmd_tokenizer(const std::vector<std::string>& args);
 int cmd_quantize(const std::vector<std::string>& args);
 int cmd_verify_resume(const std::vector<std::string>& args);
 
@@ -34,6 +36,8 @@ inline const std::vector<Verb>& verbs() {
       {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
       {"generate", "Sample from a trained model", cmd_generate},
       {"convert", "Bring models from Hugging Face folders, and back", cmd_convert},
+      {"tokenize", "Turn text, JSONL and folders into tokens for training, and back", cmd_tokenize},
+      {"tokenizer", "Show a tokenizer; train a SentencePiece model", cmd_tokenizer},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},

@@ -81,6 +81,27 @@ if(NOT MBT_ONEDNN STREQUAL "OFF")
 endif()
 mbt_report(ONEDNN ${MBT_HAVE_ONEDNN} "oneDNN ${OneDNN_VERSION}" "the CPU backend multiplies in its own fp32 loops, about 0.7 of the speed, and leaves bf16 units idle")
 
+# mbt_find_by_pkg_config(NAME module): MBT_HAVE_<NAME>, and the target PkgConfig::MBT_<NAME>_LIBRARY.
+find_package(PkgConfig QUIET)
+function(mbt_find_by_pkg_config name module)
+  set(MBT_HAVE_${name} FALSE PARENT_SCOPE)
+  if(PkgConfig_FOUND AND NOT MBT_${name} STREQUAL "OFF")
+    pkg_check_modules(MBT_${name}_LIBRARY QUIET IMPORTED_TARGET GLOBAL ${module})
+    if(MBT_${name}_LIBRARY_FOUND)
+      set(MBT_HAVE_${name} TRUE PARENT_SCOPE)
+      set(MBT_${name}_VERSION ${MBT_${name}_LIBRARY_VERSION} PARENT_SCOPE)
+    endif()
+  endif()
+endfunction()
+
+mbt_part(UTF8PROC "Unicode's normal forms, for tokenizers")
+mbt_find_by_pkg_config(UTF8PROC libutf8proc)
+mbt_report(UTF8PROC ${MBT_HAVE_UTF8PROC} "utf8proc ${MBT_UTF8PROC_VERSION}" "tokenizers that normalise texts (NFC, as Qwen's) are refused")
+
+mbt_part(SENTENCEPIECE "SentencePiece tokenizers")
+mbt_find_by_pkg_config(SENTENCEPIECE sentencepiece)
+mbt_report(SENTENCEPIECE ${MBT_HAVE_SENTENCEPIECE} "SentencePiece ${MBT_SENTENCEPIECE_VERSION}" "tokenizer.model files (Llama 2, Mistral) are refused")
+
 mbt_part(CUDA "CUDA backend")
 set(MBT_HAVE_CUDA FALSE)
 if(NOT MBT_CUDA STREQUAL "OFF")

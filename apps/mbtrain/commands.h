@@ -15,6 +15,7 @@ int cmd_plan(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_recipes(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
+int cmd_tokenize(const std::vector<std::string>& args);
 int cmd_quantize(const std::vector<std::string>& args);
 int cmd_verify_resume(const std::vector<std::string>& args);
 
@@ -32,6 +33,7 @@ inline const std::vector<Verb>& verbs() {
       {"plan", "Show what a run will do, without doing it", cmd_plan},
       {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
       {"generate", "Sample from a trained model", cmd_generate},
+      {"tokenize", "Turn text, JSONL and folders into tokens for training, and back", cmd_tokenize},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},

@@ -47,7 +47,7 @@ class TextIterator {
 class DocumentBuilder {
  public:
   DocumentBuilder(std::string_view text, const Cursor& cursor, const JsonLimits& limits, JsonDocument& document)
-      : text_(text), cursor_(cursor), limits_(limits), document_(document), counted_(text.data()) {}
+      : text_(text), cursor_(cursor), limits_(limits), document_(document), counted_(text.data()), line_(limits.first_line) {}
 
   bool null() { return value(json(nullptr)); }
   bool boolean(bool v) { return value(json(v)); }
@@ -169,7 +169,7 @@ class DocumentBuilder {
   const JsonLimits& limits_;
   JsonDocument& document_;
   const char* counted_;  ///< line_ counts the newlines before it
-  int64_t line_ = 1;
+  int64_t line_;
   std::vector<Level> levels_;
   std::string pointer_;
 };

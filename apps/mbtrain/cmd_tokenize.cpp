@@ -1,0 +1,223 @@
+// mbtrain tokenize: text to tokens, on stdout or as training data, and back.
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "core/base/json_reader.h"
+#include "core/base/strings.h"
+#include "core/data/indexed_writer.h"
+#include "core/data/tokenize_documents.h"
+
+namespace mbt {
+namespace {
+
+constexpr const char* kDescription =
+    "Turn text into tokens\n\n"
+    "  mbtrain tokenize --tokenizer DIR --input docs.jsonl --json-key text --output data/train --append-eod\n"
+    "  mbtrain tokenize --tokenizer tokenizer.json --input cases.jsonl --print-ids\n"
+    "  mbtrain tokenize --tokenizer tokenizer.json --input ids.jsonl --decode\n\n"
+    "Writes PREFIX.bin and PREFIX.idx, Megatron's indexed data (with several keys a pair for each, PREFIX_KEY.bin), which appear when they are\n"
+    "complete; uint16 when the vocabulary has less than 65500 tokens, else int32. Documents keep the order of the input. Texts must be UTF-8,\n"
+    "but for the tokenizer `bytes`. Documents without a token are left out, and counted.";
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string tokenizer, output, kind = "auto";
+  DocumentSourceOptions source;
+  TokenizeOptions tokenize;
+  bool print_ids = false, decode = false, keep_special_tokens = false, quiet = false;
+};
+
+std::atomic<bool> is_stopped = false;
+
+/// While it lives, SIGINT and SIGTERM end the work in order: temporary files are removed.
+class SignalsStop {
+ public:
+  SignalsStop() {
+    std::signal(SIGINT, on_signal);
+    std::signal(SIGTERM, on_signal);
+  }
+  ~SignalsStop() {
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
+  }
+
+ private:
+  static void on_signal(int signal) {
+    is_stopped = true;
+    std::signal(signal, SIG_DFL);  // a second one ends the program at once
+  }
+};
+
+/// A line on a terminal's stderr, four times a second.
+class Progress {
+ public:
+  explicit Progress(bool is_quiet) : is_shown_(!is_quiet && isatty(STDERR_FILENO) != 0) {}
+  ~Progress() { clear(); }
+
+  void show(int64_t done, int64_t total, int64_t tokens) {
+    const auto now = Clock::now();
+    if (!is_shown_ || now - last_ < std::chrono::milliseconds(250)) return;
+    last_ = now;
+    is_visible_ = true;
+    const double seconds = std::chrono::duration<double>(now - begin_).count(), rate = static_cast<double>(done) / seconds;
+    const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
+    constexpr int kWidth = 30;
+    const int full = total > 0 ? static_cast<int>(kWidth * done / total) : kWidth;
+    std::fprintf(stderr, "\r[%s%s] %5.1f %%  %.1f of %.1f MB  %.1f M tokens  %.1f MB/s  %.0f s left ", std::string(static_cast<size_t>(full), '#').c_str(),
+                 std::string(static_cast<size_t>(kWidth - full), '.').c_str(), total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0,
+                 static_cast<double>(done) * 1e-6, static_cast<double>(total) * 1e-6, static_cast<double>(tokens) * 1e-6, rate * 1e-6, left);
+  }
+  void clear() {
+    if (is_visible_) std::fprintf(stderr, "\r\033[K");
+    is_visible_ = false;
+  }
+
+ private:
+  bool is_shown_, is_visible_ = false;
+  Clock::time_point begin_ = Clock::now(), last_ = begin_;
+};
+
+Options parse(const std::vector<std::string>& args) {
+  CLI::App app(kDescription, "mbtrain tokenize");
+  Options o;
+  o.tokenize.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  app.add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")->required();
+  app.add_option("--input", o.source.inputs, "Files and folders; a folder's files in byte order of their paths")->required();
+  app.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx");
+  app.add_flag("--print-ids", o.print_ids, "Print each text's tokens as a JSON array on a line");
+  app.add_flag("--decode", o.decode, "The other way: each line a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
+  app.add_option("--document", o.kind, "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, else file")
+      ->check(CLI::IsMember({"auto", "file", "line", "jsonl"}));
+  app.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
+  app.add_flag("--append-eod", o.tokenize.append_eod, "End each document with the tokenizer's end-of-document token");
+  app.add_flag("--add-special-tokens", o.tokenize.add_special_tokens, "With the tokens that the tokenizer puts around a text");
+  app.add_flag("--keep-special-tokens", o.keep_special_tokens, "With --decode: special tokens are part of the text");
+  app.add_option("--workers", o.tokenize.workers, "Threads; default: one a processor")->check(CLI::Range(1, 1024));
+  app.add_option("--max-document-bytes", o.source.max_document_bytes, "Longer documents and lines are refused, so that memory stays bounded")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  app.add_flag("--quiet", o.quiet, "No progress and no summary");
+  parse_args(app, args);
+  if ((o.print_ids ? 1 : 0) + (o.decode ? 1 : 0) + (o.output.empty() ? 0 : 1) != 1)
+    throw InputError("tokenize: expected one of --output PREFIX, --print-ids and --decode");
+  if (o.kind != "auto") o.source.kind = o.kind == "file" ? DocumentKind::file : o.kind == "line" ? DocumentKind::line : DocumentKind::jsonl;
+  return o;
+}
+
+void print_ids(std::span<const int32_t> ids) {
+  std::string line = "[";
+  char digits[16];
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (i > 0) line += ", ";
+    line.append(digits, std::to_chars(digits, digits + sizeof digits, ids[i]).ptr);
+  }
+  line += "]\n";
+  std::fwrite(line.data(), 1, line.size(), stdout);
+}
+
+/// Where the tokens go: a pair of files for each key.
+class Output {
+ public:
+  Output(const Options& o, const Tokenizer& tokenizer) {
+    const IndexedDtype dtype = tokenizer.vocab_size() < 65500 ? IndexedDtype::uint16 : IndexedDtype::int32;
+    const auto& keys = o.tokenize.json_keys;
+    for (const std::string& key : keys) writers_.push_back(std::make_unique<IndexedWriter>(keys.size() == 1 ? o.output : o.output + "_" + key, dtype));
+  }
+  void add(size_t key, std::span<const int32_t> ids) {
+    if (ids.empty()) ++empty_;
+    else writers_[key]->add_document(ids);
+  }
+  void finish() {
+    for (auto& writer : writers_) writer->finish();
+  }
+  int64_t empty() const { return empty_; }
+
+ private:
+  std::vector<std::unique_ptr<IndexedWriter>> writers_;
+  int64_t empty_ = 0;
+};
+
+int encode(const Options& o, const Tokenizer& tokenizer) {
+  const SignalsStop signals_stop;
+  DocumentSource source(o.source);
+  Progress progress(o.quiet || o.print_ids);
+  std::optional<Output> output;
+  if (!o.print_ids) output.emplace(o, tokenizer);
+  const size_t keys = o.tokenize.json_keys.size();
+  int64_t texts = 0, tokens = 0, bytes = 0;
+  const auto begin = Clock::now();
+  tokenize_documents(source, tokenizer, o.tokenize, is_stopped, [&](const TokenBatch& batch) {
+    size_t from = 0;
+    for (size_t i = 0; i < batch.ends.size(); ++i) {
+      const std::span<const int32_t> ids(batch.ids.data() + from, batch.ends[i] - from);
+      if (output) output->add(i % keys, ids);
+      else print_ids(ids);
+      from = batch.ends[i];
+    }
+    texts += static_cast<int64_t>(batch.ends.size());
+    tokens += static_cast<int64_t>(batch.ids.size());
+    bytes += batch.text_bytes;
+    progress.show(source.bytes_read(), source.total_bytes(), tokens);
+  });
+  if (output) output->finish();
+  progress.clear();
+  if (o.quiet || o.print_ids) return 0;
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count(), rate = static_cast<double>(bytes) * 1e-6 / seconds;
+  std::printf("%s\n%lld texts (%lld without tokens, left out) of %zu files, %.3f MB, %lld tokens, %.3f bytes a token\n", tokenizer.describe().c_str(),
+              static_cast<long long>(texts), static_cast<long long>(output->empty()), source.num_files(), static_cast<double>(bytes) * 1e-6,
+              static_cast<long long>(tokens), tokens > 0 ? static_cast<double>(bytes) / static_cast<double>(tokens) : 0.0);
+  std::printf("%.2f s, %.1f MB/s, %.1f MB/s a thread on %d\n", seconds, rate, rate / o.tokenize.workers, o.tokenize.workers);
+  return 0;
+}
+
+std::vector<int32_t> ids_of(const nlohmann::json& line, const Options& o, const RawDocument& document) {
+  const nlohmann::json* ids = &line;
+  if (line.is_object()) {
+    const std::string& key = o.tokenize.json_keys[0];
+    if (!line.contains(key)) throw InputError(text(document.where(), ": has no key ", shown(key), "; give --json-key"));
+    ids = &line[key];
+  }
+  std::vector<int32_t> result;
+  if (!ids->is_array()) throw InputError(document.where() + ": expected an array of tokens");
+  for (const auto& id : *ids) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
+      throw InputError(text(document.where(), ": ", id.dump(), " is no token; expected integers"));
+    result.push_back(id);
+  }
+  return result;
+}
+
+int decode(Options o, const Tokenizer& tokenizer) {
+  o.source.kind = DocumentKind::jsonl;
+  DocumentSource source(o.source);
+  while (const auto document = source.next()) {
+    JsonLimits limits;
+    limits.max_bytes = INT64_MAX;
+    limits.record_lines = false;
+    limits.first_line = document->line;
+    const std::vector<int32_t> ids = ids_of(parse_json(document->bytes, *document->path, limits).root, o, *document);
+    try {
+      std::printf("%s\n", nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump().c_str());
+    } catch (const InputError& error) {
+      throw InputError(text(document->where(), ": ", error.what()));
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int cmd_tokenize(const std::vector<std::string>& args) {
+  const Options o = parse(args);
+  const auto tokenizer = o.tokenizer == "bytes" ? make_byte_tokenizer() : open_tokenizer(o.tokenizer);
+  return o.decode ? decode(o, *tokenizer) : encode(o, *tokenizer);
+}
+
+}  // namespace mbt

@@ -1,0 +1,14 @@
+// SentencePiece models (Llama 2, Mistral, Gemma: tokenizer.model), by the library where the build has it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/tokenizer/tokenizer.h"
+
+namespace mbt {
+
+/// `content` is that of the file `source`. InputError: no model of SentencePiece, or a build without the library.
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string& content, const std::string& source);
+
+}  // namespace mbt

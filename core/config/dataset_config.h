@@ -14,7 +14,7 @@ struct DatasetConfig {
   std::optional<int64_t> random_seed;
   std::string path_to_cache;
   std::string json_key = "text";
-  int64_t max_line_bytes = 64 << 20;
+  int64_t max_document_bytes = 256 << 20;
   std::string text_suffixes;
   std::optional<int64_t> eod_token_id;
   bool eod_mask_loss = false;
@@ -48,7 +48,7 @@ struct DatasetConfig {
     v(s.random_seed, FieldInfo{.name = "random_seed", .doc = "Seed of the data order; null: rng.seed", .min = 0});
     v(s.path_to_cache, FieldInfo{.name = "path_to_cache", .doc = "Folder of indices and of text made into tokens; empty: cache/mbtrain beside the data", .alias = "data-cache-path"});
     v(s.json_key, FieldInfo{.name = "json_key", .doc = "The text in an object of JSON Lines"});
-    v(s.max_line_bytes, FieldInfo{.name = "max_line_bytes", .doc = "Longest line of JSON Lines that is read", .unit = "bytes", .min = 1024, .max = 2147483647});
+    v(s.max_document_bytes, FieldInfo{.name = "max_document_bytes", .doc = "Longest line of JSON Lines, and longest text for a tokenizer other than bytes, that is read", .unit = "bytes", .min = 1024, .max = 2147483647, .alias = "max-document-bytes"});
     v(s.text_suffixes, FieldInfo{.name = "text_suffixes", .doc = "Comma list such as .h,.cpp: only these files of a folder; empty: all"});
     v(s.eod_token_id, FieldInfo{.name = "eod_token_id", .doc = "Token that ends a document; null: the tokenizer's", .min = 0, .max = 2147483647});
     v(s.eod_mask_loss, FieldInfo{.name = "eod_mask_loss", .doc = "Leave what follows an end-of-document token out of the loss", .alias = "eod-mask-loss"});

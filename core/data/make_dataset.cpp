@@ -5,9 +5,12 @@
 #include "core/data/blend_order.h"
 #include "core/data/blended_dataset.h"
 #include "core/data/data_source.h"
+#include "core/data/sft_dataset.h"
 #include "core/data/synthetic.h"
 #include "core/data/text_dataset.h"
 #include "core/data/token_dataset.h"
+#include "core/data/tokenised_cache.h"
+#include "core/tokenizer/tokenizer.h"
 
 namespace mbt {
 namespace {
@@ -94,6 +97,7 @@ class DatasetMaker {
   }
 
   std::unique_ptr<Dataset> make_part(const std::string& path, const std::array<double, 3>& split, const SampleCounts& samples) {
+    if (config_.kind == "sft") return make_sft(find_source(path, "jsonl"), split);
     const DataSource source = find_source(path, config_.kind);
     switch (source.kind) {
       case DataKind::megatron: return make_indexed(source.files.front(), split, samples);
@@ -113,12 +117,49 @@ class DatasetMaker {
                                                                    .path_to_cache = config_.path_to_cache});
   }
 
-  std::unique_ptr<Dataset> make_text(const DataSource& source, const std::array<double, 3>& split, const SampleCounts&) {
-    return std::make_unique<TextDataset>(source.path, config_.text_suffixes, run_.model.seq_length, split);
+  /// Bytes need no tokenizing: text is read where it lies.
+  std::unique_ptr<Dataset> make_text(const DataSource& source, const std::array<double, 3>& split, const SampleCounts& samples) {
+    if (source.kind == DataKind::text && !has_tokenizer_model()) {
+      return std::make_unique<TextDataset>(source.path, config_.text_suffixes, run_.model.seq_length, split);
+    }
+    DataSource usable = source;
+    int64_t left_out = 0;
+    if (source.kind == DataKind::text) usable.files = usable_text_files(source.files, config_.text_suffixes, left_out);
+    if (usable.files.empty())
+      throw InputError(text("dataset.path ", source.path, ": no text in it (", left_out, " empty or binary files)"));
+    const TokenisedOptions options{config_.json_key, config_.max_document_bytes, cache_folder(config_.path_to_cache, source.path)};
+    return make_indexed(tokenised_pair(usable, tokenizer(), options), split, samples);
+  }
+
+  std::unique_ptr<Dataset> make_sft(const DataSource& source, const std::array<double, 3>& split) {
+    return std::make_unique<SftDataset>(source.files, tokenizer(),
+                                        SftOptions{.seq_length = run_.model.seq_length,
+                                                   .vocab_size = run_.model.vocab_size,
+                                                   .max_document_bytes = config_.max_document_bytes,
+                                                   .split = split,
+                                                   .chat_template = config_.chat_template,
+                                                   .long_examples = config_.long_examples,
+                                                   .packing = config_.packing,
+                                                   .end_of_text = end_of_document(),
+                                                   .cache = cache_folder(config_.path_to_cache, source.path)});
+  }
+
+  bool has_tokenizer_model() const { return run_.tokenizer.tokenizer_type != "bytes"; }
+
+  /// Opened when something asks for it: the largest take a second.
+  const Tokenizer& tokenizer() const {
+    if (tokenizer_) return *tokenizer_;
+    tokenizer_ = make_tokenizer(run_.tokenizer);
+    if (tokenizer_->vocab_size() > run_.model.vocab_size) {
+      throw InputError(text("model.vocab_size ", run_.model.vocab_size, " is smaller than the tokenizer's vocabulary (",
+                            tokenizer_->describe(), "); expected at least ", tokenizer_->vocab_size()));
+    }
+    return *tokenizer_;
   }
 
   DocumentRules rules() const {
-    const DocumentRules rules{.eod = end_of_document(),
+    const bool is_asked = config_.eod_mask_loss || config_.uses_document_mask() || config_.uses_positions();
+    const DocumentRules rules{.eod = is_asked ? end_of_document() : std::nullopt,
                               .eod_mask_loss = config_.eod_mask_loss,
                               .reset_attention_mask = config_.uses_document_mask(),
                               .reset_position_ids = config_.uses_positions()};
@@ -134,7 +175,7 @@ class DatasetMaker {
   }
 
   std::optional<int32_t> end_of_document() const {
-    if (!config_.eod_token_id) return std::nullopt;
+    if (!config_.eod_token_id) return has_tokenizer_model() ? tokenizer().eod_id() : std::nullopt;
     if (*config_.eod_token_id >= run_.model.vocab_size) {
       throw InputError(
           text("dataset.eod_token_id ", *config_.eod_token_id, ", expected less than model.vocab_size ", run_.model.vocab_size));
@@ -146,6 +187,7 @@ class DatasetMaker {
   const DatasetConfig& config_;
   int64_t seed_;
   SampleCounts samples_;
+  mutable std::unique_ptr<Tokenizer> tokenizer_;
 };
 
 }  // namespace

@@ -39,6 +39,18 @@ bool is_binary(const FileReader& file) {
 
 }  // namespace
 
+std::vector<std::string> usable_text_files(const std::vector<std::string>& files, const std::string& suffixes, int64_t& left_out) {
+  const auto endings = parse_suffixes(suffixes);
+  std::vector<std::string> usable;
+  for (const std::string& path : files) {
+    if (!wanted(path, endings)) continue;
+    const FileReader file(path);
+    if (file.size() == 0 || is_binary(file)) ++left_out;
+    else usable.push_back(path);
+  }
+  return usable;
+}
+
 TextDataset::TextDataset(const std::string& path, const std::string& wanted_suffixes, int64_t seq_length,
                          const std::array<double, 3>& split)
     : path_(path), seq_length_(seq_length), weights_(split) {

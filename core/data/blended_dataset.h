@@ -20,8 +20,8 @@ struct BlendPart {
 
 struct BlendOptions {
   std::vector<double> weights = {};  ///< relative, one a part; empty: in proportion to the parts' samples
-  SampleCounts samples{};       ///< with weights, all that a split reads; without, at most that many, and nullopt every sample once
-  int64_t seed = 0;             ///< of parts that leave their order to the reader
+  SampleCounts samples{};            ///< with weights, all that a split reads; without, at most that many, and nullopt every sample once
+  int64_t seed = 0;                  ///< of parts that leave their order to the reader
   CacheFolder cache{};
 };
 

@@ -21,7 +21,7 @@ struct IndexedOptions {
   std::array<double, 3> split{1, 0, 0};  ///< weights over sequences
   SampleCounts samples{};
   int64_t seed = 0;
-  int64_t vocab_size = 0;     ///< tokens from it on are refused when they are read
+  int64_t vocab_size = 0;       ///< tokens from it on are refused when they are read
   std::string path_to_cache{};  ///< empty: beside the data
 };
 

@@ -36,7 +36,8 @@ struct Counter {
 };
 
 bool is_right(const IndexArrays& a) {
-  return a.size() == 4 && a.get<int32_t>(0)[0] == 1 && a.get<int32_t>(0).size() == 3 && a.get<int64_t>(1).empty() && a.get<uint16_t>(2)[0] == 7 && a.get<int64_t>(3)[0] == -5;
+  return a.size() == 4 && a.get<int32_t>(0)[0] == 1 && a.get<int32_t>(0).size() == 3 && a.get<int64_t>(1).empty() &&
+         a.get<uint16_t>(2)[0] == 7 && a.get<int64_t>(3)[0] == -5;
 }
 
 std::string only_file(const std::string& folder) {
@@ -75,7 +76,8 @@ TEST_CASE("a folder that cannot be written is an error only when it was asked fo
   Counter counter;
   folder.file("file", "x");
   CHECK(is_right(cached_arrays({folder.path("file/cache"), false}, "x", "key", 1 << 30, counter.build())));
-  CHECK_THROWS_WITH(cached_arrays({folder.path("file/cache"), true}, "x", "key", 1, counter.build()), ContainsSubstring("dataset.path_to_cache"));
+  CHECK_THROWS_WITH(cached_arrays({folder.path("file/cache"), true}, "x", "key", 1, counter.build()),
+                    ContainsSubstring("dataset.path_to_cache"));
 }
 
 TEST_CASE("any damage to a cached file is noticed, and it is built again", "[cache]") {
@@ -88,8 +90,10 @@ TEST_CASE("any damage to a cached file is noticed, and it is built again", "[cac
   for (int round = 0; round < 300; ++round) {
     std::string bad = good;
     const size_t at = random() % bad.size();
-    if (round % 3 == 0) bad.resize(at);
-    else bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
+    if (round % 3 == 0)
+      bad.resize(at);
+    else
+      bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
     write_file_atomically(path, bad);
     CHECK_THROWS_AS(IndexArrays(MappedFile(path), "key"), InputError);
     const int before = counter.built;

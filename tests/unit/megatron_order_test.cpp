@@ -170,7 +170,8 @@ TEST_CASE("too little data, an empty split and a large seed are named", "[megatr
   IndexedOptions options;
   options.seq_length = 1000;
   options.vocab_size = 1 << 20;
-  CHECK_THROWS_WITH(IndexedDataset(prefix, options), ContainsSubstring("20 of 20 sequences with 184 tokens for training, but one sample takes 1001"));
+  CHECK_THROWS_WITH(IndexedDataset(prefix, options),
+                    ContainsSubstring("20 of 20 sequences with 184 tokens for training, but one sample takes 1001"));
   options.seq_length = 8;
   options.split = {999, 1, 0};
   options.samples = {1, 1, 1};

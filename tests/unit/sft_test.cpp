@@ -23,7 +23,9 @@ namespace {
 /// Bytes, and special tokens from 256 on.
 class BytesAndMore final : public Tokenizer {
  public:
-  explicit BytesAndMore(std::vector<std::string> special) : special_(std::move(special)) { set_special_ids({.bos = {}, .eos = {}, .eod = 256}); }
+  explicit BytesAndMore(std::vector<std::string> special) : special_(std::move(special)) {
+    set_special_ids({.bos = {}, .eos = {}, .eod = 256});
+  }
   int64_t vocab_size() const override { return 256 + static_cast<int64_t>(special_.size()); }
   void encode(std::string_view text, std::vector<int32_t>& ids, bool) const override {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
@@ -47,7 +49,8 @@ class BytesAndMore final : public Tokenizer {
   std::vector<std::string> special_;
 };
 
-const BytesAndMore kChat({"<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"});
+const BytesAndMore kChat({"<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
+                          "<|eot_id|>"});
 
 std::string in_loss(const ChatExample& e) {
   std::vector<int32_t> ids;
@@ -56,7 +59,9 @@ std::string in_loss(const ChatExample& e) {
   return kChat.decode_bytes(ids, false);
 }
 
-ChatExample encoded(const char* style, const std::string& json) { return ChatTemplate(style, kChat, 256).encode(nlohmann::json::parse(json)); }
+ChatExample encoded(const char* style, const std::string& json) {
+  return ChatTemplate(style, kChat, 256).encode(nlohmann::json::parse(json));
+}
 
 SftOptions options_of(const TemporaryFolder& folder, int64_t seq_length) {
   SftOptions o;
@@ -69,19 +74,22 @@ SftOptions options_of(const TemporaryFolder& folder, int64_t seq_length) {
   return o;
 }
 
-constexpr const char* kTalk = R"({"messages":[{"role":"system","content":"S"},{"role":"user","content":"Q"},{"role":"assistant","content":"A1"},
+constexpr const char* kTalk =
+    R"({"messages":[{"role":"system","content":"S"},{"role":"user","content":"Q"},{"role":"assistant","content":"A1"},
                                   {"role":"user","content":"R"},{"role":"assistant","content":"A2"}]})";
 
 }  // namespace
 
 TEST_CASE("templates, and what of them is in the loss", "[sft]") {
   const ChatExample chatml = encoded("chatml", kTalk);
-  CHECK(kChat.decode_bytes(chatml.tokens, false) ==
-        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n<|im_start|>user\nR<|im_end|>\n"
-        "<|im_start|>assistant\nA2<|im_end|>\n");
+  CHECK(
+      kChat.decode_bytes(chatml.tokens, false) ==
+      "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n<|im_start|>user\nR<|im_end|>\n"
+      "<|im_start|>assistant\nA2<|im_end|>\n");
   CHECK(in_loss(chatml) == "A1<|im_end|>A2<|im_end|>");
   const ChatExample llama = encoded("llama3", kTalk);
-  CHECK(kChat.decode_bytes(llama.tokens, false).rfind("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user", 0) == 0);
+  CHECK(kChat.decode_bytes(llama.tokens, false)
+            .rfind("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user", 0) == 0);
   CHECK(in_loss(llama) == "A1<|eot_id|>A2<|eot_id|>");
   const ChatExample plain = encoded("plain", kTalk);
   CHECK(kChat.decode_bytes(plain.tokens, false) == "system: S\nuser: Q\nassistant: A1<|endoftext|>\nuser: R\nassistant: A2<|endoftext|>\n");
@@ -92,15 +100,16 @@ TEST_CASE("templates, and what of them is in the loss", "[sft]") {
 }
 
 TEST_CASE("examples of another shape, and tokenizers without the tokens, are named", "[sft]") {
-  for (const auto& [json, message] : std::map<std::string, std::string>{{"[]", "is array, expected an object"},
-                                                                        {"{}", "has neither \"messages\" nor \"prompt\""},
-                                                                        {R"({"prompt":1,"completion":"x"})", "\"prompt\" is number, expected a string"},
-                                                                        {R"({"prompt":"x"})", "has no \"completion\""},
-                                                                        {R"({"messages":{}})", "\"messages\" is object"},
-                                                                        {R"({"messages":[]})", "no message of role \"assistant\""},
-                                                                        {R"({"messages":["x"]})", "a message is string"},
-                                                                        {R"({"messages":[{"role":"user"}]})", "has no \"content\""},
-                                                                        {R"({"messages":[{"role":"bot","content":"x"}]})", "role \"bot\", expected system"}}) {
+  for (const auto& [json, message] :
+       std::map<std::string, std::string>{{"[]", "is array, expected an object"},
+                                          {"{}", "has neither \"messages\" nor \"prompt\""},
+                                          {R"({"prompt":1,"completion":"x"})", "\"prompt\" is number, expected a string"},
+                                          {R"({"prompt":"x"})", "has no \"completion\""},
+                                          {R"({"messages":{}})", "\"messages\" is object"},
+                                          {R"({"messages":[]})", "no message of role \"assistant\""},
+                                          {R"({"messages":["x"]})", "a message is string"},
+                                          {R"({"messages":[{"role":"user"}]})", "has no \"content\""},
+                                          {R"({"messages":[{"role":"bot","content":"x"}]})", "role \"bot\", expected system"}}) {
     CHECK_THROWS_WITH(encoded("chatml", json), ContainsSubstring(message));
     CHECK_THROWS_AS(encoded("chatml", json), InputError);
   }
@@ -150,7 +159,10 @@ TEST_CASE("a packed row: documents, positions, targets of answers, fillers", "[s
   CHECK(kChat.decode_bytes(sample.tokens, false) == "abc<|endoftext|>def<|endoftext|><|endoftext|><|endoftext|><|endoftext|>");
   CHECK(sample.loss_mask == std::vector<float>{0, 1, 1, 0, 1, 1, 1, 0, 0, 0});
   CHECK(sample.document_start == std::vector<int32_t>{0, 0, 0, 0, 4, 4, 4, 4, 8, 9});
-  CHECK_THAT(made.describe(), ContainsSubstring("2 examples (plain), 8 tokens, 0 too long and truncated, 0 too long and dropped; packed into 1 + 0 + 0 samples of 10 tokens"));
+  CHECK_THAT(
+      made.describe(),
+      ContainsSubstring(
+          "2 examples (plain), 8 tokens, 0 too long and truncated, 0 too long and dropped; packed into 1 + 0 + 0 samples of 10 tokens"));
   const int calls = kChat.calls;
   CHECK(SftDataset({path}, kChat, options_of(folder, 20)).num_samples(Split::train) == 1);
   CHECK(kChat.calls <= calls + 1);  // from the cache
@@ -158,14 +170,16 @@ TEST_CASE("a packed row: documents, positions, targets of answers, fillers", "[s
 
 TEST_CASE("long examples are truncated or dropped as told, and counted", "[sft]") {
   const TemporaryFolder folder;
-  const std::string path = folder.file("x.jsonl",
-                                       "{\"prompt\":\"ab\",\"completion\":\"cdefgh\"}\n{\"prompt\":\"only a prompt\",\"completion\":\"c\"}\n"
-                                       "{\"prompt\":\"x\",\"completion\":\"y\"}\n");
+  const std::string path =
+      folder.file("x.jsonl",
+                  "{\"prompt\":\"ab\",\"completion\":\"cdefgh\"}\n{\"prompt\":\"only a prompt\",\"completion\":\"c\"}\n"
+                  "{\"prompt\":\"x\",\"completion\":\"y\"}\n");
   SftOptions o = options_of(folder, 4);
   const SftDataset truncated({path}, kChat, o);
   CHECK_THAT(truncated.describe(), ContainsSubstring("1 too long and truncated, 1 too long and dropped; packed into 2 + 0 + 0"));
   o.long_examples = "drop";
-  CHECK_THAT(SftDataset({path}, kChat, o).describe(), ContainsSubstring("0 too long and truncated, 2 too long and dropped; packed into 1 + 0 + 0"));
+  CHECK_THAT(SftDataset({path}, kChat, o).describe(),
+             ContainsSubstring("0 too long and truncated, 2 too long and dropped; packed into 1 + 0 + 0"));
   o.seq_length = 1;
   CHECK_THROWS_WITH(SftDataset({path}, kChat, o), ContainsSubstring("which make no sample"));
 }
@@ -208,7 +222,8 @@ TEST_CASE("text through a tokenizer is made into a pair once, and again when the
   folder.file("x.jsonl", "{\"txt\":\"abcd\"}\n");
   CHECK_THROWS_WITH(tokenised_pair(source, kChat, options), ContainsSubstring("x.jsonl:1: has no key \"text\""));
   folder.file("file", "");
-  CHECK_THROWS_WITH(tokenised_pair(source, kChat, {"text", 1000, {folder.path("file/cache"), false}}), ContainsSubstring("name another folder as dataset.path_to_cache"));
+  CHECK_THROWS_WITH(tokenised_pair(source, kChat, {"text", 1000, {folder.path("file/cache"), false}}),
+                    ContainsSubstring("name another folder as dataset.path_to_cache"));
 }
 
 TEST_CASE("from the config: JSON Lines as bytes, and packed examples with their masks", "[sft]") {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <thread>
 
 #include "apps/mbtrain/cli.h"
@@ -22,8 +23,10 @@ constexpr const char* kDescription =
     "  mbtrain tokenize --tokenizer DIR --input docs.jsonl --json-key text --output data/train --append-eod\n"
     "  mbtrain tokenize --tokenizer tokenizer.json --input cases.jsonl --print-ids\n"
     "  mbtrain tokenize --tokenizer tokenizer.json --input ids.jsonl --decode\n\n"
-    "Writes PREFIX.bin and PREFIX.idx, Megatron's indexed data (with several keys a pair for each, PREFIX_KEY.bin), which appear when they are\n"
-    "complete; uint16 when the vocabulary has less than 65500 tokens, else int32. Documents keep the order of the input. Texts must be UTF-8,\n"
+    "Writes PREFIX.bin and PREFIX.idx, Megatron's indexed data (with several keys a pair for each, PREFIX_KEY.bin), which appear when they "
+    "are\n"
+    "complete; uint16 when the vocabulary has less than 65500 tokens, else int32. Documents keep the order of the input. Texts must be "
+    "UTF-8,\n"
     "but for the tokenizer `bytes`. Documents without a token are left out, and counted.";
 
 using Clock = std::chrono::steady_clock;
@@ -71,9 +74,10 @@ class Progress {
     const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
     constexpr int kWidth = 30;
     const int full = total > 0 ? static_cast<int>(kWidth * done / total) : kWidth;
-    std::fprintf(stderr, "\r[%s%s] %5.1f %%  %.1f of %.1f MB  %.1f M tokens  %.1f MB/s  %.0f s left ", std::string(static_cast<size_t>(full), '#').c_str(),
-                 std::string(static_cast<size_t>(kWidth - full), '.').c_str(), total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0,
-                 static_cast<double>(done) * 1e-6, static_cast<double>(total) * 1e-6, static_cast<double>(tokens) * 1e-6, rate * 1e-6, left);
+    std::fprintf(stderr, "\r[%s%s] %5.1f %%  %.1f of %.1f MB  %.1f M tokens  %.1f MB/s  %.0f s left ",
+                 std::string(static_cast<size_t>(full), '#').c_str(), std::string(static_cast<size_t>(kWidth - full), '.').c_str(),
+                 total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0, static_cast<double>(done) * 1e-6,
+                 static_cast<double>(total) * 1e-6, static_cast<double>(tokens) * 1e-6, rate * 1e-6, left);
   }
   void clear() {
     if (is_visible_) std::fprintf(stderr, "\r\033[K");
@@ -89,19 +93,23 @@ Options parse(const std::vector<std::string>& args) {
   CLI::App app(kDescription, "mbtrain tokenize");
   Options o;
   o.tokenize.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  app.add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")->required();
+  app.add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
+      ->required();
   app.add_option("--input", o.source.inputs, "Files and folders; a folder's files in byte order of their paths")->required();
   app.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx");
   app.add_flag("--print-ids", o.print_ids, "Print each text's tokens as a JSON array on a line");
-  app.add_flag("--decode", o.decode, "The other way: each line a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
-  app.add_option("--document", o.kind, "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, else file")
+  app.add_flag("--decode", o.decode,
+               "The other way: each line a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
+  app.add_option("--document", o.kind,
+                 "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, else file")
       ->check(CLI::IsMember({"auto", "file", "line", "jsonl"}));
   app.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
   app.add_flag("--append-eod", o.tokenize.append_eod, "End each document with the tokenizer's end-of-document token");
   app.add_flag("--add-special-tokens", o.tokenize.add_special_tokens, "With the tokens that the tokenizer puts around a text");
   app.add_flag("--keep-special-tokens", o.keep_special_tokens, "With --decode: special tokens are part of the text");
   app.add_option("--workers", o.tokenize.workers, "Threads; default: one a processor")->check(CLI::Range(1, 1024));
-  app.add_option("--max-document-bytes", o.source.max_document_bytes, "Longer documents and lines are refused, so that memory stays bounded")
+  app.add_option("--max-document-bytes", o.source.max_document_bytes,
+                 "Longer documents and lines are refused, so that memory stays bounded")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   app.add_flag("--quiet", o.quiet, "No progress and no summary");
   parse_args(app, args);
@@ -128,11 +136,14 @@ class Output {
   Output(const Options& o, const Tokenizer& tokenizer) {
     const IndexedDtype dtype = tokenizer.vocab_size() < 65500 ? IndexedDtype::uint16 : IndexedDtype::int32;
     const auto& keys = o.tokenize.json_keys;
-    for (const std::string& key : keys) writers_.push_back(std::make_unique<IndexedWriter>(keys.size() == 1 ? o.output : o.output + "_" + key, dtype));
+    for (const std::string& key : keys)
+      writers_.push_back(std::make_unique<IndexedWriter>(keys.size() == 1 ? o.output : o.output + "_" + key, dtype));
   }
   void add(size_t key, std::span<const int32_t> ids) {
-    if (ids.empty()) ++empty_;
-    else writers_[key]->add_document(ids);
+    if (ids.empty())
+      ++empty_;
+    else
+      writers_[key]->add_document(ids);
   }
   void finish() {
     for (auto& writer : writers_) writer->finish();
@@ -153,12 +164,15 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
   const size_t keys = o.tokenize.json_keys.size();
   int64_t texts = 0, tokens = 0, bytes = 0;
   const auto begin = Clock::now();
+  const std::clock_t cpu_begin = std::clock();
   tokenize_documents(source, tokenizer, o.tokenize, is_stopped, [&](const TokenBatch& batch) {
     size_t from = 0;
     for (size_t i = 0; i < batch.ends.size(); ++i) {
       const std::span<const int32_t> ids(batch.ids.data() + from, batch.ends[i] - from);
-      if (output) output->add(i % keys, ids);
-      else print_ids(ids);
+      if (output)
+        output->add(i % keys, ids);
+      else
+        print_ids(ids);
       from = batch.ends[i];
     }
     texts += static_cast<int64_t>(batch.ends.size());
@@ -170,10 +184,13 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
   progress.clear();
   if (o.quiet || o.print_ids) return 0;
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count(), rate = static_cast<double>(bytes) * 1e-6 / seconds;
-  std::printf("%s\n%lld texts (%lld without tokens, left out) of %zu files, %.3f MB, %lld tokens, %.3f bytes a token\n", tokenizer.describe().c_str(),
-              static_cast<long long>(texts), static_cast<long long>(output->empty()), source.num_files(), static_cast<double>(bytes) * 1e-6,
-              static_cast<long long>(tokens), tokens > 0 ? static_cast<double>(bytes) / static_cast<double>(tokens) : 0.0);
-  std::printf("%.2f s, %.1f MB/s, %.1f MB/s a thread on %d\n", seconds, rate, rate / o.tokenize.workers, o.tokenize.workers);
+  std::printf("%s\n%lld texts (%lld without tokens, left out) of %zu files, %.3f MB, %lld tokens, %.3f bytes a token\n",
+              tokenizer.describe().c_str(), static_cast<long long>(texts), static_cast<long long>(output->empty()), source.num_files(),
+              static_cast<double>(bytes) * 1e-6, static_cast<long long>(tokens),
+              tokens > 0 ? static_cast<double>(bytes) / static_cast<double>(tokens) : 0.0);
+  const double cpu_seconds = static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC;
+  std::printf("%.2f s on %d threads: %.1f MB/s; %.2f s of processor time: %.1f MB/s a core\n", seconds, o.tokenize.workers, rate,
+              cpu_seconds, static_cast<double>(bytes) * 1e-6 / cpu_seconds);
   return 0;
 }
 
@@ -204,7 +221,7 @@ int decode(Options o, const Tokenizer& tokenizer) {
     limits.first_line = document->line;
     const std::vector<int32_t> ids = ids_of(parse_json(document->bytes, *document->path, limits).root, o, *document);
     try {
-      std::printf("%s\n", nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump().c_str());
+      std::printf("%s\n", nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump(-1, ' ', true).c_str());
     } catch (const InputError& error) {
       throw InputError(text(document->where(), ": ", error.what()));
     }

@@ -17,6 +17,7 @@ int cmd_probe(const std::vector<std::string>& args);
 int cmd_recipes(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
 int cmd_tokenize(const std::vector<std::string>& args);
+int cmd_tokenizer(const std::vector<std::string>& args);
 int cmd_quantize(const std::vector<std::string>& args);
 int cmd_verify_resume(const std::vector<std::string>& args);
 
@@ -36,6 +37,7 @@ inline const std::vector<Verb>& verbs() {
       {"generate", "Sample from a trained model", cmd_generate},
       {"tokenize", "Turn text, JSONL and folders into tokens for training, and back", cmd_tokenize},
       {"data", "Look at training data: a file's header, a batch of a run; merge Megatron pairs", cmd_data},
+      {"tokenizer", "Show a tokenizer; train a SentencePiece model", cmd_tokenizer},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},

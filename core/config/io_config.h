@@ -11,8 +11,8 @@ struct TokenizerConfig {
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.tokenizer_type, FieldInfo{.name = "tokenizer_type", .doc = "bytes: 256 tokens, one a byte; the others read tokenizer_model", .choices = {"bytes", "HuggingFaceTokenizer", "SentencePieceTokenizer"}, .other_words = {{"SentencePiece", "SentencePieceTokenizer"}, {"Llama2Tokenizer", "SentencePieceTokenizer"}}, .alias = "tokenizer-type"});
-    v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model", .doc = "File or folder of the tokenizer", .alias = "tokenizer-model"});
+    v(s.tokenizer_type, FieldInfo{.name = "tokenizer_type", .doc = "bytes: 256 tokens, one a byte; HuggingFaceTokenizer: byte-level BPE of a tokenizer.json; SentencePieceTokenizer: a SentencePiece model", .choices = {"bytes", "HuggingFaceTokenizer", "SentencePieceTokenizer"}, .other_words = {{"SentencePiece", "SentencePieceTokenizer"}, {"GPTSentencePieceTokenizer", "SentencePieceTokenizer"}, {"Llama2Tokenizer", "SentencePieceTokenizer"}, {"GPT2BPETokenizer", "HuggingFaceTokenizer"}, {"NullTokenizer", "bytes"}}, .alias = "tokenizer-type"});
+    v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model", .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; none for bytes", .alias = "tokenizer-model"});
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "core/base/json_reader.h"
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -16,6 +17,27 @@ bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") 
 }  // namespace
 
 std::string RawDocument::where() const { return line == 0 ? *path : text(*path, ":", line); }
+
+nlohmann::json object_of(const RawDocument& document) {
+  JsonLimits limits;
+  limits.max_bytes = INT64_MAX;  // the source has a limit of its own
+  limits.record_lines = false;
+  limits.first_line = document.line;
+  nlohmann::json object = parse_json(document.bytes, *document.path, limits).root;
+  if (!object.is_object()) throw InputError(text(document.where(), ": expected an object on each line"));
+  return object;
+}
+
+const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document) {
+  const auto found = object.find(key);
+  if (found == object.end()) {
+    std::vector<std::string> keys;
+    for (const auto& [name, value] : object.items()) keys.push_back(shown(name));
+    throw InputError(text(document.where(), ": has no key ", shown(key), ", only ", join(keys, ", "), "; give --json-key"));
+  }
+  if (!found->is_string()) throw InputError(text(document.where(), ": ", shown(key), " is ", found->type_name(), ", expected a string"));
+  return found->get_ref<const std::string&>();
+}
 
 DocumentSource::DocumentSource(const DocumentSourceOptions& options) : options_(options) {
   for (const std::string& input : options.inputs) {

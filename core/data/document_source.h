@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,8 +20,8 @@ enum class DocumentKind {
 };
 
 struct DocumentSourceOptions {
-  std::vector<std::string> inputs;            ///< files, and folders, whose files come in byte order of their paths
-  std::optional<DocumentKind> kind;           ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
+  std::vector<std::string> inputs;                  ///< files, and folders, whose files come in byte order of their paths
+  std::optional<DocumentKind> kind = std::nullopt;  ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
   int64_t max_document_bytes = int64_t{256} << 20;
 };
 
@@ -34,6 +35,11 @@ struct RawDocument {
   /// "notes.txt", "cases.jsonl:12"
   std::string where() const;
 };
+
+/// The object of a line of JSONL. InputError: what parse_json refuses, or no object.
+nlohmann::json object_of(const RawDocument& document);
+/// The string under `key` of that object. InputError: it has none.
+const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document);
 
 class DocumentSource {
  public:
@@ -60,7 +66,7 @@ class DocumentSource {
   std::vector<std::string> paths_;
   int64_t total_bytes_ = 0;
   std::atomic<int64_t> bytes_read_ = 0;
-  size_t file_ = 0;                  ///< in paths_
+  size_t file_ = 0;                   ///< in paths_
   std::unique_ptr<FileReader> open_;  ///< the file whose lines are read
   int64_t offset_ = 0, line_ = 0;
   std::string buffer_;  ///< read of it, from `begin_` on not yet given

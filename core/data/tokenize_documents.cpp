@@ -6,9 +6,6 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/base/json_reader.h"
-#include "core/base/strings.h"
-#include "core/tokenizer/unicode.h"
 
 namespace mbt {
 namespace {
@@ -96,26 +93,10 @@ class Pipeline {
         add(document.bytes, document.where(), batch);
         continue;
       }
-      JsonLimits limits;
-      limits.max_bytes = INT64_MAX;
-      limits.record_lines = false;
-      limits.first_line = document.line;
-      const nlohmann::json object = parse_json(document.bytes, *document.path, limits).root;
-      if (!object.is_object()) throw InputError(text(document.where(), ": expected an object on each line"));
+      const nlohmann::json object = object_of(document);
       for (const std::string& key : options_.json_keys) add(text_under(object, key, document), document.where(), batch);
     }
     return batch;
-  }
-
-  static const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document) {
-    const auto found = object.find(key);
-    if (found == object.end()) {
-      std::vector<std::string> keys;
-      for (const auto& [name, value] : object.items()) keys.push_back(shown(name));
-      throw InputError(text(document.where(), ": has no key ", shown(key), ", only ", join(keys, ", "), "; give --json-key"));
-    }
-    if (!found->is_string()) throw InputError(text(document.where(), ": ", shown(key), " is ", found->type_name(), ", expected a string"));
-    return found->get_ref<const std::string&>();
   }
 
   void add(const std::string& content, const std::string& where, TokenBatch& batch) const {

@@ -26,9 +26,9 @@ struct TokenBatch {
   int64_t text_bytes = 0;  ///< of the texts
 };
 
-/// Calls on_batch for all batches in order, one call at a time, on whatever thread. `stop` ends it early with an Error. InputError: what the
-/// source refuses; JSON without one of the keys, or with something else than a string under it; text that is not UTF-8; append_eod with a
-/// tokenizer that has no such token. Of several wrong documents the first is told.
+/// Calls on_batch for all batches in order, one call at a time, on whatever thread. `stop` ends it early with an Error. InputError: what
+/// the source refuses; JSON without one of the keys, or with something else than a string under it; text that is not UTF-8; append_eod with
+/// a tokenizer that has no such token. Of several wrong documents the first is told.
 void tokenize_documents(DocumentSource& source, const Tokenizer& tokenizer, const TokenizeOptions& options, const std::atomic<bool>& stop,
                         FunctionRef<void(const TokenBatch&)> on_batch);
 

@@ -95,8 +95,10 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
     for (size_t i = 0; i < tokens_.size(); ++i) {
       const AddedToken& t = tokens_[i];
       if (t.special != special) continue;
-      if (t.normalized) in_normalized_.add(normalizer.apply(t.content), static_cast<uint32_t>(i));
-      else in_text_.add(t.content, static_cast<uint32_t>(i));
+      if (t.normalized)
+        in_normalized_.add(normalizer.apply(t.content), static_cast<uint32_t>(i));
+      else
+        in_text_.add(t.content, static_cast<uint32_t>(i));
     }
   }
 }
@@ -115,17 +117,20 @@ void AddedTokens::cut(const TokenFinder& finder, std::string_view text, TextSink
     if (token.lstrip) begin = std::max(space_before(text, begin), done);
     if (token.rstrip) end = space_behind(text, end);
     if (done < begin) on_text(text.substr(done, begin - done));
-    on_token(token.id);
+    if (begin < end) on_token(token.id);  // else a token before has taken all of it in
     done = end;
   }
   if (done < text.size()) on_text(text.substr(done));
 }
 
 void AddedTokens::split(std::string_view text, const Normalizer& normalizer, TextSink on_text, TokenSink on_token) const {
-  cut(in_text_, text, [&](std::string_view part) {
-    if (normalizer.is_empty()) return cut(in_normalized_, part, on_text, on_token);
-    cut(in_normalized_, normalizer.apply(part), on_text, on_token);
-  }, on_token);
+  cut(
+      in_text_, text,
+      [&](std::string_view part) {
+        if (normalizer.is_empty()) return cut(in_normalized_, part, on_text, on_token);
+        cut(in_normalized_, normalizer.apply(part), on_text, on_token);
+      },
+      on_token);
 }
 
 }  // namespace mbt

@@ -19,22 +19,53 @@ uint64_t mix(uint64_t x) {
 
 }  // namespace
 
-PieceCache::Entry& PieceCache::at(std::string_view piece) {
-  uint64_t words[3] = {piece.size(), 0, 0};
-  std::memcpy(reinterpret_cast<char*>(words) + 1, piece.data(), piece.size());
-  return entries_[mix(mix(mix(words[0]) + words[1]) + words[2]) >> (64 - std::countr_zero(kEntries))];
+HashedPiece::HashedPiece(std::string_view piece) : bytes(piece), hash(piece.size()) {
+  while (piece.size() >= 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, piece.data(), 8);
+    hash = mix(hash ^ word);
+    piece.remove_prefix(8);
+  }
+  uint64_t word = 0;
+  std::memcpy(&word, piece.data(), piece.size());
+  hash = mix(hash ^ word) * 0xD6E8FEB86659FD93;
+}
+
+TokenTable::TokenTable(size_t capacity) : slots_(std::bit_ceil(std::max<size_t>(16, capacity * 2))) {}
+
+void TokenTable::add(std::string_view bytes, int32_t id) {
+  const HashedPiece piece(bytes);
+  uint64_t i = piece.hash & (slots_.size() - 1);
+  for (; slots_[i].id >= 0; i = (i + 1) & (slots_.size() - 1))
+    if (slots_[i].hash == piece.hash && std::string_view(bytes_).substr(slots_[i].begin, slots_[i].size) == bytes) return;
+  slots_[i] = {piece.hash, static_cast<uint32_t>(bytes_.size()), static_cast<uint32_t>(bytes.size()), id};
+  bytes_ += bytes;
+}
+
+int32_t TokenTable::find(const HashedPiece& piece) const {
+  for (uint64_t i = piece.hash & (slots_.size() - 1); slots_[i].id >= 0; i = (i + 1) & (slots_.size() - 1)) {
+    const Slot& slot = slots_[i];
+    if (slot.hash == piece.hash && slot.size == piece.bytes.size() &&
+        std::memcmp(bytes_.data() + slot.begin, piece.bytes.data(), slot.size) == 0)
+      return slot.id;
+  }
+  return -1;
 }
 
 Bpe::Bpe(const std::vector<std::pair<std::string, int32_t>>& tokens, const std::vector<Merge>& merges, const Options& options)
-    : options_(options) {
+    : options_(options), whole_(tokens.size()) {
   byte_ids_.fill(-1);
-  for (const auto& [bytes, id] : tokens) {
+  for (const auto& [bytes, id] : tokens)
     if (bytes.size() == 1) byte_ids_[static_cast<unsigned char>(bytes[0])] = id;
-    if (options.ignore_merges) whole_.emplace(bytes, id);
-  }
   slots_.resize(std::bit_ceil(std::max<size_t>(16, merges.size() * 2)));
   mask_ = slots_.size() - 1;
   for (size_t rank = 0; rank < merges.size(); ++rank) add_merge(merges[rank], static_cast<uint32_t>(rank));
+  std::vector<int32_t> ids;
+  for (const auto& [bytes, id] : tokens) {
+    ids.clear();
+    if (!options.ignore_merges) merge(bytes, ids);
+    if (options.ignore_merges || (ids.size() == 1 && ids[0] == id)) whole_.add(bytes, id);
+  }
 }
 
 void Bpe::add_merge(const Merge& merge, uint32_t rank) {
@@ -59,8 +90,10 @@ void Bpe::first_tokens(std::string_view piece, std::vector<int32_t>& ids) const 
   for (const char c : piece) {
     const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
     const bool is_unknown = id < 0;
-    if (!is_unknown) ids.push_back(id);
-    else if (options_.unk_id >= 0 && !(was_unknown && options_.fuse_unk)) ids.push_back(options_.unk_id);
+    if (!is_unknown)
+      ids.push_back(id);
+    else if (options_.unk_id >= 0 && !(was_unknown && options_.fuse_unk))
+      ids.push_back(options_.unk_id);
     was_unknown = is_unknown;
   }
 }
@@ -128,22 +161,29 @@ void Bpe::merge_long(std::vector<int32_t>& ids, size_t begin) const {
   ids.resize(out);
 }
 
-void Bpe::encode_new(std::string_view piece, std::vector<int32_t>& ids) const {
-  if (options_.ignore_merges) {
-    const auto found = whole_.find(std::string(piece));
-    if (found != whole_.end()) return ids.push_back(found->second);
-  }
+void Bpe::merge(std::string_view piece, std::vector<int32_t>& ids) const {
   const size_t begin = ids.size();
   first_tokens(piece, ids);
   const size_t n = ids.size() - begin;
-  if (n > kShortPiece) merge_long(ids, begin);
-  else if (n > 1) merge_short(ids, begin);
+  if (n > kShortPiece)
+    merge_long(ids, begin);
+  else if (n > 1)
+    merge_short(ids, begin);
 }
 
-void Bpe::encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>& ids) const {
-  if (piece.size() > PieceCache::kMaxBytes || piece.empty()) return encode_new(piece, ids);
+void Bpe::encode_new(const HashedPiece& piece, std::vector<int32_t>& ids) const {
+  const int32_t whole = whole_.find(piece);
+  if (whole >= 0)
+    ids.push_back(whole);
+  else
+    merge(piece.bytes, ids);
+}
+
+void Bpe::encode(std::string_view bytes, PieceCache& cache, std::vector<int32_t>& ids) const {
+  const HashedPiece piece(bytes);
+  if (bytes.size() > PieceCache::kMaxBytes || bytes.empty()) return encode_new(piece, ids);
   PieceCache::Entry& entry = cache.at(piece);
-  if (entry.bytes == piece.size() && std::memcmp(entry.piece, piece.data(), piece.size()) == 0) {
+  if (entry.size == bytes.size() && std::memcmp(entry.piece, bytes.data(), bytes.size()) == 0) {
     ids.insert(ids.end(), entry.ids, entry.ids + entry.tokens);
     return;
   }
@@ -151,9 +191,9 @@ void Bpe::encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>
   encode_new(piece, ids);
   const size_t n = ids.size() - begin;
   if (n > PieceCache::kMaxTokens) return;
-  entry.bytes = static_cast<uint8_t>(piece.size());
+  entry.size = static_cast<uint8_t>(bytes.size());
   entry.tokens = static_cast<uint8_t>(n);
-  std::memcpy(entry.piece, piece.data(), piece.size());
+  std::memcpy(entry.piece, bytes.data(), bytes.size());
   std::copy(ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.end(), entry.ids);
 }
 

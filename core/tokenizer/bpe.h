@@ -4,30 +4,54 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace mbt {
 
-/// Tokens of pieces seen before. Of fixed size: a new piece takes the place of another.
+/// A piece of text with its hash.
+struct HashedPiece {
+  explicit HashedPiece(std::string_view piece);
+  std::string_view bytes;
+  uint64_t hash;
+};
+
+/// Tokens of pieces seen before. Of fixed size: a new piece takes the place of another. 2 MB, a cache line for each piece.
 class PieceCache {
  public:
-  static constexpr size_t kMaxBytes = 22, kMaxTokens = 8;
-  struct Entry {
-    uint8_t bytes = 0, tokens = 0;
-    char piece[kMaxBytes] = {};
+  static constexpr size_t kMaxBytes = 30, kMaxTokens = 8;
+  struct alignas(64) Entry {
     int32_t ids[kMaxTokens] = {};
+    uint8_t size = 0, tokens = 0;
+    char piece[kMaxBytes] = {};
   };
   PieceCache() : entries_(kEntries) {}
-  Entry& at(std::string_view piece);
+  Entry& at(const HashedPiece& piece) { return entries_[piece.hash >> (64 - kEntriesLog2)]; }
 
  private:
-  static constexpr size_t kEntries = 1 << 15;
+  static constexpr int kEntriesLog2 = 15;
+  static constexpr size_t kEntries = size_t{1} << kEntriesLog2;
   std::vector<Entry> entries_;
+};
+
+/// Strings with an id each, to be found fast.
+class TokenTable {
+ public:
+  explicit TokenTable(size_t capacity);
+  /// The first of equal strings counts.
+  void add(std::string_view bytes, int32_t id);
+  /// -1: is not there.
+  int32_t find(const HashedPiece& piece) const;
+
+ private:
+  struct Slot {
+    uint64_t hash = 0;
+    uint32_t begin = 0, size = 0;
+    int32_t id = -1;
+  };
+  std::string bytes_;
+  std::vector<Slot> slots_;  ///< open addressing, a power of two
 };
 
 class Bpe {
@@ -61,13 +85,14 @@ class Bpe {
   void first_tokens(std::string_view piece, std::vector<int32_t>& ids) const;
   void merge_short(std::vector<int32_t>& ids, size_t begin) const;
   void merge_long(std::vector<int32_t>& ids, size_t begin) const;
-  void encode_new(std::string_view piece, std::vector<int32_t>& ids) const;
+  void merge(std::string_view piece, std::vector<int32_t>& ids) const;
+  void encode_new(const HashedPiece& piece, std::vector<int32_t>& ids) const;
 
   Options options_;
   std::array<int32_t, 256> byte_ids_;
   std::vector<Slot> slots_;  ///< open addressing, a power of two
   uint64_t mask_ = 0;
-  std::unordered_map<std::string, int32_t> whole_;  ///< for ignore_merges
+  TokenTable whole_;  ///< tokens that a piece of the same bytes becomes: all with ignore_merges, else those that merges come to
 };
 
 }  // namespace mbt

@@ -1,17 +1,23 @@
 #include "core/tokenizer/hf_tokenizer.h"
 
+#include <set>
+
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/tokenizer/byte_letters.h"
 
 namespace mbt {
 
-HfTokenizer::HfTokenizer(HfTokenizerParts parts)
-    : parts_(std::move(parts)), added_(parts_.added, parts_.normalizer), bpe_(make_bpe()) {
+HfTokenizer::HfTokenizer(HfTokenizerParts parts) : parts_(std::move(parts)), added_(parts_.added, parts_.normalizer), bpe_(make_bpe()) {
   for (const auto& [name, id] : parts_.vocab) set_token(name, id);
+  std::set<std::string> special;
+  for (const AddedToken& t : parts_.added)
+    if (t.special) special.insert(t.content);
   for (const AddedToken& t : parts_.added) {
-    set_token(t.content, t.id);
-    tokens_[static_cast<size_t>(t.id)].is_special = t.special;
+    // The package decodes a normalised token to its normalised form, and leaves out what then still has the name of a special token.
+    const std::string name = t.normalized ? parts_.normalizer.apply(t.content) : t.content;
+    set_token(name, t.id);
+    tokens_[static_cast<size_t>(t.id)].is_special = special.count(name) > 0;
   }
 }
 
@@ -47,7 +53,8 @@ void HfTokenizer::encode(std::string_view text, std::vector<int32_t>& ids, bool 
   auto cache = take_cache();
   const auto on_piece = [&](std::string_view piece) { bpe_.encode(piece, *cache, ids); };
   added_.split(
-      text, parts_.normalizer, [&](std::string_view part) { parts_.pre_tokenizer->split(part, on_piece); }, [&](int32_t id) { ids.push_back(id); });
+      text, parts_.normalizer, [&](std::string_view part) { parts_.pre_tokenizer->split(part, on_piece); },
+      [&](int32_t id) { ids.push_back(id); });
   if (add_special_tokens) ids.insert(ids.end(), parts_.after.begin(), parts_.after.end());
   const std::lock_guard lock(mutex_);
   caches_.push_back(std::move(cache));
@@ -72,9 +79,11 @@ std::optional<int32_t> HfTokenizer::token_id(std::string_view name) const {
 }
 
 std::string HfTokenizer::describe() const {
-  std::string result = text("byte-level BPE of ", parts_.source, ": ", tokens_.size(), " tokens, ", parts_.merges.size(), " merges; split by ");
+  std::string result =
+      text("byte-level BPE of ", parts_.source, ": ", tokens_.size(), " tokens, ", parts_.merges.size(), " merges; split by ");
   result += join(parts_.pre_tokenizer->description(), ", ");
-  if (bpe_.missing_bytes() > 0 && parts_.options.unk_id < 0) result += text("; ", bpe_.missing_bytes(), " of 256 bytes have no token and are left out");
+  if (bpe_.missing_bytes() > 0 && parts_.options.unk_id < 0)
+    result += text("; ", bpe_.missing_bytes(), " of 256 bytes have no token and are left out");
   return result;
 }
 

@@ -18,15 +18,15 @@ namespace mbt {
 
 /// What a tokenizer.json says, read and checked.
 struct HfTokenizerParts {
-  std::string source;                                       ///< path, for messages
-  uint64_t fingerprint = 0;                                 ///< of the file
-  std::unordered_map<std::string, int32_t> vocab;           ///< of the model, as written
+  std::string source;                              ///< path, for messages
+  uint64_t fingerprint = 0;                        ///< of the file
+  std::unordered_map<std::string, int32_t> vocab;  ///< of the model, as written
   std::vector<Bpe::Merge> merges;
   Bpe::Options options;
   std::vector<AddedToken> added;
   Normalizer normalizer;
   std::unique_ptr<PreTokenizer> pre_tokenizer;
-  std::vector<int32_t> before, after;                       ///< what the post-processor puts around a text
+  std::vector<int32_t> before, after;  ///< what the post-processor puts around a text
 };
 
 /// InputError: as open_tokenizer; the text names the file and the field.
@@ -40,6 +40,7 @@ class HfTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const override;
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const override;
   std::optional<int32_t> token_id(std::string_view name) const override;
+  const char* type() const override { return "HuggingFaceTokenizer"; }
   std::string describe() const override;
   uint64_t fingerprint() const override { return parts_.fingerprint; }
 

@@ -30,27 +30,27 @@ void read_vocab(const json& vocab, const std::string& where, HfTokenizerParts& p
   }
 }
 
-/// ["a", "b"] or "a b".
-std::pair<std::string, std::string> read_merge(const json& merge, const std::string& where) {
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) return {merge[0], merge[1]};
-  if (merge.is_string()) {
-    const std::string& both = merge.get_ref<const std::string&>();
-    const size_t blank = both.find(' ');
-    if (blank != std::string::npos && both.find(' ', blank + 1) == std::string::npos) return {both.substr(0, blank), both.substr(blank + 1)};
-  }
-  throw InputError(text(where, ": ", shown_json(merge), "; expected [\"a\", \"b\"] or \"a b\""));
+/// ["a", "b"] or "a b"; nothing when it is neither.
+std::optional<std::pair<std::string, std::string>> read_merge(const json& merge) {
+  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) return std::pair(merge[0], merge[1]);
+  if (!merge.is_string()) return std::nullopt;
+  const std::string& both = merge.get_ref<const std::string&>();
+  const size_t blank = both.find(' ');
+  if (blank == std::string::npos || both.find(' ', blank + 1) != std::string::npos) return std::nullopt;
+  return std::pair(both.substr(0, blank), both.substr(blank + 1));
 }
 
 void read_merges(const json& merges, const std::string& where, HfTokenizerParts& parts) {
   for (size_t i = 0; i < merges.size(); ++i) {
-    const std::string at = text(where, "[", i, "]");
-    const auto [left, right] = read_merge(merges[i], at);
+    const auto refuse = [&](const std::string& what) { throw InputError(text(where, "[", i, "]: ", what)); };
+    const auto merge = read_merge(merges[i]);
+    if (!merge) refuse(shown_json(merges[i]) + "; expected [\"a\", \"b\"] or \"a b\"");
     const auto id = [&](const std::string& token) {
       const auto found = parts.vocab.find(token);
-      if (found == parts.vocab.end()) throw InputError(text(at, ": ", shown(token), " is not in the vocabulary"));
+      if (found == parts.vocab.end()) refuse(shown(token) + " is not in the vocabulary");
       return found->second;
     };
-    parts.merges.push_back({id(left), id(right), id(left + right)});
+    parts.merges.push_back({id(merge->first), id(merge->second), id(merge->first + merge->second)});
   }
 }
 
@@ -96,8 +96,9 @@ void check_ids(const HfTokenizerParts& parts, const std::string& where) {
     const auto found = parts.vocab.find(t.content);
     const int64_t expected = found != parts.vocab.end() ? found->second : next;
     if (t.id != expected) {
-      throw InputError(text(where, "[", i, "].id: ", t.id, " for ", shown(t.content), "; expected ", expected,
-                            found != parts.vocab.end() ? ", its id in model.vocab" : ", the next after model.vocab and the added tokens before"));
+      throw InputError(
+          text(where, "[", i, "].id: ", t.id, " for ", shown(t.content), "; expected ", expected,
+               found != parts.vocab.end() ? ", its id in model.vocab" : ", the next after model.vocab and the added tokens before"));
     }
     next = std::max(next, expected + 1);
   }
@@ -145,7 +146,8 @@ void read_post_processor(const json& section, const std::string& where, HfTokeni
     for (const char* key : {"add_prefix_space", "trim_offsets"}) fields.ignore(key);
     const auto id = [&](const char* key) {
       const json& pair = fields.array(key);
-      if (pair.size() != 2 || !pair[1].is_number_integer() || pair[1] < 0 || pair[1] > kMaxId) fields.refuse(key, "expected [\"token\", id]");
+      if (pair.size() != 2 || !pair[1].is_number_integer() || pair[1] < 0 || pair[1] > kMaxId)
+        fields.refuse(key, "expected [\"token\", id]");
       return pair[1].get<int32_t>();
     };
     parts.before = {id("cls")};
@@ -154,6 +156,17 @@ void read_post_processor(const json& section, const std::string& where, HfTokeni
     fields.refuse("type", shown(type) + "; expected ByteLevel, TemplateProcessing, RobertaProcessing, BertProcessing or Sequence");
   }
   fields.refuse_others();
+}
+
+/// What is put around texts must be tokens.
+void check_template(const HfTokenizerParts& parts, const std::string& where) {
+  std::vector<int32_t> around = parts.before;
+  around.insert(around.end(), parts.after.begin(), parts.after.end());
+  for (const int32_t id : around) {
+    const bool is_token = std::any_of(parts.added.begin(), parts.added.end(), [&](const AddedToken& t) { return t.id == id; }) ||
+                          std::any_of(parts.vocab.begin(), parts.vocab.end(), [&](const auto& t) { return t.second == id; });
+    if (!is_token) throw InputError(text(where, ": adds token ", id, ", which is neither in model.vocab nor in added_tokens"));
+  }
 }
 
 void check_decoder(const json& section, const std::string& where) {
@@ -183,7 +196,8 @@ HfTokenizerParts parse_hf_tokenizer(std::string_view content, const std::string&
   parts.source = source;
   parts.fingerprint = xxhash64(content);
   JsonFields root(document.root, where);
-  if (const std::string version = root.string("version", "1.0"); version != "1.0") root.refuse("version", shown(version) + "; expected \"1.0\"");
+  if (const std::string version = root.string("version", "1.0"); version != "1.0")
+    root.refuse("version", shown(version) + "; expected \"1.0\"");
   for (const char* key : {"truncation", "padding"}) {
     if (root.find(key) != nullptr)
       root.refuse(key, "the file has the package cut or fill up every text, which is not wanted in training data; set it to null");
@@ -196,6 +210,7 @@ HfTokenizerParts parse_hf_tokenizer(std::string_view content, const std::string&
   if (const json* post = root.find("post_processor")) read_post_processor(*post, where + "post_processor", parts);
   check_decoder(root.object("decoder"), where + "decoder");
   root.refuse_others();
+  check_template(parts, where + "post_processor");
   return parts;
 }
 

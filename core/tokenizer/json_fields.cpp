@@ -70,7 +70,8 @@ const json& JsonFields::object(const std::string& key) {
 
 void JsonFields::refuse_others() const {
   for (const auto& [key, value] : value_.items())
-    if (!value.is_null() && known_.count(key) == 0) refuse(shown(key), shown_json(value) + "; this field is not known here, and may change the tokens");
+    if (!value.is_null() && known_.count(key) == 0)
+      refuse(shown(key), shown_json(value) + "; this field is not known here, and may change the tokens");
 }
 
 }  // namespace mbt

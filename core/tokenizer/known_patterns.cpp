@@ -184,7 +184,8 @@ std::optional<KnownPattern> find_known_pattern(std::string_view pattern) {
   const std::string gpt2_rest = "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
   for (const char* contractions : {"'s|'t|'re|'ve|'m|'ll|'d", "'(?:[sdmt]|ll|ve|re)"})
     if (pattern == contractions + gpt2_rest) return KnownPattern{};
-  const std::string space = "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", marks = "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*", marks_or_slash = "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*";
+  const std::string space = "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", marks = "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*",
+                    marks_or_slash = "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*";
   const std::string front = "[^\\r\\n\\p{L}\\p{N}]?", high = "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]", low = "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]";
   for (const std::string contractions : {"(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)", ""}) {
     KnownPattern known{.words = KnownPattern::cl100k, .has_contractions = !contractions.empty()};

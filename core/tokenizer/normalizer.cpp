@@ -50,8 +50,10 @@ void Normalizer::add(const json& section, const std::string& where) {
   for (const auto& [name, form] : kForms) {
     if (type != name) continue;
     if (!has_unicode_forms()) {
-      fields.refuse("type", type + " needs utf8proc, which this build is without; install libutf8proc-dev (scripts/setup.sh does) and build with "
-                                   "-DMBT_UTF8PROC=ON");
+      fields.refuse("type",
+                    type +
+                        " needs utf8proc, which this build is without; install libutf8proc-dev (scripts/setup.sh does) and build with "
+                        "-DMBT_UTF8PROC=ON");
     }
     steps_.emplace_back([form = form](std::string_view text) { return to_unicode_form(text, form); });
     return fields.refuse_others();
@@ -63,7 +65,8 @@ void Normalizer::add(const json& section, const std::string& where) {
   } else if (type == "Lowercase") {
     steps_.emplace_back(lowercase);
   } else if (type == "Prepend") {
-    steps_.emplace_back([what = fields.string("prepend")](std::string_view text) { return text.empty() ? std::string() : what + std::string(text); });
+    steps_.emplace_back(
+        [what = fields.string("prepend")](std::string_view text) { return text.empty() ? std::string() : what + std::string(text); });
   } else if (type == "Replace") {
     JsonFields pattern(fields.object("pattern"), fields.where("pattern"));
     const std::string content = fields.string("content");

@@ -42,7 +42,9 @@ void read_names(const Tokenizer& tokenizer, const fs::path& folder, SpecialIds& 
       const std::string token = token_name(document.root, key);
       if (token.empty()) return;
       id = tokenizer.token_id(token);
-      if (!id) throw InputError(text(document.where(std::string("/") + key), ": ", key, " ", shown(token), " is no token of ", tokenizer.describe()));
+      if (!id)
+        throw InputError(
+            text(document.where(std::string("/") + key), ": ", key, " ", shown(token), " is no token of ", tokenizer.describe()));
     };
     take("bos_token", ids.bos);
     take("eos_token", ids.eos);
@@ -66,6 +68,19 @@ SpecialIds find_special_ids(const Tokenizer& tokenizer, const fs::path& folder) 
   return ids;
 }
 
+SentencePieceAdds read_adds(const fs::path& folder) {
+  SentencePieceAdds adds;
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!is_file(path)) return adds;
+  const json config = read_json_file(path.string()).root;
+  const auto take = [&](const char* key, bool& to) {
+    if (config.is_object() && config.contains(key) && config[key].is_boolean()) to = config[key];
+  };
+  take("add_bos_token", adds.bos);
+  take("add_eos_token", adds.eos);
+  return adds;
+}
+
 std::string find_model(const std::string& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
@@ -85,8 +100,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
   const std::string file = find_model(path);
   const std::string content = read_text_file(file, kMaxModelBytes);
   std::unique_ptr<Tokenizer> tokenizer;
-  if (looks_like_json(content)) tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, file));
-  else tokenizer = make_sentencepiece_tokenizer(content, file);
+  if (looks_like_json(content))
+    tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, file));
+  else
+    tokenizer = make_sentencepiece_tokenizer(content, file, read_adds(fs::path(file).parent_path()));
   tokenizer->set_special_ids(find_special_ids(*tokenizer, fs::path(file).parent_path()));
   return tokenizer;
 }

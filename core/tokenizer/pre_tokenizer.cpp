@@ -54,8 +54,9 @@ class MatchSplitter : public Splitter {
     bool was_match = false, is_first = true;
     stretches(text, [&](Stretch s) {
       s.is_match ^= invert_;
-      const bool merges = !is_first && (behavior_ == Behavior::contiguous ? s.is_match == was_match
-                                                                          : behavior_ == Behavior::merged_with_previous && s.is_match && !was_match);
+      const bool merges =
+          !is_first && (behavior_ == Behavior::contiguous ? s.is_match == was_match
+                                                          : behavior_ == Behavior::merged_with_previous && s.is_match && !was_match);
       if (merges) {
         open.end = s.end;
       } else {
@@ -79,8 +80,10 @@ class MatchSplitter : public Splitter {
     stretches(text, [&](Stretch s) { all.push_back({s.begin, s.end, s.is_match != invert_}); });
     bool was_match = false;
     for (size_t i = all.size(); i-- > 0;) {
-      if (all[i].is_match && !was_match && !merged.empty()) merged.back().begin = all[i].begin;
-      else merged.push_back(all[i]);
+      if (all[i].is_match && !was_match && !merged.empty())
+        merged.back().begin = all[i].begin;
+      else
+        merged.push_back(all[i]);
       was_match = all[i].is_match;
     }
     for (size_t i = merged.size(); i-- > 0;) give(merged[i].begin, merged[i].end);
@@ -177,8 +180,10 @@ std::unique_ptr<Splitter> make_split(JsonFields& fields, std::string& descriptio
     const bool gives_matches = behavior == Behavior::isolated || (behavior == Behavior::removed && invert);
     const auto known = gives_matches ? find_known_pattern(regex) : std::nullopt;
     description = known ? "known pattern" : "pattern " + shown(regex, 300);
-    if (known) result = std::make_unique<KnownSplitter>(*known);
-    else result = std::make_unique<RegexSplitter>(Regex(regex, pattern.where("Regex")), behavior, invert);
+    if (known)
+      result = std::make_unique<KnownSplitter>(*known);
+    else
+      result = std::make_unique<RegexSplitter>(Regex(regex, pattern.where("Regex")), behavior, invert);
   }
   pattern.refuse_others();
   return result;
@@ -189,15 +194,17 @@ std::unique_ptr<Splitter> make_split(JsonFields& fields, std::string& descriptio
 PreTokenizer::PreTokenizer(const json& section, const std::string& where) {
   add(section, where);
   if (byte_level_at_.empty()) {
-    throw InputError(where + ": has no ByteLevel; only BPE over bytes is read from a tokenizer.json. Of a SentencePiece model give its "
-                             "tokenizer.model instead");
+    throw InputError(where +
+                     ": has no ByteLevel; only BPE over bytes is read from a tokenizer.json. Of a SentencePiece model give its "
+                     "tokenizer.model instead");
   }
 }
 
 void PreTokenizer::add(const json& section, const std::string& where) {
   JsonFields fields(section, where);
   const std::string type = fields.type();
-  if (!byte_level_at_.empty()) fields.refuse("type", shown(type) + " after " + byte_level_at_ + ", where bytes are letters already, is not supported");
+  if (!byte_level_at_.empty())
+    fields.refuse("type", shown(type) + " after " + byte_level_at_ + ", where bytes are letters already, is not supported");
   const auto keep = [&](std::unique_ptr<Splitter> step, const std::string& what) {
     steps_.push_back(std::move(step));
     description_.push_back(what);

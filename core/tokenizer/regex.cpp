@@ -8,12 +8,128 @@ namespace {
 
 constexpr int64_t kStepsPerMatch = 100'000'000;
 
-/// A place to go back to when what follows does not match.
-struct Retry {
-  uint32_t step;
-  uint32_t give_back;  ///< 0: go on at `at`; 1: a repetition that may end one character earlier; 2: that may take one more
-  size_t at;
-  size_t limit;  ///< of 1: the earliest end; of 2: how many characters may still come
+/// Tries one place of one text. Its stack is on the heap: no text makes it overflow.
+class Matcher {
+ public:
+  Matcher(const std::vector<RegexStep>& steps, const std::vector<CharSet>& sets, std::string_view text, int64_t& budget)
+      : steps_(steps), sets_(sets), text_(text), budget_(budget) {}
+
+  /// From `step` on at `at`: the end of the match, or npos. Throws when the budget is used up.
+  size_t run(size_t at, uint32_t step) {
+    while (true) {
+      if (--budget_ < 0) throw Exhausted{};
+      const RegexStep& s = steps_[step];
+      if (s.kind == RegexStep::match) return at;
+      const bool ok = take(s, at, step);
+      if (!ok && !go_back(at, step)) return std::string_view::npos;
+    }
+  }
+  struct Exhausted {};
+
+ private:
+  /// A place to go back to when what follows does not match.
+  struct Retry {
+    enum Kind : uint8_t {
+      other,  ///< go on at `step`
+      less,   ///< the repetition before `step` may end one character earlier, down to `limit`
+      more    ///< it may take one character more, `limit` times
+    };
+    uint32_t step;
+    Kind kind;
+    uint32_t set;
+    size_t at, limit;
+  };
+
+  bool fits(uint32_t set, size_t at) const { return at < text_.size() && sets_[set].has(code_point_at(text_, at)); }
+
+  /// Does one step; false when it does not match.
+  bool take(const RegexStep& s, size_t& at, uint32_t& step) {
+    ++step;
+    switch (s.kind) {
+      case RegexStep::match: return true;
+      case RegexStep::one:
+        if (!fits(s.set, at)) return false;
+        next_code_point(text_, at);
+        return true;
+      case RegexStep::many:
+      case RegexStep::many_only: return take_many(s, at, step);
+      case RegexStep::few: return take_few(s, at, step);
+      case RegexStep::split:
+        retries_.push_back({s.b, Retry::other, 0, at, 0});
+        step = s.a;
+        return true;
+      case RegexStep::jump: step = s.a; return true;
+      case RegexStep::ahead:
+      case RegexStep::not_ahead: {
+        const bool found = Matcher(steps_, sets_, text_, budget_).run(at, step) != std::string_view::npos;
+        step = s.a;
+        return found == (s.kind == RegexStep::ahead);
+      }
+      case RegexStep::behind: return (at > 0 && fits(s.set, previous_start(text_, at))) != s.is_negative;
+      case RegexStep::text_begin: return at == 0;
+      case RegexStep::text_end: return at == text_.size();
+      case RegexStep::line_begin: return at == 0 || (text_[at - 1] == '\n' && at < text_.size());
+      case RegexStep::line_end: return at == text_.size() || text_[at] == '\n';
+      case RegexStep::word_edge: return is_word_edge(at) != s.is_negative;
+    }
+    return false;
+  }
+
+  bool take_many(const RegexStep& s, size_t& at, uint32_t step) {
+    uint32_t n = 0;
+    size_t earliest = at;
+    for (; n < s.max && fits(s.set, at); ++n) {
+      if (n == s.min) earliest = at;
+      next_code_point(text_, at);
+    }
+    budget_ -= n;
+    if (n > s.min && s.kind == RegexStep::many) retries_.push_back({step, Retry::less, s.set, at, earliest});
+    return n >= s.min;
+  }
+
+  bool take_few(const RegexStep& s, size_t& at, uint32_t step) {
+    uint32_t n = 0;
+    for (; n < s.min && fits(s.set, at); ++n) next_code_point(text_, at);
+    if (n == s.min && s.max > s.min) retries_.push_back({step, Retry::more, s.set, at, s.max - s.min});
+    return n == s.min;
+  }
+
+  /// The last choice that is left; false when there is none.
+  bool go_back(size_t& at, uint32_t& step) {
+    while (!retries_.empty()) {
+      Retry& r = retries_.back();
+      step = r.step;
+      at = r.at;
+      bool is_last = r.kind == Retry::other;
+      if (r.kind == Retry::less) {
+        at = r.at = previous_start(text_, at);
+        is_last = at == r.limit;
+      } else if (r.kind == Retry::more) {
+        if (!fits(r.set, at)) {
+          retries_.pop_back();
+          continue;
+        }
+        next_code_point(text_, at);
+        r.at = at;
+        is_last = --r.limit == 0;
+      }
+      if (is_last) retries_.pop_back();
+      return true;
+    }
+    return false;
+  }
+
+  bool is_word_edge(size_t at) const {
+    const bool before = at > 0 && is_pattern_word(code_point_at(text_, previous_start(text_, at)));
+    const bool after = at < text_.size() && is_pattern_word(code_point_at(text_, at));
+    return before != after;
+  }
+
+  const std::vector<RegexStep>& steps_;
+  const std::vector<CharSet>& sets_;
+  std::string_view text_;
+  int64_t& budget_;
+  std::vector<Retry> retries_;
 };
 
 }  // namespace
@@ -38,119 +154,41 @@ void Regex::find_first_characters() {
     switch (s.kind) {
       case RegexStep::match: can_be_empty_ = true; break;
       case RegexStep::one: first_.add(sets_[s.set]); break;
-      case RegexStep::many: case RegexStep::many_only: case RegexStep::few:
+      case RegexStep::many:
+      case RegexStep::many_only:
+      case RegexStep::few:
         first_.add(sets_[s.set]);
         if (s.min == 0) open.push_back(i + 1);
         break;
       case RegexStep::split: open.push_back(s.b); [[fallthrough]];
-      case RegexStep::jump: case RegexStep::ahead: case RegexStep::not_ahead: open.push_back(s.a); break;
+      case RegexStep::jump:
+      case RegexStep::ahead:
+      case RegexStep::not_ahead: open.push_back(s.a); break;
       default: open.push_back(i + 1);
     }
   }
 }
 
 bool Regex::find(std::string_view text, size_t from, size_t& begin, size_t& end) const {
-  for (size_t at = from; at <= text.size();) {
-    int64_t budget = kStepsPerMatch;
-    if (is_possible_begin(text, at) && match_at(text, at, 0, end, budget)) return begin = at, true;
-    if (at == text.size()) return false;
-    next_code_point(text, at);
+  try {
+    for (size_t at = from; at <= text.size();) {
+      int64_t budget = kStepsPerMatch;
+      if (is_possible_begin(text, at)) {
+        end = Matcher(steps_, sets_, text, budget).run(at, 0);
+        if (end != std::string_view::npos) return begin = at, true;
+      }
+      if (at == text.size()) return false;
+      next_code_point(text, at);
+    }
+  } catch (const Matcher::Exhausted&) {
+    throw InputError(mbt::text(where_, ": pattern ", shown(pattern_, 300), " takes more than ", kStepsPerMatch,
+                               " steps for a match in a text of ", text.size(), " bytes; use a pattern without nested repetitions"));
   }
   return false;
 }
 
 bool Regex::is_possible_begin(std::string_view text, size_t at) const {
   return can_be_empty_ || (at < text.size() && first_.has(code_point_at(text, at)));
-}
-
-bool Regex::is_word_edge(std::string_view text, size_t at) const {
-  const auto is_word = [](uint32_t c) { return (char_table().bits[c] & (kIsLetter | kIsMark | kIsNumber)) != 0 || char_table().category[c] == Pc; };
-  const bool before = at > 0 && is_word(code_point_at(text, previous_start(text, at)));
-  const bool after = at < text.size() && is_word(code_point_at(text, at));
-  return before != after;
-}
-
-bool Regex::match_at(std::string_view text, size_t at, uint32_t step, size_t& end, int64_t& budget) const {
-  std::vector<Retry> retries;
-  const auto fits = [&](const RegexStep& s, size_t place) { return place < text.size() && sets_[s.set].has(code_point_at(text, place)); };
-  while (true) {
-    if (--budget < 0) {
-      throw InputError(mbt::text(where_, ": pattern ", shown(pattern_, 300), " takes more than ", kStepsPerMatch, " steps on a text of ", text.size(),
-                                 " bytes; use a pattern without nested repetitions"));
-    }
-    const RegexStep& s = steps_[step];
-    bool ok = true;
-    switch (s.kind) {
-      case RegexStep::match: end = at; return true;
-      case RegexStep::one:
-        ok = fits(s, at);
-        if (ok) next_code_point(text, at), ++step;
-        break;
-      case RegexStep::many: case RegexStep::many_only: {
-        uint32_t n = 0;
-        size_t earliest = at;
-        for (; n < s.max && fits(s, at); ++n) {
-          if (n == s.min) earliest = at;
-          next_code_point(text, at);
-        }
-        budget -= n;
-        ok = n >= s.min;
-        if (ok && n > s.min && s.kind == RegexStep::many) retries.push_back({step, 1, at, earliest});
-        ++step;
-        break;
-      }
-      case RegexStep::few: {
-        uint32_t n = 0;
-        for (; n < s.min && fits(s, at); ++n) next_code_point(text, at);
-        ok = n == s.min;
-        if (ok && s.max > s.min) retries.push_back({step, 2, at, s.max - s.min});
-        ++step;
-        break;
-      }
-      case RegexStep::split:
-        retries.push_back({s.b, 0, at, 0});
-        step = s.a;
-        break;
-      case RegexStep::jump: step = s.a; break;
-      case RegexStep::ahead: case RegexStep::not_ahead: {
-        size_t ignored = 0;
-        ok = match_at(text, at, step + 1, ignored, budget) == (s.kind == RegexStep::ahead);
-        step = s.a;
-        break;
-      }
-      case RegexStep::behind: ok = (at > 0 && fits(s, previous_start(text, at))) != s.is_negative, ++step; break;
-      case RegexStep::text_begin: ok = at == 0, ++step; break;
-      case RegexStep::text_end: ok = at == text.size(), ++step; break;
-      case RegexStep::line_begin: ok = at == 0 || (text[at - 1] == '\n' && at < text.size()), ++step; break;
-      case RegexStep::line_end: ok = at == text.size() || text[at] == '\n', ++step; break;
-      case RegexStep::word_edge: ok = is_word_edge(text, at) != s.is_negative, ++step; break;
-    }
-    while (!ok) {
-      if (retries.empty()) return false;
-      Retry& r = retries.back();
-      at = r.at;
-      if (r.give_back == 0) {
-        step = r.step;
-        retries.pop_back();
-        ok = true;
-      } else if (r.give_back == 1) {
-        at = r.at = previous_start(text, r.at);
-        step = r.step + 1;
-        if (at == r.limit) retries.pop_back();
-        ok = true;
-      } else {
-        if (!fits(steps_[r.step], at)) {
-          retries.pop_back();
-          continue;
-        }
-        next_code_point(text, at);
-        r.at = at;
-        step = r.step + 1;
-        if (--r.limit == 0) retries.pop_back();
-        ok = true;
-      }
-    }
-  }
 }
 
 }  // namespace mbt

@@ -24,7 +24,11 @@ struct RegexStep {
     ahead,      ///< what begins at the next step matches here; then to `a`
     not_ahead,  ///< it does not
     behind,     ///< a character of `set` is before; `is_negative`: is not
-    text_begin, text_end, line_begin, line_end, word_edge
+    text_begin,
+    text_end,
+    line_begin,
+    line_end,
+    word_edge
   };
   Kind kind = match;
   bool is_negative = false;
@@ -43,15 +47,13 @@ class Regex {
   const std::string& pattern() const { return pattern_; }
 
  private:
-  bool match_at(std::string_view text, size_t at, uint32_t step, size_t& end, int64_t& budget) const;
-  bool is_word_edge(std::string_view text, size_t at) const;
   bool is_possible_begin(std::string_view text, size_t at) const;
   void find_first_characters();
 
   std::string pattern_, where_;
   std::vector<RegexStep> steps_;
   std::vector<CharSet> sets_;
-  CharSet first_;            ///< characters that a match can begin with
+  CharSet first_;              ///< characters that a match can begin with
   bool can_be_empty_ = false;  ///< then a match can begin anywhere
 };
 

@@ -4,32 +4,17 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/tokenizer/regex.h"
+#include "core/tokenizer/regex_class.h"
 
 namespace mbt {
 namespace {
 
 constexpr uint32_t kUnbounded = UINT32_MAX;
 constexpr size_t kMaxSteps = 20000;
-constexpr int kMaxNesting = 50;
 
-CharSet set_of_bits(uint16_t bits) {
-  CharSet set;
-  set.add_if([&](uint32_t c) { return (char_table().bits[c] & bits) != 0; });
-  return set;
-}
-
-CharSet set_of_word() {
-  CharSet set = set_of_bits(kIsLetter | kIsMark | kIsNumber);
-  set.add_if([](uint32_t c) { return char_table().category[c] == Pc; });
-  return set;
-}
-
-class Compiler {
+class Compiler : PatternReader {
  public:
-  Compiler(std::string_view pattern, const std::string& where) : pattern_(pattern), where_(where) {
-    const size_t wrong = find_invalid_utf8(pattern);
-    if (wrong != std::string_view::npos) refuse("is not UTF-8");
-  }
+  Compiler(std::string_view pattern, const std::string& where) : PatternReader(pattern, where) {}
 
   CompiledRegex run() {
     alternatives(false);
@@ -44,21 +29,6 @@ class Compiler {
     uint32_t min, max;
     Step::Kind kind;
   };
-
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw InputError(text(where_, ": pattern ", shown(pattern_, 300), " ", what, " (at byte ", at_, ")"));
-  }
-  bool at_end() const { return at_ >= pattern_.size(); }
-  bool looking_at(std::string_view s) const { return pattern_.substr(at_, s.size()) == s; }
-  bool take(std::string_view s) {
-    if (!looking_at(s)) return false;
-    at_ += s.size();
-    return true;
-  }
-  uint32_t next() {
-    if (at_end()) refuse("ends too early");
-    return next_code_point(pattern_, at_);
-  }
 
   uint32_t emit(const Step& step) {
     if (out_.steps.size() >= kMaxSteps) refuse("is too large");
@@ -122,7 +92,8 @@ class Compiler {
   void refuse_folding_pairs(uint32_t a, uint32_t b) const {
     const char pair[3] = {static_cast<char>(a | 0x20), static_cast<char>(b | 0x20), 0};
     for (const char* folding : {"ss", "ff", "fi", "fl", "st"})
-      if (a < 0x80 && b < 0x80 && std::string_view(folding) == pair) refuse(text("has \"", folding, "\" without regard to case, which is not supported"));
+      if (a < 0x80 && b < 0x80 && std::string_view(folding) == pair)
+        refuse(text("has \"", folding, "\" without regard to case, which is not supported"));
   }
 
   /// Emits one atom; returns its code point when it is a single letter, else 0.
@@ -140,7 +111,9 @@ class Compiler {
       }
       case '^': return emit({.kind = Step::line_begin}), 0;
       case '$': return emit({.kind = Step::line_end}), 0;
-      case '*': case '+': case '?': refuse("repeats nothing");
+      case '*':
+      case '+':
+      case '?': refuse("repeats nothing");
       case '\\': return escape(begin);
       default: return literal(c);
     }
@@ -193,7 +166,8 @@ class Compiler {
     at_ += 2;
     const uint32_t begin = here();
     close(fold_);
-    if (here() != begin + 1 || out_.steps[begin].kind != Step::one) refuse("looks behind for more than one character, which is not supported");
+    if (here() != begin + 1 || out_.steps[begin].kind != Step::one)
+      refuse("looks behind for more than one character, which is not supported");
     out_.steps[begin].kind = Step::behind;
     out_.steps[begin].is_negative = is_negative;
   }
@@ -213,8 +187,10 @@ class Compiler {
     Count c{0, kUnbounded, Step::many};
     const size_t begin = at_;
     bool is_interval = false;
-    if (take("?")) c.max = 1;
-    else if (take("+")) c.min = 1;
+    if (take("?"))
+      c.max = 1;
+    else if (take("+"))
+      c.min = 1;
     else if (take("{")) {
       is_interval = true;
       const auto low = number();
@@ -225,9 +201,12 @@ class Compiler {
       c.max = high.value_or(kUnbounded);
       if (c.max < c.min) refuse("has an interval whose end is before its begin");
       if (!has_comma && looking_at("?")) refuse("has {n}?, which is not supported");
-    } else if (!take("*")) return std::nullopt;
-    if (take("?")) c.kind = Step::few;
-    else if (!is_interval && take("+")) c.kind = Step::many_only;  // after {n,m} a '+' is one more repetition in this syntax
+    } else if (!take("*"))
+      return std::nullopt;
+    if (take("?"))
+      c.kind = Step::few;
+    else if (!is_interval && take("+"))
+      c.kind = Step::many_only;  // after {n,m} a '+' is one more repetition in this syntax
     return c;
   }
 
@@ -282,7 +261,9 @@ class Compiler {
       for (size_t i = 0; i < body.size(); ++i) {
         if (!reached[i]) continue;
         const Step& s = body[i];
-        if (s.kind == Step::one || s.kind == Step::match || ((s.kind == Step::many || s.kind == Step::few || s.kind == Step::many_only) && s.min > 0)) continue;
+        if (s.kind == Step::one || s.kind == Step::match ||
+            ((s.kind == Step::many || s.kind == Step::few || s.kind == Step::many_only) && s.min > 0))
+          continue;
         if (s.kind == Step::jump || s.kind == Step::split || s.kind == Step::ahead || s.kind == Step::not_ahead) {
           reach(s.a - base);
           if (s.kind == Step::split) reach(s.b - base);
@@ -294,134 +275,6 @@ class Compiler {
     return reached[body.size()];
   }
 
-  /// After '[': members, ranges, nested classes, '&&'.
-  CharSet bracket() {
-    if (++nesting_ > kMaxNesting) refuse("is nested too deeply");
-    const bool is_negative = take("^");
-    CharSet all, part;
-    bool has_all = false, is_first = true;
-    while (true) {
-      if (at_end()) refuse("lacks a ']'");
-      if (!is_first && take("]")) break;
-      if (is_first && take("]")) part.add(']');
-      else if (take("&&")) {
-        has_all ? all.keep(part) : all.add(part);
-        has_all = true;
-        part = CharSet();
-      } else member(part);
-      is_first = false;
-    }
-    if (has_all) part.keep(all);
-    if (is_negative) part.invert();
-    --nesting_;
-    return part;
-  }
-
-  void member(CharSet& part) {
-    if (looking_at("[:")) refuse(text("has a class ", shown(pattern_.substr(at_, 12)), ", which is not supported; use \\p{...}"));
-    if (take("[")) return part.add(bracket());
-    const std::optional<uint32_t> first = class_item(part);
-    if (!first || !looking_at("-") || pattern_.substr(at_, 2) == "-]") {
-      if (first) add_range(part, *first, *first);
-      return;
-    }
-    ++at_;
-    if (looking_at("[")) refuse("has a range that ends in a class");
-    const std::optional<uint32_t> last = class_item(part);
-    if (!last || *last < *first) refuse("has a range of characters without a sensible end");
-    add_range(part, *first, *last);
-  }
-
-  /// Under (?i) with the other cases of each. Only ASCII letters and what folds to them are known.
-  void add_range(CharSet& set, uint32_t first, uint32_t last) {
-    if (last > 0x10FFFF) refuse("has a code point beyond U+10FFFF");
-    set.add(first, last);
-    if (!fold_) return;
-    for (uint32_t c = std::max<uint32_t>(first, 0x80); c <= last; ++c)
-      if (char_table().category[c] <= Lt) refuse("has letters beyond ASCII without regard to case, which is not supported");
-    for (uint32_t c = first; c <= last && c < 0x80; ++c) {
-      const uint32_t lower = c | 0x20;
-      if (lower < 'a' || lower > 'z') continue;
-      set.add(lower);
-      set.add(lower & ~0x20U);
-      if (lower == 's') set.add(0x17F);
-      if (lower == 'k') set.add(0x212A);
-    }
-  }
-
-  /// One character, which is returned, or a set such as \s, which is added.
-  std::optional<uint32_t> class_item(CharSet& set) {
-    const uint32_t c = next();
-    if (c != '\\') return c;
-    const uint32_t e = next();
-    switch (e) {
-      case 'n': return '\n';
-      case 'r': return '\r';
-      case 't': return '\t';
-      case 'f': return '\f';
-      case 'v': return '\v';
-      case 'a': return '\a';
-      case 'e': return 0x1B;
-      case 'x': case 'u': return hexadecimal(e == 'u');
-      case 's': case 'S': return add_or_rest(set, set_of_bits(kIsSpace), e == 'S');
-      case 'd': case 'D': return add_or_rest(set, category("Nd"), e == 'D');
-      case 'w': case 'W': return add_or_rest(set, set_of_word(), e == 'W');
-      case 'p': case 'P': return property(set, e == 'P');
-      default: break;
-    }
-    const bool is_letter = e < 0x80 && ((e >= '0' && e <= '9') || ((e | 0x20) >= 'a' && (e | 0x20) <= 'z'));
-    if (is_letter) refuse(text("has \\", static_cast<char>(e), ", which is not supported"));
-    return e;
-  }
-
-  static std::optional<uint32_t> add_or_rest(CharSet& set, CharSet what, bool is_negative) {
-    if (is_negative) what.invert();
-    set.add(what);
-    return std::nullopt;
-  }
-
-  std::optional<uint32_t> hexadecimal(bool is_u) {
-    const bool has_braces = !is_u && take("{");
-    const size_t most = has_braces ? 8 : is_u ? 4 : 2, begin = at_;
-    uint32_t value = 0;
-    while (!at_end() && at_ - begin < most && std::isxdigit(static_cast<unsigned char>(pattern_[at_])) != 0)
-      value = value * 16 + static_cast<uint32_t>(std::stoi(std::string(1, pattern_[at_++]), nullptr, 16));
-    if (at_ == begin || (is_u && at_ - begin != 4) || (has_braces && !take("}")) || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))
-      refuse("has a hexadecimal character that is none");
-    if (!is_u && !has_braces && value >= 0x80) refuse("has a byte of a character as \\x, which is not supported");
-    return value;
-  }
-
-  std::optional<uint32_t> property(CharSet& set, bool is_negative) {
-    if (!take("{")) refuse("has \\p without {...}");
-    if (take("^")) is_negative = !is_negative;
-    const size_t end = pattern_.find('}', at_);
-    if (end == std::string_view::npos) refuse("lacks a '}'");
-    const std::string name(pattern_.substr(at_, end - at_));
-    const CharSet found = category(name);
-    at_ = end + 1;
-    if (fold_ && (name == "Lu" || name == "Ll" || name == "Lt")) refuse(text("has \\p{", name, "} without regard to case, which is not supported"));
-    return add_or_rest(set, found, is_negative);
-  }
-
-  CharSet category(const std::string& name) {
-    CharSet set;
-    bool is_known = false;
-    for (int i = 0; i < kCategoryCount; ++i) {
-      const std::string_view full = kCategoryNames[i];
-      if (name != full && (name.size() != 1 || name[0] != full[0])) continue;
-      is_known = true;
-      set.add_if([&](uint32_t c) { return char_table().category[c] == i; });
-    }
-    if (!is_known) refuse(text("has \\p{", name, "}, which is not supported; expected a general category such as L, Lu or N"));
-    return set;
-  }
-
-  std::string_view pattern_;
-  std::string where_;
-  size_t at_ = 0;
-  bool fold_ = false;
-  int nesting_ = 0;
   CompiledRegex out_;
 };
 

@@ -16,7 +16,8 @@ namespace {
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  SentencePieceTokenizer(const std::string& content, const std::string& source) : source_(source), fingerprint_(xxhash64(content)) {
+  SentencePieceTokenizer(const std::string& content, const std::string& source, const SentencePieceAdds& adds)
+      : source_(source), fingerprint_(xxhash64(content)), adds_(adds) {
     check(model_.LoadFromSerializedProto(content), "is no SentencePiece model and no tokenizer.json");
     SpecialIds ids;
     const auto known = [](int id) { return id >= 0 ? std::optional<int32_t>(id) : std::nullopt; };
@@ -34,14 +35,16 @@ class SentencePieceTokenizer : public Tokenizer {
       throw InputError(mbt::text("text to tokenize: byte ", wrong, " of ", text.size(), " is not UTF-8: ", shown(text.substr(wrong, 4))));
     std::vector<int> found;
     check(model_.Encode({text.data(), text.size()}, &found), "cannot encode a text");
-    if (add_special_tokens && bos_id()) ids.push_back(*bos_id());
+    if (add_special_tokens && adds_.bos && bos_id()) ids.push_back(*bos_id());
     ids.insert(ids.end(), found.begin(), found.end());
+    if (add_special_tokens && adds_.eos && eos_id()) ids.push_back(*eos_id());
   }
 
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens) const override {
     std::vector<int> kept;
     for (const int32_t id : ids) {
-      if (id < 0 || id >= model_.GetPieceSize()) throw InputError(text("token ", id, " is none of ", source_, ", which has ", model_.GetPieceSize()));
+      if (id < 0 || id >= model_.GetPieceSize())
+        throw InputError(text("token ", id, " is none of ", source_, ", which has ", model_.GetPieceSize()));
       if (!(skip_special_tokens && model_.IsControl(id))) kept.push_back(id);
     }
     std::string out;
@@ -53,6 +56,7 @@ class SentencePieceTokenizer : public Tokenizer {
     const int id = model_.PieceToId({name.data(), name.size()});
     return model_.IdToPiece(id) == name ? std::optional<int32_t>(id) : std::nullopt;  // a name that is no piece gives the unknown token
   }
+  const char* type() const override { return "SentencePieceTokenizer"; }
   std::string describe() const override { return text("SentencePiece ", source_, ": ", vocab_size(), " tokens"); }
   uint64_t fingerprint() const override { return fingerprint_; }
 
@@ -64,17 +68,21 @@ class SentencePieceTokenizer : public Tokenizer {
   sentencepiece::SentencePieceProcessor model_;
   std::string source_;
   uint64_t fingerprint_;
+  SentencePieceAdds adds_;
 };
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string& content, const std::string& source) {
-  return std::make_unique<SentencePieceTokenizer>(content, source);
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string& content, const std::string& source,
+                                                        const SentencePieceAdds& adds) {
+  return std::make_unique<SentencePieceTokenizer>(content, source, adds);
 }
 #else
-std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string&, const std::string& source) {
-  throw InputError(source + ": is no tokenizer.json, and this build is without SentencePiece; install libsentencepiece-dev (scripts/setup.sh does) and "
-                            "build with -DMBT_SENTENCEPIECE=ON");
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::string&, const std::string& source, const SentencePieceAdds&) {
+  throw InputError(
+      source +
+      ": is no tokenizer.json, and this build is without SentencePiece; install libsentencepiece-dev (scripts/setup.sh does) and "
+      "build with -DMBT_SENTENCEPIECE=ON");
 }
 #endif
 

@@ -25,6 +25,7 @@ class ByteTokenizer : public Tokenizer {
   std::optional<int32_t> token_id(std::string_view name) const override {
     return name.size() == 1 ? std::optional<int32_t>(static_cast<unsigned char>(name[0])) : std::nullopt;
   }
+  const char* type() const override { return "bytes"; }
   std::string describe() const override { return "bytes: 256 tokens"; }
   uint64_t fingerprint() const override { return xxhash64("bytes"); }
 };
@@ -40,14 +41,19 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer() { return std::make_unique<ByteT
 std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
   if (config.tokenizer_type == "bytes") {
     if (!config.tokenizer_model.empty()) {
-      throw InputError(text("tokenizer.tokenizer_model is ", shown(config.tokenizer_model),
-                            ", but tokenizer.tokenizer_type is \"bytes\", which reads no file; expected HuggingFaceTokenizer or SentencePieceTokenizer"));
+      throw InputError(text(
+          "tokenizer.tokenizer_model is ", shown(config.tokenizer_model),
+          ", but tokenizer.tokenizer_type is \"bytes\", which reads no file; expected HuggingFaceTokenizer or SentencePieceTokenizer"));
     }
     return make_byte_tokenizer();
   }
   if (config.tokenizer_model.empty())
     throw InputError(text("tokenizer.tokenizer_type ", config.tokenizer_type, " needs tokenizer.tokenizer_model, a file or a folder"));
   auto tokenizer = open_tokenizer(config.tokenizer_model);
+  if (config.tokenizer_type != tokenizer->type()) {
+    throw InputError(text("tokenizer.tokenizer_model ", shown(config.tokenizer_model), " is a ", tokenizer->type(),
+                          ", but tokenizer.tokenizer_type is ", config.tokenizer_type));
+  }
   return tokenizer;
 }
 

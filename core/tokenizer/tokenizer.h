@@ -42,6 +42,8 @@ class Tokenizer {
   std::optional<int32_t> eod_id() const { return special_.eod; }
   void set_special_ids(const SpecialIds& ids) { special_ = ids; }
 
+  /// As tokenizer.tokenizer_type calls it.
+  virtual const char* type() const = 0;
   /// One line for people: kind, vocabulary, where it is from.
   virtual std::string describe() const = 0;
   /// XXH64 of all that determines the tokens: equal for equal tokenizers, on every machine.
@@ -59,7 +61,7 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer();
 /// the tokens and is not done here, by its name.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
-/// As the section "tokenizer" of a run config says.
+/// As the section "tokenizer" of a run config says. InputError: as open_tokenizer; a type and a file that do not go together.
 std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config);
 
 }  // namespace mbt

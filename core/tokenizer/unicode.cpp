@@ -111,7 +111,8 @@ std::string lowercase(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t begin = at;
     const uint32_t c = next_code_point(text, at);
-    const auto* found = std::lower_bound(kLower, kLower + kLowerCount, c, [](const CodePointLower& l, uint32_t value) { return l.code_point < value; });
+    const auto* found =
+        std::lower_bound(kLower, kLower + kLowerCount, c, [](const CodePointLower& l, uint32_t value) { return l.code_point < value; });
     out += found != kLower + kLowerCount && found->code_point == c ? std::string_view(found->lower) : text.substr(begin, at - begin);
   }
   return out;

@@ -10,10 +10,41 @@ namespace mbt {
 
 /// General categories, in the order of the table.
 enum Category : uint8_t {
-  Lu, Ll, Lt, Lm, Lo, Mn, Mc, Me, Nd, Nl, No, Pc, Pd, Ps, Pe, Pi, Pf, Po, Sm, Sc, Sk, So, Zs, Zl, Zp, Cc, Cf, Cs, Co, Cn, kCategoryCount
+  Lu,
+  Ll,
+  Lt,
+  Lm,
+  Lo,
+  Mn,
+  Mc,
+  Me,
+  Nd,
+  Nl,
+  No,
+  Pc,
+  Pd,
+  Ps,
+  Pe,
+  Pi,
+  Pf,
+  Po,
+  Sm,
+  Sc,
+  Sk,
+  So,
+  Zs,
+  Zl,
+  Zp,
+  Cc,
+  Cf,
+  Cs,
+  Co,
+  Cn,
+  kCategoryCount
 };
-constexpr const char* kCategoryNames[kCategoryCount] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe",
-                                                        "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn"};
+constexpr const char* kCategoryNames[kCategoryCount] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl",
+                                                        "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc",
+                                                        "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn"};
 constexpr uint32_t kCodePoints = 0x110000;
 
 /// One bit each in CharTable::bits.
@@ -37,6 +68,13 @@ struct CharTable {
   uint16_t bits[kCodePoints];
 };
 const CharTable& char_table();
+
+/// \w of patterns: as kIsWord, but without joiners, and with the digits of Latin-1 that stand high or in fractions.
+inline bool is_pattern_word(uint32_t c) {
+  if (c == 0x200C || c == 0x200D) return false;
+  if (c == 0xB2 || c == 0xB3 || c == 0xB9 || (c >= 0xBC && c <= 0xBE)) return true;
+  return (char_table().bits[c] & kIsWord) != 0;
+}
 
 /// Byte offset of the first byte that is not UTF-8 (overlong forms, surrogates and beyond U+10FFFF included), or npos.
 size_t find_invalid_utf8(std::string_view text);
@@ -71,7 +109,8 @@ inline uint32_t code_point_at(std::string_view text, size_t at) { return next_co
 
 void append_utf8(uint32_t code_point, std::string& out);
 
-/// As Rust's String::from_utf8_lossy: each longest piece that could begin a character becomes one U+FFFD, and so does each other wrong byte.
+/// As Rust's String::from_utf8_lossy: each longest piece that could begin a character becomes one U+FFFD, and so does each other wrong
+/// byte.
 std::string replace_invalid_utf8(std::string_view bytes);
 
 /// Every character in lower case, one at a time.

@@ -20,9 +20,9 @@ bool is_composed(uint32_t c) {
   struct Range {
     uint32_t first, last;
   };
-  constexpr Range kRanges[] = {{0x80, 0x2FF},     {0x388, 0x3FF},     {0x400, 0x482},     {0x48A, 0x590},     {0x621, 0x64A},
-                               {0x2010, 0x2027},  {0x2190, 0x2208},   {0x3001, 0x3029},   {0x3041, 0x3098},   {0x309B, 0x30FF},
-                               {0xAC00, 0xD7A3},  {0xFF01, 0xFFEF},   {0x1F300, 0x1F6FF}};
+  constexpr Range kRanges[] = {{0x80, 0x2FF},    {0x388, 0x3FF},   {0x400, 0x482},    {0x48A, 0x590},   {0x621, 0x64A},
+                               {0x2010, 0x2027}, {0x2190, 0x2208}, {0x3001, 0x3029},  {0x3041, 0x3098}, {0x309B, 0x30FF},
+                               {0xAC00, 0xD7A3}, {0xFF01, 0xFFEF}, {0x1F300, 0x1F6FF}};
   for (const Range& r : kRanges)
     if (c >= r.first && c <= r.last) return true;
   return false;
@@ -34,8 +34,8 @@ void append_form(std::string_view part, UnicodeForm form, std::string& out) {
   options |= form == UnicodeForm::nfc || form == UnicodeForm::nfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
   if (form == UnicodeForm::nfkc || form == UnicodeForm::nfkd) options |= UTF8PROC_COMPAT;
   utf8proc_uint8_t* result = nullptr;
-  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(part.data()), static_cast<utf8proc_ssize_t>(part.size()), &result,
-                                 static_cast<utf8proc_option_t>(options));
+  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(part.data()), static_cast<utf8proc_ssize_t>(part.size()),
+                                 &result, static_cast<utf8proc_option_t>(options));
   if (size < 0) throw Error(text("utf8proc, on ", part.size(), " bytes: ", utf8proc_errmsg(size)));
   out.append(reinterpret_cast<const char*>(result), static_cast<size_t>(size));
   std::free(result);
@@ -70,8 +70,10 @@ std::string to_unicode_form(std::string_view text, UnicodeForm form) {
       at = next;
     }
     const std::string_view part = text.substr(begin, at - begin);
-    if (is_same) out += part;
-    else append_form(part, form, out);
+    if (is_same)
+      out += part;
+    else
+      append_form(part, form, out);
     while (at < text.size() && !is_ascii(text[at])) {
       size_t next = at;
       if (!is_barrier(next_code_point(text, next))) break;

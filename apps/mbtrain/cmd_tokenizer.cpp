@@ -1,0 +1,106 @@
+// mbtrain tokenizer: what a tokenizer is, and a new one from texts.
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "core/base/xxhash.h"
+#include "core/data/document_source.h"
+#include "core/tokenizer/sentencepiece_trainer.h"
+#include "core/tokenizer/tokenizer.h"
+#include "core/tokenizer/unicode.h"
+
+namespace mbt {
+namespace {
+
+std::string shown_id(const std::optional<int32_t>& id) { return id ? std::to_string(*id) : "none"; }
+
+int show(const std::vector<std::string>& args) {
+  CLI::App app("Show a tokenizer: vocabulary, special tokens, fingerprint", "mbtrain tokenizer show");
+  std::string path;
+  app.add_option("TOKENIZER", path, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")->required();
+  parse_args(app, args);
+  const auto tokenizer = path == "bytes" ? make_byte_tokenizer() : open_tokenizer(path);
+  std::printf("%s\nbos %s, eos %s, end of document %s\nfingerprint %s\n", tokenizer->describe().c_str(),
+              shown_id(tokenizer->bos_id()).c_str(), shown_id(tokenizer->eos_id()).c_str(), shown_id(tokenizer->eod_id()).c_str(),
+              hash_text(tokenizer->fingerprint()).c_str());
+  return 0;
+}
+
+/// Lines of the texts of all documents.
+class LineSource {
+ public:
+  LineSource(const DocumentSourceOptions& options, std::string json_key) : source_(options), json_key_(std::move(json_key)) {}
+
+  std::optional<std::string> next() {
+    while (begin_ > text_.size()) {
+      auto document = source_.next();
+      if (!document) return std::nullopt;
+      text_ = document->kind == DocumentKind::jsonl ? text_under(object_of(*document), json_key_, *document) : std::move(document->bytes);
+      const size_t wrong = find_invalid_utf8(text_);
+      if (wrong != std::string::npos) throw InputError(text(document->where(), ": byte ", wrong, " is not UTF-8"));
+      begin_ = 0;
+    }
+    const size_t end = std::min(text_.find('\n', begin_), text_.size());
+    std::string line = text_.substr(begin_, end - begin_);
+    begin_ = end + 1;
+    return line;
+  }
+
+ private:
+  DocumentSource source_;
+  std::string json_key_, text_;
+  size_t begin_ = 1;  ///< of the next line in text_; beyond its end: there is none
+};
+
+int train(const std::vector<std::string>& args) {
+  CLI::App app(
+      "Train a SentencePiece model on files and folders\n\n"
+      "  mbtrain tokenizer train --input ~/texts --vocab-size 8000 --output tokenizer.model\n\n"
+      "Defaults are those of Llama 2's tokenizer: BPE, digits one by one, bytes for rare characters, no normalisation.",
+      "mbtrain tokenizer train");
+  SentencePieceTraining t;
+  t.num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  DocumentSourceOptions source;
+  std::string output, json_key = "text";
+  app.add_option("--input", source.inputs, "Files and folders")->required();
+  app.add_option("--output", output, "Model file to write")->required();
+  app.add_option("--vocab-size", t.vocab_size, "Pieces, the special ones included")->check(CLI::Range(int64_t{2}, int64_t{1} << 24));
+  app.add_option("--model-type", t.model_type, "bpe, unigram, char or word")->check(CLI::IsMember({"bpe", "unigram", "char", "word"}));
+  app.add_option("--character-coverage", t.character_coverage, "Share of the characters that get a piece of their own")
+      ->check(CLI::Range(0.5, 1.0));
+  app.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made");
+  app.add_option("--split-digits", t.split_digits, "Digits one by one");
+  app.add_option("--normalization-rule-name", t.normalization_rule_name, "identity, nfkc, nmt_nfkc, nfkc_cf or nmt_nfkc_cf")
+      ->check(CLI::IsMember({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"}));
+  app.add_option("--user-defined-symbols", t.user_defined_symbols, "Pieces that are never cut")->delimiter(',');
+  app.add_option("--input-sentence-size", t.input_sentence_size, "Lines to keep in memory, chosen at random; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  app.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts");
+  app.add_option("--workers", t.num_threads, "Threads")->check(CLI::Range(1, 1024));
+  app.add_flag("--log", t.log, "The library's own messages");
+  parse_args(app, args);
+  LineSource lines(source, json_key);
+  const std::string model = train_sentencepiece(t, [&] { return lines.next(); });
+  write_file_atomically(output, model);
+  return show({output});
+}
+
+}  // namespace
+
+int cmd_tokenizer(const std::vector<std::string>& args) {
+  if (!args.empty() && args[0] == "show") return show({args.begin() + 1, args.end()});
+  if (!args.empty() && args[0] == "train") return train({args.begin() + 1, args.end()});
+  CLI::App app("Show a tokenizer, or train one", "mbtrain tokenizer");
+  std::string what;
+  app.add_option("WHAT", what, "show: vocabulary, special tokens, fingerprint; train: a SentencePiece model from texts")
+      ->required()
+      ->check(CLI::IsMember({"show", "train"}));
+  parse_args(app, args);
+  return 0;
+}
+
+}  // namespace mbt

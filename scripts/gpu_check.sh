@@ -2,7 +2,8 @@
 # Everything that only a GPU can tell, in one command and at most eight minutes: builds if needed, runs the parity suite on the hardware,
 # trains 30 steps of every recipe that runs natively against the CPU's losses, measures ops, matrix products and the training step against
 # the memory's and the tensor cores' measured peaks, PyTorch as peer where it is installed, and runs small cases under compute-sanitizer. A
-# part that takes too long is cut and said. A table comes last, also as markdown for docs/benchmarks.
+# part that takes too long is cut and said. With four GPUs or more it tests several ranks as well. A table comes last, also as markdown for
+# docs/benchmarks.
 # usage: scripts/gpu_check.sh [--build DIR] [--out DIR] [--limit SECONDS] [--python PYTHON]
 #        defaults: build/gpu, out/gpu_check, 480, python3 (PYTHON: one that has PyTorch, for the peer)
 #        DIR of --out is new, empty, or one that an earlier check made: that check's results are deleted
@@ -94,13 +95,18 @@ finish() {
   exit "$code"
 }
 
+# Tests of several ranks start up to four, each with a GPU of its own.
+gpus=$(grep -c '^GPU [0-9]*:' <<<"$listed")
+targets=(mbtrain test_parity_gpu)
+if [ "$gpus" -ge 4 ]; then targets+=(test_e2e); fi
+
 # -- build ----------------------------------------------------------------------------------------------------------------------------------
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i "$index" | tr -d .)
 case $capability in 90 | 100 | 103 | 120) capability+=a ;; esac  # with the units that only this family has
 configure=(cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMBT_TESTS=ON -DMBT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=$capability")
 if command -v ccache >/dev/null; then configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
 build_command="$(printf '%q ' "${configure[@]}")"
-build_command+="&& cmake --build $(printf %q "$build") --parallel $(nproc) --target mbtrain test_parity_gpu"
+build_command+="&& cmake --build $(printf %q "$build") --parallel $(nproc) --target ${targets[*]}"
 build_code=0
 part build 300 bash -c "$build_command" || build_code=$?
 if [ "$build_code" -eq 124 ] || [ "$build_code" -eq 137 ]; then
@@ -143,6 +149,13 @@ for recipe in $recipes; do
   esac
   if [ "$recipe" = bf16_mixed ]; then compare_losses bf16_mixed-math bf16_mixed --attention-backend math; fi
 done
+
+if [ "$gpus" -ge 4 ]; then
+  if part ranks 120 env -u CUDA_VISIBLE_DEVICES MBT_TEST_DEVICE=cuda \
+    ctest --test-dir "$build" -R '^e2e[.]ranks$' --output-on-failure --no-tests=error; then make_rows ctest "$out/ranks.out" "ranks over NCCL"; fi
+else
+  row "ranks over NCCL" skipped "$gpus GPU here; the tests start up to 4 ranks, each with its own" ""
+fi
 
 # -- fast? ----------------------------------------------------------------------------------------------------------------------------------
 if part ops 30 "$mbtrain" bench ops --device cuda --json; then make_rows ops "$out/ops.out"; fi

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The table of scripts/gpu_check.sh: turns the results of its parts into rows, and rows into the table that it ends with.
 
-usage: gpu_check_rows.py ops|gemm|step|torch|sanitizer|ctest FILE    rows of one result, tab-separated, on stdout
+usage: gpu_check_rows.py ops|gemm|step|torch|sanitizer FILE    rows of one result, tab-separated, on stdout
+       gpu_check_rows.py ctest FILE [PART]                  PART: what the tests are of, if not parity
        gpu_check_rows.py losses NAME CPU.jsonl GPU.jsonl    NAME: the recipe, perhaps with more after it
        gpu_check_rows.py idle NSYS.sqlite STEPS             of `mbtrain bench step --steps STEPS`
        gpu_check_rows.py table ROWS.tsv [--markdown FILE] [--title TEXT]   the table; exit code 1 when a row failed or was cut, or none is there
@@ -203,18 +204,18 @@ def text_of(path):
         return f.read()
 
 
-def ctest_rows(path):
+def ctest_rows(path, part="parity on the GPU"):
     """From ctest's output: how many passed; a skipped test is a failure here, where there has to be a GPU."""
     text = text_of(path)
     m = re.search(r"(\d+)% tests passed, (\d+) tests? failed out of (\d+)", text)
     skipped = len(re.findall(r"\*\*\*Skipped", text))
     if not m:
-        yield "parity on the GPU", "fail", "ctest did not end", "all pass"
+        yield part, "fail", "ctest did not end", "all pass"
         return
     total, failed = int(m[3]), int(m[2])
     failures = re.findall(r"^\s*\d+ - (\S+) \((?!Skipped)", text, re.MULTILINE)
     measured = f"{total - failed - skipped} of {total} passed" + (f", {skipped} skipped" if skipped else "") + (": " + ", ".join(failures) if failures else "")
-    yield "parity on the GPU", judged(failed == 0 and skipped == 0 and total > 0), measured, "all pass"
+    yield part, judged(failed == 0 and skipped == 0 and total > 0), measured, "all pass"
 
 
 def sanitizer_rows(path):

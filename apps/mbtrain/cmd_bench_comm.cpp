@@ -27,7 +27,8 @@ double slowest(World& world, double mine) {
 }
 
 /// `calls` calls after a common start.
-double seconds_of_calls(Backend& backend, World& world, Collectives& collectives, const std::function<Collectives::Ticket()>& call, int64_t calls) {
+double seconds_of_calls(Backend& backend, World& world, Collectives& collectives, const std::function<Collectives::Ticket()>& call,
+                        int64_t calls) {
   backend.synchronize();
   world.barrier();
   const auto start = Clock::now();
@@ -64,18 +65,21 @@ std::vector<Row> measure(Backend& backend, World& world, Collectives& collective
 }
 
 void print_table(const World& world, const Collectives& collectives, const std::vector<Row>& rows) {
-  std::printf("%d ranks over %s, fp32; bytes of the whole tensor, bus: what one rank sends and as much receives\n", world.ranks(), collectives.name().c_str());
+  std::printf("%d ranks over %s, fp32; bytes of the whole tensor, bus: what one rank sends and as much receives\n", world.ranks(),
+              collectives.name().c_str());
   TextTable table("lrrrr");
   table.add({"collective", "bytes", "us", "GB/s", "bus GB/s"});
   for (const Row& r : rows)
-    table.add({r.name, human_bytes(r.bytes), formatted("%.1f", r.seconds * 1e6), formatted("%.2f", r.bandwidth * 1e-9), formatted("%.2f", r.bus * 1e-9)});
+    table.add({r.name, human_bytes(r.bytes), formatted("%.1f", r.seconds * 1e6), formatted("%.2f", r.bandwidth * 1e-9),
+               formatted("%.2f", r.bus * 1e-9)});
   std::printf("%s", table.str().c_str());
 }
 
 void print_json(const World& world, const Collectives& collectives, const std::vector<Row>& rows) {
   nlohmann::ordered_json j = {{"ranks", world.ranks()}, {"transport", collectives.name()}, {"rows", nlohmann::ordered_json::array()}};
   for (const Row& r : rows)
-    j["rows"].push_back({{"collective", r.name}, {"bytes", r.bytes}, {"us", r.seconds * 1e6}, {"gb_s", r.bandwidth * 1e-9}, {"bus_gb_s", r.bus * 1e-9}});
+    j["rows"].push_back(
+        {{"collective", r.name}, {"bytes", r.bytes}, {"us", r.seconds * 1e6}, {"gb_s", r.bandwidth * 1e-9}, {"bus_gb_s", r.bus * 1e-9}});
   std::printf("%s\n", j.dump(2).c_str());
 }
 
@@ -89,7 +93,8 @@ int run(World& world, const std::vector<std::string>& args) {
   app.add_option("--device", device, "auto, cpu or cuda");
   const auto setup = [&] { parse_args(app, args); };
   agree(world, setup);
-  if (world.ranks() == 1) throw InputError("bench comm times what goes between ranks, and there is one; start it with mpirun -np N or srun");
+  if (world.ranks() == 1)
+    throw InputError("bench comm times what goes between ranks, and there is one; start it with mpirun -np N or srun");
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, device, 0);
   const std::unique_ptr<Collectives> collectives = backend->connect(world);
   const std::vector<Row> rows = measure(*backend, world, *collectives, max_bytes);

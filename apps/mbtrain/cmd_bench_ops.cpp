@@ -30,7 +30,8 @@ struct Options {
 
 Options parse(const std::vector<std::string>& args) {
   CLI::App app(
-      "Time the memory-bound ops: microseconds, bytes that have to move, GB/s, and the share of a copy's bandwidth measured in the same run",
+      "Time the memory-bound ops: microseconds, bytes that have to move, GB/s, and the share of a copy's bandwidth measured in the same "
+      "run",
       "mbtrain bench ops");
   Options o;
   const auto size = CLI::Range(int64_t{0}, int64_t{1} << 24);
@@ -38,7 +39,9 @@ Options parse(const std::vector<std::string>& args) {
   app.add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process")->capture_default_str();
   app.add_option("--tokens", o.shape.tokens, "N: rows; 0: 16384 on a GPU, 1024 on a CPU")->capture_default_str()->check(size);
-  app.add_option("--width", o.shape.width, "C: columns, a multiple of 64; 0: 4096 on a GPU, 1024 on a CPU")->capture_default_str()->check(size);
+  app.add_option("--width", o.shape.width, "C: columns, a multiple of 64; 0: 4096 on a GPU, 1024 on a CPU")
+      ->capture_default_str()
+      ->check(size);
   app.add_option("--vocabulary", o.shape.vocabulary, "V: of embeddings and logits; 0: 32768 on a GPU, 8192 on a CPU")
       ->capture_default_str()->check(size);
   app.add_option("--act", o.act, "Activation dtype")->capture_default_str()->check(CLI::IsMember({"f32", "bf16", "f16"}));
@@ -65,8 +68,8 @@ void print_table(const Options& o, const Backend& backend, double copy_bandwidth
   TextTable table("lrrrrl");
   table.add({"op", "us", "MB", "GB/s", "of copy", "bytes counted"});
   for (const Row& r : rows)
-    table.add({r.name, formatted("%.1f", r.seconds * 1e6), formatted("%.1f", static_cast<double>(r.bytes) * 1e-6), formatted("%.1f", r.gb_per_second()),
-               formatted("%.0f%%", 100 * r.share_of_copy), r.traffic});
+    table.add({r.name, formatted("%.1f", r.seconds * 1e6), formatted("%.1f", static_cast<double>(r.bytes) * 1e-6),
+               formatted("%.1f", r.gb_per_second()), formatted("%.0f%%", 100 * r.share_of_copy), r.traffic});
   std::cout << table.str();
 }
 
@@ -101,7 +104,8 @@ int bench_ops(const std::vector<std::string>& args) {
   };
   const Row copy = time(copy_bench(*backend, options.shape));
   std::vector<Row> rows;
-  for (const OpBenchMaker& maker : op_benches(backend->wants_transposed({.format = QuantFormat::e4m3, .scaling = QuantScaling::tensorwise}))) {
+  for (const OpBenchMaker& maker :
+       op_benches(backend->wants_transposed({.format = QuantFormat::e4m3, .scaling = QuantScaling::tensorwise}))) {
     if (maker.name.find(options.only) == std::string::npos) continue;
     rows.push_back(time(maker.make(*backend, options.shape)));
     rows.back().share_of_copy = rows.back().gb_per_second() / copy.gb_per_second();

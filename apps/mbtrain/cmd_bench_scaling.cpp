@@ -101,19 +101,21 @@ Figures figures(Backend& backend, World& world, const RunConfig& config, const O
 
 void print_table(const RunConfig& config, const Figures& f) {
   const double tokens = static_cast<double>(f.parts.micro_batches * config.train.micro_batch_size * config.model.seq_length);
-  std::printf("MODEL, not a measurement: %s, every rank with %lld micro-batches of %lld x %lld tokens\n", config.mixed_precision.name.c_str(),
-              static_cast<long long>(f.parts.micro_batches), static_cast<long long>(config.train.micro_batch_size),
-              static_cast<long long>(config.model.seq_length));
+  std::printf("MODEL, not a measurement: %s, every rank with %lld micro-batches of %lld x %lld tokens\n",
+              config.mixed_precision.name.c_str(), static_cast<long long>(f.parts.micro_batches),
+              static_cast<long long>(config.train.micro_batch_size), static_cast<long long>(config.model.seq_length));
   std::printf("  from a micro-batch of %.2f ms and an optimizer step of %.2f ms, measured here on one rank;\n", f.parts.micro_batch_s * 1e3,
               f.parts.optimizer_s * 1e3);
   std::printf("  from links with %.1f us and %.2f GB/s a rank; %s of gradients and %s of parameters a step\n", f.link.latency_s * 1e6,
-              f.link.bytes_per_s * 1e-9, human_bytes(f.exchange.reduce_scatter_bytes).c_str(), human_bytes(f.exchange.all_gather_bytes).c_str());
+              f.link.bytes_per_s * 1e-9, human_bytes(f.exchange.reduce_scatter_bytes).c_str(),
+              human_bytes(f.exchange.all_gather_bytes).c_str());
   std::printf("  not in it: stragglers, contention of links, memory traffic of the exchange beside compute\n");
   TextTable table("rrrrrr");
   table.add({"ranks", "step ms", "exchange ms", "waited ms", "tokens/s", "efficiency"});
   for (const ScaledStep& s : f.rows)
-    table.add({std::to_string(s.ranks), formatted("%.2f", s.seconds * 1e3), formatted("%.2f", s.exchange_s * 1e3), formatted("%.2f", s.waiting_s * 1e3),
-               with_commas(static_cast<int64_t>(tokens * static_cast<double>(s.ranks) / s.seconds)), formatted("%.3f", s.efficiency)});
+    table.add({std::to_string(s.ranks), formatted("%.2f", s.seconds * 1e3), formatted("%.2f", s.exchange_s * 1e3),
+               formatted("%.2f", s.waiting_s * 1e3), with_commas(static_cast<int64_t>(tokens * static_cast<double>(s.ranks) / s.seconds)),
+               formatted("%.3f", s.efficiency)});
   std::printf("%s", table.str().c_str());
 }
 
@@ -127,7 +129,11 @@ void print_json(const RunConfig& config, const Figures& f) {
                               {"bandwidth_gb_s", f.link.bytes_per_s * 1e-9},
                               {"rows", nlohmann::ordered_json::array()}};
   for (const ScaledStep& s : f.rows)
-    j["rows"].push_back({{"ranks", s.ranks}, {"step_ms", s.seconds * 1e3}, {"exchange_ms", s.exchange_s * 1e3}, {"waited_ms", s.waiting_s * 1e3}, {"efficiency", s.efficiency}});
+    j["rows"].push_back({{"ranks", s.ranks},
+                         {"step_ms", s.seconds * 1e3},
+                         {"exchange_ms", s.exchange_s * 1e3},
+                         {"waited_ms", s.waiting_s * 1e3},
+                         {"efficiency", s.efficiency}});
   std::printf("%s\n", j.dump(2).c_str());
 }
 
@@ -136,8 +142,10 @@ int run(World& world, const std::vector<std::string>& args) {
   Options o;
   app.add_flag("--json", o.as_json, "Print JSON");
   app.add_option("--steps", o.steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
-  app.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch")->check(CLI::NonNegativeNumber);
-  app.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes a second that one rank sends; not given: measured in this launch")->check(CLI::PositiveNumber);
+  app.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes a second that one rank sends; not given: measured in this launch")
+      ->check(CLI::PositiveNumber);
   RunConfig config;
   agree(world, [&] { config = resolve_run(parse_config_args(app, args), world.ranks()).config; });
   config.validation.skip_train = false;

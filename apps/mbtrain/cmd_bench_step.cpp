@@ -96,12 +96,14 @@ StepTimes measure(Backend& backend, World& world, const RunConfig& config, int64
 }
 
 void print_table(const World& world, const RunConfig& config, const StepTimes& t) {
-  std::printf("%s, %d rank%s, %lld x %lld tokens a step\n", config.mixed_precision.name.c_str(), world.ranks(), world.ranks() == 1 ? "" : "s", static_cast<long long>(config.train.global_batch_size),
+  std::printf("%s, %d rank%s, %lld x %lld tokens a step\n", config.mixed_precision.name.c_str(), world.ranks(),
+              world.ranks() == 1 ? "" : "s", static_cast<long long>(config.train.global_batch_size),
               static_cast<long long>(config.model.seq_length));
-  std::printf("  step                  %10.1f ms   %8.0f tokens/s   %.3f TFLOP/s (model)\n", t.step_s * 1e3, t.tokens / t.step_s, t.model_flops / t.step_s * 1e-12);
+  std::printf("  step                  %10.1f ms   %8.0f tokens/s   %.3f TFLOP/s (model)\n", t.step_s * 1e3, t.tokens / t.step_s,
+              t.model_flops / t.step_s * 1e-12);
   if (!t.replay_refusal.empty()) std::printf("  %s\n", t.replay_refusal.c_str());
-  std::printf("  its GEMMs alone       %10.1f ms   %.3f TFLOP/s, %.2f of the peak of %.3f\n", t.gemm_only_s * 1e3, t.gemm_flops / t.gemm_only_s * 1e-12,
-              t.gemm_flops / t.gemm_only_s / t.peak, t.peak * 1e-12);
+  std::printf("  its GEMMs alone       %10.1f ms   %.3f TFLOP/s, %.2f of the peak of %.3f\n", t.gemm_only_s * 1e3,
+              t.gemm_flops / t.gemm_only_s * 1e-12, t.gemm_flops / t.gemm_only_s / t.peak, t.peak * 1e-12);
   std::printf("  GEMM-only time / step %10.2f\n\n", t.share_of_gemm_only());
   std::vector<std::pair<std::string, StepTimes::Part>> rows(t.parts.begin(), t.parts.end());
   std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
@@ -134,7 +136,8 @@ nlohmann::ordered_json to_json(const Backend& backend, const World& world, const
 }
 
 int run(World& world, const std::vector<std::string>& args) {
-  CLI::App app("Time a training step of the configured model on random tokens: by part, and against its matrix products alone", "mbtrain bench step");
+  CLI::App app("Time a training step of the configured model on random tokens: by part, and against its matrix products alone",
+               "mbtrain bench step");
   bool as_json = false;
   int64_t steps = 5;
   app.add_flag("--json", as_json, "Print JSON");

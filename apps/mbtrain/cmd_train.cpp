@@ -74,7 +74,9 @@ void warn_of_unused_gpu() {
 void show_start(const ResolvedRun& run, const Backend& backend, World& world, const Dataset& dataset, const Trainer& trainer) {
   const RunConfig& c = run.config;
   for (const auto& [what, value] : backend.facts()) spdlog::info("{}: {}", what, value);
-  if (world.ranks() > 1) spdlog::info("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host, trainer.transport());
+  if (world.ranks() > 1)
+    spdlog::info("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host,
+                 trainer.transport());
   if (c.train.device == "auto" && backend.name() == "cpu") warn_of_unused_gpu();
   spdlog::info("recipe: {}", c.mixed_precision.name);
   for (const Overwrite& o : run.overwrites) {
@@ -86,8 +88,8 @@ void show_start(const ResolvedRun& run, const Backend& backend, World& world, co
   for (const std::string& note : emulation_notes(precision, backend.name())) spdlog::info("{}", note);
   spdlog::info("data: {}", dataset.describe());
   if (dataset.entropy_rate()) spdlog::info("no model can do better than {:.4f} nats a token on this data", *dataset.entropy_rate());
-  spdlog::info("model: {:.3f} M parameters, {} iterations of {} x {} tokens", static_cast<double>(trainer.num_params()) * 1e-6, c.train.iterations(),
-               c.train.global_batch_size, c.model.seq_length);
+  spdlog::info("model: {:.3f} M parameters, {} iterations of {} x {} tokens", static_cast<double>(trainer.num_params()) * 1e-6,
+               c.train.iterations(), c.train.global_batch_size, c.model.seq_length);
 }
 
 const char* exit_text(ExitReason reason) {
@@ -121,13 +123,16 @@ int train(World& world, const std::vector<std::string>& args) {
   TimingBackend timing(*backend);
   TracingObserver tracing(config.profiling, timing, console);
   const bool traces = !config.profiling.trace_path.empty() && world.is_first();
-  TrainObserver& observer = traces ? static_cast<TrainObserver&>(tracing) : world.is_first() ? static_cast<TrainObserver&>(console) : silent;
+  TrainObserver& observer = traces             ? static_cast<TrainObserver&>(tracing)
+                            : world.is_first() ? static_cast<TrainObserver&>(console)
+                                               : silent;
   Trainer trainer(traces ? timing : *backend, world, config, policy, *dataset, observer);
   agree(world, [&] {
     if (!world.is_first()) return;
     if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
     console.open_metrics(!config.checkpoint.load.empty());
-    if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
+    if (!config.logger.save_config_filepath.empty())
+      write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
     show_start(run, *backend, world, *dataset, trainer);
   });
 

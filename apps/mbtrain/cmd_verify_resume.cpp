@@ -108,7 +108,8 @@ int64_t run_with_kills(const RunConfig& config, int64_t most, double seconds_of_
   write_file_atomically(file, to_json(config).dump(2));
   const std::vector<std::string> args = {"train", "--config", file};
   const auto cannot_go_on = [&](int64_t kills, int code) {
-    return Error(text("a run that was killed ", kills, " times does not go on: exit code ", code, "; its command: mbtrain ", join(args, " ")));
+    return Error(
+        text("a run that was killed ", kills, " times does not go on: exit code ", code, "; its command: mbtrain ", join(args, " ")));
   };
   std::mt19937 random(std::random_device{}());
   for (int64_t kills = 0;; ++kills) {
@@ -125,7 +126,9 @@ std::string loss_difference(const RunTrace& a, const RunTrace& b) {
   for (size_t i = 0; i < std::max(a.losses.size(), b.losses.size()); ++i) {
     const bool is_there = i < a.losses.size() && i < b.losses.size();
     const bool is_equal = is_there && (a.losses[i] == b.losses[i] || (a.losses[i] != a.losses[i] && b.losses[i] != b.losses[i]));
-    if (!is_equal) return text("iteration ", i + 1, is_there ? text(": loss ", a.losses[i], " without, ", b.losses[i], " with a break") : ": missing in one of the runs");
+    if (!is_equal)
+      return text("iteration ", i + 1,
+                  is_there ? text(": loss ", a.losses[i], " without, ", b.losses[i], " with a break") : ": missing in one of the runs");
   }
   return "";
 }
@@ -142,13 +145,16 @@ bool report(const char* what, const RunTrace& whole, const RunTrace& other, bool
 }
 
 int verify(World& world, const std::vector<std::string>& args) {
-  CLI::App app("Prove that a saved and continued run is the run without a break, bit for bit: losses, and a hash of all state (weights, masters, "
-               "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: not",
-               "mbtrain verify-resume");
+  CLI::App app(
+      "Prove that a saved and continued run is the run without a break, bit for bit: losses, and a hash of all state (weights, masters, "
+      "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: not",
+      "mbtrain verify-resume");
   Options o;
   app.add_option("--before", o.before, "Steps before the break")->check(CLI::Range(1, 1000000));
   app.add_option("--after", o.after, "Steps after it")->check(CLI::Range(1, 1000000));
-  app.add_option("--kills", o.kills, "One rank: then a run that is killed (-9) so often at random moments, saving after every step; 0: none")->check(CLI::Range(0, 10000));
+  app.add_option("--kills", o.kills,
+                 "One rank: then a run that is killed (-9) so often at random moments, saving after every step; 0: none")
+      ->check(CLI::Range(0, 10000));
   CLI::Option* const kills = app.get_option("--kills");
   app.add_option("--folder", o.folder, "Keep the checkpoints in this new folder; not given: one in the current folder, removed at the end");
   ResolvedRun run;
@@ -172,7 +178,8 @@ int verify(World& world, const std::vector<std::string>& args) {
   const auto begin = Clock::now();
   const RunTrace whole = trace_run(*backend, world, traced_config(run.config, steps, folder.at("whole")), policy, *dataset);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  const RunTrace broken = trace_interrupted_run(*backend, world, traced_config(run.config, steps, folder.at("interrupted")), policy, *dataset, o.before);
+  const RunTrace broken =
+      trace_interrupted_run(*backend, world, traced_config(run.config, steps, folder.at("interrupted")), policy, *dataset, o.before);
   bool is_equal = true;
   agree(world, [&] {
     if (!world.is_first()) return;

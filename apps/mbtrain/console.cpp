@@ -81,7 +81,8 @@ void ConsoleObserver::on_warning(const std::string& message) {
 void ConsoleObserver::on_iteration(const IterationRecord& r) {
   interval_.add(r);
   write_metrics(to_json(r).dump());
-  if (r.iteration == 1 || r.iteration % logger_.log_interval == 0 || r.iteration == r.train_iters) print_line(interval_.take_line(logger_.log_throughput));
+  if (r.iteration == 1 || r.iteration % logger_.log_interval == 0 || r.iteration == r.train_iters)
+    print_line(interval_.take_line(logger_.log_throughput));
   show_progress(r);
 }
 
@@ -93,8 +94,8 @@ void ConsoleObserver::show_progress(const IterationRecord& r) {
   const double left = static_cast<double>(r.train_iters - r.iteration) * smoothed_ms_ * 1e-3;
   const double share = static_cast<double>(r.iteration) / static_cast<double>(r.train_iters);
   std::fprintf(stderr, "\r\033[K %s %lld/%lld  loss %.4f  %.0f tok/s  %s left", bar(share).c_str(), static_cast<long long>(r.iteration),
-               static_cast<long long>(r.train_iters), r.loss, static_cast<double>(r.global_batch_size * seq_length_) / (smoothed_ms_ * 1e-3),
-               duration(left).c_str());
+               static_cast<long long>(r.train_iters), r.loss,
+               static_cast<double>(r.global_batch_size * seq_length_) / (smoothed_ms_ * 1e-3), duration(left).c_str());
   std::fflush(stderr);
   progress_is_visible_ = true;
 }

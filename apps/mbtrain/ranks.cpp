@@ -87,20 +87,24 @@ int run_on_ranks(const std::string& verb, const std::function<int(World& world)>
   return run_body(*world, [&](World& w) {
     const std::vector<std::string> verbs = gather_texts(w, verb);  // exchanges of two verbs would wait for each other
     for (size_t r = 1; r < verbs.size(); ++r)
-      if (verbs[r] != verbs[0]) throw AgreedError(text("rank 0 was started as mbtrain ", verbs[0], ", rank ", r, " as mbtrain ", verbs[r], "; start all with one command"), 2);
+      if (verbs[r] != verbs[0])
+        throw AgreedError(
+            text("rank 0 was started as mbtrain ", verbs[0], ", rank ", r, " as mbtrain ", verbs[r], "; start all with one command"), 2);
     return body(w);
   });
 }
 
 void require_same_run(World& world, const RunConfig& config, const Dataset& dataset) {
   if (world.ranks() == 1) return;
-  const nlohmann::json mine = {{"program", program_name()}, {"config", to_json(config)}, {"data", {{"what", dataset.describe()}, {"hash", dataset.fingerprint()}}}};
+  const nlohmann::json mine = {
+      {"program", program_name()}, {"config", to_json(config)}, {"data", {{"what", dataset.describe()}, {"hash", dataset.fingerprint()}}}};
   const std::vector<std::string> all = gather_texts(world, mine.dump());
   std::string found;
   for (size_t r = 1; r < all.size() && found.empty(); ++r)
     if (all[r] != all[0]) found = differences(all[0], all[r], r);
   if (found.empty()) return;
-  throw AgreedError(text("the ranks do not agree on the run:", found, "\nStart all of them with the same program, the same config and the same data"), 2);
+  throw AgreedError(
+      text("the ranks do not agree on the run:", found, "\nStart all of them with the same program, the same config and the same data"), 2);
 }
 
 int threads_of_rank(World& world, int64_t wanted) {
@@ -139,7 +143,8 @@ int gpu_of_rank(World& world, const std::string& device) {
   for (size_t a = 0; a < uuids.size(); ++a)
     for (size_t b = 0; b < a; ++b)
       if (!uuids[a].empty() && uuids[a] == uuids[b] && hosts[a] == hosts[b])
-        throw AgreedError(text("ranks ", b, " and ", a, " on ", hosts[a], " would share one GPU (", uuids[a], "); start at most one rank a GPU"), 2);
+        throw AgreedError(
+            text("ranks ", b, " and ", a, " on ", hosts[a], " would share one GPU (", uuids[a], "); start at most one rank a GPU"), 2);
   return gpu;
 }
 

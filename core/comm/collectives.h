@@ -20,7 +20,8 @@ struct ReduceScatterArgs {
 
   void check(int ranks) const {
     MBT_CHECK(in.dtype == DType::f32 || in.dtype == DType::bf16 || in.dtype == DType::f16, "reduce_scatter: in is ", in.str());
-    MBT_CHECK(out.dtype == in.dtype && in.size() == ranks * out.size(), "reduce_scatter: in ", in.str(), ", out ", out.str(), ", ", ranks, " ranks");
+    MBT_CHECK(out.dtype == in.dtype && in.size() == ranks * out.size(), "reduce_scatter: in ", in.str(), ", out ", out.str(), ", ", ranks,
+              " ranks");
   }
 };
 
@@ -30,7 +31,8 @@ struct AllGatherArgs {
   TensorView out;      // [ranks * n], dtype of in
 
   void check(int ranks) const {
-    MBT_CHECK(out.dtype == in.dtype && out.size() == ranks * in.size(), "all_gather: in ", in.str(), ", out ", out.str(), ", ", ranks, " ranks");
+    MBT_CHECK(out.dtype == in.dtype && out.size() == ranks * in.size(), "all_gather: in ", in.str(), ", out ", out.str(), ", ", ranks,
+              " ranks");
   }
 };
 

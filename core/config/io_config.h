@@ -30,7 +30,7 @@ struct LoggerConfig {
     v(s.log_interval, FieldInfo{.name = "log_interval", .doc = "Iterations between log lines (upstream: 100)", .unit = "iterations", .min = 1, .alias = "log-interval"});
     v(s.log_throughput, FieldInfo{.name = "log_throughput", .doc = "TFLOP/s in the log line", .alias = "log-throughput"});
     v(s.log_params_norm, FieldInfo{.name = "log_params_norm", .doc = "Norm of all weights in the log line", .alias = "log-params-norm"});
-    v(s.jsonl_path, FieldInfo{.name = "jsonl_path", .doc = "Metrics, one JSON object an iteration; empty: metrics.jsonl in checkpoint.save, if any"});
+    v(s.jsonl_path, FieldInfo{.name = "jsonl_path", .doc = "Metrics, one JSON object an iteration; empty: metrics.jsonl in checkpoint.save, if any. A continued run appends: the last record of an iteration counts"});
     v(s.progress, FieldInfo{.name = "progress", .doc = "Progress line on stderr: auto shows it on a terminal", .choices = {"auto", "on", "off"}});
     v(s.logging_level, FieldInfo{.name = "logging_level", .doc = "Messages on stderr", .choices = {"debug", "info", "warning", "error"}});
     v(s.save_config_filepath, FieldInfo{.name = "save_config_filepath", .doc = "Write the resolved config here"});

@@ -13,8 +13,8 @@ namespace mbt {
 struct Batch {
   std::vector<int32_t> tokens, targets;
   std::vector<float> loss_mask;
-  /// Where in its row the document of each token begins: document_start[b,t] <= t, never falling along a row, and a document's first token
-  /// has its own place. A token attends to its document alone, back to there. Empty: a row is one document.
+  /// The place in its row, 0 to seq - 1, of the first token of each token's document: document_start[b,t] is t, or document_start[b,t-1].
+  /// A token attends to its document alone, back to there. Empty: a row is one document.
   std::vector<int32_t> document_start = {};
   /// What the position embedding sees of each token, in [0, model.seq_length). Empty: 0 to seq - 1 in every row.
   std::vector<int32_t> positions = {};

@@ -111,13 +111,16 @@ class LayerPlanner {
   bool shares_columnwise_ = false;  // some layer's wgrad reads the column-wise codes of inputs from the shared set
 };
 
-SharedSlots plan_shared(ArenaPlan& arena, const ModelConfig& m, const PrecisionPolicy& policy, const ModelShapes& s, int64_t logits_rows, bool with_backward) {
+SharedSlots plan_shared(ArenaPlan& arena, const ModelConfig& m, const PrecisionPolicy& policy, const ModelShapes& s, int64_t logits_rows,
+                        const BatchInputs& inputs, bool with_backward) {
   auto add = [&](DType t, const Shape& shape) { return arena.add(MemoryCategory::workspace, t, shape); };
   auto act = [&](int64_t cols) { return add(policy.act, {s.tokens, cols}); };
   SharedSlots w;
   w.tokens = add(DType::i32, {s.tokens});
   w.targets = add(DType::i32, {s.tokens});
   w.loss_mask = add(DType::f32, {s.tokens});
+  if (inputs.document_start) w.document_start = add(DType::i32, {s.tokens});
+  if (inputs.positions) w.positions = add(DType::i32, {s.tokens});
   w.scalars = add(DType::i32, {sizeof(BatchScalars) / sizeof(int32_t)});
   w.loss = add(DType::f32, {s.tokens});
   w.loss_sum = add(DType::f64, {1});
@@ -149,13 +152,19 @@ void for_each_tensor(LayerSlots& from, LayerViews& to, F&& f) {
 
 template <class F>
 void for_each_tensor(SharedSlots& from, SharedViews& to, F&& f) {
-  f(from.tokens, to.tokens), f(from.targets, to.targets), f(from.loss_mask, to.loss_mask), f(from.scalars, to.scalars), f(from.loss, to.loss), f(from.loss_sum, to.loss_sum);
+  f(from.tokens, to.tokens), f(from.targets, to.targets), f(from.loss_mask, to.loss_mask), f(from.document_start, to.document_start);
+  f(from.positions, to.positions), f(from.scalars, to.scalars), f(from.loss, to.loss), f(from.loss_sum, to.loss_sum);
   f(from.delta, to.delta), f(from.final_input, to.final_input), f(from.final_rstd, to.final_rstd), f(from.final_mean, to.final_mean);
   f(from.final_norm, to.final_norm), f(from.logits, to.logits), f(from.d_stream, to.d_stream), f(from.d_norm, to.d_norm);
   f(from.d_qkv, to.d_qkv), f(from.d_attention, to.d_attention), f(from.d_fc1, to.d_fc1), f(from.d_activation, to.d_activation);
 }
 
 }  // namespace
+
+BatchInputs batch_inputs(const DatasetConfig& dataset, const ModelConfig& model) {
+  return {.document_start = dataset.reset_attention_mask,
+          .positions = dataset.reset_position_ids && model.position_embedding_type != "none"};
+}
 
 Recompute recompute_of(const ModelConfig& m, int64_t layer) {
   if (!m.recompute_granularity) return Recompute::none;
@@ -165,7 +174,7 @@ Recompute recompute_of(const ModelConfig& m, int64_t layer) {
 }
 
 ActivationsPlan plan_activations(const ModelConfig& m, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward,
-                                 const TransposedQuery& wants_transposed) {
+                                 const TransposedQuery& wants_transposed, const BatchInputs& inputs) {
   ActivationsPlan plan;
   const ModelShapes s = shapes_of(m, micro_batch, m.seq_length);
   LayerPlanner planner(plan.arena, m, policy, s, with_backward, wants_transposed);
@@ -179,7 +188,7 @@ ActivationsPlan plan_activations(const ModelConfig& m, const PrecisionPolicy& po
     }
   }
   plan.logits_rows = logits_chunk_rows(s, policy.act);
-  plan.shared = plan_shared(plan.arena, m, policy, s, plan.logits_rows, with_backward);
+  plan.shared = plan_shared(plan.arena, m, policy, s, plan.logits_rows, inputs, with_backward);
   return plan;
 }
 

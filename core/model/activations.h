@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "core/config/io_config.h"
 #include "core/model/quant_slots.h"
 #include "core/model/shapes.h"
 #include "core/recipe/policy.h"
@@ -49,12 +50,21 @@ struct BatchScalars {
   float unused = 0.0F;
 };
 
+/// What a micro-batch brings beside tokens, targets and loss mask. Its tensors exist only in a run that uses them.
+struct BatchInputs {
+  bool document_start = false;  ///< attention stays within documents
+  bool positions = false;       ///< the position embedding's positions are not 0 to T - 1
+};
+BatchInputs batch_inputs(const DatasetConfig& dataset, const ModelConfig& model);
+
 /// Buffers used by one layer at a time.
 template <class Slot>
 struct SharedTensors {
   Slot tokens, targets;  // [N] i32
   Slot loss_mask;        // [N] f32
-  Slot scalars;          // [4] i32: BatchScalars; tokens, targets, loss_mask and this lie one after the other and are uploaded at once
+  Slot document_start;   // [N] i32, core/ops/attention.h; or empty
+  Slot positions;        // [N] i32; or empty
+  Slot scalars;          // [4] i32: BatchScalars; from tokens to here all lie one after the other and are uploaded at once
   Slot loss;             // [N] f32
   Slot loss_sum;         // [1] f64
   Slot delta;            // [N,C] act: output of proj or fc2, added to the stream by the next norm
@@ -85,7 +95,7 @@ Recompute recompute_of(const ModelConfig& model, int64_t layer);
 
 /// with_backward false: evaluation and probing of logits only; every layer then shares one set.
 ActivationsPlan plan_activations(const ModelConfig& model, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward,
-                                 const TransposedQuery& wants_transposed);
+                                 const TransposedQuery& wants_transposed, const BatchInputs& inputs);
 
 /// Views into one block of memory, made from a plan.
 struct Activations {

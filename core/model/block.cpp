@@ -3,8 +3,8 @@
 namespace mbt {
 namespace {
 
-void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, ConstTensorView delta, TensorView h, TensorView y, TensorView rstd,
-              TensorView mean, const QuantOutput& quantised) {
+void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, ConstTensorView delta, TensorView h, TensorView y,
+              TensorView rstd, TensorView mean, const QuantOutput& quantised) {
   c.backend.norm_fwd({.kind = norm_kind(c.model),
                       .x = x,
                       .weight = w.weight,
@@ -19,8 +19,8 @@ void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, Con
                       .keeps_y = quantised.empty()});
 }
 
-void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, ConstTensorView h, TensorView rstd, TensorView mean, TensorView d_h,
-              const QuantOutput& quantised) {
+void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, ConstTensorView h, TensorView rstd, TensorView mean,
+              TensorView d_h, const QuantOutput& quantised) {
   c.backend.norm_bwd({.kind = norm_kind(c.model),
                       .d_y = d_y,
                       .h = h,
@@ -51,7 +51,12 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .eps = static_cast<float>(c.model.layernorm_epsilon)});
   }
   if (!c.rope_table.empty()) {
-    c.backend.rope({.qkv = a.qkv, .cos_sin = c.rope_table, .num_heads = s.heads, .num_kv_heads = s.kv_heads, .sequence_length = s.sequence});
+    c.backend.rope({.qkv = a.qkv,
+                    .cos_sin = c.rope_table,
+                    .num_heads = s.heads,
+                    .num_kv_heads = s.kv_heads,
+                    .sequence_length = s.sequence,
+                    .positions = c.positions});
   }
   c.backend.attention_fwd({.qkv = a.qkv,
                            .out = a.attention,
@@ -61,6 +66,7 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
                            .backend = attention_backend_named(c.model.attention_backend),
+                           .document_start = c.document_start,
                            .quantised = quantised});
 }
 
@@ -78,6 +84,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
                            .backend = attention_backend_named(c.model.attention_backend),
+                           .document_start = c.document_start,
                            .quantised = has_rope || has_qk_norm ? QuantOutput{} : quantised});
   if (has_rope) {
     c.backend.rope({.qkv = t.d_qkv,
@@ -86,6 +93,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                     .num_kv_heads = s.kv_heads,
                     .sequence_length = s.sequence,
                     .inverse = true,
+                    .positions = c.positions,
                     .quantised = has_qk_norm ? QuantOutput{} : quantised});
   }
   if (has_qk_norm) {
@@ -149,8 +157,8 @@ LayerParams bind_layer(const Weights& w, const ModelConfig& model, int64_t layer
   return l;
 }
 
-void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& t,
-               ConstTensorView stream, ConstTensorView delta, bool without_fc2) {
+void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a,
+               const SharedViews& t, ConstTensorView stream, ConstTensorView delta, bool without_fc2) {
   Backend& b = c.backend;
   const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
   norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean, quantised_for(pass, w.qkv, a.x_qkv));
@@ -163,8 +171,8 @@ void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, co
   if (!without_fc2) linear_fwd(b, precision, w.fc2, a.activation, a.x_fc2, t.delta);  // else: wgrad needs fc2's input, nothing its output
 }
 
-void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& t,
-               const QuantOutput& d_input) {
+void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a,
+               const SharedViews& t, const QuantOutput& d_input) {
   Backend& b = c.backend;
   const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
   const Recompute recompute = recompute_of(c.model, layer);

@@ -33,6 +33,7 @@ struct BlockContext {
   ModelShapes shapes;
   ConstTensorView rope_table;  // [P,R] f32; empty without RoPE
   float softmax_scale;
+  ConstTensorView document_start, positions;  // of the micro-batch, [N] i32; empty when it has none
 };
 
 NormParams bind_norm(const Weights& w, const std::string& name);

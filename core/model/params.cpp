@@ -11,7 +11,8 @@ namespace mbt {
 namespace {
 
 constexpr int64_t kParamAlignment = 64;   // elements, as Megatron aligns parameter starts in its buffers
-constexpr int64_t kPieceAlignment = 128;  // elements of a rank's piece: whole vectors for every kernel; a multiple of upstream's lcm(ranks, 128)
+constexpr int64_t kPieceAlignment =
+    128;  // elements of a rank's piece: whole vectors for every kernel; a multiple of upstream's lcm(ranks, 128)
 constexpr int64_t kBandwidthMultiple = 1 << 16;
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -40,12 +41,14 @@ class ListBuilder {
     }
     for (int64_t i = 0; i < m_.num_layers; ++i) add_layer(i);
     add_norm("final_norm", -1, m_.hidden_size);
-    if (!m_.share_embeddings_and_output_weights) add("head.weight", {m_.padded_vocab_size(), m_.hidden_size}, ParamKind::head, ParamInit::normal);
+    if (!m_.share_embeddings_and_output_weights)
+      add("head.weight", {m_.padded_vocab_size(), m_.hidden_size}, ParamKind::head, ParamInit::normal);
   }
   void add(std::string name, Shape shape, ParamKind kind, ParamInit init, int64_t layer = -1, LinearKind linear = LinearKind::qkv) {
     const bool is_first = kind == ParamKind::embedding || kind == ParamKind::position_embedding;
     const int64_t unit = layer >= 0 ? layer + 1 : is_first ? 0 : m_.num_layers + 1;
-    list_.specs.push_back({.name = std::move(name), .shape = shape, .kind = kind, .init = init, .layer = layer, .linear = linear, .unit = unit});
+    list_.specs.push_back(
+        {.name = std::move(name), .shape = shape, .kind = kind, .init = init, .layer = layer, .linear = linear, .unit = unit});
     list_.specs.back().is_codes_only = is_codes_only_ && is_codes_only_(list_.specs.back());
     list_.num_params += shape.size();
   }

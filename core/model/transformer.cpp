@@ -9,12 +9,34 @@
 
 namespace mbt {
 
-Transformer::Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch, bool with_backward)
+namespace {
+
+/// Documents are what core/ops/attention.h says. Kernels would note the first that is none, but only when the host next waits for them.
+void expect_documents(const int32_t* start, const ModelShapes& s) {
+  for (int64_t n = 0; n < s.tokens; ++n) {
+    const int64_t t = n % s.sequence;
+    if (start[n] == t || (t > 0 && start[n] == start[n - 1])) continue;
+    throw Error(text("micro-batch: document_start of sample ", n / s.sequence, ", token ", t, " is ", start[n], ", expected ", t,
+                     t == 0 ? std::string(": a sample begins a document") : text(", or ", start[n - 1], " as of the token before it")));
+  }
+}
+
+void expect_positions(const int32_t* positions, const ModelShapes& s) {
+  for (int64_t n = 0; n < s.tokens; ++n)
+    if (positions[n] < 0 || positions[n] >= s.sequence)
+      throw Error(text("micro-batch: the position of sample ", n / s.sequence, ", token ", n % s.sequence, " is ", positions[n],
+                       ", expected 0 to ", s.sequence - 1, " (model.seq_length - 1)"));
+}
+
+}  // namespace
+
+Transformer::Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch,
+                         bool with_backward, const BatchInputs& inputs)
     : backend_(backend),
       model_(model),
       policy_(policy),
       weights_(weights),
-      plan_(plan_activations(model, policy, micro_batch, with_backward, transposed_query(backend))),
+      plan_(plan_activations(model, policy, micro_batch, with_backward, transposed_query(backend), inputs)),
       memory_(backend, static_cast<size_t>(plan_.arena.total_bytes())),
       acts_(bind_activations(plan_, memory_.data())),
       context_{.backend = backend,
@@ -22,7 +44,9 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
                .policy = policy_,
                .shapes = shapes_of(model, micro_batch, model.seq_length),
                .rope_table = {},
-               .softmax_scale = static_cast<float>(model.attention_scale())} {
+               .softmax_scale = static_cast<float>(model.attention_scale()),
+               .document_start = acts_.shared.document_start,
+               .positions = acts_.shared.positions} {
   if (model.position_embedding_type == "rope") {
     const std::vector<float> table = rope_table(model, model.seq_length);
     rope_memory_ = Buffer(backend, table.size() * sizeof(float));
@@ -51,6 +75,19 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
   if (position >= 0) position_ = weights.working(position), d_position_ = weights.part(weights.grad(), position);
 }
 
+/// The inputs that not every run has, as the ops see them. Where a micro-batch leaves them out: documents and positions of whole rows.
+void Transformer::put_sequence_inputs(const MicroBatch& batch, int32_t* document_start, int32_t* positions) const {
+  const ModelShapes& s = context_.shapes;
+  MBT_CHECK((!batch.document_start || document_start) && (!batch.positions || positions),
+            "a micro-batch with documents or positions, for a transformer that was made without BatchInputs of them");
+  if (batch.document_start) expect_documents(batch.document_start, s);
+  if (batch.positions) expect_positions(batch.positions, s);
+  for (int64_t n = 0; n < s.tokens; ++n) {
+    if (document_start) document_start[n] = batch.document_start ? batch.document_start[n] : 0;
+    if (positions) positions[n] = batch.positions ? batch.positions[n] : static_cast<int32_t>(n % s.sequence);
+  }
+}
+
 /// One copy to the device. Returns what the ops are told: nothing that differs between micro-batches.
 PassContext Transformer::upload(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale) {
   const SharedViews& t = acts_.shared;
@@ -60,6 +97,8 @@ PassContext Transformer::upload(const PassContext& pass, const MicroBatch& batch
   char* const staged = static_cast<char*>(backend_.stage(block));
   const auto put = [&](const TensorView& v, const void* from) { std::memcpy(staged + offset(v), from, static_cast<size_t>(v.size_bytes())); };
   put(t.tokens, batch.tokens), put(t.targets, batch.targets), put(t.loss_mask, batch.loss_mask), put(t.scalars, &scalars);
+  const auto at = [&](const TensorView& v) { return v.empty() ? nullptr : reinterpret_cast<int32_t*>(staged + offset(v)); };
+  put_sequence_inputs(batch, at(t.document_start), at(t.positions));
   backend_.submit_staged();
   return {.is_training = pass.is_training, .seed = pass.seed, .stream = 0, .device_stream = t.scalars.as<uint64_t>()};
 }
@@ -75,7 +114,8 @@ void Transformer::forward_layers(const PassContext& pass, UnitHooks* hooks) {
                           .table = word_,
                           .out = acts_.layers.front().input,
                           .sequence_length = model_.seq_length,
-                          .position_table = position_});
+                          .position_table = position_,
+                          .positions = t.positions});
   ConstTensorView stream = acts_.layers.front().input, delta;
   for (int64_t i = 0; i < model_.num_layers; ++i) {
     const LayerViews& a = acts_.layers[static_cast<size_t>(i)];
@@ -158,7 +198,8 @@ void Transformer::backward_layers(const PassContext& pass, UnitHooks* hooks) {
                           .tokens = t.tokens,
                           .d_table = d_word_,
                           .sequence_length = model_.seq_length,
-                          .d_position_table = d_position_});
+                          .d_position_table = d_position_,
+                          .positions = t.positions});
   leave(0);
 }
 

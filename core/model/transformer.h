@@ -16,6 +16,8 @@ struct MicroBatch {
   const int32_t* tokens;   ///< in [0, V)
   const int32_t* targets;  ///< already shifted: the token that follows
   const float* loss_mask;  ///< weight of each position in the loss
+  const int32_t* document_start = nullptr;  ///< where in its row each token's document begins (core/ops/attention.h); null: at 0
+  const int32_t* positions = nullptr;       ///< in [0, T); null: 0 to T - 1
 };
 
 /// What happens between the units of a micro-batch (ParamSpec::unit): communication that goes on beside it.
@@ -28,8 +30,10 @@ class UnitHooks {
 
 class Transformer {
  public:
-  /// weights must outlive it. with_backward false: loss and logits only.
-  Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch, bool with_backward);
+  /// weights must outlive it. with_backward false: loss and logits only. inputs: what micro-batches may bring; Error when one brings more,
+  /// or documents or positions that are none.
+  Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch,
+              bool with_backward, const BatchInputs& inputs = {});
 
   /// Adds sum(mask * ce) to loss_sum(); the logits' gradient is loss_gradient_scale * mask * (softmax - onehot) and the parameters'
   /// gradients accumulate into weights.grad(). All that differs from one call to the next is uploaded first: a backend may replay the rest.
@@ -63,6 +67,7 @@ class Transformer {
 
  private:
   PassContext upload(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale);
+  void put_sequence_inputs(const MicroBatch& batch, int32_t* document_start, int32_t* positions) const;
   void forward_layers(const PassContext& pass, UnitHooks* hooks);
   void head(bool with_backward);
   void backward_layers(const PassContext& pass, UnitHooks* hooks);

@@ -9,7 +9,8 @@
 namespace mbt {
 
 /// Rotates the first R values of every q and k head, in place; pairs are (i, i + R/2) ("rotate half").
-/// y_i = x_i cos - x_{i+R/2} sin, y_{i+R/2} = x_{i+R/2} cos + x_i sin, at position p(n) = first_position + n % T.
+/// y_i = x_i cos - x_{i+R/2} sin, y_{i+R/2} = x_{i+R/2} cos + x_i sin, at position p(n) = positions[n], or,
+/// without them, first_position + n % T.
 /// inverse = true rotates back: the backward pass. quantised: the whole of qkv as it is on return (quant_output.h).
 struct RopeArgs {
   TensorView qkv;            // [N,(H+2K)*D] act, in place
@@ -19,6 +20,7 @@ struct RopeArgs {
   int64_t sequence_length;   // T
   bool inverse = false;
   int64_t first_position = 0;
+  ConstTensorView positions = {};  // [N] i32, each in [0, P); optional, then first_position has no meaning
   QuantOutput quantised = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
@@ -26,7 +28,10 @@ struct RopeArgs {
     expect_shape("rope", "qkv", qkv, {qkv.rows(), (num_heads + 2 * num_kv_heads) * head_dim()});
     expect_dtype("rope", "cos_sin", cos_sin, DType::f32);
     MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), "rope: table ", cos_sin.str(), " for head width ", head_dim());
-    MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "rope: position beyond the table of ", cos_sin.rows());
+    if (positions.empty())
+      MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "rope: position beyond the table of ", cos_sin.rows());
+    else
+      expect_tensor("rope", "positions", positions, DType::i32, {qkv.rows()});
     check_quantised("rope", "qkv", quantised, qkv);
   }
 };
@@ -46,7 +51,17 @@ inline AttentionBackend attention_backend_named(std::string_view name) {
   throw Error(text("no attention backend named '", name, "', expected auto, flash or math"));
 }
 
-/// out = softmax(scale * q k^T, causal) v for each of B sequences of T tokens; lse = log sum exp of the scaled scores.
+// Several documents in a sequence: document_start[n] is the place in its sequence, 0 to T - 1, of the first token of token n's document.
+// The query at place t sees the keys at places document_start[b*T+t] <= s <= t; without the tensor, 0 <= s <= t. Documents are runs of
+// tokens: document_start[t] is t, or document_start[t-1], and 0 at place 0. It never falls, so the queries that see key s are a run too,
+// which ends before the first with document_start > s: backward needs no second tensor. Work falls with the documents' lengths.
+
+/// Checks the shape; what the values have to be, backends check.
+inline void expect_document_start(const char* op, const ConstTensorView& document_start, int64_t rows) {
+  if (!document_start.empty()) expect_tensor(op, "document_start", document_start, DType::i32, {rows});
+}
+
+/// out = softmax(scale * q k^T, causal, within documents) v for each of B sequences of T tokens; lse = log sum exp of the scaled scores.
 /// No [T,T] matrix is stored. quantised: out.
 struct AttentionFwdArgs {
   ConstTensorView qkv;     // [N,(H+2K)*D] act
@@ -57,6 +72,7 @@ struct AttentionFwdArgs {
   int64_t sequence_length; // T, divides N
   float scale;             // usually 1/sqrt(D)
   AttentionBackend backend = AttentionBackend::automatic;
+  ConstTensorView document_start = {};  // [N] i32, optional
   QuantOutput quantised = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
@@ -66,6 +82,7 @@ struct AttentionFwdArgs {
     MBT_CHECK(qkv.rows() % sequence_length == 0, "attention_fwd: ", qkv.rows(), " tokens in sequences of ", sequence_length);
     expect_tensor("attention_fwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
     expect_tensor("attention_fwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+    expect_document_start("attention_fwd", document_start, qkv.rows());
     check_quantised("attention_fwd", "out", quantised, out);
   }
 };
@@ -82,6 +99,7 @@ struct AttentionBwdArgs {
   int64_t sequence_length;
   float scale;
   AttentionBackend backend = AttentionBackend::automatic;
+  ConstTensorView document_start = {};  // [N] i32, optional
   QuantOutput quantised = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
@@ -91,6 +109,7 @@ struct AttentionBwdArgs {
     expect_tensor("attention_bwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
     expect_tensor("attention_bwd", "d_qkv", d_qkv, qkv.dtype, qkv.shape);
     expect_tensor("attention_bwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+    expect_document_start("attention_bwd", document_start, qkv.rows());
     check_quantised("attention_bwd", "d_qkv", quantised, d_qkv);
   }
 };

@@ -8,7 +8,9 @@ int64_t amaxes_of(const QuantSpec& spec, const Shape& shape) {
 }
 
 /// A slice may be empty, but not without a shape.
-ConstTensorView or_nothing(const TensorView& slice) { return slice.empty() ? ConstTensorView(nullptr, DType::f32, {0}) : ConstTensorView(slice); }
+ConstTensorView or_nothing(const TensorView& slice) {
+  return slice.empty() ? ConstTensorView(nullptr, DType::f32, {0}) : ConstTensorView(slice);
+}
 
 }  // namespace
 
@@ -37,7 +39,8 @@ CodeExchange::CodeExchange(Backend& backend, Collectives& collectives, DType act
 }
 
 TensorView CodeExchange::travelling(const Bucket& bucket) const {
-  if (!travels_in_gradients_) return weights_.codes_buffer().element_range(bucket.elements.first - weights_.params().plain_size, bucket.elements.count);
+  if (!travels_in_gradients_)
+    return weights_.codes_buffer().element_range(bucket.elements.first - weights_.params().plain_size, bucket.elements.count);
   return {slice_of(weights_.grad(), bucket.elements).data, act_, {bucket.elements.count}};  // the first half
 }
 

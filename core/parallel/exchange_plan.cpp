@@ -30,7 +30,8 @@ LinkModel fit_link(double small_bytes, double small_s, double large_bytes, doubl
   const auto n = static_cast<double>(ranks);
   MBT_CHECK(ranks > 1 && large_bytes > small_bytes, ranks, " ranks, ", small_bytes, " and ", large_bytes, " bytes");
   const double per_byte = std::max(large_s - small_s, 1e-12) / (large_bytes - small_bytes);
-  const double latency = std::max(small_s - small_bytes * per_byte, small_s / 2);  // a small one is latency for the most part, whatever noise says
+  const double latency =
+      std::max(small_s - small_bytes * per_byte, small_s / 2);  // a small one is latency for the most part, whatever noise says
   return {.latency_s = latency / std::log2(n), .bytes_per_s = (n - 1) / n / per_byte};
 }
 

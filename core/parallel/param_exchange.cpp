@@ -8,7 +8,8 @@ namespace mbt {
 ParamExchange::ParamExchange(Backend& backend, Collectives& collectives, DType act, Weights& weights)
     : backend_(backend), collectives_(collectives), weights_(weights), codes_(backend, collectives, act, weights) {
   for (const Bucket& b : weights.params().buckets) buckets_.push_back({b, 0});
-  std::stable_sort(buckets_.begin(), buckets_.end(), [](const Travelling& a, const Travelling& b) { return a.bucket.first_unit < b.bucket.first_unit; });
+  std::stable_sort(buckets_.begin(), buckets_.end(),
+                   [](const Travelling& a, const Travelling& b) { return a.bucket.first_unit < b.bucket.first_unit; });
   arrived_ = buckets_.size();
   for (const Bucket& b : weights.params().buckets) last_unit_ = std::max(last_unit_, b.last_unit);
 }

@@ -51,7 +51,8 @@ void check_replicas(Backend& backend, World& world, const Weights& weights) {
     if (others.empty()) continue;
     throw AgreedError(text("the ranks' weights have come apart: ", weights.spec(static_cast<int64_t>(i)).name, " is ", hash_text(all[i]),
                            " on rank 0, but not on rank ", join(others, ", "),
-                           ". A rank has computed something else than the others: continue from the last checkpoint, and check the memory of that machine"),
+                           ". A rank has computed something else than the others: continue from the last checkpoint, and check the memory "
+                           "of that machine"),
                       1);
   }
 }

@@ -8,7 +8,8 @@ namespace {
 
 class Notes {
  public:
-  Notes(const RunConfig& config, int ranks, const Origins& origins) : config_(config), model_(config.model), ranks_(ranks), origins_(origins) {}
+  Notes(const RunConfig& config, int ranks, const Origins& origins)
+      : config_(config), model_(config.model), ranks_(ranks), origins_(origins) {}
 
   std::vector<std::string> collect() {
     note_idle_switches();
@@ -78,9 +79,10 @@ class Notes {
   void note_moments() {
     const OptimizerConfig& o = config_.optimizer;
     if (o.exp_avg_sq_dtype == "bf16" && 1 - o.adam_beta2 < 0x1p-8)
-      notes_.push_back(text("optimizer.exp_avg_sq_dtype is bf16, in which the second moment cannot decay by the ", 1 - o.adam_beta2,
-                            " a step of optimizer.adam_beta2 ", o.adam_beta2,
-                            ": it grows with large gradients and stays, which makes steps smaller; take adam_beta2 0.99 or below, or fp32"));
+      notes_.push_back(
+          text("optimizer.exp_avg_sq_dtype is bf16, in which the second moment cannot decay by the ", 1 - o.adam_beta2,
+               " a step of optimizer.adam_beta2 ", o.adam_beta2,
+               ": it grows with large gradients and stays, which makes steps smaller; take adam_beta2 0.99 or below, or fp32"));
     if (o.use_precision_aware_optimizer && o.exp_avg_dtype == "fp32" && o.exp_avg_sq_dtype == "fp32")
       notes_.push_back("optimizer.use_precision_aware_optimizer has no effect: exp_avg_dtype and exp_avg_sq_dtype are fp32");
   }
@@ -110,8 +112,10 @@ class Notes {
         note(std::string("ddp.") + field, "there is one rank");
       return note("train.check_weight_hash_across_dp_replicas_interval", "there is one rank");
     }
-    if (!d.use_distributed_optimizer) note("ddp.overlap_param_gather", "without use_distributed_optimizer every rank updates all parameters");
-    if (!d.overlap_grad_reduce && !(d.overlap_param_gather && d.use_distributed_optimizer)) note("ddp.bucket_size", "without overlap there is one bucket");
+    if (!d.use_distributed_optimizer)
+      note("ddp.overlap_param_gather", "without use_distributed_optimizer every rank updates all parameters");
+    if (!d.overlap_grad_reduce && !(d.overlap_param_gather && d.use_distributed_optimizer))
+      note("ddp.bucket_size", "without overlap there is one bucket");
     if (d.grad_reduce_in_fp32 || config_.model.params_dtype == "fp32")
       note("ddp.reduce_scatter_with_fp32_accumulation", "gradients travel in fp32");
   }

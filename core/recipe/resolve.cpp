@@ -156,14 +156,15 @@ class Resolver {
       const int64_t from = t.global_batch_size;
       t.global_batch_size = (from / step + 1) * step;
       run_.origins["train.global_batch_size"] = {Origin::Kind::derived, text(ranks_, " ranks")};
-      run_.notes.push_back(text("train.global_batch_size is ", t.global_batch_size, ", its default of ", from, " rounded up to a multiple of micro_batch_size ",
-                                t.micro_batch_size, " x ", ranks_, " ranks"));
+      run_.notes.push_back(text("train.global_batch_size is ", t.global_batch_size, ", its default of ", from,
+                                " rounded up to a multiple of micro_batch_size ", t.micro_batch_size, " x ", ranks_, " ranks"));
     } else if (is_default("train.micro_batch_size") && t.global_batch_size % ranks_ == 0) {
       const int64_t from = t.micro_batch_size, share = t.global_batch_size / ranks_;
       while (share % t.micro_batch_size != 0) --t.micro_batch_size;
-      run_.origins["train.micro_batch_size"] = {Origin::Kind::derived, text("global_batch_size ", t.global_batch_size, " on ", ranks_, " ranks")};
-      run_.notes.push_back(text("train.micro_batch_size is ", t.micro_batch_size, ", not its default of ", from, ": each of ", ranks_, " ranks has ", share,
-                                " samples of global_batch_size ", t.global_batch_size));
+      run_.origins["train.micro_batch_size"] = {Origin::Kind::derived,
+                                                text("global_batch_size ", t.global_batch_size, " on ", ranks_, " ranks")};
+      run_.notes.push_back(text("train.micro_batch_size is ", t.micro_batch_size, ", not its default of ", from, ": each of ", ranks_,
+                                " ranks has ", share, " samples of global_batch_size ", t.global_batch_size));
     }
   }
 

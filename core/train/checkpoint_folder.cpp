@@ -72,7 +72,9 @@ std::optional<int64_t> tracked_iteration(const fs::path& base) {
   errno = 0;
   const long long value = std::strtoll(content.c_str(), &end, 10);
   if (end == content.c_str() || errno != 0 || value < 0 || std::strspn(end, " \n\r\t") != std::strlen(end)) {
-    throw InputError(text((base / kTracker).string(), ": expected the number of an iteration, found ", shown(content)));
+    const int64_t newest = newest_complete(base, [](int64_t) { return true; });
+    throw InputError(text((base / kTracker).string(), ": expected the number of an iteration, found ", shown(content),
+                          newest < 0 ? "" : text("; the newest complete checkpoint can be loaded with --ckpt-step ", newest)));
   }
   return value;
 }
@@ -170,7 +172,9 @@ bool is_same_folder(const std::string& a, const std::string& b) {
 
 std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::optional<int64_t> step) {
   const fs::path base(folder);
-  if (!fs::is_directory(base)) throw InputError(text("checkpoint.load: there is no folder ", folder));
+  if (!fs::exists(base)) throw InputError(text("checkpoint.load: there is no folder ", folder));
+  if (!fs::is_directory(base))
+    throw InputError(text("checkpoint.load: ", folder, " is a file, expected the folder of a run or of one checkpoint"));
   if (is_complete(base) || fs::exists(base / "train_state.json")) return FoundCheckpoint{folder, ""};
   if (step) {
     const fs::path path = path_of(base, *step);

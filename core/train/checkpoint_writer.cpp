@@ -48,6 +48,13 @@ std::vector<CheckpointTensor> list_checkpoint_tensors(const Weights& weights, bo
   return tensors;
 }
 
+int64_t checkpoint_bytes(const ParamList& params, MomentTypes moments, bool with_optimizer) {
+  int64_t elements = 0;
+  for (size_t i = 0; i < params.specs.size(); ++i) elements += params.own_range(static_cast<int64_t>(i)).count;
+  const int64_t of_moments = with_optimizer ? size_of(moments.exp_avg) + size_of(moments.exp_avg_sq) : 0;
+  return elements * (size_of(DType::f32) + of_moments);
+}
+
 CheckpointWriter::CheckpointWriter(Backend& backend, Weights& weights, bool with_optimizer) : backend_(backend) {
   const Sharding& s = weights.sharding();
   files_.push_back({file_name(kWeights, s.rank, s.ranks), {}, {}});

@@ -9,6 +9,7 @@
 #include "core/optim/optimizer.h"
 #include "core/parallel/code_exchange.h"
 #include "core/parallel/gradient_exchange.h"
+#include "core/train/checkpoint_writer.h"
 
 namespace mbt {
 namespace {
@@ -61,10 +62,19 @@ int64_t largest_product_scratch(const ParamList& params, const ModelShapes& s, c
   return static_cast<int64_t>(largest);
 }
 
+/// On a GPU the copy lies in the host's memory, which this plan does not count.
+MemoryItem checkpoint_item(const CheckpointConfig& checkpoint, const ParamList& params, MomentTypes moments, bool is_on_host) {
+  const bool has_copy = checkpoint.async_save && !checkpoint.save.empty();
+  const int64_t bytes = has_copy ? checkpoint_bytes(params, moments, checkpoint.save_optim) : 0;
+  if (is_on_host || bytes == 0) return {"checkpoint_copy", bytes, "of the state, while an asynchronous save writes it"};
+  return {"checkpoint_copy", 0, text("an asynchronous save takes ", bytes, " bytes of host memory")};
+}
+
 MemoryItem code_item(const DeviceQueries& device, int ranks) {
   if (device.memory && device.memory->is_limit)
     return {"kernels", kKernelBytes, "code and libraries that load when they are first called, estimated"};
-  return {"program", kProgramBytes + (ranks > 1 ? kMpiBytes : 0), ranks > 1 ? "code, libraries and MPI, estimated" : "code and libraries, estimated"};
+  return {"program", kProgramBytes + (ranks > 1 ? kMpiBytes : 0),
+          ranks > 1 ? "code, libraries and MPI, estimated" : "code and libraries, estimated"};
 }
 
 }  // namespace
@@ -89,8 +99,10 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
                                     bool with_training) {
   const ModelConfig& m = config.model;
   const MomentTypes moments = moment_types(config.optimizer);
-  const WeightsPlan weights = plan_weights(m, policy, with_training, device.wants_transposed, moments, sharding_of(config.ddp, 0, ranks, with_training));
-  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed);
+  const WeightsPlan weights =
+      plan_weights(m, policy, with_training, device.wants_transposed, moments, sharding_of(config.ddp, 0, ranks, with_training));
+  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed,
+                                                       batch_inputs(config.dataset, m));
   const ModelShapes s = shapes_of(m, config.train.micro_batch_size, m.seq_length);
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
 
@@ -113,8 +125,11 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
       {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch, with_training),
        "operands that products cannot take as they are"},
-      {"communication", transport + amaxes, text("gradients on their way between ranks, ", name_of(policy.grad_reduce), amaxes > 0 ? ", and amaxes" : "")},
+      {"communication", transport + amaxes,
+       text("gradients on their way between ranks, ", name_of(policy.grad_reduce), amaxes > 0 ? ", and amaxes" : "")},
       {"exchange_scratch", static_cast<int64_t>(device.exchange_scratch(ranks)), "pieces of other ranks while they are added"},
+      checkpoint_item(with_training ? config.checkpoint : CheckpointConfig{}, weights.params, moments,
+                      !(device.memory && device.memory->is_limit)),
       code_item(device, ranks),
   };
 }

@@ -36,6 +36,7 @@ struct MemoryItem {
 /// device_scratch     the backend's own: copies of operands that the largest product cannot take as they are, and its library's workspace
 /// communication      with several ranks: what gradients travel in, when that is not the main gradients themselves
 /// exchange_scratch   what the collectives keep for themselves
+/// checkpoint_copy    of an asynchronous save, where the device's memory is the host's
 /// program            code and libraries (an estimate); kernels instead, where the device's memory is a limit: what loads there
 /// Categories of 0 bytes are there too, so that scripts find every key. Of each of `ranks` ranks: they need the same. From a validated config.
 /// with_training false: an evaluation alone.

@@ -73,10 +73,11 @@ void require_support(const std::vector<LayerRangePlan>& ranges, const std::strin
       if (g.support.execution == Execution::unsupported)
         throw InputError(text(product, g.support.how, "; choose another recipe (mbtrain recipes) or another train.device"));
       if (g.support.execution == Execution::emulated && !may_emulate)
-        throw InputError(text(product, "not native (", g.support.how, "), and ",
-                              emulate_precision ? "train.emulate_precision is false" : text("emulation is not allowed on ", device, " unless asked for"),
-                              "; --emulate-precision runs it all the same, with the same codes but slower; "
-                              "mbtrain doctor lists the recipes that run natively here"));
+        throw InputError(
+            text(product, "not native (", g.support.how, "), and ",
+                 emulate_precision ? "train.emulate_precision is false" : text("emulation is not allowed on ", device, " unless asked for"),
+                 "; --emulate-precision runs it all the same, with the same codes but slower; "
+                 "mbtrain doctor lists the recipes that run natively here"));
     }
 }
 
@@ -106,7 +107,8 @@ DeviceQueries queries_of(const Backend& backend) {
           .memory = backend.available_memory()};
 }
 
-AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device, const AttentionQuery& attention) {
+AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device,
+                                const AttentionQuery& attention) {
   AttentionSupport support = attention(attention_backend_named(model.attention_backend),
                                        {policy.act, model.head_dim(), model.seq_length, static_cast<float>(model.attention_scale())});
   if (!support.is_supported)

@@ -28,18 +28,26 @@ struct ProbeBatches {
 ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int64_t steps) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const std::vector<int64_t> shape = file.at("input_ids").shape;
-  if (shape.size() != 3 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1) throw InputError(text(path, ": input_ids must be [steps, batch, sequence], none of them 0"));
+  if (shape.size() != 3 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1)
+    throw InputError(text(path, ": input_ids must be [steps, batch, sequence], none of them 0"));
   for (const char* name : {"labels", "loss_mask"}) {
     if (file.at(name).shape != shape) throw InputError(text(path, ": ", name, " has another shape than input_ids"));
   }
-  ProbeBatches b{shape[0], shape[1], shape[2], file.read_i32(file.at("input_ids")), file.read_i32(file.at("labels")), file.read_f32(file.at("loss_mask"))};
+  ProbeBatches b{shape[0],
+                 shape[1],
+                 shape[2],
+                 file.read_i32(file.at("input_ids")),
+                 file.read_i32(file.at("labels")),
+                 file.read_f32(file.at("loss_mask"))};
   if (steps > b.count) throw InputError(text(path, ": holds ", b.count, " batches, --steps asks for ", steps));
   for (const float weight : b.mask) {
-    if (!std::isfinite(weight) || weight < 0) throw InputError(text(path, ": loss_mask holds ", weight, ", expected finite numbers from 0 on"));
+    if (!std::isfinite(weight) || weight < 0)
+      throw InputError(text(path, ": loss_mask holds ", weight, ", expected finite numbers from 0 on"));
   }
   for (const auto* ids : {&b.tokens, &b.targets}) {
     for (const int32_t id : *ids) {
-      if (id < 0 || id >= model.vocab_size) throw InputError(text(path, ": token ", id, " is outside the vocabulary of ", model.vocab_size));
+      if (id < 0 || id >= model.vocab_size)
+        throw InputError(text(path, ": token ", id, " is outside the vocabulary of ", model.vocab_size));
     }
   }
   return b;
@@ -54,7 +62,8 @@ class Results {
   }
   /// One tensor for each tensor of the Hugging Face files, from a flat buffer in our layout.
   void add_all(const std::string& prefix, Weights& weights, const TensorView& flat, const std::vector<HfSlice>& slices) {
-    for (const HfSlice& s : slices) add(prefix + s.hf_name, s.hf_shape, gather_hf(s, weights.get(flat, weights.params().index_of(s.parameter))));
+    for (const HfSlice& s : slices)
+      add(prefix + s.hf_name, s.hf_shape, gather_hf(s, weights.get(flat, weights.params().index_of(s.parameter))));
   }
   void write(const std::string& path) const { write_safetensors(path, tensors_); }
 
@@ -130,11 +139,13 @@ class Probe {
 
 }  // namespace
 
-void run_probe(Backend& backend, RunConfig config, const PrecisionPolicy& policy, const std::string& batch_file, const std::string& out_file, int64_t steps) {
+void run_probe(Backend& backend, RunConfig config, const PrecisionPolicy& policy, const std::string& batch_file,
+               const std::string& out_file, int64_t steps) {
   if (config.model.hf_path.empty()) throw InputError("probe: model.hf_path is not set; it names the Hugging Face folder to probe");
   const ProbeBatches batches = read_batches(batch_file, config.model, steps);
   if (config.model.max_position_embeddings && batches.sequence > *config.model.max_position_embeddings) {
-    throw InputError(text(batch_file, ": sequences of ", batches.sequence, " tokens are longer than the model's ", *config.model.max_position_embeddings, " positions"));
+    throw InputError(text(batch_file, ": sequences of ", batches.sequence, " tokens are longer than the model's ",
+                          *config.model.max_position_embeddings, " positions"));
   }
   config.model.seq_length = batches.sequence;
   config.train.micro_batch_size = config.train.global_batch_size = batches.batch;

@@ -1,4 +1,5 @@
-// A training step on random tokens, without data, records and checkpoints: what `mbtrain bench step` times.
+// A training step on random tokens, without data, records and checkpoints: what `mbtrain bench step` times. Where the run resets masks or
+// positions at documents, each sample holds documents of an eighth of it, which do not begin where tiles of attention do.
 #pragma once
 
 #include <string>
@@ -35,7 +36,7 @@ class RandomStep {
   Optimizer optimizer_;
   LossScaler scaler_;
   uint64_t stream_ = 0;
-  std::vector<int32_t> tokens_, targets_;
+  std::vector<int32_t> tokens_, targets_, document_start_, positions_;  // the last two where the run uses them
   std::vector<float> mask_;
 };
 

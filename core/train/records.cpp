@@ -37,7 +37,8 @@ void IntervalAverage::add(const IterationRecord& r) {
 
 std::string IntervalAverage::take_line(bool with_throughput) {
   const auto n = static_cast<double>(std::max<int64_t>(count_, 1));
-  std::string s = formatted(" iteration %8lld/%8lld | consumed samples: %12lld |", ll(last_.iteration), ll(last_.train_iters), ll(last_.consumed_samples));
+  std::string s = formatted(" iteration %8lld/%8lld | consumed samples: %12lld |", ll(last_.iteration), ll(last_.train_iters),
+                            ll(last_.consumed_samples));
   s += formatted(" elapsed time per iteration (ms): %.1f |", elapsed_sum_ms_ / n);
   if (with_throughput) s += formatted(" throughput per GPU (TFLOP/s/GPU): %.3f |", tflops_sum_ / n);
   s += formatted(" learning rate: %.6E | global batch size: %5lld |", last_.learning_rate, ll(last_.global_batch_size));

@@ -23,7 +23,14 @@ double milliseconds_since(Clock::time_point start) { return std::chrono::duratio
 
 uint64_t seed_of(const RunConfig& c) { return static_cast<uint64_t>(c.rng.seed); }
 
-MicroBatch view_of(const Batch& b) { return {.tokens = b.tokens.data(), .targets = b.targets.data(), .loss_mask = b.loss_mask.data()}; }
+MicroBatch view_of(const Batch& b) {
+  const auto optional = [](const std::vector<int32_t>& values) { return values.empty() ? nullptr : values.data(); };
+  return {.tokens = b.tokens.data(),
+          .targets = b.targets.data(),
+          .loss_mask = b.loss_mask.data(),
+          .document_start = optional(b.document_start),
+          .positions = optional(b.positions)};
+}
 
 /// Says the warning before the allocations it is about. Before ranks wait for each other, so that a refusal is told once.
 MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, World& world,
@@ -64,7 +71,8 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
       memory_(checked_memory(config, policy, backend, world, observer)),
       weights_(backend, config.model, policy, !config.validation.skip_train, moment_types(config.optimizer),
                sharding_of(config.ddp, world.rank(), world.ranks(), !config.validation.skip_train)),
-      transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train),
+      transformer_(backend, config.model, policy, weights_, config.train.micro_batch_size, !config.validation.skip_train,
+                   batch_inputs(config.dataset, config.model)),
       parallel_(backend, world, config.ddp, policy, weights_),
       optimizer_(backend, config.optimizer, weights_, &parallel_),
       scaler_(make_loss_scaler(config.optimizer)),
@@ -134,7 +142,8 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
   const SchedulerConfig& s = config_.scheduler;
   if (s.use_checkpoint_opt_param_scheduler) {
     schedule_ = LrSchedule(saved.optimizer, saved.scheduler, saved.train);
-    observer_.on_message("the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
+    observer_.on_message(
+        "the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
   }
   std::vector<std::string> changes, of_model;
   const FieldTable table(config_);
@@ -165,6 +174,7 @@ double Trainer::accumulate_gradients() {
   for (int64_t m = 0; m < micro_batches; ++m) {
     const int64_t first_sample = state_.consumed_samples + (m * ranks + world_.rank()) * micro_batch;
     const Batch batch = batches_.get(first_sample);
+    report_unused_resets(batch);
     const double in_loss = tokens_in_loss(batch);
     tokens += in_loss;
     // Upstream's normalisation: each micro-batch's mean, averaged over the micro-batches. Per token: as if every position were in the loss,
@@ -176,6 +186,20 @@ double Trainer::accumulate_gradients() {
   }
   parallel_.reduce_gradients();
   return tokens;
+}
+
+/// Documents that the data does not tell apart cannot be reset at: the run is right, but not what its owner had in mind.
+void Trainer::report_unused_resets(const Batch& batch) {
+  if (resets_are_reported_) return;
+  resets_are_reported_ = true;
+  const DatasetConfig& d = config_.dataset;
+  const auto warn = [&](const char* field, bool is_set, const std::vector<int32_t>& values) {
+    if (is_set && values.empty())
+      observer_.on_warning(
+          text("dataset.", field, " has no effect: this data does not say where documents begin (", dataset_.describe(), ")"));
+  };
+  warn("reset_attention_mask", d.reset_attention_mask, batch.document_start);
+  warn("reset_position_ids", d.reset_position_ids, batch.positions);
 }
 
 /// Per-token loss: from the mean over all positions to that over the `tokens` of the global batch that are in the loss.
@@ -208,9 +232,9 @@ IterationRecord Trainer::step() {
     const double tokens = std::max(1.0, sum_over_ranks(world_, accumulate_gradients()));
     const bool guards = config_.train.check_for_nan_in_loss, aborts = guards && config_.train.nan_policy == "abort";
     const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (aborts && !scaler_.checks_gradients());
-    const StepOutcome outcome =
-        optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples), guards || aborts_on_gradient,
-                        {.sum = transformer_.loss_sum(), .skip_non_finite = aborts}, grad_factor(tokens));  // the one place where the host waits
+    const StepOutcome outcome = optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples),
+                                                guards || aborts_on_gradient, {.sum = transformer_.loss_sum(), .skip_non_finite = aborts},
+                                                grad_factor(tokens));  // the one place where the host waits
     r.loss = outcome.loss_sum / tokens;
     r.is_nan = !std::isfinite(r.loss);
     if (r.is_nan && aborts) handle_non_finite(r, true);
@@ -250,10 +274,11 @@ void Trainer::handle_non_finite(const IterationRecord& r, bool gradients_are_fin
   if (where.empty() && at != activations.end()) where = world_.ranks() > 1 ? text(*at, " on rank ", at - activations.begin()) : *at;
   if (where.empty()) where = first_said(gather_texts(world_, non_finite_gradient()));
   if (where.empty()) where = "the logits";
-  throw AgreedError(text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss,
-                         ", consumed samples ", state_.consumed_samples, "); first found in ", where, ". The weights are those of iteration ",
-                         state_.iteration, ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"),
-                    1);
+  throw AgreedError(
+      text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss,
+           ", consumed samples ", state_.consumed_samples, "); first found in ", where, ". The weights are those of iteration ",
+           state_.iteration, ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"),
+      1);
 }
 
 /// The first weight with a NaN or an infinity, on any rank; empty: there is none.

@@ -62,13 +62,40 @@ struct HeadShape {
   int64_t v(int64_t kv_head) const { return (num_heads + num_kv_heads + kv_head) * width; }
 };
 
+/// Rows that attend to each other and to no others: a sequence, or a document of one. A document is computed as if it were a sequence of
+/// its own, in tiles of its own: the same bits, and no tile that two documents share.
+struct Document {
+  int64_t sequence, place, length;  // place: of its first token in the sequence
+};
+
+std::vector<Document> documents_of(const char* op, const ConstTensorView& document_start, int64_t batch, int64_t length) {
+  std::vector<Document> documents;
+  for (int64_t b = 0; b < batch; ++b) {
+    if (document_start.empty()) {
+      documents.push_back({b, 0, length});
+      continue;
+    }
+    const int32_t* start = document_start.as<int32_t>() + b * length;
+    for (int64_t t = 0; t < length; ++t) {
+      if (start[t] == t) documents.push_back({b, t, 0});
+      else if (t == 0 || start[t] != start[t - 1])
+        throw Error(text(op, ": document_start[", b * length + t, "] is ", start[t], " at place ", t, " of a sequence, expected ", t,
+                         t == 0 ? std::string() : text(" or, as before it, ", start[t - 1])));
+      documents.back().length += 1;
+    }
+  }
+  // Threads take them in this order: the long ones first, so that none is left alone with one at the end.
+  std::stable_sort(documents.begin(), documents.end(), [](const Document& x, const Document& y) { return x.length > y.length; });
+  return documents;
+}
+
 DType operand_of(DType act) { return act == DType::bf16 && GemmEngine::has_bf16() ? DType::bf16 : DType::f32; }
 
 /// What one thread needs to work on a head: its own single-threaded engine and its tile buffers.
 class HeadWorker {
  public:
   void fwd(const HeadFwd& h);
-  void bwd(const AttentionBwdArgs& g, int64_t sequence, int64_t kv_head);
+  void bwd(const AttentionBwdArgs& g, const Document& document, int64_t kv_head);
   size_t scratch_bytes() const {
     size_t sum = engine_.scratch_bytes();
     for (const Scratch& s : scratch_) sum += s.bytes();
@@ -101,7 +128,7 @@ class HeadWorker {
     engine_.run(p);
   }
   void fwd_rows(const HeadFwd& h, const Tiling& tiles, const Tiling& key_tiles, int64_t first, const void* k, const void* v);
-  void bwd_head(const AttentionBwdArgs& g, int64_t sequence, int64_t head, const void* k, const void* v, float* d_k, float* d_v);
+  void bwd_head(const AttentionBwdArgs& g, const Document& document, int64_t head, const void* k, const void* v, float* d_k, float* d_v);
 
   GemmEngine engine_{1 << 19};  // the tiles of short sequences are small products, those of long ones are not
   Scratch scratch_[kSlots];
@@ -141,17 +168,17 @@ void HeadWorker::fwd_rows(const HeadFwd& h, const Tiling& tiles, const Tiling& k
   MBT_AT_LEVEL(attention_unpack)(out, sum, rows, width_, h.out.row(first), h.out.dtype, h.out.stride);
 }
 
-void HeadWorker::bwd(const AttentionBwdArgs& g, int64_t sequence, int64_t kv_head) {
+void HeadWorker::bwd(const AttentionBwdArgs& g, const Document& document, int64_t kv_head) {
   const HeadShape shape{g.num_heads, g.num_kv_heads, g.head_dim()};
   begin(g.qkv.dtype, shape.width);
-  const int64_t first_row = sequence * g.sequence_length;
-  const Tiling tiles(g.sequence_length);
+  const int64_t first_row = document.sequence * g.sequence_length + document.place;
+  const Tiling tiles(document.length);
   const void* k = pack({g.qkv, first_row, shape.k(kv_head)}, tiles.count, tiles.padded, kK);
   const void* v = pack({g.qkv, first_row, shape.v(kv_head)}, tiles.count, tiles.padded, kV);
   float* d_k = zeros(kDK, tiles.padded * width_);
   float* d_v = zeros(kDV, tiles.padded * width_);
   const int64_t group = g.num_heads / g.num_kv_heads;
-  for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) bwd_head(g, sequence, head, k, v, d_k, d_v);
+  for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) bwd_head(g, document, head, k, v, d_k, d_v);
   auto unpack = [&](const float* x, int64_t column) {
     const Head to(g.d_qkv, first_row, column);
     MBT_AT_LEVEL(attention_unpack)(x, nullptr, tiles.count, width_, to.data, to.dtype, to.stride);
@@ -161,13 +188,14 @@ void HeadWorker::bwd(const AttentionBwdArgs& g, int64_t sequence, int64_t kv_hea
   unpack(d_v, shape.v(kv_head));
 }
 
-void HeadWorker::bwd_head(const AttentionBwdArgs& g, int64_t sequence, int64_t head, const void* k, const void* v, float* d_k, float* d_v) {
-  const Tiling tiles(g.sequence_length);
-  const int64_t first_row = sequence * tiles.count, column = head * width_, tile = tiles.tile;
+void HeadWorker::bwd_head(const AttentionBwdArgs& g, const Document& document, int64_t head, const void* k, const void* v, float* d_k,
+                          float* d_v) {
+  const Tiling tiles(document.length);
+  const int64_t first_row = document.sequence * g.sequence_length + document.place, column = head * width_, tile = tiles.tile;
   const ConstHead d_out_rows(g.d_out, first_row, column), out_rows(g.out, first_row, column);
   const void* q = pack({g.qkv, first_row, column}, tiles.count, tiles.padded, kQ);
   const void* d_out = pack(d_out_rows, tiles.count, tiles.padded, kDOut);
-  const float* lse = g.lse.as<float>() + (sequence * g.num_heads + head) * tiles.count;
+  const float* lse = g.lse.as<float>() + (document.sequence * g.num_heads + head) * g.sequence_length + document.place;
   float* delta = floats(kDelta, tiles.count);
   MBT_AT_LEVEL(attention_row_dots)(d_out_rows.data, out_rows.data, g.out.dtype, tiles.count, out_rows.stride, width_, delta);
   float* d_q = zeros(kDQ, tiles.padded * width_);
@@ -209,15 +237,17 @@ Attention::~Attention() = default;
 void Attention::fwd(const AttentionFwdArgs& g) {
   state_->prepare();
   const HeadShape shape{g.num_heads, g.num_kv_heads, g.head_dim()};
-  parallel_tasks(g.batch() * g.num_heads, [&](int thread, int64_t task) {
+  const std::vector<Document> documents = documents_of("attention_fwd", g.document_start, g.batch(), g.sequence_length);
+  parallel_tasks(static_cast<int64_t>(documents.size()) * g.num_heads, [&](int thread, int64_t task) {
+    const Document& document = documents[static_cast<size_t>(task / g.num_heads)];
     const int64_t head = task % g.num_heads, kv_head = shape.kv_of(head);
-    const int64_t first_row = task / g.num_heads * g.sequence_length;
+    const int64_t first_row = document.sequence * g.sequence_length + document.place;
     state_->worker(thread).fwd({{g.qkv, first_row, shape.q(head)},
                                 {g.qkv, first_row, shape.k(kv_head)},
                                 {g.qkv, first_row, shape.v(kv_head)},
                                 {g.out, first_row, shape.q(head)},
-                                g.lse.as<float>() + task * g.sequence_length,
-                                g.sequence_length,
+                                g.lse.as<float>() + (document.sequence * g.num_heads + head) * g.sequence_length + document.place,
+                                document.length,
                                 0,
                                 shape.width,
                                 g.scale});
@@ -226,8 +256,10 @@ void Attention::fwd(const AttentionFwdArgs& g) {
 
 void Attention::bwd(const AttentionBwdArgs& g) {
   state_->prepare();
-  parallel_tasks(g.batch() * g.num_kv_heads,
-                 [&](int thread, int64_t task) { state_->worker(thread).bwd(g, task / g.num_kv_heads, task % g.num_kv_heads); });
+  const std::vector<Document> documents = documents_of("attention_bwd", g.document_start, g.batch(), g.sequence_length);
+  parallel_tasks(static_cast<int64_t>(documents.size()) * g.num_kv_heads, [&](int thread, int64_t task) {
+    state_->worker(thread).bwd(g, documents[static_cast<size_t>(task / g.num_kv_heads)], task % g.num_kv_heads);
+  });
 }
 
 void Attention::cached(const AttentionCachedArgs& g) {

@@ -42,6 +42,8 @@ size_t row_partials(int64_t cols) { return static_cast<size_t>(kMaxRowChunks * c
 void CpuBackend::do_embedding_fwd(const EmbeddingFwdArgs& args) {
   expect_act("embedding_fwd", "table", args.table);
   expect_indices("embedding_fwd", "tokens", args.tokens, args.table.rows());
+  if (!args.position_table.empty() && !args.positions.empty())
+    expect_indices("embedding_fwd", "positions", args.positions, args.position_table.rows());
   use_threads(num_threads_);
   MBT_AT_LEVEL(embedding_fwd)(args);
 }
@@ -49,6 +51,8 @@ void CpuBackend::do_embedding_fwd(const EmbeddingFwdArgs& args) {
 void CpuBackend::do_embedding_bwd(const EmbeddingBwdArgs& args) {
   expect_act("embedding_bwd", "d_out", args.d_out);
   expect_indices("embedding_bwd", "tokens", args.tokens, args.d_table.rows());
+  if (!args.d_position_table.empty() && !args.positions.empty())
+    expect_indices("embedding_bwd", "positions", args.positions, args.d_position_table.rows());
   use_threads(num_threads_);
   MBT_AT_LEVEL(embedding_bwd)(args);
 }
@@ -83,6 +87,7 @@ void CpuBackend::do_qk_norm_bwd(const QkNormBwdArgs& args) {
 
 void CpuBackend::do_rope(const RopeArgs& args) {
   expect_act("rope", "qkv", args.qkv);
+  if (!args.positions.empty()) expect_indices("rope", "positions", args.positions, args.cos_sin.rows());
   use_threads(num_threads_);
   MBT_AT_LEVEL(rope)(args);
   quantise(args.qkv, args.quantised);

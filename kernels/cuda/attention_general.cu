@@ -9,10 +9,12 @@
 //   attention_append    the cached form: new keys and values into the caches
 //   attention_split     the cached form, few queries and many keys: a warp per part of a query's keys, so that more than a warp a head work;
 //   attention_merge     then a warp per query, over the parts in order
+// Of a sequence of several documents each row reads its own alone (device/documents.h), as if that were the sequence: the same bits.
 // Each comes with 16-byte loads where pointers and widths allow. Sums have a fixed order.
 #include <algorithm>
 
 #include "kernels/cuda/attention_paths.h"
+#include "kernels/cuda/device/documents.h"
 #include "kernels/cuda/device/element.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
@@ -110,7 +112,9 @@ template <class T>
 struct RowsFwd {
   const T *q, *k, *v;
   T* out;
-  float* lse;  // [B,H,queries] or null
+  float* lse;                     // [B,H,queries] or null
+  const int32_t* document_start;  // [B,queries] or null
+  Fault* fault;
   HeadLayout layout;
   int64_t q_stride, kv_stride;
   int64_t queries, first_position, tiles;
@@ -131,7 +135,11 @@ __global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_kernel(
   float* const q = warp_floats(2 * width + kWarp);
   float *const out = q + width, *const p = out + width;
   copy_row(q, g.q + n * g.q_stride + g.layout.q(head), width);
-  const RowSoftmax row = attend<kAligned>(q, out, p, k, v, 0, g.first_position + query + 1, width, g.scale);
+  const int32_t* const document_start = g.document_start == nullptr ? nullptr : g.document_start + sequence * g.queries;
+  if (document_start != nullptr && head == 0 && lane == 0)
+    report_no_document(document_start, static_cast<int>(query), sequence * g.queries, g.fault);
+  const int64_t begin = first_key_of(document_start, static_cast<int>(query));
+  const RowSoftmax row = attend<kAligned>(q, out, p, k, v, begin, g.first_position + query + 1, width, g.scale);
   const float factor = 1.0F / row.sum;
   T* const to = g.out + (n * g.layout.heads + head) * width;
   for (int d = lane; d < width; d += kWarp) store(to, d, out[d] * factor);
@@ -186,9 +194,14 @@ struct RowsBwd {
   const float* lse;
   T* d_qkv;
   float* delta;
+  const int32_t* document_start;  // [B,T] or null
   HeadLayout layout;
   int64_t length, tiles;
   float scale;
+
+  __device__ const int32_t* documents_of(int64_t sequence) const {
+    return document_start == nullptr ? nullptr : document_start + sequence * length;
+  }
 
   __device__ HeadRows<const T> rows_of(int64_t sequence, int column) const {
     return {qkv + sequence * length * layout.cols() + column, layout.cols()};
@@ -226,7 +239,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_rows_dq_kern
   __syncwarp();
   const int64_t at = (sequence * g.layout.heads + head) * g.length + query;
   const float lse = g.lse[at], delta = g.delta[at];
-  for (int64_t j = 0; j <= query; j += kWarp) {
+  for (int64_t j = first_key_of(g.documents_of(sequence), static_cast<int>(query)); j <= query; j += kWarp) {
     float value = 0.0F;
     if (j + lane <= query) {
       const float p = expf(g.scale * dot<kAligned>(q, k.row(j + lane), width) - lse);
@@ -258,17 +271,19 @@ __global__ void __launch_bounds__(kWarps* kWarp, kDkvBlocks<kAligned, T>) attent
   copy_row(v, g.rows_of(sequence, g.layout.v(kv_head)).row(key), width);
   for (int d = lane; d < width; d += kWarp) d_k[d] = d_v[d] = 0.0F;
   __syncwarp();
+  const int32_t* const document_start = g.documents_of(sequence);
+  const int64_t end = end_of_queries(document_start, static_cast<int>(g.length), static_cast<int>(key));
   for (int head = kv_head * g.layout.group(); head < (kv_head + 1) * g.layout.group(); ++head) {
     const HeadRows<const T> q = g.rows_of(sequence, g.layout.q(head)), d_out = g.d_out_of(sequence, head);
     const int64_t at = (sequence * g.layout.heads + head) * g.length;
-    for (int64_t i = key; i < g.length; i += kWarp) {
+    for (int64_t i = key; i < end; i += kWarp) {
       p[lane] = d_score[lane] = 0.0F;
-      if (i + lane < g.length) {
+      if (i + lane < end) {
         p[lane] = expf(g.scale * dot<kAligned>(k, q.row(i + lane), width) - g.lse[at + i + lane]);
         d_score[lane] = g.scale * p[lane] * (dot<kAligned>(v, d_out.row(i + lane), width) - g.delta[at + i + lane]);
       }
       __syncwarp();
-      const int count = static_cast<int>(min(g.length - i, int64_t{kWarp}));
+      const int count = static_cast<int>(min(end - i, int64_t{kWarp}));
       add_rows(d_v, 1.0F, p, count, d_out, i, width);
       add_rows(d_k, 1.0F, d_score, count, q, i, width);
       __syncwarp();
@@ -288,29 +303,40 @@ struct CancelPart {
 };
 constexpr int kCancelParts = 8;  // slices of the rows, added in order
 
-/// A column of keys' gradients shifts all scores of a query alike, so it sums to zero: the smallest non-zero element takes what rounding
-/// left. Tokens without a loss keep their exact zeros. Block: 32 columns; a warp per slice of the rows.
-__global__ void __launch_bounds__(kCancelParts* kWarp)
-    attention_cancel_kernel(float* d_keys, int64_t stride, int64_t length, int64_t columns, unsigned column_blocks) {
-  CancelPart* const parts = shared_array<CancelPart>(0, kCancelParts * kWarp);
-  const int64_t column = static_cast<int64_t>(blockIdx.x % column_blocks) * kWarp + lane_of();
-  float* const x = d_keys + static_cast<int64_t>(blockIdx.x / column_blocks) * length * stride + column;
+/// Makes the column x of `length` rows sum to zero. is_there: the thread has a column. All threads of the block call it.
+__device__ void cancel_column(float* x, int64_t stride, int64_t length, bool is_there, CancelPart* parts) {
   CancelPart own{0.0, INFINITY, 0};
   const auto add = [&own](const CancelPart& other) {
     own.sum += other.sum;
     if (other.least < own.least) own.least = other.least, own.smallest = other.smallest;
   };
   const int64_t slice = (length + kCancelParts - 1) / kCancelParts, begin = warp_of() * slice;
-  if (column < columns)
+  if (is_there)
     for (int64_t r = begin; r < min(begin + slice, length); ++r) {
       const float value = x[r * stride];
       add({static_cast<double>(value), value == 0.0F ? INFINITY : fabsf(value), r});
     }
   parts[threadIdx.x] = own;
   __syncthreads();
-  if (warp_of() > 0 || column >= columns) return;
-  for (int part = 1; part < kCancelParts; ++part) add(parts[part * kWarp + lane_of()]);
-  x[own.smallest * stride] = static_cast<float>(x[own.smallest * stride] - own.sum);
+  if (warp_of() == 0 && is_there) {
+    for (int part = 1; part < kCancelParts; ++part) add(parts[part * kWarp + lane_of()]);
+    x[own.smallest * stride] = static_cast<float>(x[own.smallest * stride] - own.sum);
+  }
+  __syncthreads();  // parts are free
+}
+
+/// A column of keys' gradients shifts all scores of a query alike, so it sums to zero over a document: the smallest non-zero element takes
+/// what rounding left. Tokens without a loss keep their exact zeros. Block: 32 columns of a sequence; a warp per slice of the rows.
+__global__ void __launch_bounds__(kCancelParts* kWarp) attention_cancel_kernel(float* d_keys, const int32_t* document_start, int64_t stride,
+                                                                               int64_t length, int64_t columns, unsigned column_blocks) {
+  CancelPart* const parts = shared_array<CancelPart>(0, kCancelParts * kWarp);
+  const int64_t column = static_cast<int64_t>(blockIdx.x % column_blocks) * kWarp + lane_of(), sequence = blockIdx.x / column_blocks;
+  float* const x = d_keys + sequence * length * stride + column;
+  if (document_start == nullptr) return cancel_column(x, stride, length, column < columns, parts);
+  for (int64_t begin = 0, end = 0; begin < length; begin = end) {
+    end = end_of_queries(document_start + sequence * length, static_cast<int>(length), static_cast<int>(begin));
+    cancel_column(x + begin * stride, stride, end - begin, column < columns, parts);
+  }
 }
 
 template <class T>
@@ -373,6 +399,8 @@ void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchCont
                        .v = qkv + layout.v(0),
                        .out = args.out.as<T>(),
                        .lse = args.lse.as<float>(),
+                       .document_start = args.document_start.as<int32_t>(),
+                       .fault = context.fault,
                        .layout = layout,
                        .q_stride = layout.cols(),
                        .kv_stride = layout.cols(),
@@ -394,6 +422,7 @@ void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchCont
                        .lse = args.lse.as<float>(),
                        .d_qkv = args.d_qkv.as<T>(),
                        .delta = context.scratch.get<float>(static_cast<size_t>(rows)),
+                       .document_start = args.document_start.as<int32_t>(),
                        .layout = layout,
                        .length = length,
                        .tiles = tiles,
@@ -408,8 +437,8 @@ void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchCont
       const int64_t columns = layout.kv_heads * layout.width;
       const auto column_blocks = static_cast<unsigned>((columns + kWarp - 1) / kWarp);
       const LaunchShape shape{column_blocks * static_cast<unsigned>(batch), kCancelParts * kWarp, kCancelParts * kWarp * sizeof(CancelPart)};
-      launch("attention_cancel", attention_cancel_kernel, shape, context.stream, g.d_qkv + layout.k(0), layout.cols(), length, columns,
-             column_blocks);
+      launch("attention_cancel", attention_cancel_kernel, shape, context.stream, g.d_qkv + layout.k(0), g.document_start, layout.cols(),
+             length, columns, column_blocks);
     }
   });
 }
@@ -428,6 +457,8 @@ void launch_attention_cached(const AttentionCachedArgs& args, const LaunchContex
                        .v = args.v_cache.as<T>(),
                        .out = args.out.as<T>(),
                        .lse = nullptr,
+                       .document_start = nullptr,
+                       .fault = context.fault,
                        .layout = layout,
                        .q_stride = layout.cols(),
                        .kv_stride = kv_cols,

@@ -144,7 +144,13 @@ void CudaBackend::throw_fault() {
   if (fault_->kind == Fault::none) return;
   const Fault f = *fault_;
   *fault_ = Fault{};
-  throw Error(text(f.kind == Fault::token ? "embedding: tokens[" : "cross_entropy: targets[", f.index, "] is ", f.value, ", expected 0 to ", f.limit - 1));
+  if (f.kind == Fault::document)
+    throw Error(text("attention: document_start[", f.index, "] is ", f.value, " at place ", f.limit, " of its sequence, expected ", f.limit,
+                     f.limit > 0 ? " or what the place before it has" : ""));
+  const char* const what = f.kind == Fault::token    ? "embedding: tokens["
+                           : f.kind == Fault::target ? "cross_entropy: targets["
+                                                     : "rope or embedding: positions[";
+  throw Error(text(what, f.index, "] is ", f.value, ", expected 0 to ", f.limit - 1));
 }
 
 void CudaBackend::fill_zero(TensorView t) {

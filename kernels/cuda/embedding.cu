@@ -6,8 +6,8 @@
 //   table_gradient_kernel             a run of equal tokens is a row of the table. One or two columns a thread and many rows under way.
 //   segment_gradient_kernel           comes before it: the sum of a run of more than kSegment is no single chain. Its parts, cut where the
 //                                     sorted keys' place is a multiple of kSegment, are summed side by side, then in order.
-//   position_gradient_kernel          the rows of a position are sequence_length apart.
-// A token outside of the table is reported; forward gives it zeros, backward leaves it out.
+//   position_gradient_kernel          the rows of a position are sequence_length apart; with `positions` they are found as a token's are.
+// A token or position outside of its table is reported; forward gives it zeros, backward leaves it out.
 #include <algorithm>
 #include <utility>
 
@@ -31,11 +31,23 @@ template <class T>
 struct EmbeddingFwd {
   const int32_t* tokens;  // [rows]
   const T* table;         // [vocabulary, cols]
-  const T* positions;     // [P, cols] or null
+  const T* position_table;   // [P, cols] or null
+  const int32_t* positions;  // [rows] or null
+  int64_t position_rows;     // P
   T* out;                 // [rows, cols]
   int64_t rows, cols, vocabulary, first_position;
   uint32_t sequence_length;
 };
+
+/// Token n's row of the position table; -1, reported, where that is outside of it.
+template <class T>
+__device__ int64_t position_of(const EmbeddingFwd<T>& a, int64_t n, int64_t c, Fault* fault) {
+  if (a.positions == nullptr) return a.first_position + static_cast<uint32_t>(n) % a.sequence_length;
+  const int32_t position = a.positions[n];
+  if (position >= 0 && position < a.position_rows) return position;
+  if (c == 0) report(fault, Fault::position, n, position, a.position_rows);
+  return -1;
+}
 
 template <class T, bool kWide>
 __global__ void __launch_bounds__(kThreads) embedding_fwd_kernel(EmbeddingFwd<T> a, Fault* fault) {
@@ -47,8 +59,9 @@ __global__ void __launch_bounds__(kThreads) embedding_fwd_kernel(EmbeddingFwd<T>
     const bool is_valid = token >= 0 && token < a.vocabulary;
     if (!is_valid && c == 0) report(fault, Fault::token, n, token, a.vocabulary);
     P p = P::at_or_zero(is_valid, a.table, token * a.cols + c);
-    if (a.positions != nullptr) {
-      const P position = P::at(a.positions, (a.first_position + static_cast<uint32_t>(n) % a.sequence_length) * a.cols + c);
+    if (a.position_table != nullptr) {
+      const int64_t row = position_of(a, n, c, fault);
+      const P position = P::at_or_zero(row >= 0, a.position_table, row * a.cols + c);
       p.set_each([&](int k) { return p[k] + position[k]; });
     }
     p.put(a.out, n * a.cols + c);
@@ -60,7 +73,8 @@ __device__ int64_t row_of(uint64_t key) { return static_cast<int64_t>(key & 0xFF
 
 /// keys [count]: each chunk sorted.
 __global__ void __launch_bounds__(kChunk)
-    sort_chunk_kernel(const int32_t* __restrict__ tokens, int64_t count, int64_t vocabulary, uint64_t* __restrict__ keys, Fault* fault) {
+    sort_chunk_kernel(const int32_t* __restrict__ tokens, int64_t count, int64_t vocabulary, uint64_t* __restrict__ keys, Fault::Kind kind,
+                      Fault* fault) {
   uint64_t* chunk = shared_array<uint64_t>(0, kChunk);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kChunk, n = first + threadIdx.x;
   const int size = static_cast<int>(min(static_cast<int64_t>(kChunk), count - first));
@@ -68,7 +82,7 @@ __global__ void __launch_bounds__(kChunk)
   if (n < count) {
     const int32_t token = tokens[n];
     const bool is_valid = token >= 0 && token < vocabulary;
-    if (!is_valid) report(fault, Fault::token, n, token, vocabulary);
+    if (!is_valid) report(fault, kind, n, token, vocabulary);
     key = static_cast<uint64_t>(is_valid ? static_cast<uint32_t>(token) : kNoToken) << 32 | static_cast<uint64_t>(n);
     chunk[threadIdx.x] = key;
   }
@@ -212,12 +226,19 @@ __global__ void __launch_bounds__(kGradientThreads) position_gradient_kernel(con
 
 unsigned blocks_of(int64_t count, int64_t threads) { return static_cast<unsigned>((count + threads - 1) / threads); }
 
-/// The sorted keys (token, n), in one half of `keys` [2 * tokens].
-const uint64_t* sorted_keys(const EmbeddingBwdArgs& args, uint64_t* keys, const LaunchContext& context) {
-  const int64_t count = args.tokens.size();
+/// What rows of d_out are added to: row indices[n] of `table`. `kind`: of the fault when there is no such row.
+struct TableGradient {
+  ConstTensorView indices;  // [N] i32
+  TensorView table;         // [rows, C] f32
+  Fault::Kind kind;
+};
+
+/// The sorted keys (index, n), in one half of `keys` [2 * N].
+const uint64_t* sorted_keys(const TableGradient& to, uint64_t* keys, const LaunchContext& context) {
+  const int64_t count = to.indices.size();
   uint64_t* other = keys + count;
   launch("embedding_sort", sort_chunk_kernel, {dim3(blocks_of(count, kChunk)), dim3(kChunk), sizeof(uint64_t) * kChunk}, context.stream,
-         args.tokens.as<int32_t>(), count, args.d_table.rows(), keys, context.fault);
+         to.indices.as<int32_t>(), count, to.table.rows(), keys, to.kind, context.fault);
   for (int64_t length = kChunk; length < count; length *= 2) {
     launch("embedding_merge", merge_kernel, {dim3(blocks_of(count, kThreads)), dim3(kThreads)}, context.stream, keys, count, length, other);
     std::swap(keys, other);
@@ -226,20 +247,28 @@ const uint64_t* sorted_keys(const EmbeddingBwdArgs& args, uint64_t* keys, const 
 }
 
 template <class T, int kColumns>
-void bwd(const EmbeddingBwdArgs& args, const LaunchContext& context) {
-  const int64_t count = args.tokens.size(), cols = args.d_table.cols();
+void add_to_table(const ConstTensorView& d_out, const TableGradient& to, const LaunchContext& context) {
+  const int64_t count = to.indices.size(), cols = to.table.cols();
   const unsigned tiles = blocks_of(cols, kGradientThreads * kColumns);
   const int64_t segment_rows = count > kSegment ? 2 * blocks_of(count, kSegment) : 0;
   auto* memory = context.scratch.get<uint64_t>(static_cast<size_t>(2 * count + (segment_rows * cols + 1) / 2));
   float* segment_sums = reinterpret_cast<float*>(memory + 2 * count);
-  const uint64_t* keys = sorted_keys(args, memory, context);
+  const uint64_t* keys = sorted_keys(to, memory, context);
   launch("embedding_bwd_segments", segment_gradient_kernel<T, kColumns>,
-         {dim3(static_cast<unsigned>(segment_rows), tiles), dim3(kGradientThreads)}, context.stream, keys, args.d_out.as<T>(), segment_sums,
+         {dim3(static_cast<unsigned>(segment_rows), tiles), dim3(kGradientThreads)}, context.stream, keys, d_out.as<T>(), segment_sums,
          count, cols);
   launch("embedding_bwd", table_gradient_kernel<T, kColumns>, {dim3(static_cast<unsigned>(count), tiles), dim3(kGradientThreads)},
-         context.stream, keys, args.d_out.as<T>(), segment_sums, args.d_table.as<float>(), count, cols);
+         context.stream, keys, d_out.as<T>(), segment_sums, to.table.as<float>(), count, cols);
+}
+
+template <class T, int kColumns>
+void bwd(const EmbeddingBwdArgs& args, const LaunchContext& context) {
+  add_to_table<T, kColumns>(args.d_out, {args.tokens, args.d_table, Fault::token}, context);
   if (args.d_position_table.empty()) return;
-  const int64_t positions = std::min(count, args.sequence_length);
+  if (!args.positions.empty())
+    return add_to_table<T, kColumns>(args.d_out, {args.positions, args.d_position_table, Fault::position}, context);
+  const int64_t count = args.tokens.size(), cols = args.d_table.cols(), positions = std::min(count, args.sequence_length);
+  const unsigned tiles = blocks_of(cols, kGradientThreads * kColumns);
   launch("embedding_bwd_positions", position_gradient_kernel<T, kColumns>,
          {dim3(static_cast<unsigned>(positions), tiles), dim3(kGradientThreads)}, context.stream, args.d_out.as<T>(),
          args.d_position_table.as<float>(), count, cols, args.sequence_length);
@@ -256,14 +285,16 @@ void launch_embedding_fwd(const EmbeddingFwdArgs& args, const LaunchContext& con
   with_act("embedding_fwd", args.table.dtype, [&]<class T>(T*) {
     const EmbeddingFwd<T> a{.tokens = args.tokens.as<int32_t>(),
                             .table = args.table.as<T>(),
-                            .positions = args.position_table.as<T>(),
+                            .position_table = args.position_table.as<T>(),
+                            .positions = args.positions.as<int32_t>(),
+                            .position_rows = args.position_table.rows(),
                             .out = args.out.as<T>(),
                             .rows = args.tokens.size(),
                             .cols = args.table.cols(),
                             .vocabulary = args.table.rows(),
                             .first_position = args.first_position,
                             .sequence_length = static_cast<uint32_t>(args.sequence_length)};
-    const bool is_wide = rows_are_aligned<T>(a.cols, {a.table, a.positions, a.out});
+    const bool is_wide = rows_are_aligned<T>(a.cols, {a.table, a.position_table, a.out});
     const LaunchShape shape = shape_of_rows(a.rows, a.cols / (is_wide ? RowPack<T, true>::kSize : 1));
     launch("embedding_fwd", is_wide ? embedding_fwd_kernel<T, true> : embedding_fwd_kernel<T, false>, shape, context.stream, a,
            context.fault);

@@ -48,7 +48,7 @@ void launch_attention_fwd(const AttentionFwdArgs& args, const LaunchContext& con
 void launch_attention_bwd(const AttentionBwdArgs& args, const LaunchContext& context);
 /// On the tensor cores (attention_flash_fwd.cu, _bwd.cu): head widths 64 and 128 in bf16 and f16, tensors aligned to 16 bytes, scale > 0.
 /// `most_sequences`: of a launch, a grid's second extent. `shared_bytes`: what a block of this device may have at most; with less than
-/// 129 KiB head width 128 works in smaller tiles.
+/// 130 KiB head width 128 works in smaller tiles.
 void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context, int64_t most_sequences = 65535);
 void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context, size_t shared_bytes);
 void launch_attention_cached(const AttentionCachedArgs& args, const LaunchContext& context);

@@ -20,18 +20,30 @@ template <class T>
 struct Rope {
   T* qkv;                // [rows, cols]
   const float* cos_sin;  // [P, 2 * half]
+  const int32_t* positions;  // [rows] or null
+  int64_t table_rows;        // P
   int64_t rows, cols, width, first_position;
   uint32_t sequence_length;
   int heads, half;  // heads: those that turn
   float sign;
 };
 
+/// Token n's row of the table. A position outside of it is reported, and taken as 0.
+template <class T>
+__device__ int64_t position_of(const Rope<T>& a, int64_t n, Fault* fault) {
+  if (a.positions == nullptr) return a.first_position + static_cast<uint32_t>(n) % a.sequence_length;
+  const int32_t position = a.positions[n];
+  if (position >= 0 && position < a.table_rows) return position;
+  if (threadIdx.x == 0 && threadIdx.y == 0) report(fault, Fault::position, n, position, a.table_rows);
+  return 0;
+}
+
 /// The thread's pairs of token n.
 template <class T, bool kWide, bool kFused>
-__device__ void turn_token(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>& quantiser) {
+__device__ void turn_token(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>& quantiser, Fault* fault) {
   using P = RowPack<T, kWide>;
   using Table = Pack<float, P::kSize>;
-  const float* table = a.cos_sin + (a.first_position + static_cast<uint32_t>(n) % a.sequence_length) * 2 * a.half;
+  const float* table = a.cos_sin + position_of(a, n, fault) * 2 * a.half;
   for (int i = static_cast<int>(threadIdx.x) * P::kSize; i < a.half; i += static_cast<int>(blockDim.x) * P::kSize) {
     const Table cosine = Table::at(table, i), sine = Table::at(table, a.half + i);
     for (int h = static_cast<int>(threadIdx.y); h < a.heads; h += static_cast<int>(blockDim.y)) {
@@ -68,17 +80,17 @@ __device__ void add_rest(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>& q
 }
 
 template <class T, bool kWide, bool kFused>
-__global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a, FusedQuant quant) {
+__global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a, FusedQuant quant, Fault* fault) {
   OutputQuantiser<kFused> quantiser(quant);
   int64_t n = static_cast<int64_t>(blockIdx.x) * blockDim.z + threadIdx.z;
   if constexpr (kFused) {
     for (; n < a.rows; n += static_cast<int64_t>(gridDim.x) * blockDim.z) {
-      turn_token<T, kWide>(a, n, quantiser);
+      turn_token<T, kWide>(a, n, quantiser, fault);
       add_rest<T, kWide>(a, n, quantiser);
     }
     quantiser.finish(shared_array<float>(0, 1));
   } else {
-    if (n < a.rows) turn_token<T, kWide>(a, n, quantiser);
+    if (n < a.rows) turn_token<T, kWide>(a, n, quantiser, fault);
   }
 }
 
@@ -95,7 +107,7 @@ void launch_packed(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const 
   launch("rope", rope_kernel<T, kWide, kFused>,
          {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)),
           kFused ? sizeof(float) : 0},
-         context.stream, a, fused_quant(args.quantised, fusion, parts));
+         context.stream, a, fused_quant(args.quantised, fusion, parts), context.fault);
   launch_rest_of_quantise(args.qkv, args.quantised, fusion, {parts, static_cast<int>(blocks)}, context);
 }
 
@@ -115,6 +127,8 @@ void launch_rope(const RopeArgs& args, const LaunchContext& context) {
   with_act("rope", args.qkv.dtype, [&]<class T>(T*) {
     const Rope<T> a{.qkv = args.qkv.as<T>(),
                     .cos_sin = args.cos_sin.as<float>(),
+                    .positions = args.positions.as<int32_t>(),
+                    .table_rows = args.cos_sin.rows(),
                     .rows = args.qkv.rows(),
                     .cols = args.qkv.cols(),
                     .width = args.head_dim(),

@@ -121,8 +121,8 @@ class MpiWorld final : public World {
     std::vector<ProcessName> all(static_cast<size_t>(ranks()));
     all_gather(&own, sizeof own, all.data());
     peers_ = std::make_unique<PeerWatch>(std::move(all), rank(), [this](int peer, int64_t pid) {
-      std::fprintf(stderr, "mbtrain: error: rank %d (process %lld on %s) ended unexpectedly; rank %d ends too\n", peer, static_cast<long long>(pid),
-                   place_.host.c_str(), rank());
+      std::fprintf(stderr, "mbtrain: error: rank %d (process %lld on %s) ended unexpectedly; rank %d ends too\n", peer,
+                   static_cast<long long>(pid), place_.host.c_str(), rank());
       abort(1);
     });
   }
@@ -149,11 +149,13 @@ class MpiWorld final : public World {
       requests.clear();
       for (int step = 1; step < ranks(); ++step) {  // everyone begins with another peer
         const int from = (rank() + ranks() - step) % ranks();
-        check(MPI_Irecv(static_cast<char*>(receive[from]) + at, count, MPI_BYTE, from, 0, MPI_COMM_WORLD, &requests.emplace_back()), "receiving");
+        check(MPI_Irecv(static_cast<char*>(receive[from]) + at, count, MPI_BYTE, from, 0, MPI_COMM_WORLD, &requests.emplace_back()),
+              "receiving");
       }
       for (int step = 1; step < ranks(); ++step) {
         const int to = (rank() + step) % ranks();
-        check(MPI_Isend(static_cast<const char*>(send[to]) + at, count, MPI_BYTE, to, 0, MPI_COMM_WORLD, &requests.emplace_back()), "sending");
+        check(MPI_Isend(static_cast<const char*>(send[to]) + at, count, MPI_BYTE, to, 0, MPI_COMM_WORLD, &requests.emplace_back()),
+              "sending");
       }
       wait_all(requests);
     }

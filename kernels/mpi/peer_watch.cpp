@@ -33,7 +33,8 @@ ProcessName own_process_name(const std::string& host) {
   return name;
 }
 
-PeerWatch::PeerWatch(std::vector<ProcessName> processes, int own_rank, std::function<void(int, int64_t)> on_gone) : on_gone_(std::move(on_gone)) {
+PeerWatch::PeerWatch(std::vector<ProcessName> processes, int own_rank, std::function<void(int, int64_t)> on_gone)
+    : on_gone_(std::move(on_gone)) {
   const ProcessName& own = processes[static_cast<size_t>(own_rank)];
   for (size_t r = 0; r < processes.size(); ++r) {
     const ProcessName& p = processes[r];

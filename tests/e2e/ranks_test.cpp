@@ -1,6 +1,5 @@
 // Several ranks under a real mpirun: the same numbers as one, sharded or not, overlapped or not; and what happens when ranks disagree or die.
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
@@ -21,19 +20,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::vector<std::string> losses(const std::string& out) {
-  static const std::regex line(R"( iteration\s+\d+/\s*\d+ \| .*lm loss: (\S+) \|)");
-  std::vector<std::string> all;
-  for (std::sregex_iterator it(out.begin(), out.end(), line), end; it != end; ++it) all.push_back((*it)[1]);
-  return all;
-}
-
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// A global batch that divides over 1, 2, 3 and 4 ranks.
 std::vector<std::string> small(const std::string& recipe, const std::string& iterations, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> args = {"--mixed-precision", recipe, "--model.hidden_size", "64", "--seq-length", "64", "--train-iters", iterations,
-                                   "--log-interval", "1", "--global-batch-size", "12", "--micro-batch-size", "1", "--validation.eval_iters", "0"};
+  std::vector<std::string> args = {"--mixed-precision",  recipe,     "--model.hidden_size",     "64", "--seq-length",        "64",
+                                   "--train-iters",      iterations, "--log-interval",          "1",  "--global-batch-size", "12",
+                                   "--micro-batch-size", "1",        "--validation.eval_iters", "0"};
   // With several GPUs: MBT_TEST_DEVICE=cuda ctest -R e2e.ranks, and NCCL is what is tested.
   if (const char* device = std::getenv("MBT_TEST_DEVICE")) args.insert(args.end(), {"--train.device", device});
   args.insert(args.end(), more.begin(), more.end());
@@ -55,7 +48,8 @@ double worst_difference(const std::vector<std::string>& a, const std::vector<std
   return worst;
 }
 
-const std::vector<std::string> kOverlap = {"--use-distributed-optimizer", "--overlap-grad-reduce", "--overlap-param-gather", "--ddp-bucket-size", "50000"};
+const std::vector<std::string> kOverlap = {"--use-distributed-optimizer", "--overlap-grad-reduce", "--overlap-param-gather",
+                                           "--ddp-bucket-size", "50000"};
 
 }  // namespace
 
@@ -110,8 +104,16 @@ TEST_CASE("ranks hold the same weights, and a run checks it") {
 TEST_CASE("evaluation and per-token losses are those of one rank") {
   if (!has_mpirun()) return;
   const TemporaryFolder folder;
-  const std::vector<std::string> args = small("fp32", "4", {"--calculate-per-token-loss", "--validation.eval_iters", "3", "--log-params-norm", "--log-num-zeros-in-grad"});
-  const RunResult one = run_binary(args, folder.path()), two = run_ranks(2, [&] { auto a = args; a.emplace_back("--use-distributed-optimizer"); return a; }(), folder.path());
+  const std::vector<std::string> args =
+      small("fp32", "4", {"--calculate-per-token-loss", "--validation.eval_iters", "3", "--log-params-norm", "--log-num-zeros-in-grad"});
+  const RunResult one = run_binary(args, folder.path()), two = run_ranks(
+                                                             2,
+                                                             [&] {
+                                                               auto a = args;
+                                                               a.emplace_back("--use-distributed-optimizer");
+                                                               return a;
+                                                             }(),
+                                                             folder.path());
   CHECK(worst_difference(losses(two.out), losses(one.out)) <= 2e-6);
   static const std::regex evaluation(R"(lm loss value: (\S+) )"), zeros(R"(num zeros: (\S+) )"), norm(R"(params norm: (\S+) )");
   for (const std::regex& what : {evaluation, zeros, norm}) {
@@ -136,7 +138,8 @@ TEST_CASE("what is wrong on all ranks is said once, with exit code 2") {
 namespace {
 
 /// Two ranks with arguments of their own; the second runs in `second_folder`.
-std::vector<std::string> two_programs(const std::vector<std::string>& first, const std::vector<std::string>& second, const fs::path& second_folder) {
+std::vector<std::string> two_programs(const std::vector<std::string>& first, const std::vector<std::string>& second,
+                                      const fs::path& second_folder) {
   std::vector<std::string> words = mpirun_words(1);
   words.emplace_back(MBT_BINARY);
   words.insert(words.end(), first.begin(), first.end());
@@ -207,14 +210,8 @@ TEST_CASE("a rank that is killed ends the run within ten seconds") {
   std::thread killer([&] {
     wait_until_it_trains(folder.path());
     killed = std::chrono::steady_clock::now();
-    // One of the ranks: by the folder they run in.
-    for (const fs::directory_entry& e : fs::directory_iterator("/proc")) {
-      std::error_code error;
-      const fs::path cwd = fs::read_symlink(e.path() / "cwd", error);
-      if (error || cwd != fs::canonical(folder.path()) || fs::read_symlink(e.path() / "exe", error) != fs::canonical(MBT_BINARY)) continue;
-      kill(std::stoi(e.path().filename().string()), SIGKILL);
-      break;
-    }
+    const std::vector<pid_t> ranks = processes_in(folder.path());
+    if (!ranks.empty()) kill(ranks.front(), SIGKILL);
   });
   const RunResult r = run_words(words, folder.path(), 60);
   killer.join();
@@ -259,4 +256,24 @@ TEST_CASE("a run starts in a folder that is not there yet, and a state is the sa
   CHECK(run_ranks(2, small(recipe, "4", sharded), other.path()).exit_code == 0);
   CHECK(differing_files(folder.path("run/iter_0000004"), other.path("run/iter_0000004")).empty());
   CHECK(run_ranks(2, small(recipe, "4", {"--checkpoint.load", "nowhere"}), folder.path()).exit_code == 2);
+}
+
+TEST_CASE("SIGTERM to one rank ends all after the step, with a checkpoint and exit code 0") {
+  if (!has_mpirun()) return;
+  const TemporaryFolder folder;
+  std::vector<std::string> words = mpirun_words(2);
+  words.emplace_back(MBT_BINARY);
+  const std::vector<std::string> args = small("fp32", "100000", {"--checkpoint.save", "run", "--use-distributed-optimizer"});
+  words.insert(words.end(), args.begin(), args.end());
+  std::thread stopper([&] {
+    wait_until_it_trains(folder.path());
+    const std::vector<pid_t> ranks = processes_in(folder.path());
+    if (!ranks.empty()) kill(ranks.back(), SIGTERM);
+  });
+  const RunResult r = run_words(words, folder.path(), 60);
+  stopper.join();
+  INFO(r.err);
+  CHECK(r.exit_code == 0);
+  CHECK(contains(r.out, "exiting program after receiving SIGTERM."));
+  CHECK(fs::exists(folder.path("run/latest_checkpointed_iteration.txt")));
 }

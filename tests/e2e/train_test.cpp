@@ -20,13 +20,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::vector<std::string> losses(const std::string& out) {
-  static const std::regex line(R"( iteration\s+\d+/\s*\d+ \| .*lm loss: (\S+) \|)");
-  std::vector<std::string> all;
-  for (std::sregex_iterator it(out.begin(), out.end(), line), end; it != end; ++it) all.push_back((*it)[1]);
-  return all;
-}
-
 /// A run of a few seconds at most: a small model, each iteration's line printed.
 std::vector<std::string> small(const std::string& iterations, std::vector<std::string> more = {}) {
   std::vector<std::string> args = {"--model.hidden_size",     "64",       "--seq-length",   "64",
@@ -131,6 +124,14 @@ TEST_CASE("save, continue, generate") {
   CHECK(succeed(other, folder).out != sample.out);
 }
 
+TEST_CASE("a checkpoint of a model that computes something else with the same shapes is loaded with a warning") {
+  const TemporaryFolder folder;
+  succeed(small("1", {"--checkpoint.save", "run"}), folder);
+  const RunResult other = succeed(small("2", {"--checkpoint.load", "run", "--num-attention-heads", "2"}), folder);
+  CHECK_THAT(other.err, ContainsSubstring("computes something else") && ContainsSubstring("model.num_attention_heads 4 -> 2"));
+  CHECK_THAT(succeed(small("2", {"--checkpoint.load", "run"}), folder).err, !ContainsSubstring("computes something else"));
+}
+
 TEST_CASE("metrics that cannot be written end the run with a checkpoint and exit code 2") {
   const TemporaryFolder folder;
   const RunResult result = run_binary(small("50", {"--logger.jsonl_path", "/dev/full", "--checkpoint.save", "run"}), folder.path());
@@ -151,18 +152,9 @@ TEST_CASE("a trace is written, or refused before the first step") {
 
 TEST_CASE("SIGTERM ends a run after its step, with a checkpoint and exit code 0") {
   const TemporaryFolder folder;
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    const std::string out = folder.path("out.txt"), save = folder.path("run");
-    if (freopen(out.c_str(), "w", stdout) == nullptr || freopen("/dev/null", "w", stderr) == nullptr) _exit(127);
-    execl(MBT_BINARY, MBT_BINARY, "--train-iters", "1000000", "--log-interval", "1", "--checkpoint.save", save.c_str(), nullptr);
-    _exit(127);
-  }
-  const auto printed = [&] {
-    const std::string path = folder.path("out.txt");
-    return fs::exists(path) ? read_text_file(path) : "";
-  };
+  const pid_t child =
+      start_words({MBT_BINARY, "--train-iters", "1000000", "--log-interval", "1", "--checkpoint.save", "run"}, folder.path());
+  const auto printed = [&] { return read_text_file(folder.path("stdout.txt")); };
   for (int i = 0; i < 600 && losses(printed()).size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   kill(child, SIGTERM);
   int status = 0;
@@ -193,6 +185,7 @@ TEST_CASE("a run that is refused leaves exit code 2, a reason, and no file", "[b
       {{"--dataset.path", brief}, "brief.txt"},
       {{"--checkpoint.load", none}, "there is no folder"},
       {{"--checkpoint.load", none, "--checkpoint.save", save}, "there is no folder"},
+      {{"--checkpoint.load", file}, "is a file, expected the folder of a run"},
       {{"--checkpoint.save", "/proc/none"}, "/proc/none"},
       {{"--checkpoint.save", file}, "something else has that name"},
       {{"--logger.jsonl_path", none + "/metrics.jsonl"}, "cannot write"},

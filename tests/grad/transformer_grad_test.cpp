@@ -40,18 +40,24 @@ Directional directional(TinyModel& m, const RandomBatch& batch, const std::vecto
   return r;
 }
 
+/// Whole rows, and rows of documents with positions of their own.
+void check_gradients(const Family& family, bool with_documents) {
+  TinyModel m(family.model, plain_policy(family.model), 2, 1, {.document_start = with_documents, .positions = with_documents});
+  RandomBatch batch(family.model, 2, 5);
+  if (with_documents) batch.add_documents(5);
+  const std::vector<float> gradient = m.gradients(batch);
+  for (int64_t i = 0; i < m.weights.num_params(); ++i) {
+    const Directional d = directional(m, batch, gradient, i, 1e-3);
+    INFO(family.name << (with_documents ? " with documents, " : " ") << m.weights.spec(i).name << ": numeric " << d.numeric << ", analytic "
+                     << d.analytic << ", scale " << d.scale);
+    CHECK(d.scale > 0.0);
+    CHECK(std::abs(d.numeric - d.analytic) <= 0.02 * std::max(std::abs(d.analytic), d.scale) + 2e-5);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("every parameter's gradient agrees with finite differences") {
-  for (const Family& family : tiny_families()) {
-    TinyModel m(family.model, plain_policy(family.model), 2);
-    const RandomBatch batch(family.model, 2, 5);
-    const std::vector<float> gradient = m.gradients(batch);
-    for (int64_t i = 0; i < m.weights.num_params(); ++i) {
-      const Directional d = directional(m, batch, gradient, i, 1e-3);
-      INFO(family.name << " " << m.weights.spec(i).name << ": numeric " << d.numeric << ", analytic " << d.analytic << ", scale " << d.scale);
-      CHECK(d.scale > 0.0);
-      CHECK(std::abs(d.numeric - d.analytic) <= 0.02 * std::max(std::abs(d.analytic), d.scale) + 2e-5);
-    }
-  }
+  for (const Family& family : tiny_families())
+    for (bool with_documents : {false, true}) check_gradients(family, with_documents);
 }

@@ -175,7 +175,7 @@ class Script(unittest.TestCase):
         self.stand_in(binaries / "python3", f'exec {sys.executable} "$@"\n')
         self.stand_in(binaries / "nvidia-smi", """echo "$*" >>"$DATA/asked"
 case $* in
-  -L) echo "GPU 0: NVIDIA H200 (UUID: GPU-aaaa-1)"; echo "  MIG 1g.18gb Device 0: (UUID: MIG-cccc-3)"; echo "GPU 1: NVIDIA L4 (UUID: GPU-bbbb-2)" ;;
+  -L) [ -z "$MANY" ] || seq -f "GPU %.0f: NVIDIA H200 (UUID: GPU-many)" 2 5; echo "GPU 0: NVIDIA H200 (UUID: GPU-aaaa-1)"; echo "  MIG 1g.18gb Device 0: (UUID: MIG-cccc-3)"; echo "GPU 1: NVIDIA L4 (UUID: GPU-bbbb-2)" ;;
   *compute_cap*-i\\ 1) echo 8.9 ;; *compute_cap*) echo 9.0 ;; *-i\\ 1) echo "NVIDIA L4, 580.65.06" ;; *) echo "NVIDIA H200, 580.65.06" ;;
 esac
 """)
@@ -200,12 +200,20 @@ esac
         self.assertIn("no usable NVIDIA GPU", done.stderr)
         self.assertEqual(self.run_script("--nonsense").returncode, 2)
 
+    def test_with_four_gpus_ranks_are_tested_on_all_of_them(self):
+        self.fake_machine()
+        self.stand_in(self.folder / "bin/ctest", 'echo "$* ${CUDA_VISIBLE_DEVICES-all}" >>"$DATA/tested"; cat "$DATA/ctest"\n')
+        self.run_script(MANY="1")
+        self.assertIn("| ranks over NCCL | pass | 2 of 2 passed", (self.folder / "out/report.md").read_text())
+        self.assertRegex(self.lines("tested")[1], r"-R \^e2e\[\.\]ranks\$ .* all$")
+        self.assertIn("--target mbtrain test_parity_gpu test_e2e", self.lines("configured")[-1])
+
     def test_every_part_has_its_row_and_the_report_is_written(self):
         self.fake_machine()
         done = self.run_script()
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)  # rope and the FP8 step miss their targets in these results
         report = (self.folder / "out/report.md").read_text()
-        for part in ("build | pass", "parity on the GPU | pass", "memcheck rows | pass", "memcheck gemm | pass", "racecheck attention | pass", "synccheck quantize | pass", "losses bf16_mixed | pass",
+        for part in ("build | pass", "parity on the GPU | pass", "ranks over NCCL | skipped | 2 GPU", "memcheck rows | pass", "memcheck gemm | pass", "racecheck attention | pass", "synccheck quantize | pass", "losses bf16_mixed | pass",
                      "losses bf16_mixed-math | pass", "step bf16_mixed, attention | info", "GPU idle inside a step | skipped | nsys is not installed", "norm_fwd 16384 x 4096 | pass",
                      "rope 16384 x 4096 | fail", "GEMM bf16 (native) | info", "step bf16_mixed | pass", "whole check | info"):
             self.assertIn("| " + part, report)

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -25,8 +26,11 @@ std::string content(const fs::path& path) {
   return text.str();
 }
 
-/// In the child: becomes the binary, or ends with 127.
-[[noreturn]] void become_binary(std::vector<char*>& argv, const fs::path& folder, const fs::path& out, const fs::path& err) {
+fs::path out_file_in(const fs::path& folder) { return folder / "stdout.txt"; }
+fs::path err_file_in(const fs::path& folder) { return folder / "stderr.txt"; }
+
+/// In the child: becomes the program, or ends with 127.
+[[noreturn]] void become_program(std::vector<char*>& argv, const fs::path& folder, const fs::path& out, const fs::path& err) {
   const int in_file = open("/dev/null", O_RDONLY), out_file = creat(out.c_str(), 0600), err_file = creat(err.c_str(), 0600);
   const bool is_ready = chdir(folder.c_str()) == 0 && dup2(in_file, 0) == 0 && dup2(out_file, 1) == 1 && dup2(err_file, 2) == 2;
   if (is_ready) execvp(argv[0], argv.data());
@@ -41,8 +45,9 @@ RunResult run_binary(const std::vector<std::string>& args, const fs::path& folde
   return run_words(words, folder, limit_seconds);
 }
 
-RunResult run_words(const std::vector<std::string>& given, const fs::path& folder, double limit_seconds) {
-  const fs::path out = folder / "stdout.txt", err = folder / "stderr.txt";
+pid_t start_words(const std::vector<std::string>& given, const fs::path& folder) {
+  const fs::path out = out_file_in(folder), err = err_file_in(folder);
+  for (const fs::path& file : {out, err}) std::ofstream{file};  // there when this returns, for whoever looks at once
   std::vector<std::string> words = given;
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -50,8 +55,12 @@ RunResult run_words(const std::vector<std::string>& given, const fs::path& folde
 
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot fork");
-  if (child == 0) become_binary(argv, folder, out, err);
+  if (child == 0) become_program(argv, folder, out, err);
+  return child;
+}
 
+RunResult run_words(const std::vector<std::string>& words, const fs::path& folder, double limit_seconds) {
+  const pid_t child = start_words(words, folder);
   RunResult result;
   int status = 0;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(limit_seconds);
@@ -63,9 +72,28 @@ RunResult run_words(const std::vector<std::string>& given, const fs::path& folde
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   result.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  result.out = content(out);
-  result.err = content(err);
+  result.out = content(out_file_in(folder));
+  result.err = content(err_file_in(folder));
   return result;
+}
+
+std::vector<pid_t> processes_in(const fs::path& folder) {
+  std::vector<pid_t> found;
+  std::error_code error;
+  for (const fs::directory_entry& e : fs::directory_iterator("/proc", error)) {
+    const std::string name = e.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const bool is_here = fs::read_symlink(e.path() / "cwd", error) == fs::canonical(folder);
+    if (is_here && fs::read_symlink(e.path() / "exe", error) == fs::canonical(MBT_BINARY)) found.push_back(std::stoi(name));
+  }
+  return found;
+}
+
+std::vector<std::string> losses(const std::string& out) {
+  static const std::regex line(R"( iteration\s+\d+/\s*\d+ \| .*lm loss: (\S+) \|)");
+  std::vector<std::string> all;
+  for (std::sregex_iterator it(out.begin(), out.end(), line), end; it != end; ++it) all.push_back((*it)[1]);
+  return all;
 }
 
 std::vector<std::string> mpirun_words(int ranks) {

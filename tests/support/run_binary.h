@@ -1,6 +1,8 @@
 // Runs the mbtrain binary as a user does.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -19,6 +21,15 @@ RunResult run_binary(const std::vector<std::string>& args, const std::filesystem
 
 /// As run_binary, for any program: words[0] is looked up in PATH.
 RunResult run_words(const std::vector<std::string>& words, const std::filesystem::path& folder, double limit_seconds = 60);
+
+/// Starts it and returns at once: its output goes to stdout.txt and stderr.txt in `folder`. Whoever starts it waits for it.
+pid_t start_words(const std::vector<std::string>& words, const std::filesystem::path& folder);
+
+/// The processes of the binary that run in `folder`.
+std::vector<pid_t> processes_in(const std::filesystem::path& folder);
+
+/// The losses of the iteration lines, as printed.
+std::vector<std::string> losses(const std::string& out);
 
 /// `mpirun -np ranks` of the binary, with more ranks than cores if need be.
 RunResult run_ranks(int ranks, const std::vector<std::string>& args, const std::filesystem::path& folder, double limit_seconds = 120);

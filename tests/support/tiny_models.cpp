@@ -1,5 +1,7 @@
 #include "tests/support/tiny_models.h"
 
+#include <algorithm>
+
 #include "core/base/philox.h"
 
 namespace mbt::test {
@@ -53,7 +55,7 @@ std::vector<Family> tiny_families() {
   return {{"gpt2", gpt2()}, {"llama2", llama()}, {"llama3", llama3}, {"qwen2", qwen2}, {"qwen3", qwen3}, {"mistral", mistral}};
 }
 
-RandomBatch::RandomBatch(const ModelConfig& model, int64_t batch, uint64_t seed) {
+RandomBatch::RandomBatch(const ModelConfig& model, int64_t batch, uint64_t seed) : sequence(model.seq_length) {
   for (int64_t i = 0; i < batch * model.seq_length; ++i) {
     const auto w = philox(seed, 0, static_cast<uint64_t>(i));
     const auto v = static_cast<uint32_t>(model.vocab_size);
@@ -64,8 +66,19 @@ RandomBatch::RandomBatch(const ModelConfig& model, int64_t batch, uint64_t seed)
   }
 }
 
-TinyModel::TinyModel(const ModelConfig& model, const PrecisionPolicy& policy, int64_t batch, uint64_t seed)
-    : backend(make_backend("cpu")), config(model), weights(*backend, model, policy, true), transformer(*backend, config, policy, weights, batch, true) {
+void RandomBatch::add_documents(int64_t length) {
+  for (int64_t n = 0; n < static_cast<int64_t>(tokens.size()); ++n) {
+    const int64_t b = n / sequence, t = n % sequence, start = std::max<int64_t>(0, (t + b) / length * length - b);
+    document_start.push_back(static_cast<int32_t>(start));
+    positions.push_back(static_cast<int32_t>(t - start));
+  }
+}
+
+TinyModel::TinyModel(const ModelConfig& model, const PrecisionPolicy& policy, int64_t batch, uint64_t seed, const BatchInputs& inputs)
+    : backend(make_backend("cpu")),
+      config(model),
+      weights(*backend, model, policy, true),
+      transformer(*backend, config, policy, weights, batch, true, inputs) {
   for (int64_t i = 0; i < weights.num_params(); ++i) {
     std::vector<float> values = initial_values(weights.spec(i), config, seed, weights.held(i));
     for (size_t k = 0; k < values.size(); ++k) {  // norms around 1, biases around 0: a forgotten one shows

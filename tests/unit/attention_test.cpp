@@ -1,85 +1,18 @@
 #include "kernels/cpu/attention.h"
 
 #include "kernels/cpu/threads.h"
+#include "tests/support/attention_reference.h"
 #include "tests/support/catch.h"
-#include "tests/support/guarded_tensor.h"
 
 namespace mbt {
 namespace {
 
 using test::GuardedTensor;
-using Values = std::vector<double>;
+using test::relative_error;
+using Case = test::AttentionCase;
+using Reference = test::AttentionReference;
 
-struct Case {
-  int64_t batch, length, heads, kv_heads, width;
-  int64_t rows() const { return batch * length; }
-  int64_t qkv_cols() const { return (heads + 2 * kv_heads) * width; }
-  float scale() const { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(width))); }
-};
-
-/// Everything in double, with the [T,T] matrix, from the rounded inputs.
-struct Reference {
-  std::vector<double> out, lse, d_qkv;
-
-  Reference(const Case& c, const GuardedTensor& qkv_tensor, const GuardedTensor& d_out_tensor)
-      : out(static_cast<size_t>(c.rows() * c.heads * c.width)),
-        lse(static_cast<size_t>(c.batch * c.heads * c.length)),
-        d_qkv(static_cast<size_t>(c.rows() * c.qkv_cols())) {
-    const Values qkv = qkv_tensor.values(), d_out = d_out_tensor.values();
-    for (int64_t b = 0; b < c.batch; ++b)
-      for (int64_t h = 0; h < c.heads; ++h)
-        for (int64_t t = 0; t < c.length; ++t) row(c, qkv, d_out, b, h, t);
-  }
-
- private:
-  void row(const Case& c, const Values& qkv, const Values& d_out, int64_t b, int64_t h, int64_t t) {
-    const int64_t kv = h / (c.heads / c.kv_heads);
-    auto index = [&](int64_t position, int64_t head) { return (b * c.length + position) * c.qkv_cols() + head * c.width; };
-    auto dot = [&](const Values& x, int64_t i, const Values& y, int64_t j) {
-      double sum = 0;
-      for (int64_t d = 0; d < c.width; ++d) sum += x[static_cast<size_t>(i + d)] * y[static_cast<size_t>(j + d)];
-      return sum;
-    };
-    const int64_t q = index(t, h), o = (b * c.length + t) * c.heads * c.width + h * c.width;
-    std::vector<double> p(static_cast<size_t>(t + 1)), d_p(p.size());
-    double max = -INFINITY, sum = 0, mean = 0;
-    for (int64_t s = 0; s <= t; ++s) max = std::max(max, p[static_cast<size_t>(s)] = c.scale() * dot(qkv, q, qkv, index(s, c.heads + kv)));
-    for (double& x : p) sum += x = std::exp(x - max);
-    lse[static_cast<size_t>((b * c.heads + h) * c.length + t)] = max + std::log(sum);
-    for (int64_t s = 0; s <= t; ++s) {
-      const auto i = static_cast<size_t>(s);
-      const int64_t v = index(s, c.heads + c.kv_heads + kv);
-      p[i] /= sum;
-      d_p[i] = dot(d_out, o, qkv, v);
-      mean += p[i] * d_p[i];
-      for (int64_t d = 0; d < c.width; ++d) {
-        out[static_cast<size_t>(o + d)] += p[i] * qkv[static_cast<size_t>(v + d)];
-        d_qkv[static_cast<size_t>(v + d)] += p[i] * d_out[static_cast<size_t>(o + d)];
-      }
-    }
-    for (int64_t s = 0; s <= t; ++s) {
-      const double d_score = c.scale() * p[static_cast<size_t>(s)] * (d_p[static_cast<size_t>(s)] - mean);
-      const int64_t k = index(s, c.heads + kv);
-      for (int64_t d = 0; d < c.width; ++d) {
-        d_qkv[static_cast<size_t>(q + d)] += d_score * qkv[static_cast<size_t>(k + d)];
-        d_qkv[static_cast<size_t>(k + d)] += d_score * qkv[static_cast<size_t>(q + d)];
-      }
-    }
-  }
-};
-
-/// Of a relative L2 error: fp32 sums in some order, one rounding to `act`.
-double tolerance_of(DType act) { return act == DType::f32 ? 2e-6 : 2 * test::unit_of(act); }
-
-double relative_error(const GuardedTensor& x, const std::vector<double>& want) {
-  double error = 0, norm = 0;
-  for (int64_t i = 0; i < x.size(); ++i) {
-    const double w = want[static_cast<size_t>(i)];
-    error += (x.at(i) - w) * (x.at(i) - w);
-    norm += w * w;
-  }
-  return std::sqrt(error / norm);
-}
+double tolerance_of(DType act) { return test::attention_tolerance(act); }
 
 struct Tensors {
   GuardedTensor qkv, d_out, out, lse, d_qkv;

@@ -140,6 +140,26 @@ TEST_CASE("memory follows the recipe and the recompute setting") {
   CHECK(bytes_of(plan_of(llama3(kLlama3_8B, {"--mixed-precision", "fp32"})), "masters") >= 4 * n);
 }
 
+TEST_CASE("the copy of an asynchronous save is planned where the device's memory is the host's") {
+  const std::vector<std::string> save = {"checkpoint.save=run", "checkpoint.async_save=true"};
+  const int64_t n = total_elements(plan_of(kLlama3_8B).parameters);
+  CHECK(bytes_of(plan_of(llama3(kLlama3_8B, {"checkpoint.save=run"})), "checkpoint_copy") == 0);
+  CHECK(bytes_of(plan_of(llama3(kLlama3_8B, save)), "checkpoint_copy") == 12 * n);
+  CHECK(bytes_of(plan_of(llama3(kLlama3_8B, llama3(save, {"checkpoint.save_optim=false"}))), "checkpoint_copy") == 4 * n);
+  const auto of_64 = make_plan(resolve_run(parse_config_arguments(llama3(kLlama3_8B, save)), 64), 64, {"cpu", emulate_all, no_scratch});
+  CHECK(bytes_of(of_64, "checkpoint_copy") >= 12 * n / 64);
+  CHECK(bytes_of(of_64, "checkpoint_copy") < 12 * n / 64 + n / 1000);
+}
+
+TEST_CASE("documents and positions take memory where a run uses them") {
+  const auto workspace = [](const std::vector<std::string>& more) { return bytes_of(plan_of(llama3(kLlama3_8B, more)), "workspace"); };
+  const int64_t plain = workspace({}), tokens = 4 * 8192;
+  CHECK(workspace({"--reset-attention-mask"}) == plain + tokens);
+  CHECK(workspace({"--reset-position-ids"}) == plain + tokens);
+  CHECK(workspace({"--reset-position-ids", "--reset-attention-mask"}) == plain + 2 * tokens);
+  CHECK(workspace({"--reset-position-ids", "model.position_embedding_type=none"}) == workspace({"model.position_embedding_type=none"}));
+}
+
 TEST_CASE("moments in bf16 take half the memory, each on its own, and the plan says so") {
   const auto moments = [](const std::vector<std::string>& more) {
     const RunPlan plan = plan_of(llama3(kLlama3_8B, more));

@@ -58,5 +58,41 @@ TEST_CASE("rope's inverse takes it back", "[loops]") {
   }
 }
 
+TEST_CASE("rope by position ids: rows of the table in any order; the default's ids give the default's bits", "[loops]") {
+  for (DType dtype : kActTypes)
+    for (const Case& c : kCases) {
+      const int64_t cols = (c.heads + 2 * c.kv_heads) * c.width;
+      GuardedTensor table = angles(c), qkv = normal_tensor(dtype, {c.rows, cols}, 1), by_default = qkv, by_ids = qkv, one = qkv;
+      Indices ids(c.rows, static_cast<int32_t>(c.first + c.length), 3);
+      RopeArgs args = args_of(c, qkv, table, false);
+      args.positions = ids;
+      backend().rope(args);
+      for (int64_t n = 0; n < c.rows; ++n) {  // each row as a sequence of one token
+        RopeArgs single = args_of({1, 1, c.heads, c.kv_heads, c.width, c.rotated, ids[n]}, one, table, false);
+        single.qkv = one.view().row_range(n, 1);
+        backend().rope(single);
+      }
+      CHECK(qkv.same_bits(one));
+      for (int64_t n = 0; n < c.rows; ++n) ids[n] = static_cast<int32_t>(c.first + n % c.length);
+      backend().rope(args_of(c, by_default, table, false));
+      RopeArgs same = args_of(c, by_ids, table, false);
+      same.positions = ids;
+      backend().rope(same);
+      CHECK(by_ids.same_bits(by_default));
+    }
+}
+
+TEST_CASE("rope: a position outside of the table is an error, not a read outside", "[loops]") {
+  const Case& c = kCases[2];
+  for (int32_t bad : {-1, 33, 70000}) {
+    GuardedTensor table = angles(c), qkv = normal_tensor(DType::bf16, {c.rows, (c.heads + 2 * c.kv_heads) * c.width}, 1);
+    Indices ids(c.rows, 33, 3);
+    ids[17] = bad;
+    RopeArgs args = args_of(c, qkv, table, false);
+    args.positions = ids;
+    CHECK_THROWS_WITH(backend().rope(args), ContainsSubstring(text("positions[17] is ", bad, ", expected 0 to 32")));
+  }
+}
+
 }  // namespace
 }  // namespace mbt::test

@@ -28,10 +28,12 @@ struct Setup {
 };
 
 /// Gradients of a second micro-batch: by then delayed scales are no longer their initial 1.
-std::vector<float> second_gradients(const ModelConfig& model, const PrecisionPolicy& policy) {
-  TinyModel m(model, policy, 2);
-  m.gradients(RandomBatch(model, 2, 5));
-  return m.gradients(RandomBatch(model, 2, 6));
+std::vector<float> second_gradients(const ModelConfig& model, const PrecisionPolicy& policy, bool with_documents = false) {
+  TinyModel m(model, policy, 2, 1, {.document_start = with_documents, .positions = with_documents});
+  RandomBatch first(model, 2, 5), second(model, 2, 6);
+  if (with_documents) first.add_documents(7), second.add_documents(5);
+  m.gradients(first);
+  return m.gradients(second);
 }
 
 bool all_finite(const std::vector<float>& values) {
@@ -106,9 +108,10 @@ TEST_CASE("recomputation gives the very gradients, in every recipe") {
   for (const std::string& recipe : all_recipes()) {
     INFO(recipe);
     Setup s(recipe);
-    const std::vector<float> expected = second_gradients(s.model, s.policy);
-    CHECK(all_finite(expected));
+    const std::vector<float> expected = second_gradients(s.model, s.policy), of_documents = second_gradients(s.model, s.policy, true);
+    CHECK((all_finite(expected) && all_finite(of_documents)));
     CHECK((second_gradients(s.model, s.policy) == expected));  // the same again
+    CHECK((of_documents != expected));
     struct Variant {
       const char *granularity, *method;
       std::optional<int64_t> layers;
@@ -119,6 +122,7 @@ TEST_CASE("recomputation gives the very gradients, in every recipe") {
       ModelConfig model = s.model;
       model.recompute_granularity = v.granularity, model.recompute_method = v.method, model.recompute_num_layers = v.layers;
       CHECK((second_gradients(model, s.policy) == expected));  // in parentheses: a failure prints no thousand numbers
+      if (v.method == std::string("uniform")) CHECK((second_gradients(model, s.policy, true) == of_documents));
     }
   }
 }

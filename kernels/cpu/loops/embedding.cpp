@@ -11,17 +11,18 @@ void fwd(const EmbeddingFwdArgs& a) {
   const int64_t cols = a.table.cols();
   const int32_t* tokens = a.tokens.as<int32_t>();
   const T* table = a.table.as<T>();
-  const T* positions = a.position_table.as<T>();
+  const T* position_table = a.position_table.as<T>();
+  const int32_t* positions = a.positions.as<int32_t>();
   T* out = a.out.as<T>();
 #pragma omp parallel for schedule(static)
   for (int64_t n = 0; n < count; ++n) {
     const T* row = table + tokens[n] * cols;
     T* to = out + n * cols;
-    if (positions == nullptr) {
+    if (position_table == nullptr) {
       __builtin_memcpy(to, row, static_cast<size_t>(cols) * sizeof(T));
       continue;
     }
-    const T* position = positions + (a.first_position + n % a.sequence_length) * cols;
+    const T* position = position_table + (positions ? positions[n] : a.first_position + n % a.sequence_length) * cols;
 #pragma omp simd
     for (int64_t c = 0; c < cols; ++c) store(to, c, load(row, c) + load(position, c));
   }
@@ -36,7 +37,8 @@ void bwd(const EmbeddingBwdArgs& a) {
   const int32_t* tokens = a.tokens.as<int32_t>();
   const T* d_out = a.d_out.as<T>();
   float* d_table = a.d_table.as<float>();
-  float* d_positions = a.d_position_table.as<float>();
+  float* d_position_table = a.d_position_table.as<float>();
+  const int32_t* positions = a.positions.as<int32_t>();
 #pragma omp parallel for schedule(static)
   for (int64_t first = 0; first < cols; first += kStrip) {
     const int64_t last = first + kStrip < cols ? first + kStrip : cols;
@@ -45,8 +47,8 @@ void bwd(const EmbeddingBwdArgs& a) {
       float* row = d_table + tokens[n] * cols;
 #pragma omp simd
       for (int64_t c = first; c < last; ++c) row[c] += load(from, c);
-      if (d_positions == nullptr) continue;
-      float* position = d_positions + n % a.sequence_length * cols;
+      if (d_position_table == nullptr) continue;
+      float* position = d_position_table + (positions ? positions[n] : n % a.sequence_length) * cols;
 #pragma omp simd
       for (int64_t c = first; c < last; ++c) position[c] += load(from, c);
     }

@@ -30,10 +30,12 @@ void rope(const RopeArgs& a) {
   const int64_t rotated = a.cos_sin.cols();
   const int64_t width = cols / (a.num_heads + 2 * a.num_kv_heads);
   const float sign = a.inverse ? -1.0f : 1.0f;
+  const int32_t* positions = a.positions.as<int32_t>();
   with_act(a.qkv.dtype, [&]<class T>(T*) {
 #pragma omp parallel for schedule(static)
     for (int64_t n = 0; n < rows; ++n) {
-      const float* table = a.cos_sin.as<float>() + (a.first_position + n % a.sequence_length) * rotated;
+      const int64_t position = positions ? positions[n] : a.first_position + n % a.sequence_length;
+      const float* table = a.cos_sin.as<float>() + position * rotated;
       rotate_row(a.qkv.as<T>() + n * cols, a.num_heads + a.num_kv_heads, width, table, rotated / 2, sign);
     }
   });

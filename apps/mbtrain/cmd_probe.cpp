@@ -20,7 +20,10 @@ int cmd_probe(const std::vector<std::string>& args) {
   app.add_option("--batch", batch, "safetensors with input_ids, labels (already shifted) and loss_mask, each [steps, batch, sequence]")->required();
   app.add_option("--out", out, "safetensors to write")->required();
   app.add_option("--steps", steps, "Optimizer steps; each takes one batch")->check(CLI::Range(int64_t{0}, int64_t{1000000}));
-  const ResolvedRun run = resolve_run(parse_config_args(app, args));
+  ConfigInput input = parse_config_args(app, args);
+  // The sequences that the model must be able to take.
+  input.assignments.push_back({"model", "seq_length", probe_sequence(batch), {Origin::Kind::derived, batch}});
+  const ResolvedRun run = resolve_run(input);
   const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
   run_probe(*backend, run.config, supported_policy(run.config, *backend), batch, out, steps);
   std::printf("wrote %s\n", out.c_str());

@@ -7,7 +7,7 @@
 #include <map>
 
 #include "core/base/error.h"
-#include "core/base/json_reader.h"
+#include "core/config/hf_json.h"
 
 namespace mbt {
 namespace {
@@ -16,89 +16,13 @@ using nlohmann::json;
 
 constexpr std::array kModelTypes{"gpt2", "llama", "mistral", "qwen2", "qwen3"};
 
-/// A key that changes the result in a way that is not implemented, unless it has a neutral value; null is always neutral.
-struct Unsupported {
-  const char* key;
-  std::vector<json> neutral;
-};
-
-const std::vector<Unsupported>& unsupported_keys() {
-  static const std::vector<Unsupported> keys{
-      {"quantization_config", {}},
-      {"is_encoder_decoder", {false}},
-      {"add_cross_attention", {false}},
-      {"scale_attn_by_inverse_layer_idx", {false}},
-      {"num_experts", {0}},
-      {"num_local_experts", {0}},
-      {"n_routed_experts", {0}},
-      {"attn_logit_softcapping", {}},
-      {"final_logit_softcapping", {}},
-      {"query_pre_attn_scalar", {}},
-      {"attention_multiplier", {}},
-      {"embedding_multiplier", {1}},
-      {"residual_multiplier", {1}},
-      {"logits_scaling", {1}},
-      {"logit_scale", {1}},
-      {"clip_qkv", {}},
-      {"partial_rotary_factor", {1}},
-      {"no_rope_layers", {}},
-      {"attention_chunk_size", {}},
-  };
-  return keys;
-}
-
-/// config.json with checked access: each value is of the wanted type or an InputError names the key and its line.
-class HfConfig {
- public:
-  explicit HfConfig(const std::string& folder) : document_(read_json_file(folder + "/config.json")) {
-    if (!document_.root.is_object()) throw InputError(text(document_.source, ": expected an object"));
-  }
-
-  /// Absent and null are the same.
-  bool has(const std::string& pointer) const {
-    const json::json_pointer p(pointer);
-    return document_.root.contains(p) && !document_.root[p].is_null();
-  }
-  bool is_null(const std::string& pointer) const {
-    const json::json_pointer p(pointer);
-    return document_.root.contains(p) && document_.root[p].is_null();
-  }
-  const json& at(const std::string& pointer) const {
-    if (!has(pointer)) throw InputError(text(document_.source, ": ", pointer.substr(1), " is missing"));
-    return document_.root[json::json_pointer(pointer)];
-  }
-  int64_t integer(const std::string& pointer) const { return typed<int64_t>(pointer, &json::is_number_integer, "an integer"); }
-  double number(const std::string& pointer) const { return typed<double>(pointer, &json::is_number, "a number"); }
-  bool boolean(const std::string& pointer) const { return typed<bool>(pointer, &json::is_boolean, "true or false"); }
-  std::string string(const std::string& pointer) const { return typed<std::string>(pointer, &json::is_string, "a string"); }
-  int64_t integer_or(const std::string& pointer, int64_t value) const { return has(pointer) ? integer(pointer) : value; }
-  double number_or(const std::string& pointer, double value) const { return has(pointer) ? number(pointer) : value; }
-  bool boolean_or(const std::string& pointer, bool value) const { return has(pointer) ? boolean(pointer) : value; }
-  std::string string_or(const std::string& pointer, const std::string& value) const { return has(pointer) ? string(pointer) : value; }
-
-  std::string where(const std::string& pointer) const { return text(document_.where(pointer), ": ", pointer.substr(1)); }
-  [[noreturn]] void refuse(const std::string& pointer, const std::string& why) const {
-    throw InputError(text(where(pointer), " is ", at(pointer).dump().substr(0, 200), ": ", why));
-  }
-
- private:
-  template <class T, class Is>
-  T typed(const std::string& pointer, Is is, const char* expected) const {
-    const json& value = at(pointer);
-    if (!(value.*is)()) refuse(pointer, text("expected ", expected));
-    return value.get<T>();
-  }
-
-  JsonDocument document_;
-};
-
 /// Translates one config.json.
 class Translator {
  public:
-  explicit Translator(const std::string& folder) : hf_(folder), type_(model_type()) {}
+  explicit Translator(const JsonDocument& document) : hf_(document), type_(model_type()) {}
 
   std::vector<Assignment> run() {
-    refuse_unsupported();
+    refuse_unsupported(hf_);
     type_ == "gpt2" ? gpt2() : llama_like();
     return std::move(assignments_);
   }
@@ -111,36 +35,49 @@ class Translator {
     return type;
   }
 
+  HfPositions positions() const {
+    HfPositions p;
+    if (type_ == "gpt2") {
+      p.longest = hf_.integer(gpt2_key("/n_positions", "/max_position_embeddings"));
+      return p;
+    }
+    // Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
+    p.longest = type_ == "llama" ? hf_.integer_or("/max_position_embeddings", 2048) : hf_.integer("/max_position_embeddings");
+    p.window = sliding_window();
+    if (p.window && *p.window >= p.longest) p.window.reset();
+    if (p.window) p.where = hf_.where("/sliding_window");
+    return p;
+  }
+
  private:
   void set(const char* field, json value, const std::string& pointer) {
     assignments_.push_back({"model", field, std::move(value), {Origin::Kind::hf_config, hf_.where(pointer)}});
   }
   void set_integer(const char* field, const std::string& pointer) { set(field, hf_.integer(pointer), pointer); }
 
-  void refuse_unsupported() const {
-    for (const Unsupported& u : unsupported_keys()) {
-      const std::string pointer = text("/", u.key);
-      if (!hf_.has(pointer)) continue;
-      if (std::find(u.neutral.begin(), u.neutral.end(), hf_.at(pointer)) == u.neutral.end()) {
-        hf_.refuse(pointer, "not implemented, and it would change the result");
-      }
-    }
+  /// transformers takes the general name of a gpt2 key as well, and then in its place.
+  std::string gpt2_key(const std::string& own, const std::string& general) const {
+    if (!hf_.has(general)) return own;
+    if (hf_.has(own) && hf_.at(own) != hf_.at(general))
+      hf_.refuse(general, text("contradicts ", own.substr(1), ", which is the same setting"));
+    return general;
   }
 
   void gpt2() {
-    set_integer("num_layers", "/n_layer");
-    set_integer("hidden_size", "/n_embd");
-    set_integer("num_attention_heads", "/n_head");
-    set_integer("num_query_groups", "/n_head");
-    check_heads("/n_head", "/n_embd");
-    set("kv_channels", hf_.integer("/n_embd") / hf_.integer("/n_head"), "/n_embd");
+    const std::string width = gpt2_key("/n_embd", "/hidden_size"), heads = gpt2_key("/n_head", "/num_attention_heads");
+    set_integer("num_layers", gpt2_key("/n_layer", "/num_hidden_layers"));
+    set_integer("hidden_size", width);
+    set_integer("num_attention_heads", heads);
+    set_integer("num_query_groups", heads);
+    check_heads(heads, width);
+    set("kv_channels", hf_.integer(width) / hf_.integer(heads), width);
     if (hf_.has("/n_inner")) {
       set_integer("ffn_hidden_size", "/n_inner");
     } else {
-      set("ffn_hidden_size", checked_times(hf_.integer("/n_embd"), 4, "/n_embd"), "/n_embd");
+      set("ffn_hidden_size", checked_times(hf_.integer(width), 4, width), width);
     }
     set_integer("vocab_size", "/vocab_size");
-    set_integer("max_position_embeddings", "/n_positions");
+    set_integer("max_position_embeddings", gpt2_key("/n_positions", "/max_position_embeddings"));
     set("normalization", "LayerNorm", "/model_type");
     set("layernorm_epsilon", hf_.number_or("/layer_norm_epsilon", 1e-5), "/layer_norm_epsilon");
     activation("/activation_function", "gelu_new",
@@ -166,9 +103,11 @@ class Translator {
     set_integer("num_layers", "/num_hidden_layers");
     set_integer("hidden_size", "/hidden_size");
     set_integer("num_attention_heads", "/num_attention_heads");
-    // Llama 1 files have no num_key_value_heads; the other families always write it.
-    const bool has_groups = hf_.has("/num_key_value_heads") || type_ != "llama";
-    set_integer("num_query_groups", has_groups ? "/num_key_value_heads" : "/num_attention_heads");
+    // null is as many as query heads. Absent, the same for llama (Llama 1 files); the other families have each a default of their own, and
+    // always write it.
+    const bool as_many = !hf_.has("/num_key_value_heads") && (type_ == "llama" || hf_.is_null("/num_key_value_heads"));
+    set_integer("num_query_groups", as_many ? "/num_attention_heads" : "/num_key_value_heads");
+    check_groups(as_many ? "/num_attention_heads" : "/num_key_value_heads");
     head_width();
     set_integer("ffn_hidden_size", "/intermediate_size");
     set_integer("vocab_size", "/vocab_size");
@@ -176,7 +115,8 @@ class Translator {
     set("layernorm_epsilon", hf_.number_or("/rms_norm_eps", 1e-6), "/rms_norm_eps");
     activation("/hidden_act", "silu", {{"silu", "swiglu"}, {"swish", "swiglu"}, {"gelu_pytorch_tanh", "geglu"}, {"gelu_new", "geglu"}});
     set("position_embedding_type", "rope", "/model_type");
-    positions();
+    const HfPositions p = positions();
+    set("max_position_embeddings", p.window.value_or(p.longest), p.window ? "/sliding_window" : "/max_position_embeddings");
     rope();
     biases();
     set("qk_layernorm", type_ == "qwen3", "/model_type");
@@ -191,12 +131,21 @@ class Translator {
     set("kv_channels", hf_.integer("/hidden_size") / hf_.integer("/num_attention_heads"), "/hidden_size");
   }
 
-  void check_heads(const char* heads, const char* width) const {
+  void check_heads(const std::string& heads, const std::string& width) const {
     if (hf_.integer(heads) <= 0) hf_.refuse(heads, "expected an integer from 1 on");
-    if (hf_.integer(width) % hf_.integer(heads) != 0) hf_.refuse(width, text("expected a multiple of ", heads + 1));
+    if (hf_.integer(width) % hf_.integer(heads) != 0) {
+      hf_.refuse(width, text("expected a multiple of ", heads.substr(1), ", which is ", hf_.integer(heads)));
+    }
   }
 
-  int64_t checked_times(int64_t a, int64_t b, const char* pointer) const {
+  void check_groups(const std::string& groups) const {
+    const int64_t heads = hf_.integer("/num_attention_heads");
+    if (hf_.integer(groups) < 1 || heads % hf_.integer(groups) != 0) {
+      hf_.refuse(groups, text("expected a divisor of num_attention_heads, which is ", heads));
+    }
+  }
+
+  int64_t checked_times(int64_t a, int64_t b, const std::string& pointer) const {
     int64_t product = 0;
     if (__builtin_mul_overflow(a, b, &product)) hf_.refuse(pointer, "too large");
     return product;
@@ -213,31 +162,41 @@ class Translator {
     set("activation_func", it->second, pointer);
   }
 
-  /// Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
-  void positions() {
-    const std::string longest = "/max_position_embeddings";
-    const int64_t limit = type_ == "llama" ? hf_.integer_or(longest, 2048) : hf_.integer(longest);
-    if (has_sliding_window() && hf_.integer("/sliding_window") < limit) {
-      set_integer("max_position_embeddings", "/sliding_window");
-    } else {
-      set("max_position_embeddings", limit, longest);
+  bool has_sliding_layers() const {
+    if (!hf_.has("/layer_types")) return false;
+    const json& layers = hf_.at("/layer_types");
+    if (!layers.is_array() || static_cast<int64_t>(layers.size()) != hf_.integer("/num_hidden_layers")) {
+      hf_.refuse("/layer_types", "expected a list with one entry a layer (num_hidden_layers)");
     }
+    bool slides = false;
+    for (const json& layer : layers) {
+      if (layer != "full_attention" && layer != "sliding_attention") {
+        hf_.refuse("/layer_types", "only full_attention and sliding_attention are known");
+      }
+      slides |= layer == "sliding_attention";
+    }
+    return slides;
   }
 
-  bool has_sliding_window() const {
-    bool in_layers = false;
-    if (hf_.has("/layer_types")) {
-      for (const json& layer : hf_.at("/layer_types")) {
-        if (layer != "full_attention" && layer != "sliding_attention")
-          hf_.refuse("/layer_types", "only full_attention and sliding_attention are known");
-        in_layers |= layer == "sliding_attention";
-      }
+  /// Tokens that attention sees; nothing: all. Absent keys are what transformers makes of them, which for a window is 4096 and not none.
+  std::optional<int64_t> sliding_window() const {
+    constexpr int64_t kDefaultWindow = 4096, kDefaultMaxWindowLayers = 28;
+    const bool in_layers = has_sliding_layers();
+    bool slides = in_layers;
+    if (type_ == "mistral") slides = true;
+    if (type_ == "qwen2" || type_ == "qwen3") {
+      const bool is_on = hf_.boolean_or("/use_sliding_window", false);
+      if (in_layers && !is_on) hf_.refuse("/layer_types", "sliding_attention, but use_sliding_window is not true");
+      const int64_t full_layers = hf_.integer_or("/max_window_layers", kDefaultMaxWindowLayers);
+      if (!hf_.has("/layer_types")) slides = is_on && full_layers < hf_.integer("/num_hidden_layers");
     }
-    if (!hf_.has("/sliding_window")) {
-      if (in_layers) hf_.refuse("/layer_types", "sliding_attention without sliding_window");
-      return false;
+    if (!slides) return std::nullopt;
+    if (hf_.has("/sliding_window")) {
+      if (hf_.integer("/sliding_window") < 1) hf_.refuse("/sliding_window", "expected an integer from 1 on");
+      return hf_.integer("/sliding_window");
     }
-    return in_layers || type_ == "mistral" || (type_ != "llama" && hf_.boolean_or("/use_sliding_window", false));
+    if (in_layers) hf_.refuse("/layer_types", "sliding_attention without sliding_window");
+    return hf_.is_null("/sliding_window") ? std::nullopt : std::optional(kDefaultWindow);
   }
 
   /// Two forms are in use: rope_theta and rope_scaling at the top level, or both in one object rope_parameters.
@@ -245,12 +204,21 @@ class Translator {
     const bool is_new = hf_.has("/rope_parameters");
     const std::string object = is_new ? "/rope_parameters" : "/rope_scaling";
     const std::string theta = is_new && hf_.has("/rope_parameters/rope_theta") ? "/rope_parameters/rope_theta" : "/rope_theta";
+    if (theta != "/rope_theta" && hf_.has("/rope_theta") && hf_.number("/rope_theta") != hf_.number(theta)) {
+      hf_.refuse("/rope_theta", "contradicts rope_parameters");
+    }
     set("rotary_base", hf_.number_or(theta, 10000.0), theta);
     set("rotary_percent", 1.0, "/model_type");
     if (is_new && hf_.has("/rope_scaling") && hf_.at("/rope_scaling") != hf_.at(object)) {
       hf_.refuse("/rope_scaling", "contradicts rope_parameters");
     }
     if (hf_.has(object) && !hf_.at(object).is_object()) hf_.refuse(object, "expected an object");
+    if (hf_.has(object)) {
+      for (const auto& [key, value] : hf_.at(object).items()) {
+        if (value.is_object())
+          hf_.refuse(text(object, "/", json_pointer_member(key)), "RoPE that differs between layers is not implemented");
+      }
+    }
     const std::string kind = hf_.has(object + "/rope_type") ? object + "/rope_type" : object + "/type";
     if (hf_.has(object) && !is_new && !hf_.has(kind)) hf_.refuse(object, "has no rope_type");
     const std::string rope_type = hf_.string_or(kind, "default");
@@ -261,6 +229,8 @@ class Translator {
     }
     set("rope_scaling", rope_type == "llama3", hf_.has(kind) ? kind : object);
     if (rope_type != "llama3") return;
+    const std::string original = "/original_max_position_embeddings";
+    if (hf_.has(original) && hf_.at(original) != hf_.at(object + original)) hf_.refuse(original, text("contradicts ", object.substr(1)));
     const auto set_number = [&](const char* field, const std::string& pointer) { set(field, hf_.number(pointer), pointer); };
     set_number("rope_scaling_factor", object + "/factor");
     set_number("rope_low_freq_factor", object + "/low_freq_factor");
@@ -285,14 +255,36 @@ class Translator {
 
 }  // namespace
 
-std::vector<Assignment> hf_assignments(const std::string& folder) { return Translator(folder).run(); }
+JsonDocument read_hf_config(const std::string& folder) { return read_json_file(folder + "/config.json"); }
 
-std::string hf_model_type(const std::string& folder) { return Translator(folder).model_type(); }
+std::vector<Assignment> hf_assignments(const JsonDocument& config) { return Translator(config).run(); }
+std::vector<Assignment> hf_assignments(const std::string& folder) { return hf_assignments(read_hf_config(folder)); }
+
+std::string hf_model_type(const JsonDocument& config) { return Translator(config).model_type(); }
+std::string hf_model_type(const std::string& folder) { return hf_model_type(read_hf_config(folder)); }
+
+HfPositions hf_positions(const JsonDocument& config) { return Translator(config).positions(); }
+HfPositions hf_positions(const std::string& folder) { return hf_positions(read_hf_config(folder)); }
+
+std::string sliding_window_problem(const HfPositions& positions, int64_t tokens) {
+  if (!positions.window || tokens <= *positions.window) return "";
+  return text("sequences of ", tokens, " tokens are longer than the sliding window of the model's attention, ", *positions.window, " (",
+              positions.where, "), which is not implemented; take sequences of at most ", *positions.window, " tokens");
+}
 
 void apply_hf_config(const std::string& folder, RunConfig& config, Origins& origins) {
   std::vector<Problem> problems;
   apply_assignments(config, hf_assignments(folder), origins, problems);
   if (!problems.empty()) throw_problems(problems);
+}
+
+ModelConfig hf_model(const JsonDocument& config) {
+  RunConfig run;
+  Origins origins;
+  std::vector<Problem> problems;
+  apply_assignments(run, hf_assignments(config), origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+  return run.model;
 }
 
 }  // namespace mbt

@@ -69,6 +69,12 @@ void SafetensorsFile::read(const SafetensorsEntry& entry, void* out) const {
   file_.read_at(data_begin_ + entry.begin, out, entry.size_bytes());
 }
 
+void SafetensorsFile::read(const SafetensorsEntry& entry, int64_t first, int64_t count, void* out) const {
+  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size_bytes() - first, path(), ": ", count, " bytes from ", first, " of ",
+            entry.name);
+  file_.read_at(data_begin_ + entry.begin + first, out, count);
+}
+
 std::vector<float> SafetensorsFile::read_f32(const SafetensorsEntry& entry) const {
   std::vector<float> out(static_cast<size_t>(entry.size()));
   read_f32(entry, 0, entry.size(), out.data());

@@ -30,6 +30,8 @@ class SafetensorsFile {
 
   /// The bytes as they are in the file: entry.size_bytes() of them.
   void read(const SafetensorsEntry& entry, void* out) const;
+  /// `count` of those bytes, from the byte `first` of the tensor on.
+  void read(const SafetensorsEntry& entry, int64_t first, int64_t count, void* out) const;
   /// F64, F32, F16 or BF16 as float; InputError for other types.
   std::vector<float> read_f32(const SafetensorsEntry& entry) const;
   /// Elements [first, first + count) alone, in row-major order.

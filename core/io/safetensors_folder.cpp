@@ -33,6 +33,20 @@ std::map<std::string, std::string> read_weight_map(const std::string& path) {
   return shards;
 }
 
+/// What to do with weights of another format, when there are some.
+std::string hint_of_other_format(const std::string& folder) {
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const bool is_pickle = name.ends_with(".bin") || name.ends_with(".pth") || name.ends_with(".pt") || name.ends_with(".bin.index.json");
+    if (is_pickle || name.ends_with(".h5") || name.ends_with(".msgpack") || name.ends_with(".gguf")) {
+      return text("; the weights in ", name, " are not read: convert them to safetensors, as transformers does with ",
+                  "AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW)");
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 SafetensorsFolder SafetensorsFolder::open(const std::string& folder) {
@@ -45,7 +59,7 @@ SafetensorsFolder SafetensorsFolder::open(const std::string& folder) {
   } else if (fs::exists(index, error)) {
     result.add_indexed_shards(index.string());
   } else {
-    throw InputError(text(folder, ": holds neither ", kSingle, " nor ", kIndex));
+    throw InputError(text(folder, ": holds neither ", kSingle, " nor ", kIndex, hint_of_other_format(folder)));
   }
   return result;
 }
@@ -81,6 +95,17 @@ std::vector<std::string> SafetensorsFolder::names() const {
   std::vector<std::string> names;
   for (const auto& [name, place] : tensors_) names.push_back(name);
   return names;
+}
+
+std::vector<SafetensorsEntry> SafetensorsFolder::entries() const {
+  std::vector<SafetensorsEntry> all;
+  for (const SafetensorsFile& file : files_) all.insert(all.end(), file.entries().begin(), file.entries().end());
+  return all;
+}
+
+const SafetensorsFile& SafetensorsFolder::file_of(std::string_view name) const {
+  static_cast<void>(at(name));
+  return files_[tensors_.find(name)->second.file];
 }
 
 const SafetensorsEntry& SafetensorsFolder::at(std::string_view name) const {

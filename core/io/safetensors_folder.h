@@ -10,8 +10,9 @@
 
 namespace mbt {
 
-/// InputError names the folder or the shard: no such files, a shard missing or outside the folder, a tensor that the index puts into a
-/// shard that lacks it, one that a shard holds and the index puts elsewhere or nowhere.
+/// InputError names the folder or the shard: no such files (with what to do when there are weights of another format), a shard missing or
+/// outside the folder, a tensor that the index puts into a shard that lacks it, one that a shard holds and the index puts elsewhere or
+/// nowhere.
 class SafetensorsFolder {
  public:
   static SafetensorsFolder open(const std::string& folder);
@@ -20,6 +21,12 @@ class SafetensorsFolder {
   /// Sorted.
   std::vector<std::string> names() const;
   bool contains(std::string_view name) const { return tensors_.find(name) != tensors_.end(); }
+  /// In the order of files and of the bytes in each.
+  std::vector<SafetensorsEntry> entries() const;
+  /// The file that holds a tensor; InputError when there is none.
+  const SafetensorsFile& file_of(std::string_view name) const;
+  /// "__metadata__" of the first file.
+  const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
   /// InputError when there is none.
   const SafetensorsEntry& at(std::string_view name) const;
   /// As SafetensorsFile::read_f32; InputError also when the shape is not `shape`.

@@ -197,6 +197,12 @@ void check_ranges(const SafetensorsHeader& header, int64_t data_bytes, const std
 std::string_view name_of(SafetensorsType type) { return info_of(type).name; }
 int64_t size_of(SafetensorsType type) { return info_of(type).size; }
 
+std::vector<SafetensorsType> all_safetensors_types() {
+  std::vector<SafetensorsType> all;
+  for (const TypeInfo& t : kTypes) all.push_back(t.type);
+  return all;
+}
+
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string s = "[";
   for (int64_t extent : shape) s += text(s.size() > 1 ? "," : "", extent);

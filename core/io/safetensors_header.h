@@ -14,6 +14,7 @@ namespace mbt {
 enum class SafetensorsType : uint8_t { F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, BOOL, F8_E4M3, F8_E5M2, F8_E8M0 };
 
 std::string_view name_of(SafetensorsType type);
+std::vector<SafetensorsType> all_safetensors_types();
 int64_t size_of(SafetensorsType type);
 
 struct SafetensorsEntry {

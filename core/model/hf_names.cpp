@@ -1,6 +1,7 @@
 #include "core/model/hf_names.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string_view>
 
 #include "core/base/error.h"
@@ -74,7 +75,7 @@ class SliceList {
     vector(hf + ".bias", our + ".bias", 0, out);
   }
   std::vector<HfSlice> head() {
-    if (!m_.share_embeddings_and_output_weights) matrix("lm_head.weight", "head.weight", 0, m_.vocab_size, m_.hidden_size);
+    if (!m_.share_embeddings_and_output_weights) matrix(kHfHead, "head.weight", 0, m_.vocab_size, m_.hidden_size);
     return std::move(list_);
   }
 
@@ -99,9 +100,39 @@ std::vector<HfSlice> hf_slices(const std::string& model_type, const ModelConfig&
   return model_type == "gpt2" ? SliceList(model).gpt2() : SliceList(model).llama_like();
 }
 
+std::string without_hf_prefix(const std::string& name) {
+  for (const std::string prefix : {"transformer.", "model."}) {
+    if (name.starts_with(prefix)) return name.substr(prefix.size());
+  }
+  return name;
+}
+
 bool is_known_hf_buffer(const std::string& name) {
   using namespace std::string_view_literals;
   return name.ends_with(".attn.bias"sv) || name.ends_with(".attn.masked_bias"sv) || name.ends_with("rotary_emb.inv_freq"sv);
+}
+
+void scatter_elements(const HfSlice& s, int64_t first, int64_t count, int64_t width, const char* from, char* parameter) {
+  char* const rows = parameter + s.row_begin * s.cols * width;
+  if (!s.transposed) {
+    std::memcpy(rows + first * width, from, static_cast<size_t>(count * width));
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t c = (first + i) / s.rows, r = (first + i) % s.rows;
+    std::memcpy(rows + (r * s.cols + c) * width, from + i * width, static_cast<size_t>(width));
+  }
+}
+
+void gather_elements(const HfSlice& s, int64_t first, int64_t count, int64_t width, const char* from, char* tensor) {
+  if (!s.transposed) {
+    std::memcpy(tensor + first * width, from, static_cast<size_t>(count * width));
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t r = (first + i) / s.cols, c = (first + i) % s.cols;
+    std::memcpy(tensor + (c * s.rows + r) * width, from + i * width, static_cast<size_t>(width));
+  }
 }
 
 void scatter_hf(const HfSlice& slice, const std::vector<float>& values, std::vector<float>& parameter) {

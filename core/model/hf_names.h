@@ -22,8 +22,21 @@ struct HfSlice {
 /// rows: the padding has no counterpart.
 std::vector<HfSlice> hf_slices(const std::string& model_type, const ModelConfig& model);
 
+/// The head's name in every family.
+inline constexpr const char* kHfHead = "lm_head.weight";
+
+/// "model.layers.0..." -> "layers.0...", as files have it that were saved from the bare transformer, without the language-model head.
+std::string without_hf_prefix(const std::string& name);
+
 /// Tensors that files of older transformers hold beside the weights: causal masks, rotary frequencies. They follow from the config.
 bool is_known_hf_buffer(const std::string& name);
+
+/// Elements [first, first + count) of the tensor as the file holds it, `width` bytes each, to their places in the whole parameter.
+void scatter_elements(const HfSlice& slice, int64_t first, int64_t count, int64_t width, const char* from, char* parameter);
+
+/// The reverse: elements [first, first + count) of the parameter, counted from row_begin on, to their places in the whole tensor as the
+/// file holds it.
+void gather_elements(const HfSlice& slice, int64_t first, int64_t count, int64_t width, const char* from, char* tensor);
 
 /// values [hf_shape] of the file -> rows of the parameter, whose values are `parameter`.
 void scatter_hf(const HfSlice& slice, const std::vector<float>& values, std::vector<float>& parameter);

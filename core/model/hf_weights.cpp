@@ -1,6 +1,7 @@
 #include "core/model/hf_weights.h"
 
-#include <set>
+#include <algorithm>
+#include <cstring>
 
 #include "core/base/error.h"
 #include "core/config/hf_config.h"
@@ -8,16 +9,8 @@
 namespace mbt {
 namespace {
 
-/// "model.layers.0..." -> "layers.0...": files saved from the bare transformer, without the language-model head, lack the first part.
-std::string without_prefix(const std::string& name) {
-  for (const std::string prefix : {"transformer.", "model."}) {
-    if (name.starts_with(prefix)) return name.substr(prefix.size());
-  }
-  return name;
-}
-
 bool is_float(SafetensorsType type) {
-  return type == SafetensorsType::F64 || type == SafetensorsType::F32 || type == SafetensorsType::F16 || type == SafetensorsType::BF16;
+  return type == SafetensorsType::F32 || type == SafetensorsType::F16 || type == SafetensorsType::BF16;
 }
 
 }  // namespace
@@ -26,27 +19,60 @@ HfWeights::HfWeights(const std::string& folder, const ModelConfig& model)
     : folder_(SafetensorsFolder::open(folder)), slices_(hf_slices(hf_model_type(folder), model)) {
   resolve_names();
   refuse_unexpected(model.share_embeddings_and_output_weights);
+  if (model.share_embeddings_and_output_weights) compare_tied_head();
+}
+
+const HfSlice* HfWeights::find(const std::string& hf_name) const {
+  const auto it = by_name_.find(hf_name);
+  return it == by_name_.end() ? nullptr : &slices_[it->second];
 }
 
 void HfWeights::resolve_names() {
   for (HfSlice& slice : slices_) {
-    if (!folder_.contains(slice.hf_name) && folder_.contains(without_prefix(slice.hf_name))) slice.hf_name = without_prefix(slice.hf_name);
+    if (!folder_.contains(slice.hf_name) && folder_.contains(without_hf_prefix(slice.hf_name)))
+      slice.hf_name = without_hf_prefix(slice.hf_name);
+    if (slice.hf_name == kHfHead && !folder_.contains(kHfHead)) {
+      throw InputError(text(folder_.path(), ": tie_word_embeddings is false in config.json, but there is no tensor '", kHfHead, "'"));
+    }
     const SafetensorsEntry& entry = folder_.at(slice.hf_name);
     if (entry.shape != slice.hf_shape || !is_float(entry.type)) {
       throw InputError(text(folder_.path(), ": tensor '", slice.hf_name, "' is ", name_of(entry.type), shape_text(entry.shape),
-                            ", but config.json asks for ", shape_text(slice.hf_shape), " in F64, F32, F16 or BF16"));
+                            ", but config.json asks for ", shape_text(slice.hf_shape), " in F32, F16 or BF16"));
+    }
+  }
+  for (size_t i = 0; i < slices_.size(); ++i) by_name_[slices_[i].hf_name] = i;
+}
+
+void HfWeights::refuse_unexpected(bool tied) const {
+  for (const std::string& name : folder_.names()) {
+    if (tied && name == kHfHead) continue;  // some files repeat the tied embedding
+    if (!find(name) && !is_known_hf_buffer(name)) {
+      throw InputError(text(folder_.path(), ": tensor '", name, "' is not part of the model that config.json describes"));
     }
   }
 }
 
-void HfWeights::refuse_unexpected(bool tied) const {
-  std::set<std::string> known;
-  for (const HfSlice& slice : slices_) known.insert(slice.hf_name);
-  if (tied) known.insert("lm_head.weight");  // some files repeat the tied embedding
-  for (const std::string& name : folder_.names()) {
-    if (!known.contains(name) && !is_known_hf_buffer(name)) {
-      throw InputError(text(folder_.path(), ": tensor '", name, "' is not part of the model that config.json describes"));
-    }
+/// transformers would take one of the two, which one depends on its version.
+void HfWeights::compare_tied_head() const {
+  if (!folder_.contains(kHfHead)) return;
+  const HfSlice& embedding = slices_.front();
+  const SafetensorsFile &head_file = folder_.file_of(kHfHead), &embedding_file = folder_.file_of(embedding.hf_name);
+  const SafetensorsEntry &head = folder_.at(kHfHead), &word = folder_.at(embedding.hf_name);
+  const std::string where =
+      text(folder_.path(), ": tie_word_embeddings is true in config.json (or by default), but tensor '", kHfHead, "' ");
+  if (head.shape != word.shape || !is_float(head.type)) {
+    throw InputError(
+        text(where, "is ", name_of(head.type), shape_text(head.shape), ", the embedding ", name_of(word.type), shape_text(word.shape)));
+  }
+  constexpr int64_t kAtOnce = 1 << 20;
+  std::vector<float> a(kAtOnce), b(kAtOnce);
+  for (int64_t first = 0; first < word.size(); first += kAtOnce) {
+    const int64_t count = std::min(kAtOnce, word.size() - first);
+    head_file.read_f32(head, first, count, a.data());
+    embedding_file.read_f32(word, first, count, b.data());
+    if (std::memcmp(a.data(), b.data(), static_cast<size_t>(count) * sizeof(float)) != 0)
+      throw InputError(text(where, "differs from '", embedding.hf_name,
+                            "'. Set tie_word_embeddings to false to train it by itself, or remove it from the file"));
   }
 }
 

@@ -50,6 +50,7 @@ class Resolver {
     apply_hf_folder();
     apply_assignments(run_.config, others_, run_.origins, problems_);
     derive_vocab();
+    check_sliding_window();
     apply_recipe();
     derive_batch();
     if (!problems_.empty()) add_shape_problems();
@@ -94,13 +95,14 @@ class Resolver {
     if (!folder || !folder->value.is_string() || folder->value.get<std::string>().empty()) return;
     try {
       apply_hf_config(folder->value.get<std::string>(), run_.config, run_.origins);
+      hf_positions_ = hf_positions(folder->value.get<std::string>());
     } catch (const InputError& e) {
       problems_.push_back({"model.hf_path (" + to_string(folder->origin) + ")", e.what()});
       return;
     }
     ModelConfig& m = run_.config.model;
-    if (m.max_positions() < m.seq_length) {
-      m.seq_length = m.max_positions();
+    if (hf_positions_.longest < m.seq_length) {
+      m.seq_length = hf_positions_.longest;
       run_.origins["model.seq_length"] = {Origin::Kind::derived, "the longest sequence of model.hf_path"};
     }
   }
@@ -115,6 +117,13 @@ class Resolver {
     } catch (const InputError& e) {
       problems_.push_back({"tokenizer", e.what()});
     }
+  }
+
+  /// Also of sequences that nobody has chosen: shorter ones than the default would be a surprise.
+  void check_sliding_window() {
+    const std::string problem = sliding_window_problem(hf_positions_, run_.config.model.seq_length);
+    const char* const field = "model.seq_length";
+    if (!problem.empty()) problems_.push_back({text(field, " (", to_string(origin_of(run_.origins, field)), ")"), problem, field});
   }
 
   void apply_recipe() {
@@ -183,6 +192,7 @@ class Resolver {
   std::vector<Problem> problems_;
   std::vector<Assignment> precision_, others_;
   ResolvedRun run_;
+  HfPositions hf_positions_;
 };
 
 }  // namespace

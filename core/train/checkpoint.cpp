@@ -127,6 +127,11 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
   }
 }
 
+std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint) {
+  if (!checkpoint.index().find_file(kHfSourceFile)) return std::nullopt;
+  return read_hf_source_files([&](const std::string& name) { return checkpoint.content(name); });
+}
+
 RunConfig load_run_config(const CheckpointReader& checkpoint) {
   const JsonDocument document = checkpoint.json(kConfigFile);
   std::vector<Assignment> assignments;

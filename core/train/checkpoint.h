@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/config/run_config.h"
+#include "core/model/hf_source.h"
 #include "core/model/weights.h"
 #include "core/optim/loss_scaler.h"
 #include "core/train/checkpoint_reader.h"
@@ -43,6 +45,8 @@ void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, 
 /// (to bf16: rounded to nearest even).
 TrainState load_training_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler,
                                bool with_optimizer);
+/// What the checkpoint carries of the Hugging Face folder that its model has come from; nothing: it has come from none.
+std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint);
 /// The config the checkpoint was made with: resolved and synchronised, for as many ranks as wrote it.
 RunConfig load_run_config(const CheckpointReader& checkpoint);
 

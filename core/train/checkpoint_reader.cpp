@@ -59,6 +59,11 @@ JsonDocument CheckpointReader::json(const std::string& name) const {
   return read_json_file((fs::path(path_) / name).string());
 }
 
+std::string CheckpointReader::content(const std::string& name) const {
+  check_file(name);
+  return reading([&] { return read_text_file((fs::path(path_) / name).string()); });
+}
+
 const SafetensorsFile& CheckpointReader::file(const std::string& name) const {
   const auto known = files_.find(name);
   if (known != files_.end()) return known->second;

@@ -25,6 +25,8 @@ class CheckpointReader {
   const CheckpointIndex& index() const { return index_; }
 
   JsonDocument json(const std::string& name) const;
+  /// The whole file, as it is.
+  std::string content(const std::string& name) const;
   /// Compared and opened when it is first asked for.
   const SafetensorsFile& file(const std::string& name) const;
   /// Elements `range` of a tensor that has this shape, from the files that hold them.

@@ -65,6 +65,7 @@ void CheckpointSaver::start(const TrainState& state, const LossScaler& scaler) {
       if (world_.is_first()) {
         writer->add_text(kStateFile, state_text(state, scaler));
         writer->add_text(kConfigFile, config_text(config_));
+        for (const auto& [name, content] : carried_) writer->add_text(name, content);
       }
       const bool is_async = config_.checkpoint.async_save;
       if (is_async) writer->copy_to_host();

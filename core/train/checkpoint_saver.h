@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/comm/world.h"
 #include "core/train/checkpoint.h"
@@ -23,6 +25,9 @@ class CheckpointSaver {
   CheckpointSaver& operator=(const CheckpointSaver&) = delete;
   /// Waits for this rank's thread. What was not finished stays under its temporary name until check_save_folder().
   ~CheckpointSaver() = default;
+
+  /// Files, name and content, that every checkpoint gets; on the first rank.
+  void carry(std::vector<std::pair<std::string, std::string>> files) { carried_ = std::move(files); }
 
   /// The folder that the checkpoint of an iteration gets.
   std::string path_of(int64_t iteration) const;
@@ -55,6 +60,7 @@ class CheckpointSaver {
   Backend& backend_;
   Weights& weights_;
   const RunConfig& config_;
+  std::vector<std::pair<std::string, std::string>> carried_;
   std::optional<Pending> pending_;
 };
 

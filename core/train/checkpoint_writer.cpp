@@ -39,6 +39,8 @@ void list_tensors(std::vector<CheckpointTensor>& tensors, const ParamList& param
 
 }  // namespace
 
+std::string weights_file_name(int rank, int ranks) { return file_name(kWeights, rank, ranks); }
+
 std::vector<CheckpointTensor> list_checkpoint_tensors(const Weights& weights, bool with_optimizer) {
   std::vector<CheckpointTensor> tensors;
   list_tensors(tensors, weights.params(), "", weights.master().dtype, kWeights);

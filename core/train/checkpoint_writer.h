@@ -14,6 +14,9 @@
 
 namespace mbt {
 
+/// "weights_00002_of_00004.safetensors".
+std::string weights_file_name(int rank, int ranks);
+
 /// The tensors of all ranks' files, by parameter.
 std::vector<CheckpointTensor> list_checkpoint_tensors(const Weights& weights, bool with_optimizer);
 

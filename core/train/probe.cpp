@@ -25,6 +25,14 @@ struct ProbeBatches {
   double tokens_in_loss(int64_t i) const { return std::accumulate(mask.begin() + i * size(), mask.begin() + (i + 1) * size(), 0.0); }
 };
 
+/// [steps, batch, sequence].
+std::vector<int64_t> batches_shape(const SafetensorsFile& file) {
+  const std::vector<int64_t>& shape = file.at("input_ids").shape;
+  if (shape.size() != 3 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1)
+    throw InputError(text(file.path(), ": input_ids must be [steps, batch, sequence], none of them 0"));
+  return shape;
+}
+
 ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int64_t steps) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const std::vector<int64_t> shape = file.at("input_ids").shape;
@@ -138,6 +146,8 @@ class Probe {
 };
 
 }  // namespace
+
+int64_t probe_sequence(const std::string& batch_file) { return batches_shape(SafetensorsFile::open(batch_file))[2]; }
 
 void run_probe(Backend& backend, RunConfig config, const PrecisionPolicy& policy, const std::string& batch_file,
                const std::string& out_file, int64_t steps) {

@@ -2,6 +2,7 @@
 // model here with the same model elsewhere.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/backend/backend.h"
@@ -9,6 +10,9 @@
 #include "core/recipe/policy.h"
 
 namespace mbt {
+
+/// Tokens of the sequences in `batch_file`, from its header alone. InputError when it is none of a probe.
+int64_t probe_sequence(const std::string& batch_file);
 
 /// batch_file: input_ids, labels i32 [S,B,T] (labels shifted already) and loss_mask f32 [S,B,T]; each of the S batches is one micro-batch.
 /// out_file: loss [1], logits [B,T,V], grad.<HF name> of batch 0 (unclipped, of the mean loss over the mask); losses [N], grad_norms [N]

@@ -97,6 +97,7 @@ class Trainer {
   TrainState state_;
   CheckpointSaver saver_;
   int64_t last_saved_ = -1;
+  bool replay_is_reported_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::atomic<bool> stop_requested_{false};
 };

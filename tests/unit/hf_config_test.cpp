@@ -8,6 +8,7 @@
 #include "core/io/safetensors_folder.h"
 #include "core/model/hf_weights.h"
 #include "tests/support/catch.h"
+#include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace mbt;
@@ -141,6 +142,61 @@ TEST_CASE("qwen and mistral configs", "[hf_config]") {
   CHECK(qwen3.head_dim() == 128);
   CHECK(model_of(with(kLlama, {{"model_type", "mistral"}})).max_positions() == 64);
   CHECK(model_of(with(kLlama, {{"model_type", "mistral"}, {"sliding_window", 16}})).max_positions() == 16);
+}
+
+TEST_CASE("a sliding window as transformers understands it", "[hf_config]") {
+  const auto window = [](const char* type, const json& changes) {
+    json config = with(kLlama, changes);
+    config["model_type"] = type;
+    config["max_position_embeddings"] = 8192;
+    for (const auto& [key, value] : changes.items())
+      if (value.is_null()) config[key] = nullptr;  // a merge patch would remove the key
+    return hf_positions(parse_json(config.dump(), "config.json")).window;
+  };
+  using Window = std::optional<int64_t>;
+  CHECK(window("mistral", json::object()) == Window(4096));  // absent is the class's default, not none
+  CHECK(window("mistral", {{"sliding_window", nullptr}}) == Window());
+  CHECK(window("mistral", {{"sliding_window", 8192}}) == Window());
+  CHECK(window("mistral", {{"sliding_window", 5}}) == Window(5));
+  CHECK(window("llama", {{"sliding_window", 5}}) == Window());
+  CHECK(window("qwen2", {{"sliding_window", 5}}) == Window());
+  CHECK(window("qwen2", {{"sliding_window", 5}, {"use_sliding_window", true}}) == Window());  // max_window_layers is 28: none slides
+  CHECK(window("qwen3", {{"sliding_window", 5}, {"use_sliding_window", true}, {"max_window_layers", 0}}) == Window(5));
+  CHECK(window("qwen3", {{"use_sliding_window", true}, {"max_window_layers", 0}}) == Window(4096));
+  CHECK(window("qwen2", {{"sliding_window", 5}, {"use_sliding_window", true}, {"layer_types", {"sliding_attention"}}}) == Window(5));
+  CHECK(window("qwen2",
+               {{"sliding_window", 5}, {"use_sliding_window", true}, {"max_window_layers", 0}, {"layer_types", {"full_attention"}}}) ==
+        Window());
+  CHECK_THROWS_AS(window("mistral", {{"sliding_window", 0}}), InputError);
+}
+
+TEST_CASE("sequences longer than the sliding window are refused by name", "[hf_config]") {
+  const TemporaryFolder folder;
+  json config = with(kLlama, {{"model_type", "mistral"}, {"sliding_window", 16}});
+  folder.file("config.json", config.dump(1));
+  const auto seq_length = [&](std::vector<std::string> args) {
+    args.insert(args.begin(), {"--model.hf_path", folder.path()});
+    return test::resolved(args).model.seq_length;
+  };
+  CHECK(seq_length({"--seq-length", "16"}) == 16);
+  CHECK_THROWS_WITH(seq_length({"--seq-length", "17"}),
+                    ContainsSubstring("longer than the sliding window") && ContainsSubstring("sliding_window"));
+  CHECK_THROWS_WITH(seq_length({"--seq-length", "17", "--max-position-embeddings", "64"}),
+                    ContainsSubstring("longer than the sliding window"));
+  CHECK_THROWS_WITH(seq_length({}), ContainsSubstring("longer than the sliding window"));  // the default's 128 shortened to 64 positions
+  config["sliding_window"] = 64;
+  folder.file("config.json", config.dump(1));
+  CHECK(seq_length({}) == 64);
+}
+
+TEST_CASE("keys in two places must agree", "[hf_config]") {
+  refuse(with(kGpt2, {{"hidden_size", 32}}), "hidden_size is 32: contradicts n_embd");
+  refuse(with(kGpt2, {{"max_position_embeddings", 64}}), "contradicts n_positions");
+  CHECK(model_of(with(kGpt2, {{"num_hidden_layers", 5}, {"n_layer", nullptr}})).num_layers == 5);
+  refuse(with(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}}),
+         "rope_theta is 10000.0: contradicts rope_parameters");
+  refuse(with(kLlama, {{"num_key_value_heads", 3}}), "num_key_value_heads is 3: expected a divisor of num_attention_heads, which is 4");
+  refuse(with(kLlama, {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}}), "RoPE that differs between layers");
 }
 
 TEST_CASE("what we do not implement is refused by name", "[hf_config]") {

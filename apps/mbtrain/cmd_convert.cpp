@@ -1,0 +1,141 @@
+// mbtrain convert: between Hugging Face folders and the folders of runs.
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <map>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "core/base/strings.h"
+#include "core/train/checkpoint_folder.h"
+#include "core/train/hf_export.h"
+#include "core/train/hf_import.h"
+
+namespace mbt {
+namespace {
+
+double giga(int64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+/// A conversion that is interrupted takes away what it has written: gigabytes that nobody would look for.
+class StopsOnSignals {
+ public:
+  StopsOnSignals() {
+    for (const int signal : {SIGINT, SIGTERM}) {
+      std::signal(signal, [](int number) {
+        stop_requested = 1;
+        std::signal(number, SIG_DFL);  // a second one ends the program at once
+      });
+    }
+  }
+  static void check() {
+    if (stop_requested) throw Error("interrupted; nothing was written");
+  }
+};
+
+/// On a terminal a line that changes; elsewhere a line every ten seconds: a large model takes minutes.
+class ProgressLine {
+ public:
+  ~ProgressLine() {
+    if (is_shown_) std::fprintf(stderr, "\r\033[K");
+  }
+  void operator()(int64_t done, int64_t total) {
+    StopsOnSignals::check();
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_ < std::chrono::milliseconds(is_terminal_ ? 100 : 10000)) return;
+    last_ = now;
+    const double percent = 100.0 * static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1));
+    if (!is_terminal_) return spdlog::info("{:.1f} of {:.1f} GB", giga(done), giga(total));
+    is_shown_ = true;
+    std::fprintf(stderr, "\r\033[K%5.1f %%  %.1f of %.1f GB", percent, giga(done), giga(total));
+    std::fflush(stderr);
+  }
+
+ private:
+  bool is_terminal_ = isatty(2) != 0, is_shown_ = false;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+int from_hf(const std::vector<std::string>& args) {
+  CLI::App app(
+      "Make the folder of a run, with the weights at iteration 0, of a Hugging Face folder: GPT-2, Llama 2 and 3, Qwen 2 and 3, Mistral",
+      "mbtrain convert from-hf");
+  std::string folder, out;
+  app.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index")->required();
+  app.add_option("OUT", out, "New folder")->required();
+  parse_args(app, args);
+  HfImport done;
+  {
+    ProgressLine line;
+    done = import_hf(folder, out, [&](int64_t now, int64_t total) { line(now, total); });
+  }
+  std::printf("wrote %s: %s, %.3f M parameters, vocabulary %lld padded to %lld\n", done.checkpoint.c_str(), done.model_type.c_str(),
+              static_cast<double>(done.num_params) * 1e-6, static_cast<long long>(done.vocab_size),
+              static_cast<long long>(done.padded_vocab_size));
+  if (!done.sliding_window.empty()) std::printf("the model takes %s\n", done.sliding_window.c_str());
+  std::printf("train it:   mbtrain --config %s --checkpoint.load %s --checkpoint.finetune true ...\n", done.config_file.c_str(),
+              out.c_str());
+  std::printf("bring back: mbtrain convert to-hf %s NEW_DIR\n", out.c_str());
+  return 0;
+}
+
+int to_hf(const std::vector<std::string>& args) {
+  CLI::App app(
+      "Make a Hugging Face folder, which transformers loads, of a checkpoint. A model that has come from one gets its names, types, "
+      "config.json and tokenizer back",
+      "mbtrain convert to-hf");
+  std::string folder, out, dtype = "source", shard_size = "5GB";
+  int64_t step = -1;
+  bool verify = true;
+  app.add_option("RUN", folder, "Folder of a run, or of one checkpoint")->required();
+  app.add_option("OUT", out, "New folder")->required();
+  app.add_option("--dtype", dtype,
+                 "Of the weights: fp32, bf16, fp16, or source: what each had in its Hugging Face folder; the run's params_dtype where it "
+                 "has come from none")
+      ->check(CLI::IsMember({"source", "fp32", "bf16", "fp16"}));
+  app.add_option("--max-shard-size", shard_size, "Most bytes of tensors in a file: 5GB, 500MB, 1GiB, ...");
+  app.add_option("--ckpt-step", step, "Iteration to take; by default the newest");
+  app.add_option("--verify-integrity", verify, "Compare the files that are read with their checksums; false: sizes alone");
+  parse_args(app, args);
+  HfExportOptions options{.dtype = std::nullopt, .max_shard_size = parse_shard_size(shard_size)};
+  const std::map<std::string, SafetensorsType> types{
+      {"fp32", SafetensorsType::F32}, {"bf16", SafetensorsType::BF16}, {"fp16", SafetensorsType::F16}};
+  if (dtype != "source") options.dtype = types.at(dtype);
+
+  const std::optional<FoundCheckpoint> found = find_checkpoint(folder, step < 0 ? std::nullopt : std::optional<int64_t>(step));
+  if (!found) throw InputError(text(folder, ": holds no checkpoint"));
+  if (!found->note.empty()) spdlog::warn("{}", found->note);
+  HfExport done;
+  {
+    ProgressLine line;
+    done = export_hf(CheckpointReader(found->path, verify), out, options, [&](int64_t now, int64_t total) { line(now, total); });
+  }
+  std::printf("wrote %s: %s, %lld tensors of %.3f GB in %lld file%s, of %s\n", out.c_str(), done.model_type.c_str(),
+              static_cast<long long>(done.num_tensors), giga(done.bytes), static_cast<long long>(done.num_files),
+              done.num_files == 1 ? "" : "s", found->path.c_str());
+  if (!done.has_source) std::printf("the model has come from no Hugging Face folder: add the files of its tokenizer, if it has one\n");
+  return 0;
+}
+
+}  // namespace
+
+int cmd_convert(const std::vector<std::string>& args) {
+  const StopsOnSignals stops;
+  if (!args.empty() && args[0] == "from-hf") return from_hf({args.begin() + 1, args.end()});
+  if (!args.empty() && args[0] == "to-hf") return to_hf({args.begin() + 1, args.end()});
+  CLI::App app("Convert models between Hugging Face folders and the folders of runs", "mbtrain convert");
+  std::string what;
+  app.add_option("WHAT", what,
+                 "from-hf DIR OUT: a run's folder of a Hugging Face folder; to-hf RUN OUT: the reverse. Each has its own --help")
+      ->required()
+      ->check(CLI::IsMember({"from-hf", "to-hf"}));
+  parse_args(app, args);
+  return 0;
+}
+
+}  // namespace mbt

@@ -1,0 +1,27 @@
+// Our architecture as a Hugging Face config.json.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/json_reader.h"
+#include "core/config/model_config.h"
+
+namespace mbt {
+
+/// The model_type whose config.json can describe `model`: gpt2, llama, qwen2 or qwen3 (what mistral describes, llama does). InputError
+/// names every property that stands in the way.
+std::string hf_family_of(const ModelConfig& model);
+
+/// Properties that make another function of the same weights and differ, each as "num_layers (2, 4)"; empty: the same architecture.
+/// Settings that say the same in other words (a bias on every linear layer, a default written out) are equal.
+std::vector<std::string> architecture_differences(const ModelConfig& a, const ModelConfig& b);
+
+/// The text of a config.json for `model`, whose weights are stored as `dtype` ("float32", "bfloat16", "float16").
+/// source: the config.json that the model came with, or null for none. Where the model is still what it describes, its text stays as it is,
+/// byte for byte, but for the dtype if it names another; dtype empty: that too. Otherwise what training has changed is replaced, the rest
+/// kept. Checked before it is returned: read back, it gives `model`. InputError when no config.json can say what the model is.
+std::string hf_config_text(const ModelConfig& model, const JsonDocument* source, const std::string& source_text, const std::string& dtype);
+
+}  // namespace mbt

@@ -1,0 +1,60 @@
+// A Hugging Face config.json with checked access.
+#pragma once
+
+#include <string>
+
+#include "core/base/error.h"
+#include "core/base/json_reader.h"
+
+namespace mbt {
+
+/// Each value is of the wanted type or an InputError names the key and its line.
+class HfConfig {
+ public:
+  /// document must outlive it.
+  explicit HfConfig(const JsonDocument& document) : document_(document) {
+    if (!document_.root.is_object()) throw InputError(text(document_.source, ": expected an object"));
+  }
+
+  /// Absent and null are the same.
+  bool has(const std::string& pointer) const {
+    const nlohmann::json::json_pointer p(pointer);
+    return document_.root.contains(p) && !document_.root[p].is_null();
+  }
+  bool is_null(const std::string& pointer) const {
+    const nlohmann::json::json_pointer p(pointer);
+    return document_.root.contains(p) && document_.root[p].is_null();
+  }
+  const nlohmann::json& at(const std::string& pointer) const {
+    if (!has(pointer)) throw InputError(text(document_.source, ": ", pointer.substr(1), " is missing"));
+    return document_.root[nlohmann::json::json_pointer(pointer)];
+  }
+  int64_t integer(const std::string& pointer) const { return typed<int64_t>(pointer, &nlohmann::json::is_number_integer, "an integer"); }
+  double number(const std::string& pointer) const { return typed<double>(pointer, &nlohmann::json::is_number, "a number"); }
+  bool boolean(const std::string& pointer) const { return typed<bool>(pointer, &nlohmann::json::is_boolean, "true or false"); }
+  std::string string(const std::string& pointer) const { return typed<std::string>(pointer, &nlohmann::json::is_string, "a string"); }
+  int64_t integer_or(const std::string& pointer, int64_t value) const { return has(pointer) ? integer(pointer) : value; }
+  double number_or(const std::string& pointer, double value) const { return has(pointer) ? number(pointer) : value; }
+  bool boolean_or(const std::string& pointer, bool value) const { return has(pointer) ? boolean(pointer) : value; }
+  std::string string_or(const std::string& pointer, const std::string& value) const { return has(pointer) ? string(pointer) : value; }
+
+  std::string where(const std::string& pointer) const { return text(document_.where(pointer), ": ", pointer.substr(1)); }
+  [[noreturn]] void refuse(const std::string& pointer, const std::string& why) const {
+    throw InputError(text(where(pointer), " is ", at(pointer).dump().substr(0, 200), ": ", why));
+  }
+
+ private:
+  template <class T, class Is>
+  T typed(const std::string& pointer, Is is, const char* expected) const {
+    const nlohmann::json& value = at(pointer);
+    if (!(value.*is)()) refuse(pointer, text("expected ", expected));
+    return value.get<T>();
+  }
+
+  const JsonDocument& document_;
+};
+
+/// InputError names a key that would change the model's result and is not implemented, unless it has a value without effect.
+void refuse_unsupported(const HfConfig& config);
+
+}  // namespace mbt

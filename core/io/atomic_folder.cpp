@@ -1,0 +1,71 @@
+#include "core/io/atomic_folder.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+#include "core/base/error.h"
+#include "core/base/xxhash.h"
+#include "core/io/files.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse_existing(const std::string& target) {
+  throw InputError(text(target, ": exists already; give the name of a new folder, or remove it"));
+}
+
+/// Without the slash at the end, which is part of a path.
+std::string plain_path(const std::string& path) {
+  if (path.empty()) throw InputError("the name of the new folder is empty");
+  const fs::path absolute = fs::absolute(path).lexically_normal();
+  return (absolute.has_filename() ? absolute : absolute.parent_path()).string();
+}
+
+/// Renames, unless something has the target's name; a rename alone would replace an empty folder.
+int rename_to_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) return errno;
+  std::error_code unknown;  // a file system that cannot do both in one step
+  if (fs::exists(fs::symlink_status(to, unknown))) return EEXIST;
+  return std::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+AtomicFolder::AtomicFolder(const std::string& target) : target_(plain_path(target)) {
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(target_, error))) refuse_existing(target);
+  const fs::path parent = fs::path(target_).parent_path();
+  fs::create_directories(parent, error);
+  if (error) throw InputError(text(parent.string(), ": cannot create the folder: ", error.message()));
+  std::random_device source;
+  temporary_ = text(target_, ".tmp.", hash_text((uint64_t{source()} << 32) ^ source()));
+  if (!fs::create_directory(temporary_, error)) {
+    throw InputError(text(temporary_, ": cannot create the folder: ", error ? error.message() : "something has that name"));
+  }
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code ignored;
+  if (!is_committed_) fs::remove_all(temporary_, ignored);
+}
+
+std::string AtomicFolder::file(const std::string& name) const { return (fs::path(temporary_) / name).string(); }
+
+void AtomicFolder::commit() {
+  sync_folder(temporary_);
+  const int error = rename_to_new(temporary_, target_);
+  if (error == EEXIST || error == ENOTEMPTY) refuse_existing(target_);
+  if (error != 0) throw InputError(text(target_, ": cannot give the folder its name: ", std::strerror(error)));
+  is_committed_ = true;
+  sync_folder(fs::path(target_).parent_path().string());
+}
+
+}  // namespace mbt

@@ -1,0 +1,28 @@
+// A folder that appears under its name only when everything in it is complete.
+#pragma once
+
+#include <string>
+
+namespace mbt {
+
+/// Files are written into path(), a new folder beside the target; commit() makes them durable and gives the folder its name. Without
+/// commit() the folder is removed. A killed program leaves it, named TARGET.tmp.<random>, and nothing under the target's own name.
+class AtomicFolder {
+ public:
+  /// InputError: `target` exists (also as a link to nowhere), or its parent folder cannot be created or written.
+  explicit AtomicFolder(const std::string& target);
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+  ~AtomicFolder();
+
+  const std::string& path() const { return temporary_; }
+  std::string file(const std::string& name) const;
+  /// InputError: something has taken the name meanwhile, or the system's reason.
+  void commit();
+
+ private:
+  std::string target_, temporary_;
+  bool is_committed_ = false;
+};
+
+}  // namespace mbt

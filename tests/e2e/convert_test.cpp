@@ -1,0 +1,398 @@
+// mbtrain convert: Hugging Face folders in and out, and what is refused on the way in.
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "core/io/float_elements.h"
+#include "tests/support/catch.h"
+#include "tests/support/model_folder.h"
+#include "tests/support/run_binary.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace mbt;
+using namespace mbt::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path kModels = fs::path(MBT_SOURCE_DIR) / "tests/golden/models";
+
+std::string content_of(const fs::path& path) {
+  std::ostringstream all;
+  all << std::ifstream(path, std::ios::binary).rdbuf();
+  return all.str();
+}
+
+void succeed(const std::vector<std::string>& args, const TemporaryFolder& folder) {
+  const RunResult result = run_binary(args, folder.path());
+  INFO(result.out << result.err);
+  REQUIRE(result.exit_code == 0);
+}
+
+std::vector<float> values_of(const ModelFolder::Tensor& t) {
+  std::vector<float> values(t.bytes.size() / static_cast<size_t>(size_of(t.type)));
+  decode_elements(t.type, t.bytes.data(), static_cast<int64_t>(values.size()), values.data());
+  return values;
+}
+
+void convert_to(ModelFolder::Tensor& t, SafetensorsType type) {
+  const std::vector<float> values = values_of(t);
+  t.type = type;
+  t.bytes.assign(values.size() * static_cast<size_t>(size_of(type)), '\0');
+  REQUIRE(encode_elements(type, values.data(), static_cast<int64_t>(values.size()), t.bytes.data()) == -1);
+}
+
+std::string lower_triangle(int64_t positions) {
+  std::string bytes(static_cast<size_t>(positions * positions), '\0');
+  for (int64_t r = 0; r < positions; ++r)
+    for (int64_t c = 0; c <= r; ++c) bytes[static_cast<size_t>(r * positions + c)] = 1;
+  return bytes;
+}
+
+/// gpt2 as the wild has it: no prefix, a repeated head, masks, mixed types, a tokenizer, a vocabulary that is padded here.
+ModelFolder odd_gpt2() {
+  ModelFolder m = ModelFolder::golden("gpt2");
+  const int64_t positions = m.config["n_positions"];
+  m.config["vocab_size"] = 127;
+  ModelFolder::Tensor& wte = m.at("transformer.wte.weight");
+  wte.bytes.resize(wte.bytes.size() / 128 * 127);
+  wte.shape[0] = 127;
+  for (ModelFolder::Tensor& t : m.tensors) t.name = t.name.substr(std::strlen("transformer."));
+  convert_to(m.at("h.0.mlp.c_fc.weight"), SafetensorsType::F16);
+  convert_to(m.at("wpe.weight"), SafetensorsType::BF16);
+  const ModelFolder::Tensor embedding = m.at("wte.weight");
+  m.add("lm_head.weight", embedding.type, embedding.shape, embedding.bytes);
+  for (const char* layer : {"h.0.", "h.1."}) {
+    m.add(std::string(layer) + "attn.bias", SafetensorsType::U8, {1, 1, positions, positions}, lower_triangle(positions));
+    m.add(std::string(layer) + "attn.masked_bias", SafetensorsType::F32, {}, std::string("\x00\x40\x1c\xc6", 4));
+  }
+  m.files = {{"tokenizer.json", "{\"made\": \"up\"}\n"}, {"merges.txt", "\xff not utf-8"}, {"generation_config.json", "{}"}};
+  return m;
+}
+
+/// From `source` in the folder to `back` in the folder.
+void round_trip(const TemporaryFolder& folder, const std::vector<std::string>& to_hf_options = {}) {
+  succeed({"convert", "from-hf", "source", "run"}, folder);
+  std::vector<std::string> args = {"convert", "to-hf", "run", "back"};
+  args.insert(args.end(), to_hf_options.begin(), to_hf_options.end());
+  succeed(args, folder);
+}
+
+void check_same(const fs::path& a, const fs::path& b) {
+  CHECK(ModelFolder::read(a).by_name() == ModelFolder::read(b).by_name());
+  CHECK(content_of(a / "config.json") == content_of(b / "config.json"));
+}
+
+}  // namespace
+
+TEST_CASE("A model comes back with every tensor equal, its names, its types and its config.json", "[convert]") {
+  for (const fs::directory_entry& e : fs::directory_iterator(kModels)) {
+    INFO(e.path());
+    const TemporaryFolder folder;
+    fs::create_directory_symlink(e.path(), folder.path("source"));
+    round_trip(folder);
+    check_same(folder.path("source"), folder.path("back"));
+    CHECK(fs::exists(folder.path("back/model.safetensors")));
+  }
+}
+
+TEST_CASE("What files in the wild hold beside the weights comes back too, also in shards", "[convert]") {
+  for (const bool in_shards : {false, true}) {
+    const TemporaryFolder folder;
+    fs::create_directory(folder.path("source"));
+    const ModelFolder source = odd_gpt2();
+    source.write(folder.path("source"));
+    if (in_shards) {
+      round_trip(folder, {"--max-shard-size", "20KB"});
+      CHECK(fs::exists(folder.path("back/model.safetensors.index.json")));
+      for (const fs::directory_entry& e : fs::directory_iterator(folder.path("back"))) {
+        if (e.path().extension() == ".safetensors") CHECK(e.file_size() < 30000);
+      }
+    } else {
+      round_trip(folder);
+    }
+    check_same(folder.path("source"), folder.path("back"));
+    for (const auto& [name, content] : source.files) CHECK(content_of(folder.path("back/" + name)) == content);
+  }
+}
+
+TEST_CASE("Every 16-bit pattern comes back, NaNs too", "[convert]") {
+  for (const SafetensorsType type : {SafetensorsType::F16, SafetensorsType::BF16}) {
+    const TemporaryFolder folder;
+    fs::create_directory(folder.path("source"));
+    ModelFolder m = ModelFolder::golden("llama2");
+    uint16_t pattern = 0;
+    for (ModelFolder::Tensor& t : m.tensors) {
+      t.bytes.assign(t.bytes.size() / 2, '\0');
+      t.type = type;
+      for (size_t i = 0; i < t.bytes.size(); i += 2)
+        std::memcpy(t.bytes.data() + i, &pattern, 2), pattern = static_cast<uint16_t>(pattern + 3);
+    }
+    m.write(folder.path("source"));
+    round_trip(folder);
+    check_same(folder.path("source"), folder.path("back"));
+  }
+}
+
+TEST_CASE("Training carries the source on: started from the folder, from its import, and continued", "[convert]") {
+  const TemporaryFolder folder;
+  fs::create_directory(folder.path("source"));
+  ModelFolder m = ModelFolder::golden("llama2");
+  m.files = {{"tokenizer.json", "{}"}};
+  for (ModelFolder::Tensor& t : m.tensors) convert_to(t, SafetensorsType::BF16);
+  folder.file("text.txt", std::string(20000, 'a') + std::string(20000, 'b'));
+  m.config["vocab_size"] = 256;  // text is bytes
+  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
+    ModelFolder::Tensor& t = m.at(name);
+    t.shape[0] = 256;
+    t.bytes += t.bytes;
+  }
+  m.write(folder.path("source"));
+  const auto with = [](std::vector<std::string> args) {
+    const char* const common[] = {"--dataset.path",      "text.txt", "--seq-length",      "16",   "--micro-batch-size", "2",
+                                  "--global-batch-size", "2",        "--mixed-precision", "fp32", "--eval-iters",       "0"};
+    args.insert(args.end(), std::begin(common), std::end(common));
+    return args;
+  };
+  succeed(with({"--model.hf_path", "source", "--train-iters", "2", "--checkpoint.save", "a", "--checkpoint.load", "a"}), folder);
+  succeed({"convert", "from-hf", "source", "run"}, folder);
+  succeed(with({"--config", "run/run_config.json", "--checkpoint.load", "run", "--checkpoint.finetune", "true", "--train-iters", "2",
+                "--checkpoint.save", "b"}),
+          folder);
+  succeed(with({"--config", "run/run_config.json", "--train-iters", "3", "--checkpoint.load", "b", "--checkpoint.save", "c"}), folder);
+  for (const char* run : {"a", "b", "c"}) succeed({"convert", "to-hf", run, std::string(run) + "-hf"}, folder);
+  check_same(folder.path("a-hf"), folder.path("b-hf"));  // the two ways to start are one
+  CHECK(content_of(folder.path("c-hf/tokenizer.json")) == "{}");
+  CHECK(content_of(folder.path("c-hf/config.json")) == content_of(folder.path("source/config.json")));
+  const auto before = m.by_name(), after = ModelFolder::read(folder.path("c-hf")).by_name();
+  REQUIRE(before.size() == after.size());
+  for (const auto& [name, t] : before) {
+    CHECK(after.at(name).type == SafetensorsType::BF16);
+    CHECK(after.at(name).bytes != t.bytes);
+  }
+
+  // fp32 are the masters; bf16 are those, rounded to nearest even
+  succeed({"convert", "to-hf", "c", "c32", "--dtype", "fp32"}, folder);
+  ModelFolder masters = ModelFolder::read(folder.path("c32"));
+  CHECK(masters.config["torch_dtype"] == "float32");
+  for (ModelFolder::Tensor& t : masters.tensors) convert_to(t, SafetensorsType::BF16);
+  CHECK(masters.by_name() == after);
+
+  // and again
+  succeed({"convert", "from-hf", "c32", "again"}, folder);
+  succeed({"convert", "to-hf", "again", "again-hf"}, folder);
+  check_same(folder.path("c32"), folder.path("again-hf"));
+}
+
+TEST_CASE("A model that has come from nowhere is exported as the family that describes it", "[convert]") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> tiny = {"--num-layers",       "1",   "--hidden-size",       "16", "--num-attention-heads", "2",
+                                         "--vocab-size",       "300", "--seq-length",        "32", "--train-iters",         "1",
+                                         "--micro-batch-size", "1",   "--global-batch-size", "1",  "--eval-iters",          "0"};
+  const auto train = [&](const std::string& save, std::vector<std::string> args) {
+    args.insert(args.end(), tiny.begin(), tiny.end());
+    args.insert(args.end(), {"--checkpoint.save", save});
+    succeed(args, folder);
+  };
+  train("llama", {});
+  succeed({"convert", "to-hf", "llama", "llama-hf"}, folder);
+  ModelFolder exported = ModelFolder::read(folder.path("llama-hf"));
+  CHECK(exported.config["model_type"] == "llama");
+  CHECK(exported.config["torch_dtype"] == "bfloat16");  // the default recipe's weights
+  CHECK(exported.at("model.embed_tokens.weight").shape == std::vector<int64_t>{300, 16});
+  CHECK(exported.at("model.embed_tokens.weight").type == SafetensorsType::BF16);
+  succeed({"convert", "from-hf", "llama-hf", "back"}, folder);
+  succeed({"convert", "to-hf", "back", "back-hf"}, folder);
+  check_same(folder.path("llama-hf"), folder.path("back-hf"));
+
+  train("odd", {"model.activation_func=squared_relu"});
+  const RunResult refused = run_binary({"convert", "to-hf", "odd", "odd-hf"}, folder.path());
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, ContainsSubstring("activation_func squared_relu"));
+  CHECK_FALSE(fs::exists(folder.path("odd-hf")));
+}
+
+TEST_CASE("What is there already is not touched; nothing half written stays", "[convert]") {
+  const TemporaryFolder folder;
+  fs::create_directory_symlink(kModels / "llama2", folder.path("source"));
+  fs::create_directory(folder.path("taken"));
+  fs::create_symlink("nowhere", folder.path("dangling"));
+  round_trip(folder);
+  for (const char* out : {"taken", "dangling", "taken/"}) {
+    for (const auto& args :
+         {std::vector<std::string>{"convert", "from-hf", "source", out}, std::vector<std::string>{"convert", "to-hf", "run", out}}) {
+      const RunResult result = run_binary(args, folder.path());
+      CHECK(result.exit_code == 2);
+      CHECK_THAT(result.err, ContainsSubstring("exists already"));
+    }
+  }
+  CHECK(fs::is_empty(folder.path("taken")));
+  std::ofstream(folder.path("run/iter_0000000/weights_00000_of_00001.safetensors"), std::ios::app) << "x";
+  const RunResult damaged = run_binary({"convert", "to-hf", "run", "new"}, folder.path());
+  CHECK(damaged.exit_code == 2);
+  CHECK_THAT(damaged.err, ContainsSubstring("weights_00000_of_00001.safetensors"));
+  CHECK_FALSE(fs::exists(folder.path("new")));
+  for (const fs::directory_entry& e : fs::directory_iterator(folder.path()))
+    CHECK(e.path().filename().string().find(".tmp.") == std::string::npos);
+}
+
+namespace {
+
+struct Refusal {
+  const char* model;
+  std::function<void(ModelFolder&)> change;
+  std::vector<std::string> words;  ///< each of them must be in the message
+  bool is_by_sequence = false;     ///< refused where sequences are known: not by convert
+};
+
+std::function<void(ModelFolder&)> config(const char* patch) {
+  return [patch](ModelFolder& m) { m.config.merge_patch(nlohmann::ordered_json::parse(patch)); };
+}
+
+std::vector<Refusal> refused_configs() {
+  return {
+      {"llama2", config(R"({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}})"), {"rope_scaling/rope_type", "yarn"}},
+      {"llama2", config(R"({"rope_scaling": {"type": "dynamic", "factor": 2.0}})"), {"rope_scaling/type", "dynamic"}},
+      {"llama2", config(R"({"rope_scaling": {"type": "linear", "factor": 2.0}})"), {"rope_scaling/type", "linear"}},
+      {"qwen3", config(R"({"rope_parameters": {"rope_type": "longrope"}})"), {"rope_parameters/rope_type", "longrope"}},
+      {"qwen3", config(R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})"), {"rope_parameters/full_attention"}},
+      {"qwen3", config(R"({"rope_theta": 5.0})"), {"rope_theta", "contradicts rope_parameters"}},
+      {"llama3-rope-scaling", config(R"({"rope_scaling": {"factor": null}})"), {"rope_scaling/factor is missing"}},
+      {"llama2", config(R"({"final_logit_softcapping": 30.0})"), {"final_logit_softcapping"}},
+      {"llama2", config(R"({"attn_logit_softcapping": 50.0})"), {"attn_logit_softcapping"}},
+      {"llama2", config(R"({"num_local_experts": 8})"), {"num_local_experts"}},
+      {"qwen3", config(R"({"num_experts": 4})"), {"num_experts"}},
+      {"llama2", config(R"({"model_type": "mixtral"})"), {"mixtral"}},
+      {"llama2", config(R"({"hidden_act": "relu"})"), {"hidden_act", "relu"}},
+      {"gpt2", config(R"({"activation_function": "quick_gelu"})"), {"activation_function", "quick_gelu"}},
+      {"gpt2", config(R"({"n_head": 5})"), {"n_embd", "n_head"}},
+      {"gpt2", config(R"({"hidden_size": 64})"), {"hidden_size", "contradicts n_embd"}},
+      {"gpt2", config(R"({"scale_attn_by_inverse_layer_idx": true})"), {"scale_attn_by_inverse_layer_idx"}},
+      {"llama2", config(R"({"num_attention_heads": 5, "head_dim": null})"), {"num_attention_heads"}},
+      {"llama2", config(R"({"num_key_value_heads": 3})"), {"num_key_value_heads", "num_attention_heads"}},
+      {"llama2", config(R"({"head_dim": 7})"), {"channels of a head"}},
+      {"llama2", config(R"({"partial_rotary_factor": 0.5})"), {"partial_rotary_factor"}},
+      {"llama2", config(R"({"quantization_config": {"quant_method": "gptq"}})"), {"quantization_config"}},
+      {"qwen2", config(R"({"layer_types": ["full_attention", "linear_attention"]})"), {"layer_types"}},
+      {"qwen2", config(R"({"layer_types": ["full_attention"]})"), {"layer_types", "one entry a layer"}},
+      {"qwen2", config(R"({"layer_types": ["full_attention", "sliding_attention"]})"), {"layer_types", "use_sliding_window"}},
+      {"llama2", config(R"({"attention_bias": true})"), {"has no tensor", "q_proj.bias"}},
+      {"llama-attention-bias", config(R"({"attention_bias": false})"), {"k_proj.bias", "not part of the model"}},
+      {"llama2", config(R"({"tie_word_embeddings": true})"), {"tie_word_embeddings", "lm_head.weight", "differs"}},
+      {"qwen2", config(R"({"tie_word_embeddings": false})"), {"tie_word_embeddings is false", "lm_head.weight"}},
+      {"llama2", config(R"({"num_hidden_layers": 3})"), {"has no tensor", "layers.2"}},
+      {"llama2", config(R"({"num_hidden_layers": 1})"), {"layers.1", "not part of the model"}},
+      {"llama2", config(R"({"intermediate_size": 80})"), {"gate_proj.weight", "[80,32]"}},
+      {"llama2", config(R"({"hidden_size": "wide"})"), {"hidden_size", "wide"}},
+      {"mistral-sharded-bf16", config(R"({"sliding_window": 16})"), {"sliding window", "16", "sliding_window"}, true},
+      {"qwen2",
+       config(R"({"use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1, "layer_types": null})"),
+       {"sliding window"},
+       true},
+  };
+}
+
+std::vector<Refusal> refused_tensors() {
+  const auto retype = [](SafetensorsType type, int64_t width) {
+    return [type, width](ModelFolder& m) {
+      ModelFolder::Tensor& t = m.at("model.norm.weight");
+      t.type = type;
+      t.bytes.assign(static_cast<size_t>(t.shape[0] * width), '\0');
+    };
+  };
+  return {
+      {"llama2", [](ModelFolder& m) { m.tensors.erase(m.tensors.begin() + 3); }, {"has no tensor"}},
+      {"llama2",
+       [](ModelFolder& m) {
+         m.at("lm_head.weight").shape = {64, 64};
+       },
+       {"lm_head.weight", "[64,64]", "[128,32]"}},
+      {"llama2",
+       [](ModelFolder& m) { m.add("score.weight", SafetensorsType::F32, {1}, "1234"); },
+       {"score.weight", "not part of the model"}},
+      {"llama2", retype(SafetensorsType::F8_E4M3, 1), {"model.norm.weight", "F8_E4M3"}},
+      {"llama2", retype(SafetensorsType::I8, 1), {"model.norm.weight", "I8"}},
+      {"llama2", retype(SafetensorsType::F64, 8), {"model.norm.weight", "F64"}},
+  };
+}
+
+void check_refused(const TemporaryFolder& folder, const Refusal& refusal) {
+  std::vector<std::vector<std::string>> commands = {
+      {"probe", "--model.hf_path", "source", "--batch", (kModels / refusal.model / "batch.safetensors").string(), "--out", "out",
+       "--mixed-precision", "fp32"},
+      {"train", "--model.hf_path", "source", "--train-iters", "1", "--checkpoint.save", "out", "--dataset.path", "text.txt"}};
+  if (!refusal.is_by_sequence) commands.push_back({"convert", "from-hf", "source", "out"});
+  for (const std::vector<std::string>& command : commands) {
+    const RunResult result = run_binary(command, folder.path());
+    INFO(refusal.model << ", " << refusal.words.front() << ": " << command[0] << "\n" << result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.find("wrote") == std::string::npos);
+    CHECK_FALSE(fs::exists(folder.path("out")));
+    // Text is bytes: of a vocabulary of 128 tokens training is refused before the weights are looked at.
+    if (command[0] == "train" && result.err.find("tokens of the data") != std::string::npos) continue;
+    for (const std::string& word : refusal.words) CHECK_THAT(result.err, ContainsSubstring(word));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Models that would train wrongly are refused by name, before anything is written", "[convert]") {
+  std::vector<Refusal> all = refused_configs();
+  for (Refusal& r : refused_tensors()) all.push_back(std::move(r));
+  for (const Refusal& r : all) {
+    const TemporaryFolder folder;
+    folder.file("text.txt", std::string(20000, 'x'));
+    fs::create_directory(folder.path("source"));
+    ModelFolder m = ModelFolder::golden(r.model);
+    r.change(m);
+    m.write(folder.path("source"));
+    check_refused(folder, r);
+  }
+}
+
+TEST_CASE("Folders with missing or other files are refused by name", "[convert]") {
+  const TemporaryFolder folder;
+  folder.file("text.txt", std::string(20000, 'x'));
+  fs::create_directory(folder.path("source"));
+  const ModelFolder m = ModelFolder::golden("llama2");
+  m.write(folder.path("source"));
+  const auto refuse = [&](const std::vector<std::string>& words) { check_refused(folder, {"llama2", {}, words}); };
+  fs::rename(folder.path("source/model.safetensors"), folder.path("source/pytorch_model.bin"));
+  refuse({"model.safetensors", "pytorch_model.bin", "convert them to safetensors"});
+  const auto half = static_cast<std::ptrdiff_t>(m.tensors.size() / 2);
+  m.write_weights(folder.path("source/a.safetensors"), {m.tensors.begin(), m.tensors.begin() + half});
+  m.write_weights(folder.path("source/b.safetensors"), {m.tensors.begin() + half - 1, m.tensors.end()});
+  nlohmann::json map;
+  for (size_t i = 0; i < m.tensors.size(); ++i)
+    map[m.tensors[i].name] = static_cast<std::ptrdiff_t>(i) < half ? "a.safetensors" : "b.safetensors";
+  const auto write_index = [&] {
+    folder.file("source/model.safetensors.index.json", nlohmann::json{{"metadata", nlohmann::json::object()}, {"weight_map", map}}.dump());
+  };
+  write_index();
+  refuse({"b.safetensors", m.tensors[static_cast<size_t>(half - 1)].name, "is also in"});
+  m.write_weights(folder.path("source/b.safetensors"), {m.tensors.begin() + half, m.tensors.end()});
+  map[m.tensors.back().name] = "c.safetensors";
+  write_index();
+  refuse({"c.safetensors", "No such file"});
+  fs::remove(folder.path("source/config.json"));
+  refuse({"config.json"});
+}
+
+TEST_CASE("A mask that is not causal, and a head that is not the embedding, are refused", "[convert]") {
+  for (const bool is_mask : {true, false}) {
+    const TemporaryFolder folder;
+    folder.file("text.txt", std::string(20000, 'x'));
+    fs::create_directory(folder.path("source"));
+    ModelFolder m = odd_gpt2();
+    ModelFolder::Tensor& t = m.at(is_mask ? "h.1.attn.bias" : "lm_head.weight");
+    t.bytes[t.bytes.size() / 2] ^= 1;
+    m.write(folder.path("source"));
+    const RunResult result = run_binary({"convert", "from-hf", "source", "out"}, folder.path());
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, ContainsSubstring(is_mask ? "h.1.attn.bias" : "lm_head.weight"));
+    CHECK_FALSE(fs::exists(folder.path("out")));
+  }
+}

@@ -18,6 +18,7 @@ constexpr Bench kBenches[] = {
     {"ops", "memory-bound ops", bench_ops},
     {"step", "a training step by part", bench_step},
     {"comm", "collectives between ranks", bench_comm},
+    {"data", "reading training data", bench_data},
     {"scaling", "a model of the step time at many ranks", bench_scaling},
 };
 

@@ -12,6 +12,7 @@
 #include "apps/mbtrain/trace.h"
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
+#include "core/data/make_dataset.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
 #include "core/train/checkpoint_folder.h"
@@ -109,10 +110,7 @@ int train(World& world, const std::vector<std::string>& args) {
     run = resolve_run(parse_config_args(app, args), world.ranks());
     const RunConfig& config = run.config;
     if (world.is_first()) spdlog::set_level(spdlog::level::from_str(config.logger.logging_level));
-    dataset = make_dataset(config.dataset, config.model.seq_length, config.rng.seed);
-    if (dataset->vocab_size() > config.model.vocab_size)
-      throw InputError(
-          text("model.vocab_size: ", config.model.vocab_size, " is smaller than the ", dataset->vocab_size(), " tokens of the data"));
+    dataset = make_dataset(config);
   });
   const RunConfig& config = run.config;
   require_same_run(world, config, *dataset);

@@ -18,6 +18,7 @@
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
+#include "core/data/make_dataset.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
 #include "core/train/checkpoint_folder.h"
@@ -164,9 +165,8 @@ int verify(World& world, const std::vector<std::string>& args) {
       throw InputError("--kills starts processes of its own, one rank each; under a launcher take --kills 0, and kill ranks from outside");
     const CheckpointConfig& c = run.config.checkpoint;
     if (!c.save.empty() || !c.load.empty())
-      throw InputError(
-          "verify-resume saves and loads in folders of its own (--folder keeps them); leave checkpoint.save and checkpoint.load out");
-    dataset = make_dataset(run.config.dataset, run.config.model.seq_length, run.config.rng.seed);
+      throw InputError("verify-resume saves and loads in folders of its own (--folder keeps them); leave checkpoint.save and checkpoint.load out");
+    dataset = make_dataset(traced_config(run.config, o.before + o.after, ""));  // Megatron's order depends on the length of the run
   });
   require_same_run(world, run.config, *dataset);
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, run.config.train.device, run.config.train.num_threads);

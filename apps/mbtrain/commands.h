@@ -9,6 +9,7 @@ namespace mbt {
 
 int cmd_bench(const std::vector<std::string>& args);
 int cmd_config(const std::vector<std::string>& args);
+int cmd_data(const std::vector<std::string>& args);
 int cmd_convert(const std::vector<std::string>& args);
 int cmd_doctor(const std::vector<std::string>& args);
 int cmd_generate(const std::vector<std::string>& args);
@@ -35,9 +36,10 @@ inline const std::vector<Verb>& verbs() {
       {"plan", "Show what a run will do, without doing it", cmd_plan},
       {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
       {"generate", "Sample from a trained model", cmd_generate},
-      {"convert", "Bring models from Hugging Face folders, and back", cmd_convert},
       {"tokenize", "Turn text, JSONL and folders into tokens for training, and back", cmd_tokenize},
+      {"data", "Look at training data: a file's header, a batch of a run; merge Megatron pairs", cmd_data},
       {"tokenizer", "Show a tokenizer; train a SentencePiece model", cmd_tokenizer},
+      {"convert", "Bring models from Hugging Face folders, and back", cmd_convert},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},

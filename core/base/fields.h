@@ -12,7 +12,7 @@
 namespace mbt {
 
 /// What is known of a field beside its type and its default (the member initialiser).
-/// Types in use: bool, int64_t, double, std::string, std::vector<int64_t>, and std::optional of the first four.
+/// Types in use: bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<std::string>, and std::optional of the first four.
 struct FieldInfo {
   const char* name;
   const char* doc;                        ///< one sentence for --help and the reference

@@ -33,6 +33,12 @@ bool is_bool_word(const std::string& word) {
   return false;
 }
 
+/// Whether an argument can be an item of the list before it: neither a flag nor section.field=value.
+bool is_list_item(const std::string& argument) {
+  const size_t equals = argument.find('=');
+  return argument.rfind("--", 0) != 0 && (equals == argument.npos || argument.substr(0, equals).find('.') == argument.npos);
+}
+
 bool is_special(const std::string& name) { return name == "config" || name == "recipes" || name == "mixed_precision"; }
 
 template <class T>
@@ -64,6 +70,8 @@ size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
     if (has_next && (!is_bool || is_bool_word(args[at + 1]))) {
       argument.value = args[at + 1];
       taken = 2;
+      const bool is_list = field && field->type() == FieldType::string_list && argument.has_dashes;
+      for (; is_list && at + taken < args.size() && is_list_item(args[at + taken]); ++taken) *argument.value += " " + args[at + taken];
     } else if (is_bool) {
       argument.value = "true";
     } else {

@@ -5,6 +5,7 @@
 //   section.field=value                    as Hydra
 //   --section.field value, --section.field=value
 //   --alias value, --alias=value           Megatron's names: --micro-batch-size 4
+//   --data-path 0.3 a 0.7 b                lists of texts take all that follows up to the next flag
 // '-' and '_' are equal in names. A boolean flag alone means true. The command line wins over the files, and its later arguments over its
 // earlier ones.
 #pragma once

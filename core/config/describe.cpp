@@ -30,7 +30,8 @@ const char* json_type(FieldType type) {
     case FieldType::integer: return "integer";
     case FieldType::number: return "number";
     case FieldType::string: return "string";
-    case FieldType::integer_list: return "array";
+    case FieldType::integer_list:
+    case FieldType::string_list: return "array";
   }
   return "";
 }
@@ -57,6 +58,7 @@ ordered_json field_schema(const Field& field) {
   const char* const type = json_type(field.type());
   schema["type"] = field.is_optional() ? ordered_json({type, "null"}) : ordered_json(type);
   if (field.type() == FieldType::integer_list) schema["items"] = {{"type", "integer"}};
+  if (field.type() == FieldType::string_list) schema["items"] = {{"type", {"string", "number", "array", "null"}}};
   if (std::isfinite(field.info.min)) schema["minimum"] = bound(field, field.info.min);
   if (std::isfinite(field.info.max)) schema["maximum"] = bound(field, field.info.max);
   if (!field.info.choices.empty()) {

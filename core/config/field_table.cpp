@@ -29,10 +29,12 @@ constexpr FieldType type_of() {
   if constexpr (std::is_same_v<T, double>) return FieldType::number;
   if constexpr (std::is_same_v<T, std::string>) return FieldType::string;
   if constexpr (std::is_same_v<T, std::vector<int64_t>>) return FieldType::integer_list;
+  if constexpr (std::is_same_v<T, std::vector<std::string>>) return FieldType::string_list;
 }
 
 json to_value(const std::string& v) { return v; }
 json to_value(const std::vector<int64_t>& v) { return v; }
+json to_value(const std::vector<std::string>& v) { return v; }
 json to_value(bool v) { return v; }
 json to_value(int64_t v) { return v; }
 json to_value(double v) { return v; }
@@ -63,6 +65,30 @@ std::optional<std::vector<int64_t>> from_value(const json& v, std::vector<int64_
   return list;
 }
 
+/// An item of a list of texts: numbers stand for themselves.
+std::optional<std::string> text_item(const json& v) {
+  if (is_int64(v)) return text(v.get<int64_t>());
+  if (const auto number = from_value(v, static_cast<double*>(nullptr))) return to_text(*number);
+  return from_value(v, static_cast<std::string*>(nullptr));
+}
+
+/// A flat list; or Megatron's blends, [[path, ...], [weight, ...]] and [[path, ...], null], as the flat list that says the same.
+std::optional<std::vector<std::string>> from_value(const json& v, std::vector<std::string>*) {
+  if (!v.is_array()) return std::nullopt;
+  const bool is_nested = v.size() == 2 && v[0].is_array() && (v[1].is_null() || (v[1].is_array() && v[1].size() == v[0].size()));
+  std::vector<std::string> list;
+  for (size_t i = 0; i < (is_nested ? v[0].size() : v.size()); ++i) {
+    if (is_nested && v[1].is_array()) {
+      if (!v[1][i].is_number()) return std::nullopt;
+      list.push_back(*text_item(v[1][i]));
+    }
+    const auto item = text_item(is_nested ? v[0][i] : v[i]);
+    if (!item) return std::nullopt;
+    list.push_back(*item);
+  }
+  return list;
+}
+
 /// The choice that means the same, else the one that is spelt alike.
 std::string choice_hint(const std::string& word, const FieldInfo& info) {
   for (const auto& [other, choice] : info.other_words)
@@ -80,6 +106,7 @@ bool allowed(const std::string& v, const FieldInfo& info) {
     if (v == choice) return true;
   return false;
 }
+bool allowed(const std::vector<std::string>&, const FieldInfo&) { return true; }
 bool allowed(const std::vector<int64_t>& v, const FieldInfo& info) {
   for (const int64_t item : v)
     if (!allowed(item, info)) return false;
@@ -116,6 +143,15 @@ std::optional<json> parse_text(std::string_view text, FieldType type) {
       for (const std::string& part : split(text, ',')) {
         if (parse_integer(part, integer) != ParseResult::ok) return std::nullopt;
         list.push_back(integer);
+      }
+      return list;
+    }
+    case FieldType::string_list: {
+      if (json as_json = json::parse(text, nullptr, false); as_json.is_array()) return as_json;
+      if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
+      json list = json::array();
+      for (const std::string& part : split(text, text.find(',') == text.npos ? ' ' : ',')) {
+        if (!part.empty()) list.push_back(part);
       }
       return list;
     }
@@ -161,6 +197,7 @@ std::string Field::expected() const {
       result = info.choices.empty() ? "text" : (info.choices.size() > 1 ? "one of " : "") + join(info.choices, ", ");
       break;
     case FieldType::integer_list: result = "a list of integers" + range_text(info) + " such as [1,2]"; break;
+    case FieldType::string_list: result = "a list such as [a,b]"; break;
   }
   return is_optional() ? result + ", or null" : result;
 }

@@ -14,12 +14,12 @@
 
 namespace mbt {
 
-enum class FieldType { boolean, integer, number, string, integer_list };
+enum class FieldType { boolean, integer, number, string, integer_list, string_list };
 
 /// One field of one RunConfig, which must outlive it.
 struct Field {
-  using Pointer = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, std::optional<bool>*, std::optional<int64_t>*,
-                               std::optional<double>*, std::optional<std::string>*>;
+  using Pointer = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, std::vector<std::string>*,
+                               std::optional<bool>*, std::optional<int64_t>*, std::optional<double>*, std::optional<std::string>*>;
   std::string section;
   FieldInfo info;
   Pointer pointer;
@@ -34,7 +34,8 @@ struct Field {
   /// Sets the field from a JSON value of its type (an integer is also a number) within its range and choices; null only when optional.
   /// Returns what is wrong, leaving the field as it is, or nothing.
   [[nodiscard]] std::optional<std::string> set(const nlohmann::json& value);
-  /// The same from text as typed on a command line: true/false/1/0, "null" or "none", lists as [1,2] or 1,2.
+  /// The same from text as typed on a command line: true/false/1/0, "null" or "none", lists as [1,2] or 1,2, of text also
+  /// with blanks between the items.
   [[nodiscard]] std::optional<std::string> set_text(std::string_view text);
 };
 

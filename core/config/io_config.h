@@ -1,34 +1,9 @@
-// Sections "dataset", "tokenizer", "logger", "checkpoint" and "profiling".
+// Sections "tokenizer", "logger", "checkpoint" and "profiling".
 #pragma once
 
 #include "core/base/fields.h"
 
 namespace mbt {
-
-struct DatasetConfig {
-  std::string kind = "auto";
-  std::string path;
-  std::optional<int64_t> seq_length;
-  std::string split = "9,1,0";
-  std::optional<int64_t> random_seed;
-  std::string text_suffixes;
-  int64_t synthetic_tokens = 4194304;
-  bool reset_position_ids = false;
-  bool reset_attention_mask = false;
-
-  template <class Self, class V>
-  static void visit(Self& s, V&& v) {
-    v(s.kind, FieldInfo{.name = "kind", .doc = "auto: text when a path is given, else the built-in synthetic language", .choices = {"auto", "synthetic", "text"}});
-    v(s.path, FieldInfo{.name = "path", .doc = "File, or folder read recursively in sorted order, as bytes", .alias = "data-path"});
-    v(s.seq_length, FieldInfo{.name = "seq_length", .doc = "Must equal model.seq_length when given", .unit = "tokens", .min = 1});
-    v(s.split, FieldInfo{.name = "split", .doc = "Weights of train, validation and test", .alias = "split"});
-    v(s.random_seed, FieldInfo{.name = "random_seed", .doc = "Seed of the data order; null: rng.seed", .min = 0});
-    v(s.text_suffixes, FieldInfo{.name = "text_suffixes", .doc = "Comma list such as .h,.cpp: only these files of a folder; empty: all"});
-    v(s.synthetic_tokens, FieldInfo{.name = "synthetic_tokens", .doc = "Size of the synthetic corpus", .unit = "tokens", .min = 1024, .max = 1e12});
-    v(s.reset_position_ids, FieldInfo{.name = "reset_position_ids", .doc = "Positions begin again with every document of a sample", .alias = "reset-position-ids"});
-    v(s.reset_attention_mask, FieldInfo{.name = "reset_attention_mask", .doc = "Tokens attend to their own document alone where a sample holds several", .alias = "reset-attention-mask"});
-  }
-};
 
 struct TokenizerConfig {
   std::string tokenizer_type = "bytes";

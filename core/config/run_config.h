@@ -1,6 +1,7 @@
 // Everything a run is configured by: the sections, in the order they are shown.
 #pragma once
 
+#include "core/config/dataset_config.h"
 #include "core/config/io_config.h"
 #include "core/config/model_config.h"
 #include "core/config/optimizer_config.h"

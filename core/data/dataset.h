@@ -8,7 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/config/io_config.h"
+#include "core/config/dataset_config.h"
+#include "core/data/documents.h"
+#include "core/data/sample.h"
 
 namespace mbt {
 
@@ -16,30 +18,37 @@ enum class Split : uint8_t { train, valid, test };
 inline constexpr std::array kSplits{Split::train, Split::valid, Split::test};
 std::string_view name_of(Split split);
 
-/// Immutable and thread safe; memory does not grow with the data.
+/// Who chooses the order of samples: by_seed: whoever reads them, by a permutation for each epoch; own: the dataset, whose samples are read
+/// from the first on.
+enum class SampleOrder : uint8_t { by_seed, own };
+
+/// Immutable and thread safe once it is made; memory does not grow with the data.
 class Dataset {
  public:
   virtual ~Dataset() = default;
 
+  /// All tokens are below it.
   virtual int64_t vocab_size() const = 0;
   virtual int64_t seq_length() const = 0;
   virtual int64_t num_samples(Split split) const = 0;
+  virtual SampleOrder order(Split) const { return SampleOrder::by_seed; }
   /// Nats per token that no model can do better than in the long run; only where the source is known.
   virtual std::optional<double> entropy_rate() const { return std::nullopt; }
   /// One line for the user: what it is and how large.
   virtual std::string describe() const = 0;
   /// Different when the data is, though it may be described alike: for ranks that should see the same.
   virtual std::string fingerprint() const { return describe(); }
-  /// Writes tokens[0 .. seq_length], one more than a sample is long: inputs are the first seq_length, targets the last.
-  /// 0 <= index < num_samples(split).
-  virtual void sample(Split split, int64_t index, int32_t* tokens) const = 0;
+  /// Fills `out`, which comes reset and of this seq_length. 0 <= index < num_samples(split).
+  virtual void sample(Split split, int64_t index, Sample& out) const = 0;
+
+  const DocumentRules& document_rules() const { return rules_; }
+  void set_document_rules(const DocumentRules& rules) { rules_ = rules; }
+
+ private:
+  DocumentRules rules_;
 };
 
 /// The seed of data and data order: dataset.random_seed, else the run's.
 inline int64_t data_seed(const DatasetConfig& config, int64_t run_seed) { return config.random_seed.value_or(run_seed); }
-
-/// The dataset that the section describes. InputError: contradictory settings, no usable data, or fewer tokens than one sample of a split
-/// that `split` gives a share takes.
-std::unique_ptr<Dataset> make_dataset(const DatasetConfig& config, int64_t seq_length, int64_t run_seed);
 
 }  // namespace mbt

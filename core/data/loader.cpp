@@ -26,27 +26,46 @@ int64_t permuted(uint64_t seed, uint64_t epoch, int64_t size, int64_t position) 
   return static_cast<int64_t>(value);
 }
 
+int64_t sample_at(const Dataset& dataset, Split split, int64_t seed, int64_t n) {
+  const int64_t samples = dataset.num_samples(split), epoch = n / samples, position = n % samples;
+  if (dataset.order(split) == SampleOrder::own) return position;
+  return permuted(static_cast<uint64_t>(seed), static_cast<uint64_t>(epoch), samples, position);
+}
+
 BatchLoader::BatchLoader(const Dataset& dataset, Split split, int64_t micro_batch_size, int64_t seed)
     : dataset_(&dataset), split_(split), micro_batch_size_(micro_batch_size), seed_(seed), samples_(dataset.num_samples(split)) {
   MBT_CHECK(micro_batch_size > 0, "micro batch ", micro_batch_size);
   if (samples_ == 0) throw InputError(text("dataset.split leaves no data for ", name_of(split), ": ", dataset.describe()));
 }
 
-Batch BatchLoader::get(int64_t first_sample) const {
+Batch BatchLoader::get(int64_t first_sample, std::vector<std::vector<SamplePiece>>* pieces) const {
+  const DocumentRules& rules = dataset_->document_rules();
   const int64_t seq = dataset_->seq_length();
   const size_t tokens = static_cast<size_t>(micro_batch_size_ * seq);
   Batch batch{.tokens = std::vector<int32_t>(tokens),
               .targets = std::vector<int32_t>(tokens),
-              .loss_mask = std::vector<float>(tokens, 1.0F),
+              .loss_mask = std::vector<float>(tokens),
+              .document_start = std::vector<int32_t>(rules.reset_attention_mask ? tokens : 0),
+              .positions = std::vector<int32_t>(rules.reset_position_ids ? tokens : 0),
               .batch = micro_batch_size_,
               .seq = seq};
-  std::vector<int32_t> row(static_cast<size_t>(seq) + 1);
+  if (pieces) pieces->resize(static_cast<size_t>(micro_batch_size_));
+  Sample row(seq);
   for (int64_t b = 0; b < micro_batch_size_; ++b) {
-    const int64_t n = first_sample + b;
-    const auto epoch = static_cast<uint64_t>(n / samples_);
-    dataset_->sample(split_, permuted(static_cast<uint64_t>(seed_), epoch, samples_, n % samples_), row.data());
-    std::copy(row.begin(), row.end() - 1, batch.tokens.begin() + b * seq);
-    std::copy(row.begin() + 1, row.end(), batch.targets.begin() + b * seq);
+    if (pieces) row.pieces = &(*pieces)[static_cast<size_t>(b)];
+    row.reset();
+    dataset_->sample(split_, sample_at(*dataset_, split_, seed_, first_sample + b), row);
+    mask_ends(rules, row);
+    const int64_t at = b * seq;
+    std::copy(row.tokens.begin(), row.tokens.end() - 1, batch.tokens.begin() + at);
+    std::copy(row.tokens.begin() + 1, row.tokens.end(), batch.targets.begin() + at);
+    std::copy(row.loss_mask.begin(), row.loss_mask.end(), batch.loss_mask.begin() + at);
+    if (!rules.reset_attention_mask && !rules.reset_position_ids) continue;
+    const std::vector<int32_t> starts = document_starts(rules, row);
+    if (rules.reset_attention_mask) std::copy(starts.begin(), starts.end(), batch.document_start.begin() + at);
+    if (!rules.reset_position_ids) continue;
+    for (int64_t t = 0; t < seq; ++t)
+      batch.positions[static_cast<size_t>(at + t)] = static_cast<int32_t>(t) - starts[static_cast<size_t>(t)];
   }
   return batch;
 }

@@ -1,5 +1,5 @@
-// Micro-batches in a shuffled order that is a pure function of (seed, epoch): a run that continues at sample n sees what it would have
-// seen without the break, on any number of ranks.
+// Micro-batches in an order that is a pure function of (seed, sample number): a run that continues at sample n sees what it would have seen
+// without the break, on any number of ranks.
 #pragma once
 
 #include <cstdint>
@@ -24,13 +24,17 @@ struct Batch {
 /// The place of `position` in a random permutation of [0, size) that (seed, epoch) chooses. O(1) in time and memory.
 int64_t permuted(uint64_t seed, uint64_t epoch, int64_t size, int64_t position);
 
+/// The sample of the split that is read as number `n` of the endless sequence of epochs; each epoch holds every sample once.
+int64_t sample_at(const Dataset& dataset, Split split, int64_t seed, int64_t n);
+
 class BatchLoader {
  public:
   /// InputError when the split has no samples. `dataset` outlives the loader.
   BatchLoader(const Dataset& dataset, Split split, int64_t micro_batch_size, int64_t seed);
 
-  /// Samples [first_sample, first_sample + micro_batch_size) of the endless sequence of epochs; each epoch holds every sample once.
-  Batch get(int64_t first_sample) const;
+  /// Samples [first_sample, first_sample + micro_batch_size) of the endless sequence of epochs. pieces: for each row, where its tokens come
+  /// from.
+  Batch get(int64_t first_sample, std::vector<std::vector<SamplePiece>>* pieces = nullptr) const;
   int64_t samples_per_epoch() const { return samples_; }
 
  private:

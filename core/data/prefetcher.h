@@ -13,15 +13,15 @@ class BatchPrefetcher {
   /// stride: samples from one micro-batch of this rank to its next.
   BatchPrefetcher(BatchLoader loader, int64_t stride) : loader_(loader), stride_(stride) {}
 
-  /// BatchLoader::get(first_sample), which is ready when the call before was for the micro-batch one stride in front of it. What went wrong while
-  /// reading ahead is thrown here, and only when that micro-batch is asked for.
+  /// BatchLoader::get(first_sample), which is ready when the call before was for the micro-batch one stride in front of it. What went wrong
+  /// while reading ahead is thrown here, and only when that micro-batch is asked for.
   Batch get(int64_t first_sample);
 
  private:
   BatchLoader loader_;
   int64_t stride_;
-  int64_t ahead_ = -1;         // first sample of next_
-  std::future<Batch> next_;    // last: its thread ends before what it reads from
+  int64_t ahead_ = -1;       // first sample of next_
+  std::future<Batch> next_;  // last: its thread ends before what it reads from
 };
 
 }  // namespace mbt

@@ -130,10 +130,11 @@ std::string SyntheticDataset::describe() const {
                    " bytes (train + valid + test); entropy rate ", language_.entropy_rate(), " nats per byte");
 }
 
-void SyntheticDataset::sample(Split split, int64_t index, int32_t* tokens) const {
+void SyntheticDataset::sample(Split split, int64_t index, Sample& out) const {
   const auto number = static_cast<uint64_t>(samples_[static_cast<size_t>(split)].begin + index);
   const std::string bytes = language_.text(seed_, number, static_cast<size_t>(seq_length_) + 1);
-  std::transform(bytes.begin(), bytes.end(), tokens, [](char c) { return static_cast<unsigned char>(c); });
+  std::transform(bytes.begin(), bytes.end(), out.tokens.begin(), [](char c) { return static_cast<unsigned char>(c); });
+  out.add_piece({.source = "synthetic", .unit = "text", .number = static_cast<int64_t>(number), .tokens = seq_length_ + 1});
 }
 
 }  // namespace mbt

@@ -48,7 +48,7 @@ class SyntheticDataset final : public Dataset {
   int64_t num_samples(Split split) const override { return samples_[static_cast<size_t>(split)].size; }
   std::optional<double> entropy_rate() const override { return language_.entropy_rate(); }
   std::string describe() const override;
-  void sample(Split split, int64_t index, int32_t* tokens) const override;
+  void sample(Split split, int64_t index, Sample& out) const override;
 
  private:
   SyntheticLanguage language_;

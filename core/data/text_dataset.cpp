@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/base/strings.h"
 #include "core/base/xxhash.h"
 #include "core/io/files.h"
 
@@ -25,6 +26,10 @@ bool wanted(const std::string& path, const std::vector<std::string>& suffixes) {
   return suffixes.empty() || std::any_of(suffixes.begin(), suffixes.end(), [&](const std::string& s) { return path.ends_with(s); });
 }
 
+std::string split_text(const std::array<double, 3>& weights) {
+  return text(to_text(weights[0]), ",", to_text(weights[1]), ",", to_text(weights[2]));
+}
+
 /// As git tells binary files from text.
 bool is_binary(const FileReader& file) {
   std::string head(static_cast<size_t>(std::min<int64_t>(file.size(), 8192)), ' ');
@@ -34,22 +39,35 @@ bool is_binary(const FileReader& file) {
 
 }  // namespace
 
-TextDataset::TextDataset(const DatasetConfig& config, int64_t seq_length)
-    : path_(config.path), seq_length_(seq_length), weights_(parse_split(config.split)) {
+std::vector<std::string> usable_text_files(const std::vector<std::string>& files, const std::string& suffixes, int64_t& left_out) {
+  const auto endings = parse_suffixes(suffixes);
+  std::vector<std::string> usable;
+  for (const std::string& path : files) {
+    if (!wanted(path, endings)) continue;
+    const FileReader file(path);
+    if (file.size() == 0 || is_binary(file)) ++left_out;
+    else usable.push_back(path);
+  }
+  return usable;
+}
+
+TextDataset::TextDataset(const std::string& path, const std::string& wanted_suffixes, int64_t seq_length,
+                         const std::array<double, 3>& split)
+    : path_(path), seq_length_(seq_length), weights_(split) {
   if (std::error_code error; std::filesystem::is_directory(path_, error)) {
-    const auto suffixes = parse_suffixes(config.text_suffixes);
+    const auto suffixes = parse_suffixes(wanted_suffixes);
     for (const std::string& file : list_files_recursive(path_)) {
       if (wanted(file, suffixes)) add(file, true);
     }
     if (files_.empty()) {
-      const std::string kind = suffixes.empty() ? "" : text(" that ends in ", config.text_suffixes);
+      const std::string kind = suffixes.empty() ? "" : text(" that ends in ", wanted_suffixes);
       throw InputError(text("dataset.path ", path_, ": the folder holds no text file", kind, " (", left_out_, " empty or binary)"));
     }
   } else {
     add(path_, false);
   }
   ranges_ = split_ranges(weights_, size_);
-  check_lengths(config);
+  check_lengths();
 }
 
 void TextDataset::add(const std::string& path, bool skip_unusable) {
@@ -65,11 +83,11 @@ void TextDataset::add(const std::string& path, bool skip_unusable) {
   size_ += file.size();
 }
 
-void TextDataset::check_lengths(const DatasetConfig& config) const {
+void TextDataset::check_lengths() const {
   for (Split split : kSplits) {
     const size_t i = static_cast<size_t>(split);
     if (weights_[i] == 0 || num_samples(split) > 0) continue;
-    throw InputError(text("dataset.path ", path_, ": ", size_, " tokens split ", config.split, " leave ", ranges_[i].size, " for ",
+    throw InputError(text("dataset.path ", path_, ": ", size_, " tokens split ", split_text(weights_), " leave ", ranges_[i].size, " for ",
                           name_of(split), ", but one sample takes ", seq_length_ + 1, ": give more text, a shorter model.seq_length",
                           split == Split::train ? "" : ", or dataset.split 1,0,0 to train without evaluation"));
   }
@@ -101,21 +119,30 @@ std::string TextDataset::fingerprint() const {
     const FileReader file(f.path);
     const int64_t size = file.size();
     hash.add(&size, sizeof size);
-    if (size_ <= kLong) add(file, 0, size);
-    else add(file, 0, std::min(kEnd, size)), add(file, std::max(int64_t{0}, size - kEnd), size);
+    if (size_ <= kLong)
+      add(file, 0, size);
+    else
+      add(file, 0, std::min(kEnd, size)), add(file, std::max(int64_t{0}, size - kEnd), size);
   }
   return hash_text(hash.value());
 }
 
-void TextDataset::sample(Split split, int64_t index, int32_t* tokens) const {
+void TextDataset::sample(Split split, int64_t index, Sample& out) const {
   int64_t position = ranges_[static_cast<size_t>(split)].begin + index * seq_length_, missing = seq_length_ + 1;
   std::vector<unsigned char> bytes;
+  auto tokens = out.tokens.begin();
   auto file = std::upper_bound(files_.begin(), files_.end(), position, [](int64_t p, const File& f) { return p < f.begin; }) - 1;
   for (; missing > 0; ++file) {
     const int64_t end = file + 1 == files_.end() ? size_ : (file + 1)->begin;
     const int64_t count = std::min(missing, end - position);
     bytes.resize(static_cast<size_t>(count));
     FileReader(file->path).read_at(position - file->begin, bytes.data(), count);
+    out.add_piece({.source = file->path,
+                   .unit = "file",
+                   .number = file - files_.begin(),
+                   .offset = position - file->begin,
+                   .position = tokens - out.tokens.begin(),
+                   .tokens = count});
     tokens = std::copy(bytes.begin(), bytes.end(), tokens);
     position += count;
     missing -= count;

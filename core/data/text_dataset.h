@@ -9,12 +9,15 @@
 
 namespace mbt {
 
+/// Of `files`, those that hold text and end in one of `suffixes` (a comma list; empty: any). left_out counts empty and binary ones.
+std::vector<std::string> usable_text_files(const std::vector<std::string>& files, const std::string& suffixes, int64_t& left_out);
+
 /// Files are opened when a sample needs them: memory holds their names only, and neither their number nor their size has a limit.
 class TextDataset final : public Dataset {
  public:
   /// InputError: no such path, not a file or folder, empty, binary (a zero byte in the first 8 KiB), too short for `seq_length`.
-  /// In a folder, empty and binary files are left out, and all whose suffix dataset.text_suffixes does not list.
-  TextDataset(const DatasetConfig& config, int64_t seq_length);
+  /// In a folder, empty and binary files are left out, and all whose suffix `suffixes` (dataset.text_suffixes) does not list.
+  TextDataset(const std::string& path, const std::string& suffixes, int64_t seq_length, const std::array<double, 3>& split);
 
   int64_t vocab_size() const override { return 256; }
   int64_t seq_length() const override { return seq_length_; }
@@ -22,7 +25,7 @@ class TextDataset final : public Dataset {
   std::string describe() const override;
   /// Of the whole text; of a long one, of the beginning and the end of each file.
   std::string fingerprint() const override;
-  void sample(Split split, int64_t index, int32_t* tokens) const override;
+  void sample(Split split, int64_t index, Sample& out) const override;
 
  private:
   struct File {
@@ -31,7 +34,7 @@ class TextDataset final : public Dataset {
   };
 
   void add(const std::string& path, bool skip_unusable);
-  void check_lengths(const DatasetConfig& config) const;
+  void check_lengths() const;
 
   std::string path_;
   int64_t seq_length_;

@@ -162,8 +162,8 @@ void for_each_tensor(SharedSlots& from, SharedViews& to, F&& f) {
 }  // namespace
 
 BatchInputs batch_inputs(const DatasetConfig& dataset, const ModelConfig& model) {
-  return {.document_start = dataset.reset_attention_mask,
-          .positions = dataset.reset_position_ids && model.position_embedding_type != "none"};
+  return {.document_start = dataset.uses_document_mask(),
+          .positions = dataset.uses_positions() && model.position_embedding_type != "none"};
 }
 
 Recompute recompute_of(const ModelConfig& m, int64_t layer) {

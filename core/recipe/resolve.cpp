@@ -12,6 +12,7 @@
 #include "core/recipe/finalize.h"
 #include "core/recipe/library.h"
 #include "core/recipe/validate.h"
+#include "core/tokenizer/tokenizer.h"
 
 namespace mbt {
 namespace {
@@ -48,6 +49,7 @@ class Resolver {
   ResolvedRun run() {
     apply_hf_folder();
     apply_assignments(run_.config, others_, run_.origins, problems_);
+    derive_vocab();
     check_sliding_window();
     apply_recipe();
     derive_batch();
@@ -102,6 +104,18 @@ class Resolver {
     if (hf_positions_.longest < m.seq_length) {
       m.seq_length = hf_positions_.longest;
       run_.origins["model.seq_length"] = {Origin::Kind::derived, "the longest sequence of model.hf_path"};
+    }
+  }
+
+  /// A tokenizer with a vocabulary of its own, and nobody says how large the model's is: that one.
+  void derive_vocab() {
+    const TokenizerConfig& t = run_.config.tokenizer;
+    if (t.tokenizer_type == "bytes" || origin_of(run_.origins, "model.vocab_size").kind != Origin::Kind::default_value) return;
+    try {
+      run_.config.model.vocab_size = make_tokenizer(t)->vocab_size();
+      run_.origins["model.vocab_size"] = {Origin::Kind::derived, "the tokenizer's vocabulary"};
+    } catch (const InputError& e) {
+      problems_.push_back({"tokenizer", e.what()});
     }
   }
 

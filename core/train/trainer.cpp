@@ -166,6 +166,10 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
   if (!of_model.empty())
     observer_.on_warning(text("the checkpoint is of a model that computes something else, though its weights have the same shapes: ",
                               join(of_model, ", "), ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
+  const auto samples = [](const RunConfig& c) { return c.train.iterations() * c.train.global_batch_size; };
+  if (dataset_.order(Split::train) == SampleOrder::own && samples(saved) != samples(config_))
+    observer_.on_warning(text("the order of this data depends on the length of the run, which was ", samples(saved), " samples and is ", samples(config_),
+                              ": samples that were seen may come again, and others later (docs/data.md)"));
   if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
 }
 
@@ -180,7 +184,6 @@ double Trainer::accumulate_gradients() {
   for (int64_t m = 0; m < micro_batches; ++m) {
     const int64_t first_sample = state_.consumed_samples + (m * ranks + world_.rank()) * micro_batch;
     const Batch batch = batches_.get(first_sample);
-    report_unused_resets(batch);
     const double in_loss = tokens_in_loss(batch);
     tokens += in_loss;
     // Upstream's normalisation: each micro-batch's mean, averaged over the micro-batches. Per token: as if every position were in the loss,
@@ -192,20 +195,6 @@ double Trainer::accumulate_gradients() {
   }
   parallel_.reduce_gradients();
   return tokens;
-}
-
-/// Documents that the data does not tell apart cannot be reset at: the run is right, but not what its owner had in mind.
-void Trainer::report_unused_resets(const Batch& batch) {
-  if (resets_are_reported_) return;
-  resets_are_reported_ = true;
-  const DatasetConfig& d = config_.dataset;
-  const auto warn = [&](const char* field, bool is_set, const std::vector<int32_t>& values) {
-    if (is_set && values.empty())
-      observer_.on_warning(
-          text("dataset.", field, " has no effect: this data does not say where documents begin (", dataset_.describe(), ")"));
-  };
-  warn("reset_attention_mask", d.reset_attention_mask, batch.document_start);
-  warn("reset_position_ids", d.reset_position_ids, batch.positions);
 }
 
 /// Per-token loss: from the mean over all positions to that over the `tokens` of the global batch that are in the loss.

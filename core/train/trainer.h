@@ -67,7 +67,6 @@ class Trainer {
   double accumulate_gradients();
   double grad_factor(double tokens) const;
   void report_replay();
-  void report_unused_resets(const Batch& batch);
   void handle_non_finite(const IterationRecord& record, bool gradients_are_finite);
   std::string non_finite_weight();
   std::string non_finite_gradient();
@@ -98,7 +97,7 @@ class Trainer {
   TrainState state_;
   CheckpointSaver saver_;
   int64_t last_saved_ = -1;
-  bool replay_is_reported_ = false, resets_are_reported_ = false;
+  bool replay_is_reported_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::atomic<bool> stop_requested_{false};
 };

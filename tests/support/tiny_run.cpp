@@ -1,5 +1,6 @@
 #include "tests/support/tiny_run.h"
 
+#include "core/data/make_dataset.h"
 #include "kernels/kernels.h"
 
 namespace mbt::test {
@@ -22,7 +23,7 @@ void train(const RunConfig& c, Run& run, Backend& backend) {
 }
 
 void train(const RunConfig& c, Run& run, Backend& backend, World& world) {
-  const std::unique_ptr<Dataset> data = make_dataset(c.dataset, c.model.seq_length, c.rng.seed);
+  const std::unique_ptr<Dataset> data = make_dataset(c);
   Trainer trainer(backend, world, c, make_policy(c.model, c.ddp), *data, run);
   const auto outer = run.after_step;
   run.after_step = [&](const IterationRecord& r) {

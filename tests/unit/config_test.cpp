@@ -26,6 +26,7 @@ json another_value(const Field& field) {
         if (now != choice) return choice;
       return field.info.choices.empty() ? json("some text \"é\"") : now;
     case FieldType::integer_list: return json({3, 5});
+    case FieldType::string_list: return json({"a", "b"});
     case FieldType::integer:
       for (const double value : {3.0, field.info.min, field.info.max})
         if (value >= field.info.min && value <= field.info.max && now != static_cast<int64_t>(value)) return static_cast<int64_t>(value);

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/data/split.h"
 #include "tests/support/catch.h"
+#include "tests/support/dataset_of.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace mbt;
@@ -24,14 +25,14 @@ DatasetConfig text_at(const std::string& path, const std::string& split = "1,0,0
 }
 
 std::string sample_of(const Dataset& data, Split split, int64_t index) {
-  std::vector<int32_t> tokens(static_cast<size_t>(data.seq_length()) + 1);
-  data.sample(split, index, tokens.data());
-  return {tokens.begin(), tokens.end()};
+  Sample sample(data.seq_length());
+  data.sample(split, index, sample);
+  return {sample.tokens.begin(), sample.tokens.end()};
 }
 
 void refuse(const DatasetConfig& config, const std::string& message, int64_t seq_length = 4) {
-  REQUIRE_THROWS_WITH(make_dataset(config, seq_length, 1), ContainsSubstring(message));
-  REQUIRE_THROWS_AS(make_dataset(config, seq_length, 1), InputError);
+  REQUIRE_THROWS_WITH(make_dataset_of(config, seq_length, 1), ContainsSubstring(message));
+  REQUIRE_THROWS_AS(make_dataset_of(config, seq_length, 1), InputError);
 }
 
 }  // namespace
@@ -62,16 +63,16 @@ TEST_CASE("split ranges cover the data without gap or overlap", "[dataset]") {
 
 TEST_CASE("a file is read as bytes", "[dataset]") {
   const TemporaryFolder folder;
-  const auto data = make_dataset(text_at(folder.file("x.txt", "abcdefgh\xff\x80klm")), 4, 1);
+  const auto data = make_dataset_of(text_at(folder.file("x.txt", "abcdefgh\xff\x80klm")), 4, 1);
   CHECK(data->vocab_size() == 256);
   CHECK_FALSE(data->entropy_rate());
   REQUIRE(data->num_samples(Split::train) == 3);
   CHECK(data->num_samples(Split::valid) == 0);
   CHECK(sample_of(*data, Split::train, 0) == "abcde");
   CHECK(sample_of(*data, Split::train, 1) == "efgh\xff");
-  std::vector<int32_t> tokens(5);
-  data->sample(Split::train, 2, tokens.data());
-  CHECK(tokens == std::vector<int32_t>{0xff, 0x80, 'k', 'l', 'm'});
+  Sample sample(4);
+  data->sample(Split::train, 2, sample);
+  CHECK(sample.tokens == std::vector<int32_t>{0xff, 0x80, 'k', 'l', 'm'});
 }
 
 TEST_CASE("a folder is one text in sorted order, split into contiguous shares", "[dataset]") {
@@ -86,7 +87,7 @@ TEST_CASE("a folder is one text in sorted order, split into contiguous shares", 
   folder.file("empty.h", "");
   folder.file("notes.txt", "xxxxxxxxxx");
   REQUIRE(mkfifo(folder.path("fifo.h").c_str(), 0600) == 0);
-  const auto data = make_dataset(text_at(folder.path(), "5,5", ".h, .o"), 2, 1);
+  const auto data = make_dataset_of(text_at(folder.path(), "5,5", ".h, .o"), 2, 1);
   REQUIRE(data->num_samples(Split::train) == 2);
   REQUIRE(data->num_samples(Split::valid) == 2);
   CHECK(sample_of(*data, Split::train, 0) == "012");
@@ -113,7 +114,7 @@ TEST_CASE("text shorter than a sample is refused with both lengths", "[dataset]"
   const TemporaryFolder folder;
   const std::string hello = folder.file("x", "hello");
   refuse(text_at(hello), "5 tokens split 1,0,0 leave 5 for training, but one sample takes 129", 128);
-  CHECK(make_dataset(text_at(hello), 4, 1)->num_samples(Split::train) == 1);
+  CHECK(make_dataset_of(text_at(hello), 4, 1)->num_samples(Split::train) == 1);
   refuse(text_at(folder.file("y", std::string(100, 'y')), "9,1"), "leave 10 for validation, but one sample takes 21", 20);
 }
 

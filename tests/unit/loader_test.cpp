@@ -20,8 +20,8 @@ class Numbers final : public Dataset {
   int64_t seq_length() const override { return 3; }
   int64_t num_samples(Split split) const override { return split == Split::train ? n_ : 0; }
   std::string describe() const override { return "numbers"; }
-  void sample(Split, int64_t index, int32_t* tokens) const override {
-    for (int32_t t = 0; t <= 3; ++t) tokens[t] = static_cast<int32_t>(index * 10) + t;
+  void sample(Split, int64_t index, Sample& out) const override {
+    for (int32_t t = 0; t <= 3; ++t) out.tokens[static_cast<size_t>(t)] = static_cast<int32_t>(index * 10) + t;
   }
 
  private:

@@ -19,10 +19,10 @@ class Numbers final : public Dataset {
   int64_t seq_length() const override { return 4; }
   int64_t num_samples(Split) const override { return 10; }
   std::string describe() const override { return "numbers"; }
-  void sample(Split, int64_t index, int32_t* tokens) const override {
+  void sample(Split, int64_t index, Sample& out) const override {
     if (index == broken_) throw Error("sample is damaged: shard 7, byte 1234");
     ++reads;
-    for (int32_t i = 0; i < 5; ++i) tokens[i] = static_cast<int32_t>(index) + i;
+    for (int32_t i = 0; i < 5; ++i) out.tokens[static_cast<size_t>(i)] = static_cast<int32_t>(index) + i;
   }
   mutable std::atomic<int> reads{0};
 

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "tests/support/catch.h"
+#include "tests/support/dataset_of.h"
 
 using namespace mbt;
 
@@ -91,20 +92,20 @@ TEST_CASE("texts are a function of seed and index, and their beginnings agree", 
 TEST_CASE("the dataset has as many samples as its tokens fill", "[synthetic]") {
   DatasetConfig config;
   config.synthetic_tokens = 1280;
-  const auto data = make_dataset(config, 128, 1);
+  const auto data = make_dataset_of(config, 128, 1);
   CHECK(data->num_samples(Split::train) == 9);
   CHECK(data->num_samples(Split::valid) == 1);
   CHECK(data->num_samples(Split::test) == 0);
   CHECK(data->vocab_size() == 256);
   CHECK(data->entropy_rate().value() > 0.5);
   CHECK_THAT(data->describe(), ContainsSubstring("entropy rate"));
-  std::vector<int32_t> train(129), valid(129);
-  data->sample(Split::train, 0, train.data());
-  data->sample(Split::valid, 0, valid.data());
-  CHECK(train != valid);
-  CHECK_THROWS_WITH(make_dataset(config, 256, 1), ContainsSubstring("leaves no sample of 256 tokens for validation"));
+  Sample train(128), valid(128);
+  data->sample(Split::train, 0, train);
+  data->sample(Split::valid, 0, valid);
+  CHECK(train.tokens != valid.tokens);
+  CHECK_THROWS_WITH(make_dataset_of(config, 256, 1), ContainsSubstring("leaves no sample of 256 tokens for validation"));
   config.random_seed = 2;
-  std::vector<int32_t> other(129);
-  make_dataset(config, 128, 1)->sample(Split::train, 0, other.data());
-  CHECK(other != train);
+  Sample other(128);
+  make_dataset_of(config, 128, 1)->sample(Split::train, 0, other);
+  CHECK(other.tokens != train.tokens);
 }

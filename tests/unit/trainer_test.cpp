@@ -223,13 +223,12 @@ TEST_CASE("a run ends early when told to, and saves") {
   CHECK(content(folder.path("duration/latest_checkpointed_iteration.txt")) == "1\n");
 }
 
-TEST_CASE("resets that the data knows no place for are said once, and change nothing") {
-  const RunConfig c = tiny("fp32", {"--train-iters", "2", "--reset-attention-mask", "--reset-position-ids"});
-  const Run run = train(c);
-  CHECK(losses(run) == losses(train(tiny("fp32", {"--train-iters", "2"}))));
-  REQUIRE(run.warnings.size() == 2);
-  CHECK_THAT(run.warnings[0], ContainsSubstring("dataset.reset_attention_mask has no effect"));
-  CHECK_THAT(run.warnings[1], ContainsSubstring("dataset.reset_position_ids has no effect"));
+TEST_CASE("documents end at a token: refused when nobody names it, and another loss when somebody does") {
+  const std::vector<std::string> resets = {"--train-iters", "2", "--reset-attention-mask", "--reset-position-ids"};
+  CHECK_THROWS_WITH(train(tiny("fp32", resets)), ContainsSubstring("dataset.reset_attention_mask needs to know the token that ends a document"));
+  std::vector<std::string> with_token = resets;
+  with_token.insert(with_token.end(), {"--dataset.eod_token_id", "10"});
+  CHECK(losses(train(tiny("fp32", with_token))) != losses(train(tiny("fp32", {"--train-iters", "2"}))));
 }
 
 TEST_CASE("norms of weights and zeros of gradients are counted when asked for") {

@@ -2,6 +2,7 @@
 // late the devices are or on who holds the optimizer's state.
 #include <sstream>
 
+#include "core/data/make_dataset.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/emulation/engine/settings.h"
 #include "tests/emulation/nccl/nccl_twin.h"
@@ -29,7 +30,7 @@ Trained train_on(int ranks, const RunConfig& c, bool is_late = false) {
     emulation::settings().run_twice = false;
     emulation::settings().late_streams = is_late;
     cuda::CudaBackend device;
-    const std::unique_ptr<Dataset> data = make_dataset(c.dataset, c.model.seq_length, c.rng.seed);
+    const std::unique_ptr<Dataset> data = make_dataset(c);
     Run run;
     Trainer trainer(device, world, c, make_policy(c.model, c.ddp), *data, run);
     trainer.run();

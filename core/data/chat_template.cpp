@@ -1,0 +1,122 @@
+#include "core/data/chat_template.h"
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+
+namespace mbt {
+namespace {
+
+using nlohmann::json;
+
+const std::string& string_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) throw InputError(text("has no \"", key, "\""));
+  if (!found->is_string()) throw InputError(text("\"", key, "\" is ", found->type_name(), ", expected a string"));
+  return found->get_ref<const std::string&>();
+}
+
+void add_token(int32_t token, bool in_loss, ChatExample& out) {
+  out.tokens.push_back(token);
+  out.in_loss.push_back(in_loss ? 1 : 0);
+}
+
+/// What the tokenizer puts in front of a text, if that is its token for beginnings.
+std::optional<int32_t> beginning(const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids;
+  tokenizer.encode("", ids, true);
+  return !ids.empty() && tokenizer.bos_id() == ids.front() ? tokenizer.bos_id() : std::nullopt;
+}
+
+}  // namespace
+
+ChatTemplate::ChatTemplate(const std::string& name, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text)
+    : style_(name == "chatml"   ? Style::chatml
+             : name == "llama3" ? Style::llama3
+                                : Style::plain),
+      name_(name),
+      tokenizer_(tokenizer),
+      end_of_text_(end_of_text),
+      begin_(beginning(tokenizer)) {
+  if (style_ == Style::chatml) {
+    start_ = special("<|im_start|>");
+    end_ = special("<|im_end|>");
+  } else if (style_ == Style::llama3) {
+    begin_ = special("<|begin_of_text|>");
+    start_ = special("<|start_header_id|>");
+    header_end_ = special("<|end_header_id|>");
+    end_ = special("<|eot_id|>");
+  } else {
+    end_ = this->end_of_text();
+  }
+}
+
+int32_t ChatTemplate::special(const char* name) const {
+  if (const auto id = tokenizer_.token_id(name)) return *id;
+  throw InputError(text("dataset.chat_template ", name_, " needs the token ", name, ", which the tokenizer lacks (", tokenizer_.describe(),
+                        "); take another template (chatml, llama3, plain)"));
+}
+
+int32_t ChatTemplate::end_of_text() const {
+  if (end_of_text_) return *end_of_text_;
+  throw InputError(text("the end of an answer needs a token, and the tokenizer has none for the end of a text (", tokenizer_.describe(),
+                        "): set dataset.eod_token_id"));
+}
+
+void ChatTemplate::add_text(std::string_view content, bool in_loss, ChatExample& out) const {
+  tokenizer_.encode(content, out.tokens);
+  out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
+}
+
+void ChatTemplate::add_message(const std::string& role, const std::string& content, ChatExample& out) const {
+  const bool is_answer = role == "assistant";
+  if (!is_answer && role != "user" && role != "system" && role != "tool")
+    throw InputError(text("role ", shown(role), ", expected system, user, assistant or tool"));
+  switch (style_) {
+    case Style::chatml:
+      add_token(start_, false, out);
+      add_text(role + "\n", false, out);
+      add_text(content, is_answer, out);
+      add_token(end_, is_answer, out);
+      return add_text("\n", false, out);
+    case Style::llama3:
+      add_token(start_, false, out);
+      add_text(role, false, out);
+      add_token(header_end_, false, out);
+      add_text("\n\n", false, out);
+      add_text(content, is_answer, out);
+      return add_token(end_, is_answer, out);
+    case Style::plain:
+      add_text(role + ": ", false, out);
+      add_text(content, is_answer, out);
+      if (is_answer) add_token(end_, true, out);
+      return add_text("\n", false, out);
+  }
+}
+
+ChatExample ChatTemplate::encode(const json& example) const {
+  if (!example.is_object())
+    throw InputError(text("is ", example.type_name(), ", expected an object with \"messages\", or with \"prompt\" and \"completion\""));
+  ChatExample out;
+  if (begin_) add_token(*begin_, false, out);
+  const auto messages = example.find("messages");
+  if (messages == example.end()) {
+    if (!example.contains("prompt")) throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"");
+    add_text(string_of(example, "prompt"), false, out);
+    add_text(string_of(example, "completion"), true, out);
+    add_token(end_of_text(), true, out);
+    return out;
+  }
+  if (!messages->is_array()) throw InputError(text("\"messages\" is ", messages->type_name(), ", expected an array"));
+  bool has_answer = false;
+  for (const json& message : *messages) {
+    if (!message.is_object())
+      throw InputError(text("a message is ", message.type_name(), ", expected an object with \"role\" and \"content\""));
+    const std::string& role = string_of(message, "role");
+    add_message(role, string_of(message, "content"), out);
+    has_answer |= role == "assistant";
+  }
+  if (!has_answer) throw InputError("no message of role \"assistant\": nothing to learn");
+  return out;
+}
+
+}  // namespace mbt

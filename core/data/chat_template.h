@@ -1,0 +1,52 @@
+// Examples of supervised fine-tuning as tokens, with the loss on answers alone.
+//
+//   chatml   <|im_start|>ROLE \n CONTENT <|im_end|> \n                                    for each message
+//   llama3   <|begin_of_text|>, then <|start_header_id|>ROLE<|end_header_id|> \n\n CONTENT <|eot_id|>
+//   plain    ROLE: CONTENT \n; an answer ends with the end-of-text token
+//
+// Of a message of the assistant, content and the token that ends it are in the loss. Header and content are encoded apart, as they are when
+// a model answers. prompt and completion are used as they are: the prompt, the completion and the end-of-text token, of which the last two
+// are in the loss.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/tokenizer/tokenizer.h"
+
+namespace mbt {
+
+struct ChatExample {
+  std::vector<int32_t> tokens;
+  std::vector<int32_t> in_loss;  ///< of each token, as a target: 1 or 0
+};
+
+class ChatTemplate {
+ public:
+  /// name: chatml, llama3 or plain. end_of_text: for plain and completions. InputError names a special token that the tokenizer lacks.
+  ChatTemplate(const std::string& name, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text);
+
+  /// {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}. InputError, without the place: another
+  /// shape, an unknown role, no answer.
+  ChatExample encode(const nlohmann::json& example) const;
+
+ private:
+  enum class Style { chatml, llama3, plain };
+  int32_t special(const char* name) const;
+  int32_t end_of_text() const;
+  void add_text(std::string_view text, bool in_loss, ChatExample& out) const;
+  void add_message(const std::string& role, const std::string& content, ChatExample& out) const;
+
+  Style style_;
+  std::string name_;
+  const Tokenizer& tokenizer_;
+  std::optional<int32_t> end_of_text_;
+  std::optional<int32_t> begin_;  ///< of every example
+  int32_t start_ = 0, header_end_ = 0, end_ = 0;
+};
+
+}  // namespace mbt

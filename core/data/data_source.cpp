@@ -1,0 +1,131 @@
+#include "core/data/data_source.h"
+
+#include <glob.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <optional>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/data/indexed_format.h"
+#include "core/data/token_file.h"
+#include "core/io/files.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool exists(const std::string& path) {
+  std::error_code none;
+  return fs::exists(path, none);
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code none;
+  return fs::is_directory(path, none);
+}
+
+std::vector<std::string> matches_of(const std::string& pattern) {
+  glob_t found{};
+  std::vector<std::string> files;
+  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  ::globfree(&found);
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+bool ends_with_any(const std::string& path, std::initializer_list<const char*> suffixes) {
+  return std::any_of(suffixes.begin(), suffixes.end(), [&](const char* s) { return path.ends_with(s); });
+}
+
+DataKind kind_of_file(const std::string& path) {
+  if (ends_with_any(path, {".jsonl", ".ndjson"})) return DataKind::jsonl;
+  if (path.ends_with(".bin") || TokenFile::recognises(path)) return DataKind::tokens;
+  return DataKind::text;
+}
+
+/// A folder is of a kind when all of its files are: a stray .jsonl or .idx in a folder of sources changes nothing.
+DataKind kind_of_files(const std::string& path, const std::vector<std::string>& files) {
+  const auto all = [&](auto is_of_kind) { return !files.empty() && std::all_of(files.begin(), files.end(), is_of_kind); };
+  if (all([](const std::string& f) { return kind_of_file(f) == DataKind::jsonl; })) return DataKind::jsonl;
+  if (all([](const std::string& f) { return TokenFile::recognises(f); })) return DataKind::tokens;
+  if (all([](const std::string& f) { return ends_with_any(f, {".bin", ".idx"}); })) {
+    throw InputError(text("dataset.path ", path, ": a folder of .bin and .idx files; name pairs of Megatron data by their prefix, such as ",
+                          IndexedPaths(files.front()).prefix, ", several of them as dataset.blend"));
+  }
+  return DataKind::text;
+}
+
+std::optional<DataKind> kind_named(const std::string& kind) {
+  if (kind == "text") return DataKind::text;
+  if (kind == "jsonl") return DataKind::jsonl;
+  if (kind == "megatron") return DataKind::megatron;
+  if (kind == "tokens") return DataKind::tokens;
+  return std::nullopt;
+}
+
+/// Of a folder or pattern, the files that a kind can be about.
+void keep_files_of(DataKind kind, std::vector<std::string>& files) {
+  const auto is_other = [&](const std::string& f) {
+    if (kind == DataKind::jsonl) return !ends_with_any(f, {".jsonl", ".ndjson", ".json"});
+    return kind == DataKind::tokens && !TokenFile::recognises(f);
+  };
+  files.erase(std::remove_if(files.begin(), files.end(), is_other), files.end());
+}
+
+}  // namespace
+
+DataSource find_source(const std::string& path, const std::string& kind) {
+  DataSource source;
+  source.path = path;
+  const std::optional<DataKind> named = kind_named(kind);
+  const bool is_pair = exists(IndexedPaths(path).idx) && !is_folder(path) && (!exists(path) || ends_with_any(path, {".bin", ".idx"}));
+  if (named == DataKind::megatron || (!named && is_pair)) {
+    source.kind = DataKind::megatron;
+    source.files = {IndexedPaths(path).prefix};
+    return source;
+  }
+  const bool is_pattern = !exists(path) && path.find_first_of("*?[") != path.npos;
+  if (is_pattern)
+    source.files = matches_of(path);
+  else if (is_folder(path))
+    source.files = list_files_recursive(path);
+  else
+    source.files = {path};
+  if (is_pattern && source.files.empty()) throw InputError(text("dataset.path ", path, ": no file matches"));
+  const bool is_one = source.files.size() == 1 && source.files.front() == path;
+  if (named) {
+    source.kind = *named;
+    if (!is_one) keep_files_of(*named, source.files);
+    if (source.files.empty()) throw InputError(text("dataset.path ", path, ": holds no file that dataset.kind ", kind, " can read"));
+  } else if (is_one) {
+    source.kind = kind_of_file(path);
+  } else {
+    source.kind = kind_of_files(path, source.files);
+  }
+  return source;
+}
+
+std::vector<WeightedPath> parse_blend(const std::vector<std::string>& items, const std::string& field) {
+  double weight = 0;
+  bool is_weighted = !items.empty() && items.size() % 2 == 0;
+  for (size_t i = 0; i < items.size() && is_weighted; i += 2) is_weighted = parse_number(items[i], weight) == ParseResult::ok;
+  std::vector<WeightedPath> paths;
+  for (size_t i = is_weighted ? 1 : 0; i < items.size(); i += is_weighted ? 2 : 1) {
+    if (is_weighted) parse_number(items[i - 1], weight);
+    if (is_weighted && !(weight > 0))
+      throw InputError(text(field, ": the weight of ", items[i], " is ", items[i - 1],
+                            ", expected more than 0; leave the path out if it should not be used"));
+    if (items[i].empty()) throw InputError(text(field, ": an empty path"));
+    paths.push_back({is_weighted ? weight : 0, items[i]});
+  }
+  if (paths.empty()) throw InputError(text(field, ": no path"));
+  constexpr size_t kMost = std::numeric_limits<int16_t>::max();
+  if (paths.size() > kMost) throw InputError(text(field, ": ", paths.size(), " paths, expected at most ", kMost));
+  return paths;
+}
+
+}  // namespace mbt

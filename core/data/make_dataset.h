@@ -1,0 +1,20 @@
+// From the config of a run to its data.
+#pragma once
+
+#include <memory>
+
+#include "core/config/run_config.h"
+#include "core/data/dataset.h"
+#include "core/data/indexed_dataset.h"
+
+namespace mbt {
+
+/// Samples of each split that the run reads: the whole of training, all evaluations on the validation split, one on the test split.
+/// nullopt: the whole split, once (validation.full_validation).
+SampleCounts wanted_samples(const RunConfig& config);
+
+/// The data that the config describes. InputError: contradictory settings, no usable data, fewer tokens than one sample of a split takes
+/// that `split` gives a share, a vocabulary larger than the model's.
+std::unique_ptr<Dataset> make_dataset(const RunConfig& config);
+
+}  // namespace mbt

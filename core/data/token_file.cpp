@@ -1,0 +1,139 @@
+#include "core/data/token_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/base/xxhash.h"
+#include "core/io/files.h"
+
+namespace mbt {
+namespace {
+
+constexpr int64_t kHeaderBytes = 1024;
+constexpr std::string_view kLlmqMagic = "BIN.TOK\n";
+constexpr int32_t kLlmcMagic = 20240520, kLlmcVersion = 1, kLlmcWideMagic = 20240801, kLlmcWideVersion = 7;
+
+template <class T>
+T load(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+bool is_llmq(const std::byte* header) { return std::memcmp(header, kLlmqMagic.data(), kLlmqMagic.size()) == 0; }
+
+}  // namespace
+
+TokenFile::TokenFile(const std::string& path, int64_t vocab_size) : file_(path), vocab_size_(vocab_size) {
+  read_header();
+  check_size();
+}
+
+bool TokenFile::recognises(const std::string& path) {
+  try {
+    const FileReader file(path);
+    std::array<std::byte, 8> head{};
+    if (file.size() < kHeaderBytes) return false;
+    file.read_at(0, head.data(), head.size());
+    const auto magic = load<int32_t>(head.data());
+    return is_llmq(head.data()) || magic == kLlmcMagic || magic == kLlmcWideMagic;
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
+void TokenFile::read_header() {
+  if (file_.size() < kHeaderBytes)
+    throw InputError(
+        text(path(), ": ", file_.size(), " bytes, expected a token file of llm.c or llmq, whose header alone takes ", kHeaderBytes));
+  const auto word = [&](int64_t i) { return load<int32_t>(file_.data() + 4 * i); };
+  const auto expect = [&](const char* what, int64_t at, int64_t expected) {
+    if (word(at) != expected)
+      throw InputError(text(path(), ": ", what, " ", word(at), " in word ", at, " of the header, expected ", expected));
+  };
+  if (is_llmq(file_.data())) {
+    if (word(2) != 1 && word(2) != 2)
+      throw InputError(text(path(), ": version ", word(2), " in word 2 of the llmq header, expected 1 or 2"));
+    expect("bytes a token", 3, 4);
+    tokens_ = word(4);
+    if (word(2) == 2) {
+      header_vocab_ = word(5);
+      if (header_vocab_ < 0) throw InputError(text(path(), ": a vocabulary of ", header_vocab_, " in word 5 of the header"));
+      if (word(6) != 0 && word(6) != 1)
+        throw InputError(text(path(), ": ", word(6), " in word 6 of the header (has masks), expected 0 or 1"));
+      has_masks_ = word(6) == 1;
+    }
+    width_ = 4;
+    format_ = has_masks_ ? "llmq int32 with masks" : "llmq int32";
+  } else if (word(0) == kLlmcMagic) {
+    expect("version", 1, kLlmcVersion);
+    tokens_ = word(2);
+    width_ = 2;
+    format_ = "llm.c uint16";
+  } else if (word(0) == kLlmcWideMagic) {
+    expect("version", 1, kLlmcWideVersion);
+    tokens_ = word(2);
+    width_ = 4;
+    format_ = "llm.c uint32";
+  } else {
+    throw InputError(text(path(), ": begins with ", shown({reinterpret_cast<const char*>(file_.data()), 8}),
+                          ", expected a token file of llm.c (magic ", kLlmcMagic, " or ", kLlmcWideMagic,
+                          ") or llmq (\"BIN.TOK\"); Megatron's .bin is used with its .idx, by their common prefix"));
+  }
+}
+
+void TokenFile::check_size() {
+  if (tokens_ < 0) throw InputError(text(path(), ": ", tokens_, " tokens in the header, expected 0 to 2147483647"));
+  const int64_t expected = kHeaderBytes + tokens_ * width_ + (has_masks_ ? (tokens_ + 7) / 8 : 0);
+  if (file_.size() != expected) {
+    throw InputError(text(path(), ": ", file_.size(), " bytes, expected ", expected, " for a header and ", tokens_, " tokens (", format_,
+                          "); the file is ", file_.size() < expected ? "truncated" : "damaged, or holds more than its header says"));
+  }
+  if (header_vocab_ > vocab_size_) {
+    throw InputError(text(path(), ": made for a vocabulary of ", header_vocab_, " tokens, but model.vocab_size is ", vocab_size_));
+  }
+}
+
+template <class T>
+void TokenFile::copy(int64_t first, int64_t count, int32_t* out) const {
+  const std::byte* const from = file_.data() + kHeaderBytes + first * static_cast<int64_t>(sizeof(T));
+  for (int64_t i = 0; i < count; ++i) {
+    const auto token = static_cast<int64_t>(load<T>(from + i * static_cast<int64_t>(sizeof(T))));
+    if (token < 0 || token >= vocab_size_) {
+      throw InputError(text(path(), ": token ", token, " at position ", first + i, ", expected 0 to ", vocab_size_ - 1,
+                            ": the data was made with another tokenizer, or model.vocab_size ", vocab_size_, " is too small"));
+    }
+    out[i] = static_cast<int32_t>(token);
+  }
+}
+
+void TokenFile::read(int64_t first, int64_t count, int32_t* out) const {
+  MBT_CHECK(first >= 0 && count >= 0 && count <= tokens_ - first, "tokens [", first, ", +", count, ") of ", tokens_);
+  file_.check_still_whole();
+  if (width_ == 2) return copy<uint16_t>(first, count, out);
+  if (is_llmq(file_.data())) return copy<int32_t>(first, count, out);
+  copy<uint32_t>(first, count, out);
+}
+
+bool TokenFile::is_in_loss(int64_t token) const {
+  if (!has_masks_) return true;
+  const auto byte = load<uint8_t>(file_.data() + kHeaderBytes + tokens_ * width_ + token / 8);
+  return (byte >> (token % 8) & 1) != 0;
+}
+
+std::string TokenFile::fingerprint() const {
+  constexpr int64_t kPieces = 64, kPieceBytes = 16384;
+  XxHash64 hash;
+  const int64_t size = file_.size();
+  hash.add(&size, sizeof size);
+  for (int64_t i = 0; i < kPieces; ++i) {
+    const int64_t at = std::max<int64_t>(0, size - kPieceBytes) / (kPieces - 1) * i;
+    hash.add(file_.data() + at, static_cast<size_t>(std::min(kPieceBytes, size - at)));
+  }
+  return hash_text(hash.value());
+}
+
+}  // namespace mbt

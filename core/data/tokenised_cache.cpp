@@ -1,0 +1,78 @@
+#include "core/data/tokenised_cache.h"
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "core/base/error.h"
+#include "core/base/xxhash.h"
+#include "core/data/indexed_writer.h"
+#include "core/data/tokenize_documents.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kVersion = 1;
+
+std::string key_of(const std::vector<std::string>& files, const std::string& settings) {
+  XxHash64 hash;
+  hash.add(text(kVersion, ";", settings));
+  for (const std::string& path : files) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) throw InputError(text(path, ": cannot examine it"));
+    std::error_code none;
+    hash.add(text(";", fs::weakly_canonical(path, none).string(), ";", info.st_size, ";", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec));
+  }
+  return hash_text(hash.value());
+}
+
+}  // namespace
+
+std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
+                          const std::string& name, FunctionRef<bool(const std::string&)> is_complete,
+                          FunctionRef<void(const std::string&)> make) {
+  const std::string prefix = (fs::path(cache.path) / text(name, "-", key_of(files, settings))).string();
+  if (is_complete(prefix)) return prefix;
+  if (!prepare_folder(cache)) {
+    throw InputError(text("text is made into tokens once, and they are kept in ", cache.path,
+                          ", which cannot be written: name another folder as dataset.path_to_cache"));
+  }
+  const FolderLock lock(cache.path);
+  if (!is_complete(prefix)) make(prefix);
+  return prefix;
+}
+
+std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenisedOptions& options) {
+  const bool is_jsonl = source.kind == DataKind::jsonl;
+  const std::string settings = text("pair;", is_jsonl ? options.json_key : "", ";", is_jsonl, ";", hash_text(tokenizer.fingerprint()), ";",
+                                    tokenizer.eod_id().value_or(-1));
+  const auto is_complete = [](const std::string& prefix) {
+    std::error_code none;
+    return fs::exists(IndexedPaths(prefix).idx, none);
+  };
+  const auto make = [&](const std::string& prefix) {
+    DocumentSource documents({.inputs = source.files,
+                              .kind = is_jsonl ? DocumentKind::jsonl : DocumentKind::file,
+                              .max_document_bytes = options.max_document_bytes});
+    IndexedWriter writer(prefix, dtype_for_vocab(tokenizer.vocab_size()));
+    const TokenizeOptions tokenize{.json_keys = {options.json_key},
+                                   .append_eod = tokenizer.eod_id().has_value(),
+                                   .workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
+    const std::atomic<bool> stop = false;
+    tokenize_documents(documents, tokenizer, tokenize, stop, [&](const TokenBatch& batch) {
+      size_t from = 0;
+      for (const size_t end : batch.ends) {
+        if (end > from) writer.add_document(std::span(batch.ids).subspan(from, end - from));
+        from = end;
+      }
+    });
+    writer.finish();
+  };
+  return cached_prefix(source.files, settings, options.cache, fs::path(source.path).filename().string(), is_complete, make);
+}
+
+}  // namespace mbt

@@ -1,0 +1,34 @@
+// Text and JSON Lines as tokens: made once, kept in the cache as a Megatron pair, and memory mapped from then on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/function_ref.h"
+#include "core/data/data_source.h"
+#include "core/data/index_cache.h"
+#include "core/tokenizer/tokenizer.h"
+
+namespace mbt {
+
+/// What a text becomes tokens by. Names, sizes and times of the files, all of this and the tokenizer's fingerprint make the key of the
+/// pair.
+struct TokenisedOptions {
+  std::string json_key;
+  int64_t max_document_bytes = 0;
+  CacheFolder cache;
+};
+
+/// The prefix under which `make(prefix)` puts its files unless they are there already, from the same files, settings and tokenizer. One
+/// process makes them while others wait. is_complete(prefix) tells whether they are there. InputError: a cache that cannot be written; what
+/// `make` throws.
+std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
+                          const std::string& name, FunctionRef<bool(const std::string&)> is_complete,
+                          FunctionRef<void(const std::string&)> make);
+
+/// The prefix of the pair: a document for each file of text, or for each line of JSON Lines; behind each the tokenizer's end-of-document
+/// token, if it has one.
+std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenisedOptions& options);
+
+}  // namespace mbt

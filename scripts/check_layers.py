@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 
-CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend", "config", "tokenizer", "recipe", "model", "parallel", "optim", "data", "train"]
+CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend", "config", "tokenizer", "recipe", "model", "parallel", "optim", "data", "train", "eval"]
 KERNEL_CORE = {"base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 SOURCES = {".h", ".cpp", ".cu", ".cuh"}

@@ -1,94 +1,106 @@
 // mbtrain generate: text from a saved model.
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <cstdio>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
-#include "core/model/sampling.h"
+#include "apps/mbtrain/model_options.h"
+#include "core/eval/text_tokens.h"
+#include "core/io/files.h"
 #include "core/model/generate.h"
-#include "core/train/checkpoint.h"
-#include "core/train/checkpoint_folder.h"
-#include "core/train/plan_precision.h"
-#include "kernels/kernels.h"
+#include "core/model/sampling.h"
 
 namespace mbt {
 namespace {
 
+constexpr int64_t kMaxPromptBytes = 1 << 24;
+
 struct GenerateOptions {
-  std::string load, prompt = "\n", device = "auto";
-  int64_t max_new_tokens = 256, step = -1, seed = 1234, num_samples = 1;
+  ModelOptions model;
+  std::string prompt = "\n", prompt_file;
+  int64_t max_new_tokens = 256, seed = 1234, num_samples = 1, max_length = 0;
+  bool goes_on = false;
   SamplingConfig sampling;
 };
 
 GenerateOptions parse(const std::vector<std::string>& args) {
-  CLI::App app("Sample from a model that `mbtrain train --checkpoint.save DIR` saved. The text goes to stdout, prompt first", "mbtrain generate");
+  CLI::App app(
+      "Continue a text with a model that `mbtrain train --checkpoint.save DIR` saved, or with a Hugging Face folder. The text goes to stdout,\n"
+      "prompt first; it ends where the model's end-of-text token comes, or after --max-new-tokens",
+      "mbtrain generate");
   GenerateOptions o;
-  app.add_option("--checkpoint.load,--load", o.load, "Folder of a run, or of one checkpoint")->required();
-  app.add_option("--ckpt-step", o.step, "Iteration to load; by default the newest");
-  app.add_option("--prompt", o.prompt, "Text to continue; at least one byte");
+  o.model.add_to(app);
+  CLI::Option* const prompt = app.add_option("--prompt", o.prompt, "Text to continue");
+  app.add_option("--prompt-file", o.prompt_file, "File with the text to continue")->excludes(prompt);
   app.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  app.add_option("--max-length", o.max_length, "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  app.add_flag("--ignore-eos", o.goes_on, "Go on behind the end-of-text token");
   app.add_option("--num-samples", o.num_samples, "Independent continuations")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   app.add_option("--temperature", o.sampling.temperature, "Divides the logits; 0: always the most probable token");
   app.add_option("--top-k", o.sampling.top_k, "Only the k most probable tokens; 0: all");
   app.add_option("--top-p", o.sampling.top_p, "Only the most probable tokens that make up this probability; 1: all");
   app.add_option("--seed", o.seed, "Seed of the samples");
-  app.add_option("--device", o.device, "auto, cpu or cuda");
   parse_args(app, args);
   o.sampling.check();
-  if (o.prompt.empty()) throw InputError("--prompt: the model needs at least one byte to continue");
+  if (!o.prompt_file.empty()) o.prompt = read_text_file(o.prompt_file, kMaxPromptBytes);
   return o;
 }
 
-/// Bytes to stdout as they come; a prompt longer than the model's context keeps its end.
-void continue_prompt(Generator& generator, const GenerateOptions& o, uint64_t sample) {
-  std::vector<int32_t> tokens;
-  for (const unsigned char byte : o.prompt) tokens.push_back(byte);
-  std::fwrite(o.prompt.data(), 1, o.prompt.size(), stdout);
+std::vector<int32_t> prompt_tokens(const GenerateOptions& o, const ModelFolder& model) {
+  std::vector<int32_t> tokens = leading_tokens(*model.tokenizer);
+  model.tokenizer->encode(o.prompt, tokens);
+  if (tokens.empty()) throw InputError("--prompt: the model needs at least one token to continue");
+  for (const int32_t token : tokens)
+    if (token >= model.config.model.vocab_size)
+      throw InputError(text("--prompt: token ", token, " is outside the model's ", model.config.model.vocab_size, " tokens"));
+  return tokens;
+}
+
+/// What to feed next: the newest token; when the context is full its second half again, so that every token has at least half a context behind
+/// it. A prompt longer than the context keeps its end.
+std::vector<int32_t> next_input(Generator& generator, const std::vector<int32_t>& tokens, bool is_first) {
+  if (!is_first && generator.position() + 1 <= generator.capacity()) return {tokens.back()};
+  const auto keep = static_cast<std::ptrdiff_t>(std::max<int64_t>(1, generator.capacity() / 2));
+  const bool is_full = tokens.size() >= static_cast<size_t>(generator.capacity());
   generator.reset();
-  std::vector<int32_t> context = tokens;
-  std::vector<float> logits;
+  return {is_full ? tokens.end() - keep : tokens.begin(), tokens.end()};
+}
+
+/// False: nobody reads on.
+bool print(const std::string& text) { return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0; }
+
+/// Logits of tokens that the tokenizer does not have are padding of the vocabulary: they are no choice.
+void continue_prompt(Generator& generator, const GenerateOptions& o, const Tokenizer& tokenizer, std::vector<int32_t> tokens, uint64_t sample) {
+  TextStream stream(tokenizer);
+  for (const int32_t token : tokens) stream.add(token);  // their text is printed as it was given
+  if (!print(o.prompt)) return;
   for (int64_t i = 0; i < o.max_new_tokens; ++i) {
-    if (i == 0 || generator.position() + 1 > generator.capacity()) {
-      // The context is full: start again from its second half, so that every token has at least half a context behind it.
-      const auto keep = static_cast<size_t>(std::max<int64_t>(1, generator.capacity() / 2));
-      const bool is_full = tokens.size() >= static_cast<size_t>(generator.capacity());
-      context.assign(is_full ? tokens.end() - static_cast<std::ptrdiff_t>(keep) : tokens.begin(), tokens.end());
-      generator.reset();
-    } else {
-      context.assign(1, tokens.back());
-    }
-    logits = generator.feed(context);
+    std::vector<float> logits = generator.feed(next_input(generator, tokens, i == 0));
+    logits.resize(std::min(logits.size(), static_cast<size_t>(tokenizer.vocab_size())));
     const int32_t token = sample_token(logits, o.sampling, static_cast<uint64_t>(o.seed), sample, static_cast<uint64_t>(i));
     tokens.push_back(token);
-    std::fputc(token, stdout);
-    if (std::fflush(stdout) != 0) return;  // nobody reads on
+    if (!o.goes_on && tokenizer.eos_id() == token) break;
+    if (!print(stream.add(token))) return;
   }
-  std::fputc('\n', stdout);
+  print(stream.rest() + "\n");
+}
+
+int64_t capacity(const GenerateOptions& o, const ModelConfig& model) {
+  constexpr int64_t kDefaultMost = 8192;
+  if (o.max_length > model.max_positions())
+    throw InputError(text("--max-length ", o.max_length, ": the model has ", model.max_positions(), " positions"));
+  return o.max_length > 0 ? o.max_length : std::min(model.max_positions(), std::max(kDefaultMost, model.seq_length));
 }
 
 }  // namespace
 
 int cmd_generate(const std::vector<std::string>& args) {
   const GenerateOptions o = parse(args);
-  const std::optional<FoundCheckpoint> found = find_checkpoint(o.load, o.step < 0 ? std::nullopt : std::optional<int64_t>(o.step));
-  if (!found) throw InputError(text("--checkpoint.load: ", o.load, " holds no checkpoint"));
-  if (!found->note.empty()) spdlog::warn("{}", found->note);
-  const CheckpointReader checkpoint(found->path);
-  const RunConfig config = load_run_config(checkpoint);
-  if (config.model.vocab_size > 256) throw InputError(text(checkpoint.path(), ": the model has ", config.model.vocab_size, " tokens; generate knows bytes alone"));
-  for (const unsigned char byte : o.prompt) {
-    if (byte >= config.model.vocab_size) throw InputError(text("--prompt: byte ", int{byte}, " is outside the model's ", config.model.vocab_size, " tokens"));
-  }
-  const std::unique_ptr<Backend> backend = make_backend(o.device, static_cast<int>(config.train.num_threads));
-  const PrecisionPolicy policy = supported_policy(config, *backend);
-  Weights weights(*backend, config.model, policy, false);
-  load_weights(checkpoint, weights);
-  load_precision_state(checkpoint, *backend, weights);
-  weights.refresh_working();
-  Generator generator(*backend, config.model, policy, weights, config.model.max_positions());
-  for (int64_t i = 0; i < o.num_samples; ++i) continue_prompt(generator, o, static_cast<uint64_t>(i));
+  OpenModel m = open_model(o.model);
+  const std::vector<int32_t> tokens = prompt_tokens(o, m.folder);
+  Generator generator(*m.backend, m.folder.config.model, m.policy, *m.weights, capacity(o, m.folder.config.model));
+  for (int64_t i = 0; i < o.num_samples; ++i) continue_prompt(generator, o, *m.folder.tokenizer, tokens, static_cast<uint64_t>(i));
   return 0;
 }
 

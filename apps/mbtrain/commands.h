@@ -12,6 +12,7 @@ int cmd_config(const std::vector<std::string>& args);
 int cmd_data(const std::vector<std::string>& args);
 int cmd_convert(const std::vector<std::string>& args);
 int cmd_doctor(const std::vector<std::string>& args);
+int cmd_eval(const std::vector<std::string>& args);
 int cmd_generate(const std::vector<std::string>& args);
 int cmd_plan(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
@@ -35,7 +36,8 @@ inline const std::vector<Verb>& verbs() {
       {"train", "Train a model", cmd_train, true},
       {"plan", "Show what a run will do, without doing it", cmd_plan},
       {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
-      {"generate", "Sample from a trained model", cmd_generate},
+      {"generate", "Continue a text with a model", cmd_generate},
+      {"eval", "Perplexity of texts, multiple choice", cmd_eval},
       {"tokenize", "Turn text, JSONL and folders into tokens for training, and back", cmd_tokenize},
       {"data", "Look at training data: a file's header, a batch of a run; merge Megatron pairs", cmd_data},
       {"tokenizer", "Show a tokenizer; train a SentencePiece model", cmd_tokenizer},

@@ -1,0 +1,208 @@
+// mbtrain eval: how well a model predicts texts, and how often it picks the right ending.
+#include <unistd.h>
+
+#include <cstdio>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/model_options.h"
+#include "apps/mbtrain/text_table.h"
+#include "core/base/strings.h"
+#include "core/data/document_source.h"
+#include "core/eval/multiple_choice.h"
+#include "core/eval/perplexity.h"
+#include "core/eval/text_tokens.h"
+
+namespace mbt {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  ModelOptions model;
+  std::vector<std::string> inputs;
+  std::string json_key = "text";
+  int64_t seq_length = 0, micro_batch_size = 4, stride = 0, limit = 0;
+  bool as_json = false, shows_each = false;
+};
+
+void add_common(CLI::App& app, Options& o, const char* what) {
+  o.model.add_to(app);
+  app.add_option("inputs", o.inputs, what)->required();
+  const auto count = CLI::Range(int64_t{1}, int64_t{1} << 30);
+  app.add_option("--seq-length", o.seq_length, "Longest sequence; by default the one it was trained with, of a Hugging Face model at most 2048")->check(count);
+  app.add_option("--micro-batch-size", o.micro_batch_size, "Sequences at once")->check(count);
+  app.add_option("--limit", o.limit, "Only so many documents or questions; 0: all")->check(CLI::NonNegativeNumber);
+  app.add_flag("--json", o.as_json, "Print JSON");
+}
+
+int64_t sequence(const Options& o, const ModelConfig& model) {
+  constexpr int64_t kHfMost = 2048;
+  if (o.seq_length > model.max_positions())
+    throw InputError(text("--seq-length ", o.seq_length, ": the model has ", model.max_positions(), " positions"));
+  if (o.seq_length > 0) return o.seq_length;
+  return model.hf_path.empty() ? model.seq_length : std::min(model.max_positions(), kHfMost);
+}
+
+/// A line on stderr that is written over, where somebody looks.
+class ProgressLine {
+ public:
+  ProgressLine(const DocumentSource& source, std::string unit) : source_(source), unit_(std::move(unit)), is_shown_(isatty(STDERR_FILENO) != 0) {}
+  ~ProgressLine() {
+    if (is_shown_) std::fprintf(stderr, "\r\033[K");
+  }
+  void show(int64_t done) const {
+    if (!is_shown_ || source_.total_bytes() == 0) return;
+    const double share = 100.0 * static_cast<double>(source_.bytes_read()) / static_cast<double>(source_.total_bytes());
+    std::fprintf(stderr, "\r%lld %s, %.0f %% of the input read", static_cast<long long>(done), unit_.c_str(), share);
+  }
+
+ private:
+  const DocumentSource& source_;
+  std::string unit_;
+  bool is_shown_;
+};
+
+/// The text of a document; of JSONL the string under `key`.
+std::string text_of(RawDocument& document, const std::string& key) {
+  if (document.kind != DocumentKind::jsonl) return std::move(document.bytes);
+  const nlohmann::json object = nlohmann::json::parse(document.bytes, nullptr, false);
+  if (!object.is_object()) throw InputError(text(document.where(), ": expected a JSON object"));
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_string())
+    throw InputError(text(document.where(), ": no text under '", key, "' (--json-key names the key)"));
+  return found->get<std::string>();
+}
+
+/// f for each document, up to --limit; an error says which document it is about.
+void for_each_document(const Options& o, DocumentSource& source, const char* unit, const std::function<void(RawDocument&)>& f) {
+  const ProgressLine progress(source, unit);
+  int64_t count = 0;
+  while (o.limit == 0 || count < o.limit) {
+    std::optional<RawDocument> document = source.next();
+    if (!document) return;
+    try {
+      f(*document);
+    } catch (const InputError& e) {
+      const std::string what = e.what();
+      if (what.rfind(document->where(), 0) == 0) throw;
+      throw InputError(text(document->where(), ": ", what));
+    }
+    progress.show(++count);
+  }
+}
+
+// -- perplexity ----------------------------------------------------------------------------------------------------------------------------
+void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride) {
+  if (o.as_json) {
+    const Json j = {{"nats_per_token", t.nats_per_token()}, {"perplexity", t.perplexity()}, {"bits_per_byte", t.bits_per_byte()},
+                    {"tokens", t.tokens},                   {"bytes", t.bytes},             {"documents", t.documents},
+                    {"unscored_tokens", t.unscored},        {"seq_length", seq_length},     {"stride", stride}};
+    std::printf("%s\n", j.dump(2).c_str());
+    return;
+  }
+  std::printf("%lld documents, %lld tokens scored, in windows of %lld every %lld\n", static_cast<long long>(t.documents),
+              static_cast<long long>(t.tokens), static_cast<long long>(seq_length), static_cast<long long>(stride));
+  std::printf("nats per token %.6f   perplexity %.4f   bits per byte %.6f\n", t.nats_per_token(), t.perplexity(), t.bits_per_byte());
+}
+
+int eval_perplexity(const std::vector<std::string>& args) {
+  CLI::App app(
+      "Perplexity of texts: each token is scored once, given what comes before it in its document. bits per byte compares between tokenizers",
+      "mbtrain eval perplexity");
+  Options o;
+  add_common(app, o, "Text files (a document each), JSONL files (a line each), folders");
+  app.add_option("--json-key", o.json_key, "Key of the text in JSONL");
+  app.add_option("--stride", o.stride, "Tokens from one window to the next; by default the windows lie side by side")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  parse_args(app, args);
+  DocumentSource source({.inputs = o.inputs, .kind = std::nullopt});
+  OpenModel m = open_model(o.model);
+  const int64_t seq_length = sequence(o, m.folder.config.model), stride = o.stride == 0 ? seq_length : o.stride;
+  if (stride > seq_length) throw InputError(text("--stride ", stride, ": expected at most the sequence length, ", seq_length));
+  Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, seq_length);
+  PerplexityMeter meter(scorer, stride);
+  const Tokenizer& tokenizer = *m.folder.tokenizer;
+  const std::vector<int32_t> leading = leading_tokens(tokenizer);
+  for_each_document(o, source, "documents", [&](RawDocument& document) {
+    const std::string text = text_of(document, o.json_key);
+    std::vector<int32_t> tokens = leading;
+    tokenizer.encode(text, tokens);
+    meter.add(tokens, static_cast<int64_t>(text.size()));
+  });
+  const PerplexityTotals& totals = meter.finish();
+  if (totals.tokens == 0) throw InputError("eval perplexity: the input has no token to score: a document needs two, or a tokenizer with a bos");
+  print_perplexity(o, totals, seq_length, stride);
+  return 0;
+}
+
+// -- multiple choice -----------------------------------------------------------------------------------------------------------------------
+void print_choice(const Options& o, const ChoiceTotals& t) {
+  const struct {
+    const char *name, *key;
+    int64_t right;
+  } rows[] = {{"accuracy", "acc", t.correct},
+              {"accuracy, per character", "acc_norm", t.correct_by_character},
+              {"accuracy, per token", "acc_token", t.correct_by_token}};
+  if (o.as_json) {
+    Json j = {{"questions", t.questions}, {"shortened", t.shortened}};
+    for (const auto& r : rows) j[r.key] = t.accuracy(r.right), j[text(r.key, "_stderr")] = t.standard_error(r.right);
+    std::printf("%s\n", j.dump(2).c_str());
+    return;
+  }
+  std::printf("%lld questions", static_cast<long long>(t.questions));
+  if (t.shortened > 0) std::printf(", of %lld the context's beginning was cut off", static_cast<long long>(t.shortened));
+  std::printf("\n");
+  TextTable table("lrrr");
+  table.add({"", "right", "share", "+-"});
+  for (const auto& r : rows)
+    table.add({r.name, std::to_string(r.right), formatted("%.4f", t.accuracy(r.right)), formatted("%.4f", t.standard_error(r.right))});
+  std::printf("%s", table.str().c_str());
+}
+
+void print_question(const std::string& where, const ChoiceQuestion& question, const std::vector<EndingScore>& scores) {
+  Json j = {{"where", where}, {"label", question.label}, {"nats", Json::array()}, {"tokens", Json::array()}};
+  for (const EndingScore& s : scores) j["nats"].push_back(s.nats), j["tokens"].push_back(s.tokens);
+  std::printf("%s\n", j.dump().c_str());
+}
+
+int eval_choice(const std::vector<std::string>& args) {
+  CLI::App app(
+      "HellaSwag-style multiple choice: JSONL lines {\"ctx\": text, \"endings\": [text, ...], \"label\": number}. The ending with the highest\n"
+      "probability counts: in all, per character (acc_norm) and per token",
+      "mbtrain eval choice");
+  Options o;
+  add_common(app, o, "JSONL files");
+  app.add_flag("--show-each", o.shows_each, "First a line of JSON a question: -log p of each ending, nats");
+  parse_args(app, args);
+  DocumentSource source({.inputs = o.inputs, .kind = DocumentKind::jsonl});
+  OpenModel m = open_model(o.model);
+  Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, sequence(o, m.folder.config.model));
+  MultipleChoice choice(scorer, *m.folder.tokenizer);
+  for_each_document(o, source, "questions", [&](RawDocument& document) {
+    const ChoiceQuestion question = parse_choice_question(document.bytes, document.where());
+    const std::vector<EndingScore> scores = choice.ask(question);
+    if (o.shows_each) print_question(document.where(), question, scores);
+  });
+  if (choice.totals().questions == 0) throw InputError("eval choice: the input has no question");
+  print_choice(o, choice.totals());
+  return 0;
+}
+
+}  // namespace
+
+int cmd_eval(const std::vector<std::string>& args) {
+  if (!args.empty() && args[0] == "perplexity") return eval_perplexity({args.begin() + 1, args.end()});
+  if (!args.empty() && args[0] == "choice") return eval_choice({args.begin() + 1, args.end()});
+  CLI::App app("Say how well a model predicts texts, or how often it picks the right ending", "mbtrain eval");
+  std::string what;
+  app.add_option("WHAT", what, "perplexity: of texts; choice: HellaSwag-style questions. Each has its own --help")
+      ->required()
+      ->check(CLI::IsMember({"perplexity", "choice"}));
+  parse_args(app, args);
+  return 0;
+}
+
+}  // namespace mbt

@@ -1,0 +1,32 @@
+// The options of verbs that use a trained model: which, with what tokenizer, on what device.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "core/backend/backend.h"
+#include "core/eval/model_folder.h"
+
+namespace mbt {
+
+struct ModelOptions {
+  ModelFolderOptions folder;
+  std::string device = "auto";
+
+  /// --load, --ckpt-step, --tokenizer, --mixed-precision, --device
+  void add_to(CLI::App& app);
+};
+
+/// A model on its device.
+struct OpenModel {
+  ModelFolder folder;
+  std::unique_ptr<Backend> backend;
+  PrecisionPolicy policy;
+  std::unique_ptr<Weights> weights;
+};
+
+/// Says on stderr what is unusual about the choice.
+OpenModel open_model(const ModelOptions& options);
+
+}  // namespace mbt

@@ -1,0 +1,94 @@
+#include "core/eval/model_folder.h"
+
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/config/command_line.h"
+#include "core/model/initialise.h"
+#include "core/recipe/resolve.h"
+#include "core/recipe/synchronise.h"
+#include "core/recipe/validate.h"
+#include "core/train/checkpoint.h"
+#include "core/train/checkpoint_folder.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_hf_folder(const std::string& folder) {
+  std::error_code unknown;
+  return fs::is_regular_file(fs::path(folder) / "config.json", unknown);
+}
+
+RunConfig hf_run_config(const ModelFolderOptions& options) {
+  if (options.step) throw InputError(text("--ckpt-step: ", options.folder, " is a Hugging Face folder, which holds one model"));
+  std::vector<std::string> args = {"--model.hf_path", options.folder};
+  if (!options.recipe.empty()) args.insert(args.end(), {"--mixed-precision", options.recipe});
+  return resolve_run(parse_config_arguments(args)).config;
+}
+
+/// The same model computed as another recipe says.
+void set_recipe(RunConfig& config, const std::string& recipe) {
+  config.mixed_precision = resolve_run(parse_config_arguments({"--mixed-precision", recipe})).config.mixed_precision;
+  Origins origins;
+  std::vector<Problem> problems;
+  synchronise(config, origins, problems);
+  validate_precision(config, origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+}
+
+std::unique_ptr<Tokenizer> own_tokenizer(const ModelFolder& model) {
+  if (model.checkpoint) {
+    if (std::unique_ptr<Tokenizer> carried = load_tokenizer(*model.checkpoint)) return carried;
+    return make_tokenizer(model.config.tokenizer);
+  }
+  return open_tokenizer(model.config.model.hf_path);
+}
+
+std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelFolderOptions& options) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  try {
+    tokenizer = options.tokenizer.empty() ? own_tokenizer(model) : open_tokenizer(options.tokenizer);
+  } catch (const InputError& e) {
+    if (!options.tokenizer.empty()) throw InputError(text("--tokenizer: ", e.what()));
+    throw InputError(text(options.folder, ": its tokenizer cannot be used: ", e.what(), "; --tokenizer names another"));
+  }
+  const int64_t tokens = tokenizer->vocab_size(), vocabulary = model.config.model.vocab_size;
+  if (tokens > vocabulary)
+    throw InputError(text(options.folder, ": the model has ", vocabulary, " tokens, the tokenizer ", tokens, " (", tokenizer->describe(), ")"));
+  return tokenizer;
+}
+
+}  // namespace
+
+ModelFolder open_model_folder(const ModelFolderOptions& options) {
+  ModelFolder model;
+  if (is_hf_folder(options.folder)) {
+    model.config = hf_run_config(options);
+  } else {
+    const std::optional<FoundCheckpoint> found = find_checkpoint(options.folder, options.step);
+    if (!found) throw InputError(text("checkpoint.load: ", options.folder, " holds no checkpoint, and no config.json of a Hugging Face model"));
+    model.note = found->note;
+    model.checkpoint = std::make_unique<CheckpointReader>(found->path);
+    model.config = load_run_config(*model.checkpoint);
+    if (!options.recipe.empty()) set_recipe(model.config, options.recipe);
+  }
+  model.tokenizer = find_tokenizer(model, options);
+  return model;
+}
+
+std::unique_ptr<Weights> load_model(const ModelFolder& model, const PrecisionPolicy& policy, Backend& backend) {
+  auto weights = std::make_unique<Weights>(backend, model.config.model, policy, false);
+  if (model.checkpoint) {
+    load_weights(*model.checkpoint, *weights);
+    const bool is_as_trained = load_run_config(*model.checkpoint).mixed_precision.name == model.config.mixed_precision.name;
+    if (is_as_trained) load_precision_state(*model.checkpoint, backend, *weights);
+  } else {
+    initialise_weights(*weights, model.config.model, static_cast<uint64_t>(model.config.rng.seed));
+  }
+  weights->refresh_working();
+  return weights;
+}
+
+}  // namespace mbt

@@ -1,0 +1,36 @@
+// A model to evaluate or to sample from: what a folder holds, and its weights on a device.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/config/run_config.h"
+#include "core/model/weights.h"
+#include "core/recipe/policy.h"
+#include "core/tokenizer/tokenizer.h"
+#include "core/train/checkpoint_reader.h"
+
+namespace mbt {
+
+struct ModelFolderOptions {
+  std::string folder;             ///< of a run, of one checkpoint, or of a Hugging Face model
+  std::optional<int64_t> step;    ///< of a run: the iteration; the newest, if not given
+  std::string tokenizer;          ///< file or folder; empty: the model's own
+  std::string recipe;             ///< how to compute; empty: as it was trained, a Hugging Face model in bf16_mixed
+};
+
+struct ModelFolder {
+  RunConfig config;
+  std::unique_ptr<CheckpointReader> checkpoint;  ///< null: a Hugging Face folder, config.model.hf_path
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::string note;                              ///< to be shown as a warning: why another checkpoint was taken than one would expect
+};
+
+/// InputError: no model there, a damaged checkpoint, no tokenizer, or one with more tokens than the model.
+ModelFolder open_model_folder(const ModelFolderOptions& options);
+
+/// Its weights, ready for forward passes. A recipe other than the one it was trained with takes the masters alone: scales start anew.
+std::unique_ptr<Weights> load_model(const ModelFolder& model, const PrecisionPolicy& policy, Backend& backend);
+
+}  // namespace mbt

@@ -1,0 +1,128 @@
+#include "core/eval/multiple_choice.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/eval/text_tokens.h"
+
+namespace mbt {
+namespace {
+
+using nlohmann::json;
+
+/// The first of these keys that is there; nullptr: none.
+const json* find_any(const json& object, std::initializer_list<const char*> keys) {
+  for (const char* key : keys)
+    if (const auto it = object.find(key); it != object.end()) return &*it;
+  return nullptr;
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+int64_t code_points(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
+int64_t parse_label(const json& value, const std::string& where) {
+  int64_t label = -1;
+  if (value.is_number_integer()) label = value.get<int64_t>();
+  if (value.is_string()) {
+    const auto& digits = value.get_ref<const std::string&>();
+    if (std::from_chars(digits.data(), digits.data() + digits.size(), label).ptr != digits.data() + digits.size()) label = -1;
+  }
+  if (label < 0) throw InputError(text(where, ": label: got ", shown(value.dump()), ", expected the number of an ending, from 0 on"));
+  return label;
+}
+
+/// The choice with the smallest value; the first of equals.
+template <class F>
+int64_t best(const std::vector<EndingScore>& scores, F value) {
+  const auto less = [&](const EndingScore& a, const EndingScore& b) { return value(a) < value(b); };
+  return std::min_element(scores.begin(), scores.end(), less) - scores.begin();
+}
+
+/// Where the ending's tokens begin in those of the whole text.
+size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
+
+}  // namespace
+
+ChoiceQuestion parse_choice_question(std::string_view line, const std::string& where) {
+  const json object = json::parse(line, nullptr, false);
+  if (!object.is_object()) throw InputError(text(where, ": expected a JSON object with ctx, endings and label"));
+  const json* const context = find_any(object, {"ctx", "context", "query"});
+  const json* const endings = find_any(object, {"endings", "choices"});
+  const json* const label = find_any(object, {"label", "gold", "answer"});
+  if (context == nullptr || !context->is_string()) throw InputError(text(where, ": no text under ctx, context or query"));
+  if (endings == nullptr || !endings->is_array() || endings->size() < 2)
+    throw InputError(text(where, ": endings (or choices) must be an array of two texts or more"));
+  if (label == nullptr) throw InputError(text(where, ": no label (or gold, answer): which ending is right"));
+  ChoiceQuestion question{context->get<std::string>(), {}, parse_label(*label, where)};
+  for (const json& ending : *endings) {
+    if (!ending.is_string() || ending.get_ref<const std::string&>().empty())
+      throw InputError(text(where, ": ending ", question.endings.size(), " is ", shown(ending.dump()), ", expected a text"));
+    question.endings.push_back(ending.get<std::string>());
+  }
+  if (question.label >= static_cast<int64_t>(question.endings.size()))
+    throw InputError(text(where, ": label ", question.label, " of ", question.endings.size(), " endings"));
+  return question;
+}
+
+double ChoiceTotals::standard_error(int64_t right) const {
+  const double p = accuracy(right);
+  return questions > 1 ? std::sqrt(p * (1 - p) / static_cast<double>(questions - 1)) : 0;
+}
+
+std::vector<ScoredRow> choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, int64_t max_tokens, bool& is_shortened) {
+  // White space at the end of the context belongs to the ending: tokenizers join a blank with the word behind it.
+  std::string context = question.context;
+  while (!context.empty() && is_blank(context.back())) context.pop_back();
+  std::string gap = question.context.substr(context.size());
+  std::vector<int32_t> before = leading_tokens(tokenizer);
+  const size_t leading = before.size();
+  tokenizer.encode(context, before);
+  std::vector<ScoredRow> rows;
+  for (const std::string& ending : question.endings) {
+    const std::string between = gap.empty() && !context.empty() && !is_blank(ending.front()) ? " " : gap;
+    ScoredRow row{{before.begin(), before.begin() + static_cast<std::ptrdiff_t>(leading)}};
+    tokenizer.encode(context + between + ending, row.tokens);
+    size_t first = common_prefix(before, row.tokens);
+    if (first == 0) first = 1;  // nothing comes before the first token
+    if (first >= row.tokens.size()) throw InputError(text("ending ", shown(ending), " has no tokens to score"));
+    if (const auto size = static_cast<int64_t>(row.tokens.size()); size > max_tokens) {
+      const auto drop = static_cast<size_t>(size - max_tokens);
+      if (drop >= first) throw InputError(text("ending ", shown(ending), " has ", row.tokens.size() - first, " tokens, and sequences ", max_tokens));
+      row.tokens.erase(row.tokens.begin(), row.tokens.begin() + static_cast<std::ptrdiff_t>(drop));
+      first -= drop;
+      is_shortened = true;
+    }
+    row.first_scored = static_cast<int64_t>(first);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<EndingScore> MultipleChoice::ask(const ChoiceQuestion& question) {
+  bool is_shortened = false;
+  const std::vector<ScoredRow> rows = choice_rows(question, tokenizer_, scorer_.max_tokens(), is_shortened);
+  const std::vector<std::vector<float>> nats = scorer_.score(rows);
+  std::vector<EndingScore> scores;
+  for (size_t i = 0; i < nats.size(); ++i) {
+    EndingScore score{0, static_cast<int64_t>(nats[i].size()), code_points(question.endings[i])};
+    for (const float value : nats[i]) score.nats += value;
+    scores.push_back(score);
+  }
+  ++totals_.questions;
+  totals_.shortened += is_shortened ? 1 : 0;
+  totals_.correct += best(scores, [](const EndingScore& s) { return s.nats; }) == question.label;
+  totals_.correct_by_character += best(scores, [](const EndingScore& s) { return s.nats / static_cast<double>(s.characters); }) == question.label;
+  totals_.correct_by_token += best(scores, [](const EndingScore& s) { return s.nats / static_cast<double>(s.tokens); }) == question.label;
+  return scores;
+}
+
+}  // namespace mbt

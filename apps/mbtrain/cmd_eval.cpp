@@ -32,7 +32,9 @@ void add_common(CLI::App& app, Options& o, const char* what) {
   o.model.add_to(app);
   app.add_option("inputs", o.inputs, what)->required();
   const auto count = CLI::Range(int64_t{1}, int64_t{1} << 30);
-  app.add_option("--seq-length", o.seq_length, "Longest sequence; by default the one it was trained with, of a Hugging Face model at most 2048")->check(count);
+  app.add_option("--seq-length", o.seq_length,
+                 "Longest sequence; by default the one it was trained with, of a Hugging Face model at most 2048")
+      ->check(count);
   app.add_option("--micro-batch-size", o.micro_batch_size, "Sequences at once")->check(count);
   app.add_option("--limit", o.limit, "Only so many documents or questions; 0: all")->check(CLI::NonNegativeNumber);
   app.add_flag("--json", o.as_json, "Print JSON");
@@ -49,7 +51,8 @@ int64_t sequence(const Options& o, const ModelConfig& model) {
 /// A line on stderr that is written over, where somebody looks.
 class ProgressLine {
  public:
-  ProgressLine(const DocumentSource& source, std::string unit) : source_(source), unit_(std::move(unit)), is_shown_(isatty(STDERR_FILENO) != 0) {}
+  ProgressLine(const DocumentSource& source, std::string unit)
+      : source_(source), unit_(std::move(unit)), is_shown_(isatty(STDERR_FILENO) != 0) {}
   ~ProgressLine() {
     if (is_shown_) std::fprintf(stderr, "\r\033[K");
   }
@@ -94,12 +97,19 @@ void for_each_document(const Options& o, DocumentSource& source, const char* uni
   }
 }
 
-// -- perplexity ----------------------------------------------------------------------------------------------------------------------------
+// -- perplexity
+// ----------------------------------------------------------------------------------------------------------------------------
 void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride) {
   if (o.as_json) {
-    const Json j = {{"nats_per_token", t.nats_per_token()}, {"perplexity", t.perplexity()}, {"bits_per_byte", t.bits_per_byte()},
-                    {"tokens", t.tokens},                   {"bytes", t.bytes},             {"documents", t.documents},
-                    {"unscored_tokens", t.unscored},        {"seq_length", seq_length},     {"stride", stride}};
+    const Json j = {{"nats_per_token", t.nats_per_token()},
+                    {"perplexity", t.perplexity()},
+                    {"bits_per_byte", t.bits_per_byte()},
+                    {"tokens", t.tokens},
+                    {"bytes", t.bytes},
+                    {"documents", t.documents},
+                    {"unscored_tokens", t.unscored},
+                    {"seq_length", seq_length},
+                    {"stride", stride}};
     std::printf("%s\n", j.dump(2).c_str());
     return;
   }
@@ -110,7 +120,8 @@ void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_l
 
 int eval_perplexity(const std::vector<std::string>& args) {
   CLI::App app(
-      "Perplexity of texts: each token is scored once, given what comes before it in its document. bits per byte compares between tokenizers",
+      "Perplexity of texts: each token is scored once, given what comes before it in its document. bits per byte compares between "
+      "tokenizers",
       "mbtrain eval perplexity");
   Options o;
   add_common(app, o, "Text files (a document each), JSONL files (a line each), folders");
@@ -133,12 +144,14 @@ int eval_perplexity(const std::vector<std::string>& args) {
     meter.add(tokens, static_cast<int64_t>(text.size()));
   });
   const PerplexityTotals& totals = meter.finish();
-  if (totals.tokens == 0) throw InputError("eval perplexity: the input has no token to score: a document needs two, or a tokenizer with a bos");
+  if (totals.tokens == 0)
+    throw InputError("eval perplexity: the input has no token to score: a document needs two, or a tokenizer with a bos");
   print_perplexity(o, totals, seq_length, stride);
   return 0;
 }
 
-// -- multiple choice -----------------------------------------------------------------------------------------------------------------------
+// -- multiple choice
+// -----------------------------------------------------------------------------------------------------------------------
 void print_choice(const Options& o, const ChoiceTotals& t) {
   const struct {
     const char *name, *key;
@@ -170,7 +183,8 @@ void print_question(const std::string& where, const ChoiceQuestion& question, co
 
 int eval_choice(const std::vector<std::string>& args) {
   CLI::App app(
-      "HellaSwag-style multiple choice: JSONL lines {\"ctx\": text, \"endings\": [text, ...], \"label\": number}. The ending with the highest\n"
+      "HellaSwag-style multiple choice: JSONL lines {\"ctx\": text, \"endings\": [text, ...], \"label\": number}. The ending with the "
+      "highest\n"
       "probability counts: in all, per character (acc_norm) and per token",
       "mbtrain eval choice");
   Options o;

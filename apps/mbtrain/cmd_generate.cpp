@@ -25,7 +25,8 @@ struct GenerateOptions {
 
 GenerateOptions parse(const std::vector<std::string>& args) {
   CLI::App app(
-      "Continue a text with a model that `mbtrain train --checkpoint.save DIR` saved, or with a Hugging Face folder. The text goes to stdout,\n"
+      "Continue a text with a model that `mbtrain train --checkpoint.save DIR` saved, or with a Hugging Face folder. The text goes to "
+      "stdout,\n"
       "prompt first; it ends where the model's end-of-text token comes, or after --max-new-tokens",
       "mbtrain generate");
   GenerateOptions o;
@@ -33,7 +34,8 @@ GenerateOptions parse(const std::vector<std::string>& args) {
   CLI::Option* const prompt = app.add_option("--prompt", o.prompt, "Text to continue");
   app.add_option("--prompt-file", o.prompt_file, "File with the text to continue")->excludes(prompt);
   app.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  app.add_option("--max-length", o.max_length, "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
+  app.add_option("--max-length", o.max_length,
+                 "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   app.add_flag("--ignore-eos", o.goes_on, "Go on behind the end-of-text token");
   app.add_option("--num-samples", o.num_samples, "Independent continuations")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
@@ -57,8 +59,8 @@ std::vector<int32_t> prompt_tokens(const GenerateOptions& o, const ModelFolder& 
   return tokens;
 }
 
-/// What to feed next: the newest token; when the context is full its second half again, so that every token has at least half a context behind
-/// it. A prompt longer than the context keeps its end.
+/// What to feed next: the newest token; when the context is full its second half again, so that every token has at least half a context
+/// behind it. A prompt longer than the context keeps its end.
 std::vector<int32_t> next_input(Generator& generator, const std::vector<int32_t>& tokens, bool is_first) {
   if (!is_first && generator.position() + 1 <= generator.capacity()) return {tokens.back()};
   const auto keep = static_cast<std::ptrdiff_t>(std::max<int64_t>(1, generator.capacity() / 2));
@@ -71,7 +73,8 @@ std::vector<int32_t> next_input(Generator& generator, const std::vector<int32_t>
 bool print(const std::string& text) { return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0; }
 
 /// Logits of tokens that the tokenizer does not have are padding of the vocabulary: they are no choice.
-void continue_prompt(Generator& generator, const GenerateOptions& o, const Tokenizer& tokenizer, std::vector<int32_t> tokens, uint64_t sample) {
+void continue_prompt(Generator& generator, const GenerateOptions& o, const Tokenizer& tokenizer, std::vector<int32_t> tokens,
+                     uint64_t sample) {
   TextStream stream(tokenizer);
   for (const int32_t token : tokens) stream.add(token);  // their text is printed as it was given
   if (!print(o.prompt)) return;

@@ -40,8 +40,8 @@ void set_recipe(RunConfig& config, const std::string& recipe) {
 
 std::unique_ptr<Tokenizer> own_tokenizer(const ModelFolder& model) {
   if (model.checkpoint) {
-    if (std::unique_ptr<Tokenizer> carried = load_tokenizer(*model.checkpoint)) return carried;
-    return make_tokenizer(model.config.tokenizer);
+    const TokenizerFiles carried = load_tokenizer_files(*model.checkpoint);
+    return has_tokenizer(carried) ? open_tokenizer(carried, model.checkpoint->path()) : make_tokenizer(model.config.tokenizer);
   }
   return open_tokenizer(model.config.model.hf_path);
 }
@@ -56,7 +56,8 @@ std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelF
   }
   const int64_t tokens = tokenizer->vocab_size(), vocabulary = model.config.model.vocab_size;
   if (tokens > vocabulary)
-    throw InputError(text(options.folder, ": the model has ", vocabulary, " tokens, the tokenizer ", tokens, " (", tokenizer->describe(), ")"));
+    throw InputError(
+        text(options.folder, ": the model has ", vocabulary, " tokens, the tokenizer ", tokens, " (", tokenizer->describe(), ")"));
   return tokenizer;
 }
 
@@ -68,7 +69,8 @@ ModelFolder open_model_folder(const ModelFolderOptions& options) {
     model.config = hf_run_config(options);
   } else {
     const std::optional<FoundCheckpoint> found = find_checkpoint(options.folder, options.step);
-    if (!found) throw InputError(text("checkpoint.load: ", options.folder, " holds no checkpoint, and no config.json of a Hugging Face model"));
+    if (!found)
+      throw InputError(text("checkpoint.load: ", options.folder, " holds no checkpoint, and no config.json of a Hugging Face model"));
     model.note = found->note;
     model.checkpoint = std::make_unique<CheckpointReader>(found->path);
     model.config = load_run_config(*model.checkpoint);

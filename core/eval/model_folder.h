@@ -14,17 +14,17 @@
 namespace mbt {
 
 struct ModelFolderOptions {
-  std::string folder;             ///< of a run, of one checkpoint, or of a Hugging Face model
-  std::optional<int64_t> step;    ///< of a run: the iteration; the newest, if not given
-  std::string tokenizer;          ///< file or folder; empty: the model's own
-  std::string recipe;             ///< how to compute; empty: as it was trained, a Hugging Face model in bf16_mixed
+  std::string folder;           ///< of a run, of one checkpoint, or of a Hugging Face model
+  std::optional<int64_t> step;  ///< of a run: the iteration; the newest, if not given
+  std::string tokenizer;        ///< file or folder; empty: the model's own
+  std::string recipe;           ///< how to compute; empty: as it was trained, a Hugging Face model in bf16_mixed
 };
 
 struct ModelFolder {
   RunConfig config;
   std::unique_ptr<CheckpointReader> checkpoint;  ///< null: a Hugging Face folder, config.model.hf_path
   std::unique_ptr<Tokenizer> tokenizer;
-  std::string note;                              ///< to be shown as a warning: why another checkpoint was taken than one would expect
+  std::string note;  ///< to be shown as a warning: why another checkpoint was taken than one would expect
 };
 
 /// InputError: no model there, a damaged checkpoint, no tokenizer, or one with more tokens than the model.

@@ -96,7 +96,8 @@ std::vector<ScoredRow> choice_rows(const ChoiceQuestion& question, const Tokeniz
     if (first >= row.tokens.size()) throw InputError(text("ending ", shown(ending), " has no tokens to score"));
     if (const auto size = static_cast<int64_t>(row.tokens.size()); size > max_tokens) {
       const auto drop = static_cast<size_t>(size - max_tokens);
-      if (drop >= first) throw InputError(text("ending ", shown(ending), " has ", row.tokens.size() - first, " tokens, and sequences ", max_tokens));
+      if (drop >= first)
+        throw InputError(text("ending ", shown(ending), " has ", row.tokens.size() - first, " tokens, and sequences ", max_tokens));
       row.tokens.erase(row.tokens.begin(), row.tokens.begin() + static_cast<std::ptrdiff_t>(drop));
       first -= drop;
       is_shortened = true;
@@ -120,7 +121,8 @@ std::vector<EndingScore> MultipleChoice::ask(const ChoiceQuestion& question) {
   ++totals_.questions;
   totals_.shortened += is_shortened ? 1 : 0;
   totals_.correct += best(scores, [](const EndingScore& s) { return s.nats; }) == question.label;
-  totals_.correct_by_character += best(scores, [](const EndingScore& s) { return s.nats / static_cast<double>(s.characters); }) == question.label;
+  totals_.correct_by_character +=
+      best(scores, [](const EndingScore& s) { return s.nats / static_cast<double>(s.characters); }) == question.label;
   totals_.correct_by_token += best(scores, [](const EndingScore& s) { return s.nats / static_cast<double>(s.tokens); }) == question.label;
   return scores;
 }

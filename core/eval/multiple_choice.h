@@ -17,32 +17,32 @@ struct ChoiceQuestion {
   int64_t label = 0;                 ///< the right one
 };
 
-/// One line of a JSONL file: {"ctx": text, "endings": [text, ...], "label": number}; also "context" or "query", "choices", "gold" or "answer"; a
-/// label may be a string of digits. Other keys are left alone. InputError begins with `where`.
+/// One line of a JSONL file: {"ctx": text, "endings": [text, ...], "label": number}; also "context" or "query", "choices", "gold" or
+/// "answer"; a label may be a string of digits. Other keys are left alone. InputError begins with `where`.
 ChoiceQuestion parse_choice_question(std::string_view line, const std::string& where);
 
 /// What the model makes of one ending.
 struct EndingScore {
-  double nats = 0;         ///< -log p(ending | context)
+  double nats = 0;  ///< -log p(ending | context)
   int64_t tokens = 0;
   int64_t characters = 0;  ///< code points of the ending
 };
 
 struct ChoiceTotals {
   int64_t questions = 0;
-  int64_t correct = 0;                ///< by the sum of log p
-  int64_t correct_by_character = 0;   ///< by log p per character ("acc_norm")
-  int64_t correct_by_token = 0;       ///< by log p per token
-  int64_t shortened = 0;              ///< questions whose context lost its beginning: longer than a sequence
+  int64_t correct = 0;               ///< by the sum of log p
+  int64_t correct_by_character = 0;  ///< by log p per character ("acc_norm")
+  int64_t correct_by_token = 0;      ///< by log p per token
+  int64_t shortened = 0;             ///< questions whose context lost its beginning: longer than a sequence
 
   double accuracy(int64_t right) const { return static_cast<double>(right) / static_cast<double>(questions); }
   /// Standard error of an accuracy.
   double standard_error(int64_t right) const;
 };
 
-/// Context and ending of each choice as tokens: the text is "context ending", with one blank between unless there is white space already. It is
-/// tokenised as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens`: the context's beginning goes.
-/// InputError: an ending alone is too long, or has no tokens. Sets `is_shortened`.
+/// Context and ending of each choice as tokens: the text is "context ending", with one blank between unless there is white space already.
+/// It is tokenised as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens`: the context's
+/// beginning goes. InputError: an ending alone is too long, or has no tokens. Sets `is_shortened`.
 std::vector<ScoredRow> choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, int64_t max_tokens, bool& is_shortened);
 
 class MultipleChoice {

@@ -10,11 +10,11 @@
 namespace mbt {
 
 struct PerplexityTotals {
-  double nats = 0;        ///< sum of -log p
-  int64_t tokens = 0;     ///< scored
-  int64_t bytes = 0;      ///< of the documents, as text
+  double nats = 0;     ///< sum of -log p
+  int64_t tokens = 0;  ///< scored
+  int64_t bytes = 0;   ///< of the documents, as text
   int64_t documents = 0;
-  int64_t unscored = 0;   ///< first tokens of documents that nothing comes before
+  int64_t unscored = 0;  ///< first tokens of documents that nothing comes before
 
   double nats_per_token() const { return nats / static_cast<double>(tokens); }
   double perplexity() const;
@@ -22,8 +22,8 @@ struct PerplexityTotals {
   double bits_per_byte() const;
 };
 
-/// Windows of at most `window` scored tokens that begin every `stride` tokens; each scores what the one before has not. stride == window: windows
-/// side by side, each without what is before it; smaller: more context for a proportionally longer time. 1 <= stride <= window.
+/// Windows of at most `window` scored tokens that begin every `stride` tokens; each scores what the one before has not. stride == window:
+/// windows side by side, each without what is before it; smaller: more context for a proportionally longer time. 1 <= stride <= window.
 std::vector<ScoredRow> sliding_windows(std::span<const int32_t> tokens, int64_t window, int64_t stride);
 
 class PerplexityMeter {

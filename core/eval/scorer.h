@@ -17,12 +17,12 @@ struct ScoredRow {
 
 class Scorer {
  public:
-  /// Takes up to `rows` rows of at most seq_length + 1 tokens at once. Rows are padded at the end: causal attention does not see it, but a recipe
-  /// whose scales are of whole tensors does, in the last bits. `weights` outlives it.
+  /// Takes up to `rows` rows of at most seq_length + 1 tokens at once. Rows are padded at the end: causal attention does not see it, but a
+  /// recipe whose scales are of whole tensors does, in the last bits. `weights` outlives it.
   Scorer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, Weights& weights, int64_t rows, int64_t seq_length);
 
-  /// For each row -log p of its tokens from first_scored on, nats. InputError: a token outside the model's vocabulary. Error: a row that is too
-  /// long, or has nothing to score; a loss that is not finite.
+  /// For each row -log p of its tokens from first_scored on, nats. InputError: a token outside the model's vocabulary. Error: a row that is
+  /// too long, or has nothing to score; a loss that is not finite.
   std::vector<std::vector<float>> score(std::span<const ScoredRow> rows);
 
   int64_t max_rows() const { return rows_; }

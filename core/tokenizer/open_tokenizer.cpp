@@ -1,4 +1,6 @@
 // Which files make a tokenizer, and which of its tokens begin and end texts.
+#include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "core/base/error.h"
@@ -16,6 +18,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int64_t kMaxModelBytes = int64_t{256} << 20;
+constexpr std::array kTokenizers{"tokenizer.json", "tokenizer.model"};                 // the first that is there
+constexpr std::array kTokenNames{"special_tokens_map.json", "tokenizer_config.json"};  // the later one counts
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;
@@ -31,13 +35,21 @@ std::string token_name(const json& config, const char* key) {
   return "";
 }
 
+const std::string* find_file(const TokenizerFiles& files, std::string_view name) {
+  const auto found = std::find_if(files.begin(), files.end(), [&](const auto& file) { return file.first == name; });
+  return found == files.end() ? nullptr : &found->second;
+}
+
+std::string join_path(const std::string& folder, const std::string& name) { return (fs::path(folder) / name).string(); }
+
 /// What the files beside the tokenizer call bos and eos; a name that is no token is refused.
-void read_names(const Tokenizer& tokenizer, const fs::path& folder, SpecialIds& ids) {
-  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    const fs::path path = folder / name;
-    if (!is_file(path)) continue;
-    const JsonDocument document = read_json_file(path.string());
-    if (!document.root.is_object()) throw InputError(path.string() + ": expected an object");
+void read_names(const Tokenizer& tokenizer, const TokenizerFiles& files, const std::string& folder, SpecialIds& ids) {
+  for (const char* name : kTokenNames) {
+    const std::string* const content = find_file(files, name);
+    if (content == nullptr) continue;
+    const std::string path = join_path(folder, name);
+    const JsonDocument document = parse_json(*content, path);
+    if (!document.root.is_object()) throw InputError(path + ": expected an object");
     const auto take = [&](const char* key, std::optional<int32_t>& id) {
       const std::string token = token_name(document.root, key);
       if (token.empty()) return;
@@ -57,22 +69,22 @@ std::optional<int32_t> first_token(const Tokenizer& tokenizer, std::initializer_
   return std::nullopt;
 }
 
-SpecialIds find_special_ids(const Tokenizer& tokenizer, const fs::path& folder) {
+SpecialIds find_special_ids(const Tokenizer& tokenizer, const TokenizerFiles& files, const std::string& folder) {
   SpecialIds ids{tokenizer.bos_id(), tokenizer.eos_id(), std::nullopt};
   if (!ids.bos) ids.bos = first_token(tokenizer, {"<|begin_of_text|>", "<s>", "<bos>"});
   if (!ids.eos) ids.eos = first_token(tokenizer, {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"});
-  read_names(tokenizer, folder, ids);
+  read_names(tokenizer, files, folder, ids);
   // A chat model's eos ends an answer (<|im_end|>, <|eot_id|>), while its base model was trained with another token between documents.
   ids.eod = first_token(tokenizer, {"<|endoftext|>", "<|end_of_text|>"});
   if (!ids.eod) ids.eod = ids.eos;
   return ids;
 }
 
-SentencePieceAdds read_adds(const fs::path& folder) {
+SentencePieceAdds find_adds(const TokenizerFiles& files, const std::string& folder) {
   SentencePieceAdds adds;
-  const fs::path path = folder / "tokenizer_config.json";
-  if (!is_file(path)) return adds;
-  const json config = read_json_file(path.string()).root;
+  const std::string* const content = find_file(files, "tokenizer_config.json");
+  if (content == nullptr) return adds;
+  const json config = parse_json(*content, join_path(folder, "tokenizer_config.json")).root;
   const auto take = [&](const char* key, bool& to) {
     if (config.is_object() && config.contains(key) && config[key].is_boolean()) to = config[key];
   };
@@ -84,8 +96,8 @@ SentencePieceAdds read_adds(const fs::path& folder) {
 std::string find_model(const std::string& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
-  for (const char* name : {"tokenizer.json", "tokenizer.model"})
-    if (is_file(fs::path(path) / name)) return (fs::path(path) / name).string();
+  for (const char* name : kTokenizers)
+    if (is_file(fs::path(path) / name)) return join_path(path, name);
   throw InputError(path + ": has neither a tokenizer.json nor a tokenizer.model");
 }
 
@@ -94,18 +106,46 @@ bool looks_like_json(const std::string& content) {
   return at != std::string::npos && (content[at] == '{' || content.compare(0, 4, "\xEF\xBB\xBF{") == 0);
 }
 
+/// The file `source`, with what lies beside it.
+std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& source, const TokenizerFiles& files,
+                                 const std::string& folder) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (looks_like_json(content))
+    tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, source));
+  else
+    tokenizer = make_sentencepiece_tokenizer(content, source, find_adds(files, folder));
+  tokenizer->set_special_ids(find_special_ids(*tokenizer, files, folder));
+  return tokenizer;
+}
+
 }  // namespace
+
+TokenizerFiles read_tokenizer_files(const std::string& path) {
+  const fs::path file = find_model(path);
+  // Under a name that open_tokenizer finds again, whatever the user calls it.
+  std::string content = read_text_file(file.string(), kMaxModelBytes);
+  TokenizerFiles files;
+  files.emplace_back(kTokenizers[looks_like_json(content) ? 0 : 1], std::move(content));
+  for (const char* name : kTokenNames)
+    if (const fs::path beside = file.parent_path() / name; is_file(beside))
+      files.emplace_back(name, read_text_file(beside.string(), kMaxModelBytes));
+  return files;
+}
+
+bool has_tokenizer(const TokenizerFiles& files) {
+  return std::any_of(kTokenizers.begin(), kTokenizers.end(), [&](const char* name) { return find_file(files, name) != nullptr; });
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerFiles& files, const std::string& folder) {
+  for (const char* name : kTokenizers)
+    if (const std::string* const content = find_file(files, name)) return build(*content, join_path(folder, name), files, folder);
+  throw InputError(folder + ": has neither a tokenizer.json nor a tokenizer.model");
+}
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
   const std::string file = find_model(path);
-  const std::string content = read_text_file(file, kMaxModelBytes);
-  std::unique_ptr<Tokenizer> tokenizer;
-  if (looks_like_json(content))
-    tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, file));
-  else
-    tokenizer = make_sentencepiece_tokenizer(content, file, read_adds(fs::path(file).parent_path()));
-  tokenizer->set_special_ids(find_special_ids(*tokenizer, fs::path(file).parent_path()));
-  return tokenizer;
+  const TokenizerFiles files = read_tokenizer_files(file);
+  return build(files.front().second, file, files, fs::path(file).parent_path().string());
 }
 
 }  // namespace mbt

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/config/io_config.h"
@@ -60,6 +61,15 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer();
 /// tokenizer_config.json and special_tokens_map.json say which tokens are bos and eos. InputError: anything in the files that would change
 /// the tokens and is not done here, by its name.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
+
+/// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.
+using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
+/// Those of `path`, for a checkpoint to carry. InputError: none there, unreadable.
+TokenizerFiles read_tokenizer_files(const std::string& path);
+/// The same tokenizer from them; `folder` stands before their names in messages. Other files among them are left alone.
+std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerFiles& files, const std::string& folder);
+/// Whether a tokenizer is among the files.
+bool has_tokenizer(const TokenizerFiles& files);
 
 /// As the section "tokenizer" of a run config says. InputError: as open_tokenizer; a type and a file that do not go together.
 std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config);

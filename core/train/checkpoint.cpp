@@ -16,6 +16,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kTokenizerPrefix = "tokenizer-";  // before the names that its files have elsewhere
+
 /// Into an f32 or bf16 tensor, rounded to nearest even where that is narrower than the file's.
 void upload_rounded(Backend& backend, const std::vector<float>& values, const TensorView& to) {
   if (to.dtype == DType::f32) return backend.upload(values.data(), to);
@@ -63,6 +65,15 @@ void read_held(const CheckpointReader& checkpoint, Backend& backend, const Weigh
 }
 
 bool is_moment(const std::string& tensor) { return tensor.rfind("exp_avg.", 0) == 0 || tensor.rfind("exp_avg_sq.", 0) == 0; }
+
+/// The tokenizer of the run that saved it; empty: bytes.
+TokenizerFiles run_tokenizer(const CheckpointReader& checkpoint) {
+  TokenizerFiles files;
+  for (const CheckpointFile& file : checkpoint.index().files)
+    if (file.name.rfind(kTokenizerPrefix, 0) == 0)
+      files.emplace_back(file.name.substr(std::string_view(kTokenizerPrefix).size()), checkpoint.content(file.name));
+  return files;
+}
 
 /// Also of what this rank reads nothing.
 void require_same_model(const CheckpointReader& checkpoint, const Weights& weights) {
@@ -130,6 +141,24 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
 std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint) {
   if (!checkpoint.index().find_file(kHfSourceFile)) return std::nullopt;
   return read_hf_source_files([&](const std::string& name) { return checkpoint.content(name); });
+}
+
+TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint) {
+  const TokenizerFiles files = run_tokenizer(checkpoint);
+  if (has_tokenizer(files)) return files;
+  const std::optional<HfSource> source = load_hf_source(checkpoint);
+  return source && has_tokenizer(source->files) ? source->files : TokenizerFiles{};
+}
+
+std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded) {
+  std::optional<HfSource> source = loaded != nullptr ? load_hf_source(*loaded) : std::nullopt;
+  if (!source && !config.model.hf_path.empty()) source = HfSource::read(config.model.hf_path, config.model);
+  std::vector<std::pair<std::string, std::string>> files = source ? hf_source_files(*source) : TokenizerFiles{};
+  TokenizerFiles tokenizer;
+  if (config.tokenizer.tokenizer_type != "bytes") tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model);
+  else if (loaded != nullptr) tokenizer = run_tokenizer(*loaded);
+  for (auto& [name, content] : tokenizer) files.emplace_back(kTokenizerPrefix + name, std::move(content));
+  return files;
 }
 
 RunConfig load_run_config(const CheckpointReader& checkpoint) {

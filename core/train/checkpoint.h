@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/config/run_config.h"
 #include "core/model/hf_source.h"
 #include "core/model/weights.h"
 #include "core/optim/loss_scaler.h"
+#include "core/tokenizer/tokenizer.h"
 #include "core/train/checkpoint_reader.h"
 
 namespace mbt {
@@ -47,6 +50,11 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
                                bool with_optimizer);
 /// What the checkpoint carries of the Hugging Face folder that its model has come from; nothing: it has come from none.
 std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint);
+/// What every checkpoint of a run gets, for CheckpointSaver::carry: what its Hugging Face folder held, and its tokenizer. `loaded`, the checkpoint
+/// that it continues from if any, comes before model.hf_path; a tokenizer of the config before the one that `loaded` carries.
+std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded);
+/// What the checkpoint carries of a tokenizer: the run's, else that of the Hugging Face folder; empty: neither, as with bytes.
+TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint);
 /// The config the checkpoint was made with: resolved and synchronised, for as many ranks as wrote it.
 RunConfig load_run_config(const CheckpointReader& checkpoint);
 

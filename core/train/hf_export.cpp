@@ -222,8 +222,10 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
   TensorBytes bytes(checkpoint, params, done.bytes, progress);
   write_weights(target, shards, source ? source->metadata : std::map<std::string, std::string>{{"format", "pt"}}, done.bytes, bytes);
   write_file_atomically(target.file("config.json"), config_text);
-  if (source)
-    for (const auto& [name, content] : source->files) write_file_atomically(target.file(name), content);
+  std::map<std::string, std::string> beside;  // the tokenizer that the run was trained with takes the place of the source's
+  if (source) beside.insert(source->files.begin(), source->files.end());
+  for (const auto& [name, content] : load_tokenizer_files(checkpoint)) beside[name] = content;
+  for (const auto& [name, content] : beside) write_file_atomically(target.file(name), content);
   target.commit();
   return done;
 }

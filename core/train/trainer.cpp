@@ -85,8 +85,8 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
   transformer_.set_amax_exchange([this](TensorView staged) { parallel_.reduce_amax(staged); });
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);
   initialise_weights(weights_, config.model, seed_of(config));
-  agree(world_, [&] {  // of a checkpoint that is loaded, what that carries takes its place
-    if (!config.model.hf_path.empty() && world_.is_first()) saver_.carry(hf_source_files(HfSource::read(config.model.hf_path, config.model)));
+  agree(world_, [&] {  // load() replaces it
+    if (world_.is_first()) saver_.carry(files_to_carry(config, nullptr));
   });
   if (!config.checkpoint.load.empty()) load();
   parallel_.publish_masters();
@@ -117,9 +117,7 @@ void Trainer::load_from(const std::string& path) {
   const CheckpointConfig& c = config_.checkpoint;
   const CheckpointReader checkpoint(path, c.verify_integrity);
   load_weights(checkpoint, weights_);
-  if (world_.is_first()) {
-    if (const std::optional<HfSource> source = load_hf_source(checkpoint)) saver_.carry(hf_source_files(*source));
-  }
+  if (world_.is_first()) saver_.carry(files_to_carry(config_, &checkpoint));
   if (!c.finetune) {
     const bool with_moments = c.load_optim && !weights_.exp_avg().empty();  // an evaluation has none
     state_ = load_training_state(checkpoint, backend_, weights_, scaler_, with_moments);

@@ -16,12 +16,16 @@ using namespace mbt::test;
 namespace {
 
 RunConfig byte_model() {
-  return resolved({"--mixed-precision", "fp32", "--model.hidden_size", "32", "--model.num_layers", "2", "--seq-length", "16", "--model.init_method_std", "0.2"});
+  return resolved({"--mixed-precision", "fp32", "--model.hidden_size", "32", "--model.num_layers", "2", "--seq-length", "16",
+                   "--model.init_method_std", "0.2"});
 }
 
 /// A model of bytes with random weights, and a scorer.
 struct Setup {
-  explicit Setup(int64_t rows = 3) : config(byte_model()), model(config.model, plain_policy(config.model), 1), scorer(*model.backend, config, plain_policy(config.model), model.weights, rows, 16) {}
+  explicit Setup(int64_t rows = 3)
+      : config(byte_model()),
+        model(config.model, plain_policy(config.model), 1),
+        scorer(*model.backend, config, plain_policy(config.model), model.weights, rows, 16) {}
   RunConfig config;
   TinyModel model;
   Scorer scorer;
@@ -80,7 +84,8 @@ TEST_CASE("windows score every token but the first once, each with enough before
 
 TEST_CASE("scores are those of generation, alone or beside rows of other lengths") {
   Setup s;
-  const std::vector<ScoredRow> rows = {{bytes_of("the cat sat on a"), 1}, {bytes_of("ab"), 1}, {bytes_of("of mice and men"), 8}, {bytes_of("lone row"), 3}};
+  const std::vector<ScoredRow> rows = {
+      {bytes_of("the cat sat on a"), 1}, {bytes_of("ab"), 1}, {bytes_of("of mice and men"), 8}, {bytes_of("lone row"), 3}};
   const std::vector<std::vector<float>> nats = s.scorer.score(rows);
   REQUIRE(nats.size() == rows.size());
   for (size_t r = 0; r < rows.size(); ++r) {
@@ -139,15 +144,16 @@ TEST_CASE("questions come with several names of the same keys; others are refuse
   const ChoiceQuestion q = parse_choice_question(R"({"ctx":"a","endings":["b","c"],"label":"1","ind":5})", "x");
   CHECK((q.context == "a" && q.endings == std::vector<std::string>{"b", "c"} && q.label == 1));
   CHECK(parse_choice_question(R"({"query":"a","choices":["b","c"],"gold":0})", "x").label == 0);
-  const std::pair<const char*, const char*> refused[] = {{"[]", "expected a JSON object"},
-                                                         {"{", "expected a JSON object"},
-                                                         {R"({"endings":["a","b"],"label":0})", "no text under ctx"},
-                                                         {R"({"ctx":"a","endings":["a"],"label":0})", "two texts"},
-                                                         {R"({"ctx":"a","endings":["a",7],"label":0})", "ending 1 is 7"},
-                                                         {R"({"ctx":"a","endings":["a","b"]})", "no label"},
-                                                         {R"({"ctx":"a","endings":["a","b"],"label":2})", "label 2 of 2"},
-                                                         {R"({"ctx":"a","endings":["a","b"],"label":"1x"})", "expected the number of an ending"},
-                                                         {R"({"ctx":"a","endings":["a","b"],"label":-1})", "expected the number of an ending"}};
+  const std::pair<const char*, const char*> refused[] = {
+      {"[]", "expected a JSON object"},
+      {"{", "expected a JSON object"},
+      {R"({"endings":["a","b"],"label":0})", "no text under ctx"},
+      {R"({"ctx":"a","endings":["a"],"label":0})", "two texts"},
+      {R"({"ctx":"a","endings":["a",7],"label":0})", "ending 1 is 7"},
+      {R"({"ctx":"a","endings":["a","b"]})", "no label"},
+      {R"({"ctx":"a","endings":["a","b"],"label":2})", "label 2 of 2"},
+      {R"({"ctx":"a","endings":["a","b"],"label":"1x"})", "expected the number of an ending"},
+      {R"({"ctx":"a","endings":["a","b"],"label":-1})", "expected the number of an ending"}};
   for (const auto& [line, words] : refused) {
     CAPTURE(line);
     CHECK_THAT(refusal(line), ContainsSubstring("q.jsonl:3") && ContainsSubstring(words));

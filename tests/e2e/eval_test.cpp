@@ -1,0 +1,99 @@
+// mbtrain eval and generate as their users run them: a trained byte model, a Hugging Face folder, and what is wrong with inputs.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/io/files.h"
+#include "tests/support/catch.h"
+#include "tests/support/run_binary.h"
+#include "tests/support/temporary_folder.h"
+
+using namespace mbt;
+using namespace mbt::test;
+
+namespace {
+
+const std::string kGolden = std::string(MBT_SOURCE_DIR) + "/tests/golden/models/";
+
+RunResult succeed(const std::vector<std::string>& args, const TemporaryFolder& folder) {
+  const RunResult r = run_binary(args, folder.path());
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  return r;
+}
+
+/// A byte model that has seen "tick tock" for a while, in folder/run.
+void train_clock(const TemporaryFolder& folder) {
+  std::string text;
+  for (int i = 0; i < 3000; ++i) text += "tick tock ";
+  folder.file("clock.txt", text);
+  succeed({"--data-path", "clock.txt", "--model.hidden_size", "64", "--model.num_layers", "2", "--seq-length", "64", "--train-iters", "60",
+           "--eval-iters", "0", "--lr", "0.005", "--checkpoint.save", "run"},
+          folder);
+}
+
+nlohmann::json evaluated(const std::vector<std::string>& args, const TemporaryFolder& folder) {
+  std::vector<std::string> all = args;
+  all.emplace_back("--json");
+  return nlohmann::json::parse(succeed(all, folder).out);
+}
+
+}  // namespace
+
+TEST_CASE("a trained model finds what it was trained on more probable than the reverse") {
+  const TemporaryFolder folder;
+  train_clock(folder);
+  folder.file("good.txt", "tick tock tick tock tick tock");
+  folder.file("bad.txt", "kcot kcit kcot kcit kcot kcit");
+  const nlohmann::json good = evaluated({"eval", "perplexity", "--load", "run", "good.txt"}, folder);
+  const nlohmann::json bad = evaluated({"eval", "perplexity", "--load", "run", "bad.txt"}, folder);
+  CHECK(good["tokens"] == 28);
+  CHECK(good["perplexity"].get<double>() == Approx(std::exp(good["nats_per_token"].get<double>())));
+  CHECK(bad["nats_per_token"].get<double>() > good["nats_per_token"].get<double>() + 1);
+  const nlohmann::json fp32 = evaluated({"eval", "perplexity", "--load", "run", "--mixed-precision", "fp32", "good.txt"}, folder);
+  CHECK(fp32["nats_per_token"].get<double>() == Approx(good["nats_per_token"].get<double>()).margin(0.02));
+  CHECK(fp32["nats_per_token"] != good["nats_per_token"]);
+
+  folder.file("questions.jsonl", R"({"ctx": "tick tock tick", "endings": ["tack", "tock", "tuck"], "label": 1})"
+                                 "\n"
+                                 R"({"context": "tock ", "choices": ["tick tock", "kcit kcot"], "gold": "0"})"
+                                 "\n");
+  const nlohmann::json choice = evaluated({"eval", "choice", "--load", "run", "questions.jsonl"}, folder);
+  CHECK(choice["questions"] == 2);
+  CHECK(choice["acc"] == 1.0);
+  CHECK(choice["acc_norm"] == 1.0);
+  const RunResult each = succeed({"eval", "choice", "--load", "run", "--show-each", "questions.jsonl"}, folder);
+  CHECK_THAT(each.out, ContainsSubstring(R"("where":"questions.jsonl:1","label":1)"));
+  CHECK(succeed({"generate", "--load", "run", "--prompt", "tick to", "--max-new-tokens", "7", "--temperature", "0"}, folder).out ==
+        "tick tock tick\n");
+}
+
+TEST_CASE("what eval and generate cannot use is refused with its place") {
+  const TemporaryFolder folder;
+  folder.file("a.txt", "some text");
+  folder.file("bad.jsonl", "{\"text\": \"fine\"}\n{\"txt\": 1}\n");
+  const std::string tokenizer = std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers";
+  succeed({"--train.exit_interval", "1", "--checkpoint.save", "run"}, folder);
+  const struct {
+    std::vector<std::string> args;
+    std::string words;
+  } cases[] = {
+      {{"eval"}, "WHAT"},
+      {{"eval", "perplexity", "--load", "nowhere", "a.txt"}, "there is no folder"},
+      {{"eval", "perplexity", "--load", "run", "none.txt"}, "none.txt"},
+      {{"eval", "perplexity", "--load", "run", "bad.jsonl"}, "bad.jsonl:2: no text under 'text'"},
+      {{"eval", "choice", "--load", "run", "bad.jsonl"}, "bad.jsonl:1: no text under ctx"},
+      {{"eval", "perplexity", "--load", "run", "--seq-length", "100000", "a.txt"}, "--seq-length 100000: the model has 128 positions"},
+      {{"eval", "perplexity", "--load", "run", "--stride", "200", "a.txt"}, "at most the sequence length"},
+      {{"eval", "perplexity", "--load", kGolden + "llama2", "a.txt"}, "its tokenizer cannot be used"},
+      {{"eval", "perplexity", "--load", kGolden + "llama2", "--ckpt-step", "3", "a.txt"}, "is a Hugging Face folder"},
+      {{"generate", "--load", "run", "--prompt", ""}, "at least one token"},
+      {{"generate", "--load", "run", "--max-length", "1000000"}, "the model has 128 positions"},
+      {{"generate", "--load", "run", "--tokenizer", "nowhere.json"}, "--tokenizer: "},
+  };
+  for (const auto& c : cases) {
+    const RunResult r = run_binary(c.args, folder.path());
+    CAPTURE(c.args, r.err, r.out);
+    CHECK(r.exit_code == 2);
+    CHECK_THAT(r.err, ContainsSubstring(c.words));
+  }
+}

@@ -49,6 +49,7 @@ class Resolver {
   ResolvedRun run() {
     apply_hf_folder();
     apply_assignments(run_.config, others_, run_.origins, problems_);
+    derive_tokenizer();
     derive_vocab();
     check_sliding_window();
     apply_recipe();
@@ -105,6 +106,20 @@ class Resolver {
       m.seq_length = hf_positions_.longest;
       run_.origins["model.seq_length"] = {Origin::Kind::derived, "the longest sequence of model.hf_path"};
     }
+  }
+
+  /// A model from a folder that has a tokenizer, and nobody names another: text is the tokens that the model knows.
+  void derive_tokenizer() {
+    TokenizerConfig& t = run_.config.tokenizer;
+    const bool is_given = origin_of(run_.origins, "tokenizer.tokenizer_type").kind != Origin::Kind::default_value ||
+                          origin_of(run_.origins, "tokenizer.tokenizer_model").kind != Origin::Kind::default_value;
+    const std::string& folder = run_.config.model.hf_path;
+    const std::string type = is_given || folder.empty() ? "" : tokenizer_type_in(folder);
+    if (type.empty()) return;
+    t.tokenizer_type = type;
+    t.tokenizer_model = folder;
+    for (const char* field : {"tokenizer.tokenizer_type", "tokenizer.tokenizer_model"})
+      run_.origins[field] = {Origin::Kind::derived, "model.hf_path has a tokenizer"};
   }
 
   /// A tokenizer with a vocabulary of its own, and nobody says how large the model's is: that one.

@@ -120,6 +120,11 @@ std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& 
 
 }  // namespace
 
+std::string tokenizer_type_in(const std::string& folder) {
+  if (is_file(fs::path(folder) / kTokenizers[0])) return "HuggingFaceTokenizer";
+  return is_file(fs::path(folder) / kTokenizers[1]) ? "SentencePieceTokenizer" : "";
+}
+
 TokenizerFiles read_tokenizer_files(const std::string& path) {
   const fs::path file = find_model(path);
   // Under a name that open_tokenizer finds again, whatever the user calls it.

@@ -62,6 +62,9 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer();
 /// the tokens and is not done here, by its name.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
+/// What tokenizer.tokenizer_type is for the tokenizer in this folder, by its files' names; empty: there is none.
+std::string tokenizer_type_in(const std::string& folder);
+
 /// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;
 /// Those of `path`, for a checkpoint to carry. InputError: none there, unreadable.

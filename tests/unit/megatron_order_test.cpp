@@ -67,12 +67,12 @@ TEST_CASE("numpy's shuffle", "[megatron]") {
 
 TEST_CASE("splits are rounded half to even over sequences", "[megatron]") {
   for (const json& c : golden()["rounding"]) {
-    const auto ranges = megatron_split_ranges(parse_split([&] {
-                                                std::string s;
-                                                for (const json& w : c["split"]) s += (s.empty() ? "" : ",") + w.dump();
-                                                return s;
-                                              }()),
-                                              c["sequences"]);
+    std::string split;
+    for (const json& w : c["split"]) {
+      if (!split.empty()) split += ',';
+      split += w.dump();
+    }
+    const auto ranges = megatron_split_ranges(parse_split(split), c["sequences"]);
     INFO(c.dump());
     for (size_t i = 0; i < 2; ++i) CHECK(ranges[i].begin + ranges[i].size == c["bounds"][i + 1].get<int64_t>());
     CHECK(ranges[0].begin == 0);

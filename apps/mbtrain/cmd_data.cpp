@@ -131,7 +131,7 @@ void print_row(const Row& r, int64_t sample, const std::vector<SamplePiece>& pie
   TextTable table("rrlrlrr");
   table.add({"t", "token", "text", "target", "in loss", starts.empty() ? "" : "document", positions.empty() ? "" : "position"});
   for (size_t t = 0; t < static_cast<size_t>(std::min(shown_tokens, r.batch.seq)); ++t)
-    table.add({std::to_string(t), std::to_string(tokens[t]), tokenizer ? shown(tokenizer->decode(std::span(&tokens[t], 1), false), 24) : "",
+    table.add({std::to_string(t), std::to_string(tokens[t]), tokenizer ? shown(tokenizer->decode_bytes(std::span(&tokens[t], 1), false), 24) : "",
                std::to_string(targets[t]), mask[t] > 0 ? "yes" : "no", starts.empty() ? "" : std::to_string(starts[t]),
                positions.empty() ? "" : std::to_string(positions[t])});
   std::printf("%s\n", table.str().c_str());

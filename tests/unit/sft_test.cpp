@@ -41,6 +41,7 @@ class BytesAndMore final : public Tokenizer {
       if (special_[i] == name) return static_cast<int32_t>(256 + i);
     return std::nullopt;
   }
+  const char* type() const override { return "bytes"; }
   std::string describe() const override { return "bytes and more"; }
   uint64_t fingerprint() const override { return 7; }
   mutable std::atomic<int> calls{0};

@@ -40,12 +40,13 @@ void add_common(CLI::App& app, Options& o, const char* what) {
   app.add_flag("--json", o.as_json, "Print JSON");
 }
 
-int64_t sequence(const Options& o, const ModelConfig& model) {
+int64_t sequence(const Options& o, const ModelFolder& folder) {
+  const ModelConfig& model = folder.config.model;
   constexpr int64_t kHfMost = 2048;
   if (o.seq_length > model.max_positions())
     throw InputError(text("--seq-length ", o.seq_length, ": the model has ", model.max_positions(), " positions"));
   if (o.seq_length > 0) return o.seq_length;
-  return model.hf_path.empty() ? model.seq_length : std::min(model.max_positions(), kHfMost);
+  return folder.checkpoint ? model.seq_length : std::min(model.max_positions(), kHfMost);
 }
 
 /// A line on stderr that is written over, where somebody looks.
@@ -131,7 +132,7 @@ int eval_perplexity(const std::vector<std::string>& args) {
   parse_args(app, args);
   DocumentSource source({.inputs = o.inputs, .kind = std::nullopt});
   OpenModel m = open_model(o.model);
-  const int64_t seq_length = sequence(o, m.folder.config.model), stride = o.stride == 0 ? seq_length : o.stride;
+  const int64_t seq_length = sequence(o, m.folder), stride = o.stride == 0 ? seq_length : o.stride;
   if (stride > seq_length) throw InputError(text("--stride ", stride, ": expected at most the sequence length, ", seq_length));
   Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, seq_length);
   PerplexityMeter meter(scorer, stride);
@@ -193,7 +194,7 @@ int eval_choice(const std::vector<std::string>& args) {
   parse_args(app, args);
   DocumentSource source({.inputs = o.inputs, .kind = DocumentKind::jsonl});
   OpenModel m = open_model(o.model);
-  Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, sequence(o, m.folder.config.model));
+  Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, sequence(o, m.folder));
   MultipleChoice choice(scorer, *m.folder.tokenizer);
   for_each_document(o, source, "questions", [&](RawDocument& document) {
     const ChoiceQuestion question = parse_choice_question(document.bytes, document.where());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "core/tokenizer/unicode.h"
+
 namespace mbt {
 namespace {
 
@@ -34,7 +36,7 @@ std::string TextStream::add(int32_t token) {
   tokens_.push_back(token);
   const std::string text = tokenizer_.decode_bytes(tokens_);
   const size_t whole = std::max(given_, whole_characters(text));
-  std::string news = text.substr(given_, whole - given_);
+  std::string news = replace_invalid_utf8(std::string_view(text).substr(given_, whole - given_));
   given_ = whole;
   if (tokens_.size() > kMost && whole == text.size()) {  // go on from the second half, whose text no longer begins a text
     tokens_.erase(tokens_.begin(), tokens_.end() - kMost / 2);
@@ -45,7 +47,7 @@ std::string TextStream::add(int32_t token) {
 
 std::string TextStream::rest() {
   const std::string text = tokenizer_.decode_bytes(tokens_);
-  return given_ < text.size() ? "\xEF\xBF\xBD" : "";
+  return replace_invalid_utf8(std::string_view(text).substr(std::min(given_, text.size())));
 }
 
 }  // namespace mbt

@@ -17,7 +17,7 @@ class TextStream {
  public:
   explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  /// The text that this token completes; characters that are still incomplete wait for the next.
+  /// The text that this token completes; characters that are still incomplete wait for the next, what is none becomes U+FFFD.
   std::string add(int32_t token);
   /// What is still incomplete, as U+FFFD.
   std::string rest();

@@ -22,6 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kTokenizerFolder = "tokenizer";
 constexpr int64_t kAtOnce = 4 << 20;  // elements
 
 /// Whether every weight has this type.
@@ -103,13 +104,22 @@ class ParameterSource {
   int64_t done_ = 0, total_ = 0;
 };
 
-/// The fields that config.json sets, for `mbtrain --config`.
+/// The fields that config.json sets, and the tokenizer if there is one, for `mbtrain --config`.
 std::string architecture_text(const RunConfig& config, const JsonDocument& source) {
   const nlohmann::ordered_json all = to_json(config);
   nlohmann::ordered_json model;
   for (const Assignment& a : hf_assignments(source)) model[a.field] = all["model"][a.field];
   model["seq_length"] = config.model.seq_length;
-  return nlohmann::ordered_json{{"model", std::move(model)}}.dump(2) + "\n";
+  nlohmann::ordered_json root{{"model", std::move(model)}};
+  if (!config.tokenizer.tokenizer_model.empty()) root["tokenizer"] = all["tokenizer"];
+  return root.dump(2) + "\n";
+}
+
+/// The model's tokenizer lies beside its checkpoint, under the name that the config gives.
+void write_tokenizer(const AtomicFolder& target, const std::string& folder) {
+  const std::string to = target.file(kTokenizerFolder);
+  fs::create_directory(to);
+  for (const auto& [name, content] : read_tokenizer_files(folder)) write_file_atomically((fs::path(to) / name).string(), content);
 }
 
 /// In a folder of its own, which is complete when metadata.json is there.
@@ -139,7 +149,9 @@ HfImport import_hf(const std::string& folder, const std::string& out, const Conv
   const ModelConfig model = hf_model(document);
   resolve_model(folder, document, "fp32");  // the rules between fields, before names and shapes are compared
   const HfWeights weights(folder, model);
-  const RunConfig config = resolve_model(folder, document, recipe_of(weights));
+  RunConfig config = resolve_model(folder, document, recipe_of(weights));
+  const std::string tokenizer = tokenizer_type_in(folder);
+  if (!tokenizer.empty()) config.tokenizer = {tokenizer, fs::absolute(fs::path(out) / kTokenizerFolder).lexically_normal().string()};
   const HfSource source = HfSource::read(folder, config.model);
 
   AtomicFolder target(out);
@@ -147,6 +159,7 @@ HfImport import_hf(const std::string& folder, const std::string& out, const Conv
   fs::create_directory(temporary);
   write_checkpoint(temporary, config, weights, source, progress);
   publish_checkpoint(temporary, 0);
+  if (!tokenizer.empty()) write_tokenizer(target, folder);
   write_file_atomically(target.file(kConfigFile), architecture_text(config, document));
   target.commit();
 

@@ -141,7 +141,7 @@ TEST_CASE("Training carries the source on: started from the folder, from its imp
   const TemporaryFolder folder;
   fs::create_directory(folder.path("source"));
   ModelFolder m = ModelFolder::golden("llama2");
-  m.files = {{"tokenizer.json", "{}"}};
+  m.files = {{"merges.txt", "{}"}};
   for (ModelFolder::Tensor& t : m.tensors) convert_to(t, SafetensorsType::BF16);
   folder.file("text.txt", std::string(20000, 'a') + std::string(20000, 'b'));
   m.config["vocab_size"] = 256;  // text is bytes
@@ -165,7 +165,7 @@ TEST_CASE("Training carries the source on: started from the folder, from its imp
   succeed(with({"--config", "run/run_config.json", "--train-iters", "3", "--checkpoint.load", "b", "--checkpoint.save", "c"}), folder);
   for (const char* run : {"a", "b", "c"}) succeed({"convert", "to-hf", run, std::string(run) + "-hf"}, folder);
   check_same(folder.path("a-hf"), folder.path("b-hf"));  // the two ways to start are one
-  CHECK(content_of(folder.path("c-hf/tokenizer.json")) == "{}");
+  CHECK(content_of(folder.path("c-hf/merges.txt")) == "{}");
   CHECK(content_of(folder.path("c-hf/config.json")) == content_of(folder.path("source/config.json")));
   const auto before = m.by_name(), after = ModelFolder::read(folder.path("c-hf")).by_name();
   REQUIRE(before.size() == after.size());

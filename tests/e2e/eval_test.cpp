@@ -4,6 +4,7 @@
 
 #include "core/io/files.h"
 #include "tests/support/catch.h"
+#include "tests/support/model_folder.h"
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
@@ -67,6 +68,58 @@ TEST_CASE("a trained model finds what it was trained on more probable than the r
         "tick tock tick\n");
 }
 
+TEST_CASE("a model's tokenizer comes with it: from its folder, from an import, from a checkpoint, and back") {
+  const TemporaryFolder folder;
+  const std::string tokenizer = std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/llama3/tokenizer.json";
+  const int64_t vocabulary = 1024;  // more than the tokenizer has: the rest is unused
+  ModelFolder m = ModelFolder::golden("llama2");
+  m.files = {{"tokenizer.json", read_text_file(tokenizer)}};
+  m.config["vocab_size"] = vocabulary;
+  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
+    ModelFolder::Tensor& t = m.at(name);
+    const size_t row = t.bytes.size() / static_cast<size_t>(t.shape[0]);
+    while (t.bytes.size() < row * vocabulary) t.bytes += t.bytes;
+    t.bytes.resize(row * vocabulary);
+    t.shape[0] = vocabulary;
+  }
+  std::filesystem::create_directory(folder.path("source"));
+  m.write(folder.path("source"));
+  std::string text;
+  for (int i = 0; i < 500; ++i) text += "The quick brown fox jumps over the lazy dog, \xC3\xA9t\xC3\xA9 " + std::to_string(i) + ".\n";
+  folder.file("text.txt", text);
+
+  const auto nats = [&](const std::string& model, std::vector<std::string> more = {}) {
+    std::vector<std::string> args = {"eval", "perplexity", "--load", model, "--mixed-precision", "fp32", "--seq-length", "16", "text.txt"};
+    args.insert(args.end(), more.begin(), more.end());
+    return evaluated(args, folder)["nats_per_token"].get<double>();
+  };
+  succeed({"convert", "from-hf", "source", "run"}, folder);
+  const double start = nats("source");
+  CHECK(nats("run") == start);
+  const std::vector<std::string> train = {"--data-path",         "text.txt", "--seq-length",      "16",   "--micro-batch-size", "4",
+                                          "--global-batch-size", "4",        "--mixed-precision", "fp32", "--eval-iters",       "0",
+                                          "--train-iters",       "20",       "--log-interval",    "1"};
+  const auto trained = [&](std::vector<std::string> args) {
+    args.insert(args.end(), train.begin(), train.end());
+    return losses(succeed(args, folder).out);
+  };
+  const auto from_folder = trained({"--model.hf_path", "source", "--checkpoint.save", "a"});
+  CHECK(from_folder.size() == 20);
+  CHECK(trained({"--config", "run/run_config.json", "--checkpoint.load", "run", "--checkpoint.finetune", "true", "--checkpoint.save",
+                 "b"}) == from_folder);
+  const double after = nats("a");
+  CHECK(after < start - 0.1);
+  CHECK(nats("b") == after);
+  succeed({"convert", "to-hf", "a", "back"}, folder);
+  CHECK(read_text_file(folder.path("back/tokenizer.json")) == read_text_file(tokenizer));
+  CHECK(nats("back") == Approx(after).epsilon(1e-6));
+  CHECK(nats("back", {"--tokenizer", tokenizer}) == nats("back"));
+  const RunResult text_out =
+      succeed({"generate", "--load", "a", "--prompt", "The quick \xC3\xA9t\xC3\xA9", "--max-new-tokens", "12", "--ignore-eos"}, folder);
+  CHECK(text_out.out.rfind("The quick \xC3\xA9t\xC3\xA9", 0) == 0);
+  CHECK_NOTHROW(nlohmann::json(text_out.out).dump());  // which throws on what is not UTF-8
+}
+
 TEST_CASE("what eval and generate cannot use is refused with its place") {
   const TemporaryFolder folder;
   folder.file("a.txt", "some text");
@@ -86,7 +139,7 @@ TEST_CASE("what eval and generate cannot use is refused with its place") {
       {{"eval", "perplexity", "--load", "run", "--stride", "200", "a.txt"}, "at most the sequence length"},
       {{"eval", "perplexity", "--load", kGolden + "llama2", "a.txt"}, "its tokenizer cannot be used"},
       {{"eval", "perplexity", "--load", kGolden + "llama2", "--ckpt-step", "3", "a.txt"}, "is a Hugging Face folder"},
-      {{"generate", "--load", "run", "--prompt", ""}, "at least one token"},
+      {{"generate", "--load", "run", "--prompt", ""}, "--prompt"},
       {{"generate", "--load", "run", "--max-length", "1000000"}, "the model has 128 positions"},
       {{"generate", "--load", "run", "--tokenizer", "nowhere.json"}, "--tokenizer: "},
   };

@@ -172,7 +172,8 @@ TEST_CASE("a run that is refused leaves exit code 2, a reason, and no file", "[b
   };
   const TemporaryFolder folder;
   const std::string empty = folder.file("empty.txt", ""), brief = folder.file("brief.txt", "hello"), file = folder.file("file", "x");
-  const std::string none = folder.path("none"), save = folder.path("save");
+  const std::string none = folder.path("none"), save = folder.path("save"), empty_folder = folder.path("empty");
+  fs::create_directory(empty_folder);
   const std::string golden = std::string(MBT_SOURCE_DIR) + "/tests/golden/models/llama2";
   const std::string broken = folder.path("broken"), weights = broken + "/model.safetensors";
   fs::copy(golden, broken);
@@ -197,7 +198,8 @@ TEST_CASE("a run that is refused leaves exit code 2, a reason, and no file", "[b
       {{"probe", "--model.hf_path", golden, "--batch", golden + "/batch.safetensors", "--out", save, "--steps", "99"},
        "--steps asks for 99"},
       {{"generate", "--checkpoint.load", none}, "there is no folder"},
-      {{"generate", "--checkpoint.load", broken}, "holds no checkpoint"},
+      {{"generate", "--checkpoint.load", broken}, "its tokenizer cannot be used"},
+      {{"generate", "--checkpoint.load", empty_folder}, "holds no checkpoint"},
       {{"generate", "--checkpoint.load", broken, "--prompt", ""}, "--prompt"},
       {{"generate", "--checkpoint.load", broken, "--top-p", "2"}, "top_p"},
   };

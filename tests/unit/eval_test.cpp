@@ -149,7 +149,7 @@ TEST_CASE("questions come with several names of the same keys; others are refuse
       {"{", "expected a JSON object"},
       {R"({"endings":["a","b"],"label":0})", "no text under ctx"},
       {R"({"ctx":"a","endings":["a"],"label":0})", "two texts"},
-      {R"({"ctx":"a","endings":["a",7],"label":0})", "ending 1 is 7"},
+      {R"({"ctx":"a","endings":["a",7],"label":0})", "ending 1 is \"7\""},
       {R"({"ctx":"a","endings":["a","b"]})", "no label"},
       {R"({"ctx":"a","endings":["a","b"],"label":2})", "label 2 of 2"},
       {R"({"ctx":"a","endings":["a","b"],"label":"1x"})", "expected the number of an ending"},

@@ -1,15 +1,15 @@
 // mbtrain convert: between Hugging Face folders and the folders of runs.
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <map>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/progress_line.h"
+#include "apps/mbtrain/stop_signals.h"
+#include "apps/mbtrain/text_table.h"
 #include "core/base/strings.h"
 #include "core/train/checkpoint_folder.h"
 #include "core/train/hf_export.h"
@@ -20,45 +20,18 @@ namespace {
 
 double giga(int64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
 
-volatile std::sig_atomic_t stop_requested = 0;
-
-/// A conversion that is interrupted takes away what it has written: gigabytes that nobody would look for.
-class StopsOnSignals {
+/// Also without a terminal: a large model takes minutes.
+class ConversionLine {
  public:
-  StopsOnSignals() {
-    for (const int signal : {SIGINT, SIGTERM}) {
-      std::signal(signal, [](int number) {
-        stop_requested = 1;
-        std::signal(number, SIG_DFL);  // a second one ends the program at once
-      });
-    }
-  }
-  static void check() {
-    if (stop_requested) throw Error("interrupted; nothing was written");
-  }
-};
-
-/// On a terminal a line that changes; elsewhere a line every ten seconds: a large model takes minutes.
-class ProgressLine {
- public:
-  ~ProgressLine() {
-    if (is_shown_) std::fprintf(stderr, "\r\033[K");
-  }
   void operator()(int64_t done, int64_t total) {
-    StopsOnSignals::check();
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_ < std::chrono::milliseconds(is_terminal_ ? 100 : 10000)) return;
-    last_ = now;
+    if (StopSignals::came()) throw Error("interrupted; nothing was written");
+    if (!line_.is_due()) return;
     const double percent = 100.0 * static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1));
-    if (!is_terminal_) return spdlog::info("{:.1f} of {:.1f} GB", giga(done), giga(total));
-    is_shown_ = true;
-    std::fprintf(stderr, "\r\033[K%5.1f %%  %.1f of %.1f GB", percent, giga(done), giga(total));
-    std::fflush(stderr);
+    line_.show(text(formatted("%5.1f %%  ", percent), formatted("%.1f of ", giga(done)), formatted("%.1f GB", giga(total))));
   }
 
  private:
-  bool is_terminal_ = isatty(2) != 0, is_shown_ = false;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  ProgressLine line_{false, 10};
 };
 
 int from_hf(const std::vector<std::string>& args) {
@@ -71,7 +44,7 @@ int from_hf(const std::vector<std::string>& args) {
   parse_args(app, args);
   HfImport done;
   {
-    ProgressLine line;
+    ConversionLine line;
     done = import_hf(folder, out, [&](int64_t now, int64_t total) { line(now, total); });
   }
   std::printf("wrote %s: %s, %.3f M parameters, vocabulary %lld padded to %lld\n", done.checkpoint.c_str(), done.model_type.c_str(),
@@ -112,7 +85,7 @@ int to_hf(const std::vector<std::string>& args) {
   if (!found->note.empty()) spdlog::warn("{}", found->note);
   HfExport done;
   {
-    ProgressLine line;
+    ConversionLine line;
     done = export_hf(CheckpointReader(found->path, verify), out, options, [&](int64_t now, int64_t total) { line(now, total); });
   }
   std::printf("wrote %s: %s, %lld tensors of %.3f GB in %lld file%s, of %s\n", out.c_str(), done.model_type.c_str(),
@@ -125,7 +98,7 @@ int to_hf(const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_convert(const std::vector<std::string>& args) {
-  const StopsOnSignals stops;
+  const StopSignals stops;  // a conversion takes gigabytes that nobody would look for
   if (!args.empty() && args[0] == "from-hf") return from_hf({args.begin() + 1, args.end()});
   if (!args.empty() && args[0] == "to-hf") return to_hf({args.begin() + 1, args.end()});
   CLI::App app("Convert models between Hugging Face folders and the folders of runs", "mbtrain convert");

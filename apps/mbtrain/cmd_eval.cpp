@@ -1,6 +1,5 @@
 // mbtrain eval: how well a model predicts texts, and how often it picks the right ending.
-#include <unistd.h>
-
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -8,6 +7,7 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/model_options.h"
+#include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/text_table.h"
 #include "core/base/strings.h"
 #include "core/data/document_source.h"
@@ -49,26 +49,6 @@ int64_t sequence(const Options& o, const ModelFolder& folder) {
   return folder.checkpoint ? model.seq_length : std::min(model.max_positions(), kHfMost);
 }
 
-/// A line on stderr that is written over, where somebody looks.
-class ProgressLine {
- public:
-  ProgressLine(const DocumentSource& source, std::string unit)
-      : source_(source), unit_(std::move(unit)), is_shown_(isatty(STDERR_FILENO) != 0) {}
-  ~ProgressLine() {
-    if (is_shown_) std::fprintf(stderr, "\r\033[K");
-  }
-  void show(int64_t done) const {
-    if (!is_shown_ || source_.total_bytes() == 0) return;
-    const double share = 100.0 * static_cast<double>(source_.bytes_read()) / static_cast<double>(source_.total_bytes());
-    std::fprintf(stderr, "\r%lld %s, %.0f %% of the input read", static_cast<long long>(done), unit_.c_str(), share);
-  }
-
- private:
-  const DocumentSource& source_;
-  std::string unit_;
-  bool is_shown_;
-};
-
 /// The text of a document; of JSONL the string under `key`.
 std::string text_of(RawDocument& document, const std::string& key) {
   if (document.kind != DocumentKind::jsonl) return std::move(document.bytes);
@@ -82,7 +62,7 @@ std::string text_of(RawDocument& document, const std::string& key) {
 
 /// f for each document, up to --limit; an error says which document it is about.
 void for_each_document(const Options& o, DocumentSource& source, const char* unit, const std::function<void(RawDocument&)>& f) {
-  const ProgressLine progress(source, unit);
+  ProgressLine progress;
   int64_t count = 0;
   while (o.limit == 0 || count < o.limit) {
     std::optional<RawDocument> document = source.next();
@@ -94,7 +74,9 @@ void for_each_document(const Options& o, DocumentSource& source, const char* uni
       if (what.rfind(document->where(), 0) == 0) throw;
       throw InputError(text(document->where(), ": ", what));
     }
-    progress.show(++count);
+    ++count;
+    const double share = 100.0 * static_cast<double>(source.bytes_read()) / static_cast<double>(std::max<int64_t>(source.total_bytes(), 1));
+    if (progress.is_due()) progress.show(text(count, " ", unit, formatted(", %.0f %% of the input read", share)));
   }
 }
 

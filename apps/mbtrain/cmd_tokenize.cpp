@@ -1,15 +1,15 @@
 // mbtrain tokenize: text to tokens, on stdout or as training data, and back.
-#include <unistd.h>
-
 #include <charconv>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <thread>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/progress_line.h"
+#include "apps/mbtrain/stop_signals.h"
+#include "apps/mbtrain/text_table.h"
 #include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/data/indexed_writer.h"
@@ -38,56 +38,18 @@ struct Options {
   bool print_ids = false, decode = false, keep_special_tokens = false, quiet = false;
 };
 
-std::atomic<bool> is_stopped = false;
-
-/// While it lives, SIGINT and SIGTERM end the work in order: temporary files are removed.
-class SignalsStop {
- public:
-  SignalsStop() {
-    std::signal(SIGINT, on_signal);
-    std::signal(SIGTERM, on_signal);
-  }
-  ~SignalsStop() {
-    std::signal(SIGINT, SIG_DFL);
-    std::signal(SIGTERM, SIG_DFL);
-  }
-
- private:
-  static void on_signal(int signal) {
-    is_stopped = true;
-    std::signal(signal, SIG_DFL);  // a second one ends the program at once
-  }
-};
-
-/// A line on a terminal's stderr, four times a second.
-class Progress {
- public:
-  explicit Progress(bool is_quiet) : is_shown_(!is_quiet && isatty(STDERR_FILENO) != 0) {}
-  ~Progress() { clear(); }
-
-  void show(int64_t done, int64_t total, int64_t tokens) {
-    const auto now = Clock::now();
-    if (!is_shown_ || now - last_ < std::chrono::milliseconds(250)) return;
-    last_ = now;
-    is_visible_ = true;
-    const double seconds = std::chrono::duration<double>(now - begin_).count(), rate = static_cast<double>(done) / seconds;
-    const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
-    constexpr int kWidth = 30;
-    const int full = total > 0 ? static_cast<int>(kWidth * done / total) : kWidth;
-    std::fprintf(stderr, "\r[%s%s] %5.1f %%  %.1f of %.1f MB  %.1f M tokens  %.1f MB/s  %.0f s left ",
-                 std::string(static_cast<size_t>(full), '#').c_str(), std::string(static_cast<size_t>(kWidth - full), '.').c_str(),
-                 total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0, static_cast<double>(done) * 1e-6,
-                 static_cast<double>(total) * 1e-6, static_cast<double>(tokens) * 1e-6, rate * 1e-6, left);
-  }
-  void clear() {
-    if (is_visible_) std::fprintf(stderr, "\r\033[K");
-    is_visible_ = false;
-  }
-
- private:
-  bool is_shown_, is_visible_ = false;
-  Clock::time_point begin_ = Clock::now(), last_ = begin_;
-};
+void show(ProgressLine& line, int64_t done, int64_t total, int64_t tokens) {
+  if (!line.is_due()) return;
+  const double rate = static_cast<double>(done) / line.seconds(), left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
+  constexpr int kWidth = 30;
+  const int full = total > 0 ? static_cast<int>(kWidth * done / total) : kWidth;
+  const double percent = total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0;
+  line.show(text("[", std::string(static_cast<size_t>(full), '#'), std::string(static_cast<size_t>(kWidth - full), '.'), "] ",
+                 formatted("%5.1f %%  ", percent), formatted("%.1f of ", static_cast<double>(done) * 1e-6),
+                 formatted("%.1f MB  ", static_cast<double>(total) * 1e-6),
+                 formatted("%.1f M tokens  ", static_cast<double>(tokens) * 1e-6), formatted("%.1f MB/s  ", rate * 1e-6),
+                 formatted("%.0f s left", left)));
+}
 
 Options parse(const std::vector<std::string>& args) {
   CLI::App app(kDescription, "mbtrain tokenize");
@@ -156,16 +118,16 @@ class Output {
 };
 
 int encode(const Options& o, const Tokenizer& tokenizer) {
-  const SignalsStop signals_stop;
+  const StopSignals stops;
   DocumentSource source(o.source);
-  Progress progress(o.quiet || o.print_ids);
+  ProgressLine progress(o.quiet || o.print_ids);
   std::optional<Output> output;
   if (!o.print_ids) output.emplace(o, tokenizer);
   const size_t keys = o.tokenize.json_keys.size();
   int64_t texts = 0, tokens = 0, bytes = 0;
   const auto begin = Clock::now();
   const std::clock_t cpu_begin = std::clock();
-  tokenize_documents(source, tokenizer, o.tokenize, is_stopped, [&](const TokenBatch& batch) {
+  tokenize_documents(source, tokenizer, o.tokenize, StopSignals::came(), [&](const TokenBatch& batch) {
     size_t from = 0;
     for (size_t i = 0; i < batch.ends.size(); ++i) {
       const std::span<const int32_t> ids(batch.ids.data() + from, batch.ends[i] - from);
@@ -178,7 +140,7 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
     texts += static_cast<int64_t>(batch.ends.size());
     tokens += static_cast<int64_t>(batch.ids.size());
     bytes += batch.text_bytes;
-    progress.show(source.bytes_read(), source.total_bytes(), tokens);
+    show(progress, source.bytes_read(), source.total_bytes(), tokens);
   });
   if (output) output->finish();
   progress.clear();

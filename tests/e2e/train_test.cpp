@@ -116,7 +116,7 @@ TEST_CASE("save, continue, generate") {
   const std::vector<std::string> generate = {"generate", "--checkpoint.load", folder.path("run"), "--prompt", "for (", "--max-new-tokens",
                                              "100"};
   const RunResult sample = succeed(generate, folder);
-  CHECK(sample.out.size() == 5 + 100 + 1);
+  CHECK(sample.out.size() >= 5 + 100 + 1);  // bytes that are no characters become U+FFFD, which is longer
   CHECK(sample.out.rfind("for (", 0) == 0);
   CHECK(succeed(generate, folder).out == sample.out);
   std::vector<std::string> other = generate;

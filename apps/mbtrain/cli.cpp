@@ -36,6 +36,9 @@ size_t take_own(const CLI::App& app, const std::vector<std::string>& args, size_
   if (!option) return 0;
   const bool takes_next = option->get_items_expected_min() > 0 && equals == std::string::npos && at + 1 < args.size();
   const bool is_long = args[at].rfind("--", 0) == 0;
+  // CLI11 would take the flag behind it for the value.
+  if (option->get_items_expected_min() > 0 && (takes_next ? args[at + 1].empty() : equals + 1 == args[at].size()))
+    throw InputError(text("command line: ", args[at].substr(0, equals), ": got an empty value; see `", app.get_name(), " --help`"));
   if (takes_next && is_long) {
     own.push_back(args[at] + "=" + args[at + 1]);
   } else {

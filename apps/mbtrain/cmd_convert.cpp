@@ -41,11 +41,15 @@ int from_hf(const std::vector<std::string>& args) {
   std::string folder, out;
   app.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index")->required();
   app.add_option("OUT", out, "New folder")->required();
+  std::optional<int64_t> seq_length;
+  app.add_option("--seq-length", seq_length,
+                 "Of the run's sequences; needed where the model's attention has a sliding window that is shorter than its positions")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   parse_args(app, args);
   HfImport done;
   {
     ConversionLine line;
-    done = import_hf(folder, out, [&](int64_t now, int64_t total) { line(now, total); });
+    done = import_hf(folder, out, seq_length, [&](int64_t now, int64_t total) { line(now, total); });
   }
   std::printf("wrote %s: %s, %.3f M parameters, vocabulary %lld padded to %lld\n", done.checkpoint.c_str(), done.model_type.c_str(),
               static_cast<double>(done.num_params) * 1e-6, static_cast<long long>(done.vocab_size),

@@ -198,6 +198,9 @@ int merge(const std::vector<std::string>& args) {
   std::vector<IndexedReader> readers;
   for (const std::string& path : inputs) {
     readers.emplace_back(path);
+    std::error_code none;
+    if (std::filesystem::equivalent(IndexedPaths(path).bin, IndexedPaths(output).bin, none))
+      throw InputError(text("--output ", output, ": is also an input; name a new pair"));
     if (readers.back().dtype() != readers.front().dtype())
       throw InputError(text(path, ": tokens of ", name_of(readers.back().dtype()), ", but ", inputs.front(), " has ",
                             name_of(readers.front().dtype()), "; pairs to merge have one dtype"));

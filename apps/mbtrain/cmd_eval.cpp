@@ -20,6 +20,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kLimitHint = "cut it into smaller documents";
+
 struct Options {
   ModelOptions model;
   std::vector<std::string> inputs;
@@ -42,11 +44,10 @@ void add_common(CLI::App& app, Options& o, const char* what) {
 
 int64_t sequence(const Options& o, const ModelFolder& folder) {
   const ModelConfig& model = folder.config.model;
-  constexpr int64_t kHfMost = 2048;
   if (o.seq_length > model.max_positions())
     throw InputError(text("--seq-length ", o.seq_length, ": the model has ", model.max_positions(), " positions"));
   if (o.seq_length > 0) return o.seq_length;
-  return folder.checkpoint ? model.seq_length : std::min(model.max_positions(), kHfMost);
+  return model.seq_length;
 }
 
 /// The text of a document; of JSONL the string under `key`.
@@ -112,7 +113,7 @@ int eval_perplexity(const std::vector<std::string>& args) {
   app.add_option("--stride", o.stride, "Tokens from one window to the next; by default the windows lie side by side")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   parse_args(app, args);
-  DocumentSource source({.inputs = o.inputs, .kind = std::nullopt});
+  DocumentSource source({.inputs = o.inputs, .kind = std::nullopt, .limit_hint = kLimitHint});
   OpenModel m = open_model(o.model);
   const int64_t seq_length = sequence(o, m.folder), stride = o.stride == 0 ? seq_length : o.stride;
   if (stride > seq_length) throw InputError(text("--stride ", stride, ": expected at most the sequence length, ", seq_length));
@@ -174,7 +175,7 @@ int eval_choice(const std::vector<std::string>& args) {
   add_common(app, o, "JSONL files");
   app.add_flag("--show-each", o.shows_each, "First a line of JSON a question: -log p of each ending, nats");
   parse_args(app, args);
-  DocumentSource source({.inputs = o.inputs, .kind = DocumentKind::jsonl});
+  DocumentSource source({.inputs = o.inputs, .kind = DocumentKind::jsonl, .limit_hint = kLimitHint});
   OpenModel m = open_model(o.model);
   Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, sequence(o, m.folder));
   MultipleChoice choice(scorer, *m.folder.tokenizer);

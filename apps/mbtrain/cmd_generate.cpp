@@ -69,22 +69,25 @@ std::vector<int32_t> next_input(Generator& generator, const std::vector<int32_t>
   return {is_full ? tokens.end() - keep : tokens.begin(), tokens.end()};
 }
 
-/// False: nobody reads on.
-bool print(const std::string& text) { return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0; }
+void print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw Error("cannot write to standard output");
+}
 
 /// Logits of tokens that the tokenizer does not have are padding of the vocabulary: they are no choice.
-void continue_prompt(Generator& generator, const GenerateOptions& o, const Tokenizer& tokenizer, std::vector<int32_t> tokens,
+void continue_prompt(Generator& generator, const GenerateOptions& o, const ModelFolder& model, std::vector<int32_t> tokens,
                      uint64_t sample) {
+  const Tokenizer& tokenizer = *model.tokenizer;
   TextStream stream(tokenizer);
   for (const int32_t token : tokens) stream.add(token);  // their text is printed as it was given
-  if (!print(o.prompt)) return;
+  print(o.prompt);
   for (int64_t i = 0; i < o.max_new_tokens; ++i) {
     std::vector<float> logits = generator.feed(next_input(generator, tokens, i == 0));
     logits.resize(std::min(logits.size(), static_cast<size_t>(tokenizer.vocab_size())));
     const int32_t token = sample_token(logits, o.sampling, static_cast<uint64_t>(o.seed), sample, static_cast<uint64_t>(i));
     tokens.push_back(token);
-    if (!o.goes_on && tokenizer.eos_id() == token) break;
-    if (!print(stream.add(token))) return;
+    if (!o.goes_on && std::count(model.end_tokens.begin(), model.end_tokens.end(), token) > 0) break;
+    print(stream.add(token));
   }
   print(stream.rest() + "\n");
 }
@@ -103,7 +106,7 @@ int cmd_generate(const std::vector<std::string>& args) {
   OpenModel m = open_model(o.model);
   const std::vector<int32_t> tokens = prompt_tokens(o, m.folder);
   Generator generator(*m.backend, m.folder.config.model, m.policy, *m.weights, capacity(o, m.folder.config.model));
-  for (int64_t i = 0; i < o.num_samples; ++i) continue_prompt(generator, o, *m.folder.tokenizer, tokens, static_cast<uint64_t>(i));
+  for (int64_t i = 0; i < o.num_samples; ++i) continue_prompt(generator, o, m.folder, tokens, static_cast<uint64_t>(i));
   return 0;
 }
 

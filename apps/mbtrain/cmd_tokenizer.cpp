@@ -62,7 +62,7 @@ int train(const std::vector<std::string>& args) {
       "mbtrain tokenizer train");
   SentencePieceTraining t;
   t.num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  DocumentSourceOptions source;
+  DocumentSourceOptions source{.inputs = {}, .kind = {}, .plain = DocumentKind::line, .limit_hint = "cut it into smaller ones"};
   std::string output, json_key = "text";
   app.add_option("--input", source.inputs, "Files and folders")->required();
   app.add_option("--output", output, "Model file to write")->required();

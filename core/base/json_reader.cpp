@@ -55,11 +55,12 @@ class DocumentBuilder {
   bool binary(json::binary_t&) { throw Error("JSON text has no binary values"); }
   bool number_integer(json::number_integer_t v) { return number(json(v)); }
   bool number_unsigned(json::number_unsigned_t v) {
-    if (v > static_cast<json::number_unsigned_t>(INT64_MAX)) refuse_integer(std::to_string(v));
-    return number(json(static_cast<int64_t>(v)));
+    if (v <= static_cast<json::number_unsigned_t>(INT64_MAX)) return number(json(static_cast<int64_t>(v)));
+    if (!limits_.large_integers) refuse_integer(std::to_string(v));
+    return number(json(static_cast<double>(v)));
   }
   bool number_float(json::number_float_t v, const std::string& token) {
-    if (token.find_first_of(".eE") == std::string::npos) refuse_integer(token);
+    if (!limits_.large_integers && token.find_first_of(".eE") == std::string::npos) refuse_integer(token);
     return number(json(v));
   }
 

@@ -203,9 +203,10 @@ class Translator {
   void rope() {
     const bool is_new = hf_.has("/rope_parameters");
     const std::string object = is_new ? "/rope_parameters" : "/rope_scaling";
-    const std::string theta = is_new && hf_.has("/rope_parameters/rope_theta") ? "/rope_parameters/rope_theta" : "/rope_theta";
-    if (theta != "/rope_theta" && hf_.has("/rope_theta") && hf_.number("/rope_theta") != hf_.number(theta)) {
-      hf_.refuse("/rope_theta", "contradicts rope_parameters");
+    const bool is_nested = hf_.has(object + "/rope_theta");
+    const std::string theta = is_nested ? object + "/rope_theta" : "/rope_theta";
+    if (is_nested && hf_.has("/rope_theta") && hf_.number("/rope_theta") != hf_.number(theta)) {
+      hf_.refuse("/rope_theta", text("contradicts ", object.substr(1)));
     }
     set("rotary_base", hf_.number_or(theta, 10000.0), theta);
     set("rotary_percent", 1.0, "/model_type");

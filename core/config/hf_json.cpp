@@ -18,6 +18,7 @@ const std::vector<Unsupported>& unsupported_keys() {
   static const std::vector<Unsupported> keys{
       {"quantization_config", {}},
       {"is_encoder_decoder", {false}},
+      {"is_causal", {true}},
       {"add_cross_attention", {false}},
       {"scale_attn_by_inverse_layer_idx", {false}},
       {"num_experts", {0}},

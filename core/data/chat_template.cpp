@@ -102,15 +102,21 @@ ChatExample ChatTemplate::encode(const json& example) const {
   if (messages == example.end()) {
     if (!example.contains("prompt")) throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"");
     add_text(string_of(example, "prompt"), false, out);
-    add_text(string_of(example, "completion"), true, out);
+    const std::string& completion = string_of(example, "completion");
+    if (completion.empty()) throw InputError("\"completion\" is empty: nothing to learn");
+    add_text(completion, true, out);
     add_token(end_of_text(), true, out);
     return out;
   }
+  if (example.contains("prompt") || example.contains("completion"))
+    throw InputError("has \"messages\", and \"prompt\" or \"completion\" too: give one of the two");
   if (!messages->is_array()) throw InputError(text("\"messages\" is ", messages->type_name(), ", expected an array"));
   bool has_answer = false;
   for (const json& message : *messages) {
     if (!message.is_object())
       throw InputError(text("a message is ", message.type_name(), ", expected an object with \"role\" and \"content\""));
+    for (const char* key : {"tool_calls", "function_call"})
+      if (message.contains(key) && !message[key].empty()) throw InputError(text("a message has \"", key, "\", which is not supported"));
     const std::string& role = string_of(message, "role");
     add_message(role, string_of(message, "content"), out);
     has_answer |= role == "assistant";

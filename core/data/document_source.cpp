@@ -56,12 +56,11 @@ DocumentSource::DocumentSource(const DocumentSourceOptions& options) : options_(
 DocumentKind DocumentSource::kind_of(const std::string& path) const {
   if (options_.kind) return *options_.kind;
   const std::string suffix = fs::path(path).extension().string();
-  return suffix == ".jsonl" || suffix == ".ndjson" ? DocumentKind::jsonl : DocumentKind::file;
+  return suffix == ".jsonl" || suffix == ".ndjson" ? DocumentKind::jsonl : options_.plain;
 }
 
 void DocumentSource::refuse_size(const std::string& what) const {
-  throw InputError(text(what, ": is larger than ", options_.max_document_bytes,
-                        " bytes; raise --max-document-bytes, or cut it into smaller documents (--document line)"));
+  throw InputError(text(what, ": is larger than ", options_.max_document_bytes, " bytes; ", options_.limit_hint));
 }
 
 std::optional<RawDocument> DocumentSource::next() {

@@ -23,6 +23,8 @@ struct DocumentSourceOptions {
   std::vector<std::string> inputs;                  ///< files, and folders, whose files come in byte order of their paths
   std::optional<DocumentKind> kind = std::nullopt;  ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
   int64_t max_document_bytes = int64_t{256} << 20;
+  DocumentKind plain = DocumentKind::file;    ///< of files that are no JSONL by their name, where `kind` is absent
+  std::string limit_hint = "raise --max-document-bytes, or cut it into smaller documents (--document line)";
 };
 
 /// As it stands in the file.

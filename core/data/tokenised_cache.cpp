@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 std::string key_of(const std::vector<std::string>& files, const std::string& settings) {
   XxHash64 hash;
@@ -28,6 +28,14 @@ std::string key_of(const std::vector<std::string>& files, const std::string& set
     hash.add(text(";", fs::weakly_canonical(path, none).string(), ";", info.st_size, ";", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec));
   }
   return hash_text(hash.value());
+}
+
+/// A text file is one document, and splits go by sequences: it gets up to a hundred, so that every split can have its share.
+void add_in_pieces(IndexedWriter& writer, std::span<const int32_t> tokens) {
+  constexpr size_t kPieces = 100, kShortest = 256;
+  const size_t length = std::max(kShortest, (tokens.size() + kPieces - 1) / kPieces);
+  for (size_t at = 0; at < tokens.size(); at += length) writer.add_sequence(tokens.subspan(at, std::min(length, tokens.size() - at)));
+  writer.end_document();
 }
 
 }  // namespace
@@ -57,7 +65,8 @@ std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer,
   const auto make = [&](const std::string& prefix) {
     DocumentSource documents({.inputs = source.files,
                               .kind = is_jsonl ? DocumentKind::jsonl : DocumentKind::file,
-                              .max_document_bytes = options.max_document_bytes});
+                              .max_document_bytes = options.max_document_bytes,
+                              .limit_hint = "raise dataset.max_document_bytes, or cut it into smaller documents"});
     IndexedWriter writer(prefix, dtype_for_vocab(tokenizer.vocab_size()));
     const TokenizeOptions tokenize{.json_keys = {options.json_key},
                                    .append_eod = tokenizer.eod_id().has_value(),
@@ -66,8 +75,13 @@ std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer,
     tokenize_documents(documents, tokenizer, tokenize, stop, [&](const TokenBatch& batch) {
       size_t from = 0;
       for (const size_t end : batch.ends) {
-        if (end > from) writer.add_document(std::span(batch.ids).subspan(from, end - from));
+        const auto tokens = std::span(batch.ids).subspan(from, end - from);
         from = end;
+        if (tokens.empty()) continue;
+        if (is_jsonl)
+          writer.add_document(tokens);
+        else
+          add_in_pieces(writer, tokens);
       }
     });
     writer.finish();

@@ -1,9 +1,13 @@
 #include "core/eval/model_folder.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/base/json_reader.h"
 #include "core/config/command_line.h"
+#include "core/config/hf_config.h"
+#include "core/io/files.h"
 #include "core/model/initialise.h"
 #include "core/recipe/resolve.h"
 #include "core/recipe/synchronise.h"
@@ -23,9 +27,14 @@ bool is_hf_folder(const std::string& folder) {
 
 RunConfig hf_run_config(const ModelFolderOptions& options) {
   if (options.step) throw InputError(text("--ckpt-step: ", options.folder, " is a Hugging Face folder, which holds one model"));
-  std::vector<std::string> args = {"--model.hf_path", options.folder};
+  // As long as the model's attention goes: a sliding window bounds it.
+  const HfPositions positions = hf_positions(options.folder);
+  const int64_t longest = std::min(positions.longest, positions.window.value_or(positions.longest));
+  std::vector<std::string> args = {"--model.hf_path", options.folder, "--seq-length", std::to_string(std::min<int64_t>(longest, 2048))};
   if (!options.recipe.empty()) args.insert(args.end(), {"--mixed-precision", options.recipe});
-  return resolve_run(parse_config_arguments(args)).config;
+  RunConfig config = resolve_run(parse_config_arguments(args)).config;
+  if (positions.window) config.model.max_position_embeddings = longest;
+  return config;
 }
 
 /// The same model computed as another recipe says.
@@ -49,7 +58,9 @@ std::unique_ptr<Tokenizer> own_tokenizer(const ModelFolder& model) {
 std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelFolderOptions& options) {
   std::unique_ptr<Tokenizer> tokenizer;
   try {
-    tokenizer = options.tokenizer.empty() ? own_tokenizer(model) : open_tokenizer(options.tokenizer);
+    tokenizer = options.tokenizer.empty()      ? own_tokenizer(model)
+                : options.tokenizer == "bytes" ? make_byte_tokenizer()
+                                               : open_tokenizer(options.tokenizer);
   } catch (const InputError& e) {
     if (!options.tokenizer.empty()) throw InputError(text("--tokenizer: ", e.what()));
     throw InputError(text(options.folder, ": its tokenizer cannot be used: ", e.what(), "; --tokenizer names another"));
@@ -59,6 +70,33 @@ std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelF
     throw InputError(
         text(options.folder, ": the model has ", vocabulary, " tokens, the tokenizer ", tokens, " (", tokenizer->describe(), ")"));
   return tokenizer;
+}
+
+/// "eos_token_id" of generation_config.json, or else of config.json: a number or several.
+void add_end_tokens(const std::string& config, const std::string& source, std::vector<int32_t>& ends) {
+  const nlohmann::json root = parse_json(config, source, {.large_integers = true}).root;
+  if (!root.is_object() || !root.contains("eos_token_id")) return;
+  const nlohmann::json& ids = root["eos_token_id"];
+  for (const nlohmann::json& id : ids.is_array() ? ids : nlohmann::json::array({ids}))
+    if (id.is_number_integer()) ends.push_back(id.get<int32_t>());
+}
+
+std::vector<int32_t> find_end_tokens(const ModelFolder& model) {
+  std::vector<int32_t> ends;
+  if (model.tokenizer->eos_id()) ends.push_back(*model.tokenizer->eos_id());
+  constexpr const char* kGeneration = "generation_config.json";
+  if (model.checkpoint) {
+    const std::optional<HfSource> source = load_hf_source(*model.checkpoint);
+    if (!source) return ends;
+    add_end_tokens(source->config, "config.json", ends);
+    for (const auto& [name, content] : source->files)
+      if (name == kGeneration) add_end_tokens(content, kGeneration, ends);
+    return ends;
+  }
+  for (const char* name : {"config.json", kGeneration})
+    if (const fs::path path = fs::path(model.config.model.hf_path) / name; fs::exists(path))
+      add_end_tokens(read_text_file(path.string()), path.string(), ends);
+  return ends;
 }
 
 }  // namespace
@@ -77,6 +115,7 @@ ModelFolder open_model_folder(const ModelFolderOptions& options) {
     if (!options.recipe.empty()) set_recipe(model.config, options.recipe);
   }
   model.tokenizer = find_tokenizer(model, options);
+  model.end_tokens = find_end_tokens(model);
   return model;
 }
 

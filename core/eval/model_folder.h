@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/config/run_config.h"
 #include "core/model/weights.h"
@@ -16,7 +17,7 @@ namespace mbt {
 struct ModelFolderOptions {
   std::string folder;           ///< of a run, of one checkpoint, or of a Hugging Face model
   std::optional<int64_t> step;  ///< of a run: the iteration; the newest, if not given
-  std::string tokenizer;        ///< file or folder; empty: the model's own
+  std::string tokenizer;        ///< file or folder, or "bytes"; empty: the model's own
   std::string recipe;           ///< how to compute; empty: as it was trained, a Hugging Face model in bf16_mixed
 };
 
@@ -24,6 +25,7 @@ struct ModelFolder {
   RunConfig config;
   std::unique_ptr<CheckpointReader> checkpoint;  ///< null: a Hugging Face folder, config.model.hf_path
   std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<int32_t> end_tokens;               ///< any of them ends a text: the tokenizer's eos, and those of generation_config.json
   std::string note;  ///< to be shown as a warning: why another checkpoint was taken than one would expect
 };
 

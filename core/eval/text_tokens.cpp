@@ -21,6 +21,15 @@ size_t whole_characters(std::string_view text) {
   return text.size();
 }
 
+/// Bytes of `text` without the U+FFFD at its end, three at most: SentencePiece shows a character of single bytes so until its last one
+/// comes.
+size_t without_unfinished(std::string_view text) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  size_t end = whole_characters(text);
+  for (int i = 0; i < 3 && text.substr(0, end).ends_with(kReplacement); ++i) end -= kReplacement.size();
+  return end;
+}
+
 }  // namespace
 
 std::vector<int32_t> leading_tokens(const Tokenizer& tokenizer) {
@@ -35,7 +44,8 @@ std::string TextStream::add(int32_t token) {
   constexpr size_t kMost = 64;
   tokens_.push_back(token);
   const std::string text = tokenizer_.decode_bytes(tokens_);
-  const size_t whole = std::max(given_, whole_characters(text));
+  given_ = std::min(given_, text.size());
+  const size_t whole = std::max(given_, without_unfinished(text));
   std::string news = replace_invalid_utf8(std::string_view(text).substr(given_, whole - given_));
   given_ = whole;
   if (tokens_.size() > kMost && whole == text.size()) {  // go on from the second half, whose text no longer begins a text

@@ -115,6 +115,10 @@ class Resolver {
                           origin_of(run_.origins, "tokenizer.tokenizer_model").kind != Origin::Kind::default_value;
     const std::string& folder = run_.config.model.hf_path;
     const std::string type = is_given || folder.empty() ? "" : tokenizer_type_in(folder);
+    const DatasetConfig& data = run_.config.dataset;
+    if (!is_given && !folder.empty() && type.empty() && (!data.path.empty() || !data.blend.empty() || data.is_per_split()))
+      run_.notes.push_back("model.hf_path has no tokenizer: text would be read as bytes, which mean other tokens to its weights; "
+                           "tokenizer.tokenizer_model names one");
     if (type.empty()) return;
     t.tokenizer_type = type;
     t.tokenizer_model = folder;

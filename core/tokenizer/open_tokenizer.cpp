@@ -48,7 +48,7 @@ void read_names(const Tokenizer& tokenizer, const TokenizerFiles& files, const s
     const std::string* const content = find_file(files, name);
     if (content == nullptr) continue;
     const std::string path = join_path(folder, name);
-    const JsonDocument document = parse_json(*content, path);
+    const JsonDocument document = parse_json(*content, path, {.large_integers = true});
     if (!document.root.is_object()) throw InputError(path + ": expected an object");
     const auto take = [&](const char* key, std::optional<int32_t>& id) {
       const std::string token = token_name(document.root, key);
@@ -84,21 +84,13 @@ SentencePieceAdds find_adds(const TokenizerFiles& files, const std::string& fold
   SentencePieceAdds adds;
   const std::string* const content = find_file(files, "tokenizer_config.json");
   if (content == nullptr) return adds;
-  const json config = parse_json(*content, join_path(folder, "tokenizer_config.json")).root;
+  const json config = parse_json(*content, join_path(folder, "tokenizer_config.json"), {.large_integers = true}).root;
   const auto take = [&](const char* key, bool& to) {
     if (config.is_object() && config.contains(key) && config[key].is_boolean()) to = config[key];
   };
   take("add_bos_token", adds.bos);
   take("add_eos_token", adds.eos);
   return adds;
-}
-
-std::string find_model(const std::string& path) {
-  std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return path;
-  for (const char* name : kTokenizers)
-    if (is_file(fs::path(path) / name)) return join_path(path, name);
-  throw InputError(path + ": has neither a tokenizer.json nor a tokenizer.model");
 }
 
 bool looks_like_json(const std::string& content) {
@@ -121,19 +113,27 @@ std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& 
 }  // namespace
 
 std::string tokenizer_type_in(const std::string& folder) {
-  if (is_file(fs::path(folder) / kTokenizers[0])) return "HuggingFaceTokenizer";
-  return is_file(fs::path(folder) / kTokenizers[1]) ? "SentencePieceTokenizer" : "";
+  const bool has_json = is_file(fs::path(folder) / kTokenizers[0]), has_model = is_file(fs::path(folder) / kTokenizers[1]);
+  if (has_json && has_model) return open_tokenizer(folder)->type();
+  return has_json ? "HuggingFaceTokenizer" : has_model ? "SentencePieceTokenizer" : "";
 }
 
 TokenizerFiles read_tokenizer_files(const std::string& path) {
-  const fs::path file = find_model(path);
-  // Under a name that open_tokenizer finds again, whatever the user calls it.
-  std::string content = read_text_file(file.string(), kMaxModelBytes);
+  std::error_code ignored;
+  const bool is_folder = fs::is_directory(path, ignored);
+  const fs::path folder = is_folder ? fs::path(path) : fs::path(path).parent_path();
   TokenizerFiles files;
-  files.emplace_back(kTokenizers[looks_like_json(content) ? 0 : 1], std::move(content));
-  for (const char* name : kTokenNames)
-    if (const fs::path beside = file.parent_path() / name; is_file(beside))
-      files.emplace_back(name, read_text_file(beside.string(), kMaxModelBytes));
+  const auto add = [&](const char* name) {
+    if (is_file(folder / name)) files.emplace_back(name, read_text_file((folder / name).string(), kMaxModelBytes));
+  };
+  if (is_folder) {
+    for (const char* name : kTokenizers) add(name);
+    if (files.empty()) throw InputError(path + ": has neither a tokenizer.json nor a tokenizer.model");
+  } else {  // under a name that open_tokenizer finds again, whatever the user calls it
+    std::string content = read_text_file(path, kMaxModelBytes);
+    files.emplace_back(kTokenizers[looks_like_json(content) ? 0 : 1], std::move(content));
+  }
+  for (const char* name : kTokenNames) add(name);
   return files;
 }
 
@@ -142,15 +142,22 @@ bool has_tokenizer(const TokenizerFiles& files) {
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerFiles& files, const std::string& folder) {
-  for (const char* name : kTokenizers)
-    if (const std::string* const content = find_file(files, name)) return build(*content, join_path(folder, name), files, folder);
-  throw InputError(folder + ": has neither a tokenizer.json nor a tokenizer.model");
+  const auto open = [&](const char* name) { return build(*find_file(files, name), join_path(folder, name), files, folder); };
+  if (!has_tokenizer(files)) throw InputError(folder + ": has neither a tokenizer.json nor a tokenizer.model");
+  if (find_file(files, kTokenizers[0]) == nullptr) return open(kTokenizers[1]);
+  if (find_file(files, kTokenizers[1]) == nullptr) return open(kTokenizers[0]);
+  try {
+    return open(kTokenizers[0]);
+  } catch (const InputError&) {  // Llama 2 and Mistral: the .json is a translation of the .model, of a kind that is not done here
+    return open(kTokenizers[1]);
+  }
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
-  const std::string file = find_model(path);
-  const TokenizerFiles files = read_tokenizer_files(file);
-  return build(files.front().second, file, files, fs::path(file).parent_path().string());
+  const TokenizerFiles files = read_tokenizer_files(path);
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return open_tokenizer(files, path);
+  return build(files.front().second, path, files, fs::path(path).parent_path().string());
 }
 
 }  // namespace mbt

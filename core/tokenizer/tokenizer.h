@@ -57,12 +57,13 @@ class Tokenizer {
 /// 256 tokens, one a byte.
 std::unique_ptr<Tokenizer> make_byte_tokenizer();
 
-/// `path`: a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json or else a tokenizer.model. Beside it,
+/// `path`: a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json or else a tokenizer.model (with both: the .json, unless it is of
+/// a kind that is not done here). Beside it,
 /// tokenizer_config.json and special_tokens_map.json say which tokens are bos and eos. InputError: anything in the files that would change
 /// the tokens and is not done here, by its name.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
-/// What tokenizer.tokenizer_type is for the tokenizer in this folder, by its files' names; empty: there is none.
+/// What tokenizer.tokenizer_type is for the tokenizer in this folder; empty: there is none.
 std::string tokenizer_type_in(const std::string& folder);
 
 /// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.

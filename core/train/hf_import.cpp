@@ -37,14 +37,16 @@ const char* recipe_of(const HfWeights& weights) {
 }
 
 /// Also checked by all rules between fields (heads that divide, even head widths, ...).
-RunConfig resolve_model(const std::string& folder, const JsonDocument& config, const char* recipe) try {
+RunConfig resolve_model(const std::string& folder, const JsonDocument& config, std::optional<int64_t> seq_length, const char* recipe) try {
   ConfigInput input;
   input.recipe = recipe;
   input.recipe_origin = {Origin::Kind::derived, "the dtype of the weights"};
   input.assignments = hf_assignments(config);
   const ModelConfig model = hf_model(config);
-  input.assignments.push_back(
-      {"model", "seq_length", std::min(model.seq_length, model.max_positions()), {Origin::Kind::derived, "max_position_embeddings"}});
+  input.assignments.push_back({"model",
+                               "seq_length",
+                               seq_length.value_or(std::min(model.seq_length, model.max_positions())),
+                               {Origin::Kind::derived, "max_position_embeddings"}});
   return resolve_run(input).config;
 } catch (const InputError& e) {
   const std::string what = e.what();
@@ -144,12 +146,19 @@ void write_checkpoint(const std::string& folder, const RunConfig& config, const 
 
 }  // namespace
 
-HfImport import_hf(const std::string& folder, const std::string& out, const ConversionProgress& progress) {
+HfImport import_hf(const std::string& folder, const std::string& out, std::optional<int64_t> seq_length,
+                   const ConversionProgress& progress) {
   const JsonDocument document = read_hf_config(folder);
+  const HfPositions positions = hf_positions(document);
+  const std::string problem = sliding_window_problem(positions, seq_length.value_or(positions.longest));
+  if (!problem.empty())
+    throw InputError(problem + (seq_length ? "" : text("; --seq-length ", *positions.window, " makes a run of such sequences")));
+  if (seq_length.value_or(1) > positions.longest)
+    throw InputError(text("--seq-length ", *seq_length, ": the model has ", positions.longest, " positions"));
   const ModelConfig model = hf_model(document);
-  resolve_model(folder, document, "fp32");  // the rules between fields, before names and shapes are compared
+  resolve_model(folder, document, seq_length, "fp32");  // the rules between fields, before names and shapes are compared
   const HfWeights weights(folder, model);
-  RunConfig config = resolve_model(folder, document, recipe_of(weights));
+  RunConfig config = resolve_model(folder, document, seq_length, recipe_of(weights));
   const std::string tokenizer = tokenizer_type_in(folder);
   if (!tokenizer.empty()) config.tokenizer = {tokenizer, fs::absolute(fs::path(out) / kTokenizerFolder).lexically_normal().string()};
   const HfSource source = HfSource::read(folder, config.model);
@@ -163,7 +172,6 @@ HfImport import_hf(const std::string& folder, const std::string& out, const Conv
   write_file_atomically(target.file(kConfigFile), architecture_text(config, document));
   target.commit();
 
-  const HfPositions positions = hf_positions(document);
   return {.checkpoint = (fs::path(out) / iteration_name(0)).string(),
           .config_file = (fs::path(out) / kConfigFile).string(),
           .model_type = hf_model_type(document),

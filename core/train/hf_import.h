@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace mbt {
@@ -22,6 +23,7 @@ struct HfImport {
 /// Writes the new folder `out`: complete or not at all. Weights keep their values, and bf16 where all of a parameter is; what else the
 /// folder holds goes along (core/model/hf_source.h). Memory: one parameter. InputError: everything that hf_config.h, hf_weights.h and the
 /// rules of run configs refuse, before anything is written; `out` exists or cannot be written.
-HfImport import_hf(const std::string& folder, const std::string& out, const ConversionProgress& progress);
+/// seq_length: of the run's sequences, not given: as long as the model's. InputError also: longer than its sliding window.
+HfImport import_hf(const std::string& folder, const std::string& out, std::optional<int64_t> seq_length, const ConversionProgress& progress);
 
 }  // namespace mbt

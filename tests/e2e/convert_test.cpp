@@ -245,7 +245,6 @@ struct Refusal {
   const char* model;
   std::function<void(ModelFolder&)> change;
   std::vector<std::string> words;  ///< each of them must be in the message
-  bool is_by_sequence = false;     ///< refused where sequences are known: not by convert
 };
 
 std::function<void(ModelFolder&)> config(const char* patch) {
@@ -261,6 +260,13 @@ std::vector<Refusal> refused_configs() {
       {"qwen3", config(R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})"), {"rope_parameters/full_attention"}},
       {"qwen3", config(R"({"rope_theta": 5.0})"), {"rope_theta", "contradicts rope_parameters"}},
       {"llama3-rope-scaling", config(R"({"rope_scaling": {"factor": null}})"), {"rope_scaling/factor is missing"}},
+      {"llama3-rope-scaling",
+       [](ModelFolder& m) {
+         m.config["rope_theta"] = 500000.0;
+         m.config["rope_scaling"]["rope_theta"] = 10000.0;
+       },
+       {"rope_theta", "contradicts rope_scaling"}},
+      {"llama2", config(R"({"is_causal": false})"), {"is_causal"}},
       {"llama2", config(R"({"final_logit_softcapping": 30.0})"), {"final_logit_softcapping"}},
       {"llama2", config(R"({"attn_logit_softcapping": 50.0})"), {"attn_logit_softcapping"}},
       {"llama2", config(R"({"num_local_experts": 8})"), {"num_local_experts"}},
@@ -287,11 +293,10 @@ std::vector<Refusal> refused_configs() {
       {"llama2", config(R"({"num_hidden_layers": 1})"), {"layers.1", "not part of the model"}},
       {"llama2", config(R"({"intermediate_size": 80})"), {"gate_proj.weight", "[80,32]"}},
       {"llama2", config(R"({"hidden_size": "wide"})"), {"hidden_size", "wide"}},
-      {"mistral-sharded-bf16", config(R"({"sliding_window": 16})"), {"sliding window", "16", "sliding_window"}, true},
+      {"mistral-sharded-bf16", config(R"({"sliding_window": 16})"), {"sliding window", "16", "sliding_window"}},
       {"qwen2",
        config(R"({"use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1, "layer_types": null})"),
-       {"sliding window"},
-       true},
+       {"sliding window"}},
   };
 }
 
@@ -324,7 +329,7 @@ void check_refused(const TemporaryFolder& folder, const Refusal& refusal) {
       {"probe", "--model.hf_path", "source", "--batch", (kModels / refusal.model / "batch.safetensors").string(), "--out", "out",
        "--mixed-precision", "fp32"},
       {"train", "--model.hf_path", "source", "--train-iters", "1", "--checkpoint.save", "out", "--dataset.path", "text.txt"}};
-  if (!refusal.is_by_sequence) commands.push_back({"convert", "from-hf", "source", "out"});
+  commands.push_back({"convert", "from-hf", "source", "out"});
   for (const std::vector<std::string>& command : commands) {
     const RunResult result = run_binary(command, folder.path());
     INFO(refusal.model << ", " << refusal.words.front() << ": " << command[0] << "\n" << result.err);
@@ -395,4 +400,17 @@ TEST_CASE("A mask that is not causal, and a head that is not the embedding, are 
     CHECK_THAT(result.err, ContainsSubstring(is_mask ? "h.1.attn.bias" : "lm_head.weight"));
     CHECK_FALSE(fs::exists(folder.path("out")));
   }
+}
+
+TEST_CASE("A sliding window bounds the sequences of an import that asks for shorter ones", "[convert]") {
+  const TemporaryFolder folder;
+  fs::create_directory(folder.path("source"));
+  ModelFolder m = ModelFolder::golden("mistral-sharded-bf16");
+  m.config["sliding_window"] = 16;
+  m.write(folder.path("source"));
+  CHECK_THAT(run_binary({"convert", "from-hf", "source", "run"}, folder.path()).err, ContainsSubstring("--seq-length 16 makes a run"));
+  CHECK(run_binary({"convert", "from-hf", "source", "run", "--seq-length", "17"}, folder.path()).exit_code == 2);
+  succeed({"convert", "from-hf", "source", "run", "--seq-length", "16"}, folder);
+  succeed({"convert", "to-hf", "run", "back"}, folder);
+  check_same(folder.path("source"), folder.path("back"));
 }

@@ -73,7 +73,8 @@ TEST_CASE("a model's tokenizer comes with it: from its folder, from an import, f
   const std::string tokenizer = std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/llama3/tokenizer.json";
   const int64_t vocabulary = 1024;  // more than the tokenizer has: the rest is unused
   ModelFolder m = ModelFolder::golden("llama2");
-  m.files = {{"tokenizer.json", read_text_file(tokenizer)}};
+  m.files = {{"tokenizer.json", read_text_file(tokenizer)},
+             {"tokenizer_config.json", R"({"model_max_length": 1000000000000000019884624838656})"}};
   m.config["vocab_size"] = vocabulary;
   for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
     ModelFolder::Tensor& t = m.at(name);
@@ -139,7 +140,7 @@ TEST_CASE("what eval and generate cannot use is refused with its place") {
       {{"eval", "perplexity", "--load", "run", "--stride", "200", "a.txt"}, "at most the sequence length"},
       {{"eval", "perplexity", "--load", kGolden + "llama2", "a.txt"}, "its tokenizer cannot be used"},
       {{"eval", "perplexity", "--load", kGolden + "llama2", "--ckpt-step", "3", "a.txt"}, "is a Hugging Face folder"},
-      {{"generate", "--load", "run", "--prompt", ""}, "--prompt"},
+      {{"generate", "--load", "run", "--prompt", ""}, "--prompt: got an empty value"},
       {{"generate", "--load", "run", "--max-length", "1000000"}, "the model has 128 positions"},
       {{"generate", "--load", "run", "--tokenizer", "nowhere.json"}, "--tokenizer: "},
   };

@@ -174,3 +174,43 @@ TEST_CASE("text comes token by token, in whole characters") {
   stream.add(0xE4);
   CHECK(stream.rest() == "\xEF\xBF\xBD");
 }
+
+namespace {
+
+/// As SentencePiece: tokens of single bytes that are no character yet are shown as U+FFFD each.
+class ByteFallback final : public Tokenizer {
+ public:
+  const char* type() const override { return "test"; }
+  int64_t vocab_size() const override { return 256; }
+  void encode(std::string_view text, std::vector<int32_t>& ids, bool) const override {
+    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  }
+  std::string decode_bytes(std::span<const int32_t> ids, bool) const override {
+    std::string whole, bytes;
+    for (const int32_t id : ids) bytes += static_cast<char>(id);
+    for (size_t at = 0; at < bytes.size();) {
+      const auto lead = static_cast<unsigned char>(bytes[at]);
+      const size_t length = lead < 0x80 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 99;
+      const bool is_whole = at + length <= bytes.size();
+      whole += is_whole ? bytes.substr(at, length) : "\xEF\xBF\xBD";
+      at += is_whole ? length : 1;
+    }
+    return whole;
+  }
+  std::optional<int32_t> token_id(std::string_view) const override { return std::nullopt; }
+  std::string describe() const override { return "test"; }
+  uint64_t fingerprint() const override { return 0; }
+};
+
+}  // namespace
+
+TEST_CASE("characters that come byte by byte appear when they are whole") {
+  const ByteFallback tokenizer;
+  const std::string text = "5 \xE2\x82\xAC, \xC3\xB6 \xF0\x9F\x91\xA9!";
+  TextStream stream(tokenizer);
+  std::string whole;
+  std::vector<int32_t> ids;
+  tokenizer.encode(text, ids, false);
+  for (const int32_t id : ids) whole += stream.add(id);
+  CHECK(whole + stream.rest() == text);
+}

@@ -151,6 +151,7 @@ TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint) {
 }
 
 std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded) {
+  if (config.checkpoint.save.empty()) return {};  // nobody will ask: a tokenizer is megabytes
   std::optional<HfSource> source = loaded != nullptr ? load_hf_source(*loaded) : std::nullopt;
   if (!source && !config.model.hf_path.empty()) source = HfSource::read(config.model.hf_path, config.model);
   std::vector<std::pair<std::string, std::string>> files = source ? hf_source_files(*source) : TokenizerFiles{};

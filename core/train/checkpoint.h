@@ -51,7 +51,7 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
 /// What the checkpoint carries of the Hugging Face folder that its model has come from; nothing: it has come from none.
 std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint);
 /// What every checkpoint of a run gets, for CheckpointSaver::carry: what its Hugging Face folder held, and its tokenizer. `loaded`, the checkpoint
-/// that it continues from if any, comes before model.hf_path; a tokenizer of the config before the one that `loaded` carries.
+/// that it continues from if any, comes before model.hf_path; a tokenizer of the config before the one that `loaded` carries. Nothing for a run that does not save.
 std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded);
 /// What the checkpoint carries of a tokenizer: the run's, else that of the Hugging Face folder; empty: neither, as with bytes.
 TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint);

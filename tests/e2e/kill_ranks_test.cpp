@@ -25,34 +25,9 @@ constexpr int64_t kIterations = 120;
 
 std::vector<std::string> command(const std::string& run, bool async) {
   std::vector<std::string> words = mpirun_words(kRanks);
-  const std::vector<std::string> args = {MBT_BINARY,
-                                         "--mixed-precision",
-                                         "bf16_with_fp8_delayed_scaling_mixed",
-                                         "--use-distributed-optimizer",
-                                         "--model.num_layers",
-                                         "1",
-                                         "--model.hidden_size",
-                                         "64",
-                                         "--model.seq_length",
-                                         "16",
-                                         "--global-batch-size",
-                                         "4",
-                                         "--micro-batch-size",
-                                         "1",
-                                         "--eval-iters",
-                                         "0",
-                                         "--train-iters",
-                                         std::to_string(kIterations),
-                                         "--checkpoint.save",
-                                         run,
-                                         "--checkpoint.load",
-                                         run,
-                                         "--checkpoint.most_recent_k",
-                                         "2",
-                                         "--save-interval",
-                                         "1",
-                                         "--checkpoint.async_save",
-                                         async ? "true" : "false"};
+  words.insert(words.end(), {MBT_BINARY, "--mixed-precision", "bf16_with_fp8_delayed_scaling_mixed", "--use-distributed-optimizer",
+                             "--global-batch-size", "4", "--micro-batch-size", "1", "--train-iters", std::to_string(kIterations)});
+  const std::vector<std::string> args = saving_args(run, 2, async);
   words.insert(words.end(), args.begin(), args.end());
   return words;
 }

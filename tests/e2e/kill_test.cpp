@@ -19,27 +19,10 @@ namespace fs = std::filesystem;
 namespace {
 
 std::vector<std::string> endless(const std::string& run, bool async) {
-  return {MBT_BINARY,
-          "--train-iters",
-          "100000",
-          "--model.num_layers",
-          "1",
-          "--model.hidden_size",
-          "64",
-          "--model.seq_length",
-          "16",
-          "--eval-iters",
-          "0",
-          "--checkpoint.save",
-          run,
-          "--checkpoint.load",
-          run,
-          "--checkpoint.most_recent_k",
-          "3",
-          "--save-interval",
-          "1",
-          "--checkpoint.async_save",
-          async ? "true" : "false"};
+  std::vector<std::string> words = {MBT_BINARY, "--train-iters", "100000"};
+  const std::vector<std::string> args = saving_args(run, 3, async);
+  words.insert(words.end(), args.begin(), args.end());
+  return words;
 }
 
 }  // namespace

@@ -14,6 +14,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "core/base/strings.h"
+
 namespace mbt::test {
 namespace {
 
@@ -75,6 +77,14 @@ RunResult run_words(const std::vector<std::string>& words, const fs::path& folde
   result.out = content(out_file_in(folder));
   result.err = content(err_file_in(folder));
   return result;
+}
+
+std::vector<std::string> saving_args(const std::string& run, int keep, bool async) {
+  const std::string size = "--model.num_layers 1 --model.hidden_size 64 --model.seq_length 16 --eval-iters 0 --save-interval 1";
+  std::vector<std::string> args = split(size, ' ');
+  args.insert(args.end(), {"--checkpoint.save", run, "--checkpoint.load", run, "--checkpoint.most_recent_k", std::to_string(keep),
+                           "--checkpoint.async_save", async ? "true" : "false"});
+  return args;
 }
 
 std::vector<pid_t> processes_in(const fs::path& folder) {

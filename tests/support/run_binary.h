@@ -25,6 +25,9 @@ RunResult run_words(const std::vector<std::string>& words, const std::filesystem
 /// Starts it and returns at once: its output goes to stdout.txt and stderr.txt in `folder`. Whoever starts it waits for it.
 pid_t start_words(const std::vector<std::string>& words, const std::filesystem::path& folder);
 
+/// Of a tiny run that saves to `run` after every step, keeps the newest `keep` checkpoints and continues from them.
+std::vector<std::string> saving_args(const std::string& run, int keep, bool async);
+
 /// The processes of the binary that run in `folder`.
 std::vector<pid_t> processes_in(const std::filesystem::path& folder);
 

@@ -91,4 +91,20 @@ void parse_args(CLI::App& app, const std::vector<std::string>& args) {
   parse_own(app, std::move(own), false);
 }
 
+int run_sub_verb(const std::string& verb, const std::string& description, std::span<const SubVerb> sub_verbs,
+                 const std::vector<std::string>& args) {
+  const std::string command = "mbtrain " + verb;
+  const std::string word = args.empty() ? "" : args[0];
+  std::vector<std::string> names;
+  std::string help = description + "\n\nUsage: " + command + " WHAT [ARGUMENTS]\n\nWHAT:\n";
+  for (const SubVerb& s : sub_verbs) {
+    if (word == s.name) return s.run({args.begin() + 1, args.end()});
+    names.emplace_back(s.name);
+    help += "  " + names.back() + std::string(std::max<size_t>(14, names.back().size() + 2) - names.back().size(), ' ') + s.doc + "\n";
+  }
+  if (word == "--help" || word == "-h" || word == "help") throw HelpRequest{help + "\nEach has its own --help.\n"};
+  const std::string problem = args.empty() ? "WHAT is missing" : "got " + shown(word);
+  throw InputError(text(command, ": ", problem, ", expected one of ", join(names, ", "), "; see `", command, " --help`", did_you_mean(word, names)));
+}
+
 }  // namespace mbt

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,5 +27,16 @@ ConfigInput parse_config_args(CLI::App& app, const std::vector<std::string>& arg
 
 /// For verbs without a run configuration. Unknown flags throw InputError naming the nearest one.
 void parse_args(CLI::App& app, const std::vector<std::string>& args);
+
+/// A verb of a verb, `mbtrain bench gemm`.
+struct SubVerb {
+  const char* name;
+  const char* doc;  ///< one line of the verb's --help
+  int (*run)(const std::vector<std::string>& args);
+};
+
+/// Runs the one that args[0] names, with the arguments behind it. HelpRequest for --help; InputError when it is none of them.
+int run_sub_verb(const std::string& verb, const std::string& description, std::span<const SubVerb> sub_verbs,
+                 const std::vector<std::string>& args);
 
 }  // namespace mbt

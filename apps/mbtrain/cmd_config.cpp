@@ -10,6 +10,20 @@
 namespace mbt {
 namespace {
 
+int schema(const std::vector<std::string>& args) {
+  CLI::App app("Print a JSON Schema of run configs, for editors", "mbtrain config schema");
+  parse_args(app, args);
+  std::cout << config_schema().dump(2) << "\n";
+  return 0;
+}
+
+int reference(const std::vector<std::string>& args) {
+  CLI::App app("Print all fields with their defaults and docs, as Markdown", "mbtrain config reference");
+  parse_args(app, args);
+  std::cout << config_reference();
+  return 0;
+}
+
 /// The resolved config, as a file that --config reads.
 int show(const std::vector<std::string>& args) {
   CLI::App app("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
@@ -20,18 +34,12 @@ int show(const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_config(const std::vector<std::string>& args) {
-  if (!args.empty() && args[0] == "show") return show({args.begin() + 1, args.end()});
-  CLI::App app("The fields of a run config", "mbtrain config");
-  std::string what;
-  app.add_option("WHAT", what, "schema: JSON Schema for editors; reference: Markdown; show [ARGUMENTS]: a run config as JSON")
-      ->required()
-      ->check(CLI::IsMember({"schema", "reference", "show"}));
-  parse_args(app, args);
-  if (what == "schema")
-    std::cout << config_schema().dump(2) << "\n";
-  else
-    std::cout << config_reference();
-  return 0;
+  constexpr SubVerb kForms[] = {
+      {"schema", "JSON Schema, for editors", schema},
+      {"reference", "all fields as Markdown", reference},
+      {"show", "[ARGUMENTS]: a resolved run config as JSON", show},
+  };
+  return run_sub_verb("config", "The fields of a run config", kForms, args);
 }
 
 }  // namespace mbt

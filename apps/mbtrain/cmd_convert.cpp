@@ -103,16 +103,11 @@ int to_hf(const std::vector<std::string>& args) {
 
 int cmd_convert(const std::vector<std::string>& args) {
   const StopSignals stops;  // a conversion takes gigabytes that nobody would look for
-  if (!args.empty() && args[0] == "from-hf") return from_hf({args.begin() + 1, args.end()});
-  if (!args.empty() && args[0] == "to-hf") return to_hf({args.begin() + 1, args.end()});
-  CLI::App app("Convert models between Hugging Face folders and the folders of runs", "mbtrain convert");
-  std::string what;
-  app.add_option("WHAT", what,
-                 "from-hf DIR OUT: a run's folder of a Hugging Face folder; to-hf RUN OUT: the reverse. Each has its own --help")
-      ->required()
-      ->check(CLI::IsMember({"from-hf", "to-hf"}));
-  parse_args(app, args);
-  return 0;
+  constexpr SubVerb kDirections[] = {
+      {"from-hf", "DIR OUT: the folder of a run, of a Hugging Face folder", from_hf},
+      {"to-hf", "RUN OUT: a Hugging Face folder, of a run's checkpoint", to_hf},
+  };
+  return run_sub_verb("convert", "Convert models between Hugging Face folders and the folders of runs", kDirections, args);
 }
 
 }  // namespace mbt

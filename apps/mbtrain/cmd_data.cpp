@@ -225,13 +225,11 @@ int merge(const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_data(const std::vector<std::string>& args) {
-  if (!args.empty() && args[0] == "inspect") return inspect({args.begin() + 1, args.end()});
-  if (!args.empty() && args[0] == "merge") return merge({args.begin() + 1, args.end()});
-  CLI::App app(kDescription, "mbtrain data");
-  std::string what;
-  app.add_option("WHAT", what, "inspect or merge")->required()->check(CLI::IsMember({"inspect", "merge"}));
-  parse_args(app, args);
-  return 0;
+  constexpr SubVerb kActions[] = {
+      {"inspect", "a file's header, or what a batch of a run really contains", inspect},
+      {"merge", "Megatron pairs, one after the other, as one", merge},
+  };
+  return run_sub_verb("data", kDescription, kActions, args);
 }
 
 }  // namespace mbt

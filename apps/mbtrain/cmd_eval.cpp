@@ -96,8 +96,8 @@ void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_l
     std::printf("%s\n", j.dump(2).c_str());
     return;
   }
-  std::printf("%lld documents, %lld tokens scored, in windows of %lld every %lld\n", static_cast<long long>(t.documents),
-              static_cast<long long>(t.tokens), static_cast<long long>(seq_length), static_cast<long long>(stride));
+  std::printf("%lld document%s, %lld tokens scored, in windows of %lld every %lld\n", static_cast<long long>(t.documents),
+              t.documents == 1 ? "" : "s", static_cast<long long>(t.tokens), static_cast<long long>(seq_length), static_cast<long long>(stride));
   std::printf("nats per token %.6f   perplexity %.4f   bits per byte %.6f\n", t.nats_per_token(), t.perplexity(), t.bits_per_byte());
 }
 
@@ -142,14 +142,14 @@ void print_choice(const Options& o, const ChoiceTotals& t) {
               {"accuracy, per character", "acc_norm", t.correct_by_character},
               {"accuracy, per token", "acc_token", t.correct_by_token}};
   if (o.as_json) {
-    Json j = {{"questions", t.questions}, {"shortened", t.shortened}};
+    Json j = {{"questions", t.questions}, {"shortened", t.shortened}, {"cut", t.cut}};
     for (const auto& r : rows) j[r.key] = t.accuracy(r.right), j[text(r.key, "_stderr")] = t.standard_error(r.right);
     std::printf("%s\n", j.dump(2).c_str());
     return;
   }
-  std::printf("%lld questions", static_cast<long long>(t.questions));
-  if (t.shortened > 0) std::printf(", of %lld the context's beginning was cut off", static_cast<long long>(t.shortened));
-  std::printf("\n");
+  std::printf("%lld question%s\n", static_cast<long long>(t.questions), t.questions == 1 ? "" : "s");
+  if (t.shortened > 0) std::printf("%lld without the beginning of the context: longer than a sequence\n", static_cast<long long>(t.shortened));
+  if (t.cut > 0) std::printf("%lld with an ending that is longer than a sequence: scored by its last tokens\n", static_cast<long long>(t.cut));
   TextTable table("lrrr");
   table.add({"", "right", "share", "+-"});
   for (const auto& r : rows)
@@ -190,15 +190,11 @@ int eval_choice(const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_eval(const std::vector<std::string>& args) {
-  if (!args.empty() && args[0] == "perplexity") return eval_perplexity({args.begin() + 1, args.end()});
-  if (!args.empty() && args[0] == "choice") return eval_choice({args.begin() + 1, args.end()});
-  CLI::App app("Say how well a model predicts texts, or how often it picks the right ending", "mbtrain eval");
-  std::string what;
-  app.add_option("WHAT", what, "perplexity: of texts; choice: HellaSwag-style questions. Each has its own --help")
-      ->required()
-      ->check(CLI::IsMember({"perplexity", "choice"}));
-  parse_args(app, args);
-  return 0;
+  constexpr SubVerb kEvaluations[] = {
+      {"perplexity", "of texts, or bits per byte", eval_perplexity},
+      {"choice", "HellaSwag-style questions: how often the right ending is the most probable", eval_choice},
+  };
+  return run_sub_verb("eval", "Say how well a model predicts texts, or how often it picks the right ending", kEvaluations, args);
 }
 
 }  // namespace mbt

@@ -23,6 +23,16 @@ struct GenerateOptions {
   SamplingConfig sampling;
 };
 
+std::string read_standard_input() {
+  std::string content;
+  char piece[1 << 16];
+  while (const size_t count = std::fread(piece, 1, sizeof piece, stdin)) {
+    content.append(piece, count);
+    if (content.size() > kMaxPromptBytes) throw InputError(text("standard input: more than ", kMaxPromptBytes, " bytes"));
+  }
+  return content;
+}
+
 GenerateOptions parse(const std::vector<std::string>& args) {
   CLI::App app(
       "Continue a text with a model that `mbtrain train --checkpoint.save DIR` saved, or with a Hugging Face folder. The text goes to "
@@ -32,7 +42,7 @@ GenerateOptions parse(const std::vector<std::string>& args) {
   GenerateOptions o;
   o.model.add_to(app);
   CLI::Option* const prompt = app.add_option("--prompt", o.prompt, "Text to continue");
-  app.add_option("--prompt-file", o.prompt_file, "File with the text to continue")->excludes(prompt);
+  app.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input")->excludes(prompt);
   app.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   app.add_option("--max-length", o.max_length,
                  "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
@@ -45,13 +55,17 @@ GenerateOptions parse(const std::vector<std::string>& args) {
   app.add_option("--seed", o.seed, "Seed of the samples");
   parse_args(app, args);
   o.sampling.check();
-  if (!o.prompt_file.empty()) o.prompt = read_text_file(o.prompt_file, kMaxPromptBytes);
+  if (!o.prompt_file.empty()) o.prompt = o.prompt_file == "-" ? read_standard_input() : read_text_file(o.prompt_file, kMaxPromptBytes);
   return o;
 }
 
 std::vector<int32_t> prompt_tokens(const GenerateOptions& o, const ModelFolder& model) {
   std::vector<int32_t> tokens = leading_tokens(*model.tokenizer);
-  model.tokenizer->encode(o.prompt, tokens);
+  try {
+    model.tokenizer->encode(o.prompt, tokens);
+  } catch (const InputError& e) {
+    throw InputError(text(o.prompt_file.empty() ? "--prompt" : o.prompt_file, ": ", e.what()));
+  }
   if (tokens.empty()) throw InputError("--prompt: the model needs at least one token to continue");
   for (const int32_t token : tokens)
     if (token >= model.config.model.vocab_size)

@@ -92,15 +92,11 @@ int train(const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_tokenizer(const std::vector<std::string>& args) {
-  if (!args.empty() && args[0] == "show") return show({args.begin() + 1, args.end()});
-  if (!args.empty() && args[0] == "train") return train({args.begin() + 1, args.end()});
-  CLI::App app("Show a tokenizer, or train one", "mbtrain tokenizer");
-  std::string what;
-  app.add_option("WHAT", what, "show: vocabulary, special tokens, fingerprint; train: a SentencePiece model from texts")
-      ->required()
-      ->check(CLI::IsMember({"show", "train"}));
-  parse_args(app, args);
-  return 0;
+  constexpr SubVerb kActions[] = {
+      {"show", "vocabulary, special tokens, fingerprint", show},
+      {"train", "a SentencePiece model, from texts", train},
+  };
+  return run_sub_verb("tokenizer", "Show a tokenizer, or train one", kActions, args);
 }
 
 }  // namespace mbt

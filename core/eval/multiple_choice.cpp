@@ -78,40 +78,38 @@ double ChoiceTotals::standard_error(int64_t right) const {
   return questions > 1 ? std::sqrt(p * (1 - p) / static_cast<double>(questions - 1)) : 0;
 }
 
-std::vector<ScoredRow> choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, int64_t max_tokens, bool& is_shortened) {
+ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, const std::vector<int32_t>& leading, int64_t max_tokens) {
   // White space at the end of the context belongs to the ending: tokenizers join a blank with the word behind it.
   std::string context = question.context;
   while (!context.empty() && is_blank(context.back())) context.pop_back();
-  std::string gap = question.context.substr(context.size());
-  std::vector<int32_t> before = leading_tokens(tokenizer);
-  const size_t leading = before.size();
+  const std::string gap = question.context.substr(context.size());
+  std::vector<int32_t> before = leading;
   tokenizer.encode(context, before);
-  std::vector<ScoredRow> rows;
+  ChoiceRows result;
   for (const std::string& ending : question.endings) {
     const std::string between = gap.empty() && !context.empty() && !is_blank(ending.front()) ? " " : gap;
-    ScoredRow row{{before.begin(), before.begin() + static_cast<std::ptrdiff_t>(leading)}};
+    ScoredRow row{leading};
     tokenizer.encode(context + between + ending, row.tokens);
-    size_t first = common_prefix(before, row.tokens);
-    if (first == 0) first = 1;  // nothing comes before the first token
+    size_t first = std::max<size_t>(1, common_prefix(before, row.tokens));  // nothing comes before the first token
     if (first >= row.tokens.size()) throw InputError(text("ending ", shown(ending), " has no tokens to score"));
     if (const auto size = static_cast<int64_t>(row.tokens.size()); size > max_tokens) {
       const auto drop = static_cast<size_t>(size - max_tokens);
-      if (drop >= first)
-        throw InputError(text("ending ", shown(ending), " has ", row.tokens.size() - first, " tokens, and sequences ", max_tokens));
       row.tokens.erase(row.tokens.begin(), row.tokens.begin() + static_cast<std::ptrdiff_t>(drop));
-      first -= drop;
-      is_shortened = true;
+      (drop < first ? result.is_shortened : result.is_cut) = true;
+      first = drop < first ? first - drop : 1;
     }
     row.first_scored = static_cast<int64_t>(first);
-    rows.push_back(std::move(row));
+    result.rows.push_back(std::move(row));
   }
-  return rows;
+  return result;
 }
 
+MultipleChoice::MultipleChoice(Scorer& scorer, const Tokenizer& tokenizer)
+    : scorer_(scorer), tokenizer_(tokenizer), leading_(leading_tokens(tokenizer)) {}
+
 std::vector<EndingScore> MultipleChoice::ask(const ChoiceQuestion& question) {
-  bool is_shortened = false;
-  const std::vector<ScoredRow> rows = choice_rows(question, tokenizer_, scorer_.max_tokens(), is_shortened);
-  const std::vector<std::vector<float>> nats = scorer_.score(rows);
+  const ChoiceRows asked = choice_rows(question, tokenizer_, leading_, scorer_.max_tokens());
+  const std::vector<std::vector<float>> nats = scorer_.score(asked.rows);
   std::vector<EndingScore> scores;
   for (size_t i = 0; i < nats.size(); ++i) {
     EndingScore score{0, static_cast<int64_t>(nats[i].size()), code_points(question.endings[i])};
@@ -119,7 +117,8 @@ std::vector<EndingScore> MultipleChoice::ask(const ChoiceQuestion& question) {
     scores.push_back(score);
   }
   ++totals_.questions;
-  totals_.shortened += is_shortened ? 1 : 0;
+  totals_.shortened += asked.is_shortened ? 1 : 0;
+  totals_.cut += asked.is_cut ? 1 : 0;
   totals_.correct += best(scores, [](const EndingScore& s) { return s.nats; }) == question.label;
   totals_.correct_by_character +=
       best(scores, [](const EndingScore& s) { return s.nats / static_cast<double>(s.characters); }) == question.label;

@@ -34,20 +34,27 @@ struct ChoiceTotals {
   int64_t correct_by_character = 0;  ///< by log p per character ("acc_norm")
   int64_t correct_by_token = 0;      ///< by log p per token
   int64_t shortened = 0;             ///< questions whose context lost its beginning: longer than a sequence
+  int64_t cut = 0;                   ///< questions with an ending that is longer than a sequence by itself: scored by its last tokens
 
   double accuracy(int64_t right) const { return static_cast<double>(right) / static_cast<double>(questions); }
   /// Standard error of an accuracy.
   double standard_error(int64_t right) const;
 };
 
-/// Context and ending of each choice as tokens: the text is "context ending", with one blank between unless there is white space already.
-/// It is tokenised as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens`: the context's
-/// beginning goes. InputError: an ending alone is too long, or has no tokens. Sets `is_shortened`.
-std::vector<ScoredRow> choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, int64_t max_tokens, bool& is_shortened);
+/// A question as the model gets it, a row an ending.
+struct ChoiceRows {
+  std::vector<ScoredRow> rows;
+  bool is_shortened = false, is_cut = false;  ///< see ChoiceTotals
+};
+
+/// Context and ending of each choice as tokens, behind `leading`: the text is "context ending", with one blank between unless there is white
+/// space already. It is tokenised as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens` >= 2:
+/// the beginning goes, of the context and, where that does not do, of the ending. InputError: an ending has no tokens.
+ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, const std::vector<int32_t>& leading, int64_t max_tokens);
 
 class MultipleChoice {
  public:
-  MultipleChoice(Scorer& scorer, const Tokenizer& tokenizer) : scorer_(scorer), tokenizer_(tokenizer) {}
+  MultipleChoice(Scorer& scorer, const Tokenizer& tokenizer);
 
   /// The scores of a question's endings, which also enter the totals. Equal scores: the first ending counts.
   std::vector<EndingScore> ask(const ChoiceQuestion& question);
@@ -56,6 +63,7 @@ class MultipleChoice {
  private:
   Scorer& scorer_;
   const Tokenizer& tokenizer_;
+  const std::vector<int32_t> leading_;
   ChoiceTotals totals_;
 };
 

@@ -135,13 +135,6 @@ void gather_elements(const HfSlice& s, int64_t first, int64_t count, int64_t wid
   }
 }
 
-void scatter_hf(const HfSlice& slice, const std::vector<float>& values, std::vector<float>& parameter) {
-  MBT_CHECK(static_cast<int64_t>(values.size()) == slice.rows * slice.cols, slice.hf_name, " holds ", values.size());
-  MBT_CHECK(static_cast<int64_t>(parameter.size()) >= (slice.row_begin + slice.rows) * slice.cols, slice.parameter, " holds ",
-            parameter.size());
-  for_each_element(slice, [&](size_t in_file, size_t in_parameter) { parameter[in_parameter] = values[in_file]; });
-}
-
 std::vector<float> gather_hf(const HfSlice& slice, const std::vector<float>& parameter) {
   MBT_CHECK(static_cast<int64_t>(parameter.size()) >= (slice.row_begin + slice.rows) * slice.cols, slice.parameter, " holds ",
             parameter.size());

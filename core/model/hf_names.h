@@ -38,10 +38,7 @@ void scatter_elements(const HfSlice& slice, int64_t first, int64_t count, int64_
 /// file holds it.
 void gather_elements(const HfSlice& slice, int64_t first, int64_t count, int64_t width, const char* from, char* tensor);
 
-/// values [hf_shape] of the file -> rows of the parameter, whose values are `parameter`.
-void scatter_hf(const HfSlice& slice, const std::vector<float>& values, std::vector<float>& parameter);
-
-/// The reverse: the tensor as the file would hold it.
+/// The whole tensor as the file would hold it, of a parameter with the values `parameter`.
 std::vector<float> gather_hf(const HfSlice& slice, const std::vector<float>& parameter);
 
 }  // namespace mbt

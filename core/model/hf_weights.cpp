@@ -77,8 +77,19 @@ void HfWeights::compare_tied_head() const {
 }
 
 void HfWeights::read(const std::string& parameter, std::vector<float>& values) const {
+  constexpr int64_t kAtOnce = 1 << 20;
+  std::vector<float> part;
   for (const HfSlice& slice : slices_) {
-    if (slice.parameter == parameter) scatter_hf(slice, folder_.read_f32(slice.hf_name, slice.hf_shape), values);
+    if (slice.parameter != parameter) continue;
+    const SafetensorsFile& file = folder_.file_of(slice.hf_name);
+    const SafetensorsEntry& entry = folder_.at(slice.hf_name);
+    MBT_CHECK(static_cast<int64_t>(values.size()) >= (slice.row_begin + slice.rows) * slice.cols, parameter, " holds ", values.size());
+    for (int64_t first = 0; first < entry.size(); first += kAtOnce) {
+      part.resize(static_cast<size_t>(std::min(kAtOnce, entry.size() - first)));
+      file.read_f32(entry, first, static_cast<int64_t>(part.size()), part.data());
+      scatter_elements(slice, first, static_cast<int64_t>(part.size()), sizeof(float), reinterpret_cast<const char*>(part.data()),
+                       reinterpret_cast<char*>(values.data()));
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #include "core/model/initialise.h"
 
 #include <optional>
+#include <span>
 
 #include "core/model/hf_weights.h"
 
@@ -9,17 +10,18 @@ namespace mbt {
 void initialise_weights(Weights& weights, const ModelConfig& model, uint64_t seed) {
   std::optional<HfWeights> imported;
   if (!model.hf_path.empty()) imported.emplace(model.hf_path, model);
+  std::vector<float> values;  // one memory for all: touching new pages costs more than reading a file
   for (int64_t i = 0; i < weights.num_params(); ++i) {
     const ParamSpec& spec = weights.spec(i);
     const ElementRange held = weights.held(i);
     if (!imported) {
-      weights.set_master(i, initial_values(spec, model, seed, held));
+      weights.set(i, initial_values(spec, model, seed, held));
       continue;
     }
     if (held.count == 0) continue;
-    std::vector<float> values(static_cast<size_t>(spec.shape.size()), 0.0f);
+    values.assign(static_cast<size_t>(spec.shape.size()), 0.0f);
     imported->read(spec.name, values);
-    weights.set_master(i, {values.begin() + held.first, values.begin() + held.end()});
+    weights.set(i, std::span(values).subspan(static_cast<size_t>(held.first), static_cast<size_t>(held.count)));
   }
 }
 

@@ -1,7 +1,11 @@
 #include "core/model/weights.h"
 
+#include <algorithm>
+
 namespace mbt {
 namespace {
+
+constexpr int64_t kStagedAtOnce = 1 << 22;  // elements
 
 bool is_quantised_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
   return s.kind == ParamKind::linear && policy.linear(s.layer, s.linear).is_quantised();
@@ -20,14 +24,16 @@ WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy
   ArenaPlan& arena = plan.arena;
   const Shape flat{params.flat_size}, held{sharding.is_sharded() ? params.shard_size() : params.flat_size};
   const bool masters_work = policy.act == DType::f32;
-  plan.master = arena.add(MemoryCategory::masters, DType::f32, masters_work ? flat : held);
+  const bool has_codes_only = params.plain_size < params.flat_size;
+  if (with_training || masters_work || has_codes_only) plan.master = arena.add(MemoryCategory::masters, DType::f32, masters_work ? flat : held);
+  else plan.staging = arena.add(MemoryCategory::workspace, DType::f32, {std::min(kStagedAtOnce, params.flat_size)});
   if (with_training) {
     plan.exp_avg = arena.add(MemoryCategory::moments, moments.exp_avg, held);
     plan.exp_avg_sq = arena.add(MemoryCategory::moments, moments.exp_avg_sq, held);
     plan.grad = arena.add(MemoryCategory::gradients, DType::f32, flat);
   }
   if (!masters_work) plan.working = arena.add(MemoryCategory::weights, policy.act, {params.plain_size});
-  if (params.plain_size < params.flat_size) {
+  if (has_codes_only) {
     plan.codes = arena.add(MemoryCategory::quantised_weights, DType::u8, {params.flat_size - params.plain_size});
   }
   for (const ParamSpec& s : params.specs) {
@@ -50,6 +56,7 @@ Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPoli
   void* base = memory_.data();
   auto bind = [&](TensorSlot s) { return plan_.arena.bind(base, s); };
   master_ = bind(plan_.master);
+  staging_ = bind(plan_.staging);
   exp_avg_ = bind(plan_.exp_avg);
   exp_avg_sq_ = bind(plan_.exp_avg_sq);
   grad_ = bind(plan_.grad);
@@ -91,9 +98,17 @@ TensorView Weights::part(const TensorView& flat, int64_t i) const {
   return slice(flat, spec(i).offset, spec(i).shape);
 }
 
-void Weights::set_master(int64_t i, const std::vector<float>& values) {
-  MBT_CHECK(static_cast<int64_t>(values.size()) == held(i).count, spec(i).name, ": ", values.size(), " values");
-  if (!values.empty()) backend_.upload(values.data(), held_part(master_, i));
+void Weights::set(int64_t i, std::span<const float> values, int64_t first) {
+  const auto size = static_cast<int64_t>(values.size());
+  MBT_CHECK(first >= 0 && size <= held(i).count - first, spec(i).name, ": ", size, " values from ", first, " on, of ", held(i).count);
+  if (values.empty()) return;
+  if (!master_.empty()) return backend_.upload(values.data(), slice(held_part(master_, i), first, {size}));
+  for (int64_t done = 0; done < size; done += staging_.size()) {
+    const int64_t count = std::min(staging_.size(), size - done);
+    const TensorView staged = slice(staging_, 0, {count});
+    backend_.upload(values.data() + done, staged);
+    backend_.cast({.src = staged, .dst = slice(held_working(i), first + done, {count})});
+  }
 }
 
 std::vector<float> Weights::get(const TensorView& buffer, int64_t i) const {
@@ -112,7 +127,7 @@ void Weights::refresh_working() {
 }
 
 void Weights::round_masters() {
-  if (policy_.act == DType::f32) return;
+  if (policy_.act == DType::f32 || master_.empty()) return;
   for (int64_t i = 0; i < num_params(); ++i) {
     const TensorView to = held_working(i);
     if (!to.empty()) backend_.cast({.src = held_part(master_, i), .dst = to});

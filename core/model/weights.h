@@ -1,7 +1,9 @@
 // All the memory that belongs to parameters: fp32 masters, moments and main gradients in flat buffers; working weights in the activation
 // dtype; quantised copies of the linear weights; delayed-scaling state. With a sharded optimizer masters and moments are the own pieces alone.
+// Without training there are masters only where something works on them: in fp32, and where weights exist only as codes.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "core/backend/backend.h"
@@ -17,6 +19,7 @@ struct WeightsPlan {
   ArenaPlan arena;
   ParamList params;
   TensorSlot master;                   ///< f32 [flat_size], sharded: [shard_size]; in fp32 it serves as working weights: always [flat_size]
+  TensorSlot staging;                  ///< f32, without masters: new values on their way to the working weights, so many at a time
   TensorSlot exp_avg, exp_avg_sq;      ///< as many elements as are held; empty without an optimizer
   TensorSlot grad;                     ///< f32 [flat_size]; empty without training
   TensorSlot working;                  ///< act [plain_size]; empty in fp32: the masters
@@ -30,7 +33,8 @@ struct MomentTypes {
   DType exp_avg = DType::f32, exp_avg_sq = DType::f32;
 };
 
-/// with_training: masters, moments, gradients and the column-wise codes that dgrad reads too; without: what generation and evaluation need.
+/// with_training: masters, moments, gradients and the column-wise codes that dgrad reads too; without: what generation and evaluation need,
+/// masters only where the activation dtype is fp32 or weights exist only as codes.
 WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
                          MomentTypes moments = {}, const Sharding& sharding = {});
 
@@ -44,7 +48,7 @@ class Weights {
   const ParamSpec& spec(int64_t i) const { return plan_.params.specs[static_cast<size_t>(i)]; }
   const Sharding& sharding() const { return plan_.params.sharding; }
 
-  // -- flat buffers, f32 but for the moments (MomentTypes): [flat_size], or [shard_size] where masters and moments are sharded
+  // -- flat buffers, f32 but for the moments (MomentTypes): [flat_size], or [shard_size] where masters and moments are sharded; empty: none
   TensorView master() const { return master_; }
   TensorView exp_avg() const { return exp_avg_; }
   TensorView exp_avg_sq() const { return exp_avg_sq_; }
@@ -70,13 +74,14 @@ class Weights {
   const QuantTensorView& quantised(int64_t i) const { return quantised_[static_cast<size_t>(i)]; }
   DelayedState& delayed() { return delayed_; }
 
-  /// Masters := values of the elements held(i); refresh_working() must follow, or what does it across ranks (DataParallel).
-  void set_master(int64_t i, const std::vector<float>& values);
+  /// The elements of parameter i that are held, from `first` of them on, := values: masters, or without them the working weights, rounded.
+  /// refresh_working() must follow the last one, or what does it across ranks (DataParallel).
+  void set(int64_t i, std::span<const float> values, int64_t first = 0);
   /// What an f32 buffer has of parameter i: held(i) of the masters, all of the gradients.
   std::vector<float> get(const TensorView& buffer, int64_t i) const;
 
   /// Working copies := masters rounded to the activation dtype, for all parameters (after loading or initialising; the optimizer
-  /// writes them itself). Then renew_codes(). Not with a sharded optimizer.
+  /// writes them itself; set() where there are no masters). Then renew_codes(). Not with a sharded optimizer.
   void refresh_working();
   /// The first half of that: the elements that are held.
   void round_masters();
@@ -99,7 +104,7 @@ class Weights {
   PrecisionPolicy policy_;
   WeightsPlan plan_;
   Buffer memory_;
-  TensorView master_, exp_avg_, exp_avg_sq_, grad_, working_buffer_, codes_buffer_;
+  TensorView master_, staging_, exp_avg_, exp_avg_sq_, grad_, working_buffer_, codes_buffer_;
   std::vector<ElementRange> own_, held_;
   std::vector<int64_t> shard_offset_;
   std::vector<TensorView> working_;

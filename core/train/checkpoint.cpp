@@ -91,8 +91,14 @@ std::string config_text(const RunConfig& config) { return to_json(config).dump(2
 
 void load_weights(const CheckpointReader& checkpoint, Weights& weights) {
   require_same_model(checkpoint, weights);
-  for (int64_t i = 0; i < weights.num_params(); ++i)
-    weights.set_master(i, checkpoint.read(weights.spec(i).name, weights.spec(i).shape, weights.held(i)));
+  constexpr int64_t kAtOnce = 1 << 22;
+  for (int64_t i = 0; i < weights.num_params(); ++i) {
+    const ElementRange held = weights.held(i);
+    for (int64_t first = 0; first < held.count; first += kAtOnce) {
+      const ElementRange part{held.first + first, std::min(kAtOnce, held.count - first)};
+      weights.set(i, checkpoint.read(weights.spec(i).name, weights.spec(i).shape, part), first);
+    }
+  }
 }
 
 void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights) {

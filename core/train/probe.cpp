@@ -15,6 +15,8 @@
 namespace mbt {
 namespace {
 
+constexpr int32_t kIgnoredLabel = -100;  // as in PyTorch's cross_entropy: no loss there, whatever loss_mask says
+
 struct ProbeBatches {
   int64_t count, batch, sequence;
   std::vector<int32_t> tokens, targets;
@@ -35,9 +37,7 @@ std::vector<int64_t> batches_shape(const SafetensorsFile& file) {
 
 ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int64_t steps) {
   const SafetensorsFile file = SafetensorsFile::open(path);
-  const std::vector<int64_t> shape = file.at("input_ids").shape;
-  if (shape.size() != 3 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1)
-    throw InputError(text(path, ": input_ids must be [steps, batch, sequence], none of them 0"));
+  const std::vector<int64_t> shape = batches_shape(file);
   for (const char* name : {"labels", "loss_mask"}) {
     if (file.at(name).shape != shape) throw InputError(text(path, ": ", name, " has another shape than input_ids"));
   }
@@ -51,6 +51,11 @@ ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int
   for (const float weight : b.mask) {
     if (!std::isfinite(weight) || weight < 0)
       throw InputError(text(path, ": loss_mask holds ", weight, ", expected finite numbers from 0 on"));
+  }
+  for (int64_t i = 0; i < std::ssize(b.targets); ++i) {
+    if (b.targets[static_cast<size_t>(i)] != kIgnoredLabel) continue;
+    b.targets[static_cast<size_t>(i)] = 0;
+    b.mask[static_cast<size_t>(i)] = 0;
   }
   for (const auto* ids : {&b.tokens, &b.targets}) {
     for (const int32_t id : *ids) {

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/gemm_engine.h"
 #include "kernels/cpu/loops/gemm.h"
+#include "kernels/cpu/loops/gemm_few_rows.h"
 #include "kernels/cpu/memory.h"
 #include "kernels/cpu/quantize.h"
 
@@ -11,6 +12,7 @@ namespace mbt::cpu {
 namespace {
 
 constexpr int64_t kRowMultiple = 64;
+constexpr int64_t kFewRows = 8;  // up to here products are bound by reading the weight
 
 /// bf16 when the bf16 units can take both operands as they are, or as decoded codes.
 DType operand_type_of(bool is_quantised, DType act) {
@@ -61,6 +63,13 @@ GemmShape shape_of(const GemmArgs& g) {
   return {};
 }
 
+bool has_few_rows(const GemmShape& s, bool is_quantised, DType act) {
+  return s.role == GemmRole::fprop && !is_quantised && act != DType::f32 && s.tokens <= kFewRows;
+}
+
+/// The f32 copy of a and the f32 sum.
+size_t few_rows_elements(const GemmShape& s) { return static_cast<size_t>(s.tokens * (s.in_features + s.out_features)); }
+
 /// The operand as the engine reads it, decoded to `type`.
 void decode_operand(const QuantTensorView& x, bool columnwise, DType type, void* out) {
   if (type == DType::bf16) decode_to_bf16(x, columnwise, static_cast<uint16_t*>(out));
@@ -92,6 +101,18 @@ struct Gemm::State {
   }
 };
 
+namespace {
+
+void run_few_rows(const GemmArgs& g, Scratch& scratch, const float* bias) {
+  auto* const a = scratch.get<float>(few_rows_elements(shape_of(g)));
+  float* const sum = a + g.a.plain.size();
+  MBT_AT_LEVEL(gemm_widen)(g.a.plain, 0, g.a.plain.cols(), a);
+  MBT_AT_LEVEL(gemm_few_rows)(g.d_rows(), a, g.b.plain, sum);
+  MBT_AT_LEVEL(gemm_finish)(sum, 1.0f, bias, g.accumulate, g.d);
+}
+
+}  // namespace
+
 Gemm::Gemm(int64_t block_elements) : state_(std::make_unique<State>()), block_elements_(block_elements) {}
 Gemm::~Gemm() = default;
 
@@ -100,6 +121,7 @@ void Gemm::run(const GemmArgs& g) {
   const DType act = g.a.plain.dtype;
   MBT_CHECK(is_quantised || act == DType::f32 || act == DType::bf16 || act == DType::f16, "gemm of ", name_of(act));
   State& s = *state_;
+  if (has_few_rows(shape_of(g), is_quantised, act)) return run_few_rows(g, s.operands, s.prepare_bias(g.bias));
   const bool a_columnwise = g.role == GemmRole::wgrad, b_columnwise = g.role != GemmRole::fprop;
   const Layout l(shape_of(g), is_quantised, act, g.d.dtype, block_elements_);
   char* const a_copy = s.operands.get<char>(l.scratch_bytes());
@@ -125,6 +147,7 @@ void Gemm::run(const GemmArgs& g) {
 }
 
 size_t Gemm::scratch_bytes_for(const GemmShape& shape, const QuantSpec* a, const QuantSpec*, DType act) const {
+  if (has_few_rows(shape, a != nullptr, act)) return few_rows_elements(shape) * sizeof(float);
   return Layout(shape, a != nullptr, act, shape.role == GemmRole::wgrad ? DType::f32 : act, block_elements_).scratch_bytes();
 }
 

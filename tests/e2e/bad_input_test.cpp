@@ -22,8 +22,8 @@ struct BadInput {
 std::vector<BadInput> bad_arguments() {
   return {
       {{"trian"}, {"unknown verb \"trian\""}},
-      {{"config"}, {"WHAT is required", "mbtrain config --help"}},
-      {{"config", "scheme"}, {"scheme"}},
+      {{"config"}, {"WHAT is missing, expected one of schema, reference, show", "mbtrain config --help"}},
+      {{"config", "scheme"}, {"got \"scheme\", expected one of schema", "did you mean \"schema\"?"}},
       {{"config", "schema", "--jsn"}, {"unknown flag \"--jsn\""}},
       {{"config", "show", "--lr", "nan"}, {"expected a number"}},
       {{"plan", "--jsn"}, {"did you mean \"--json\"?"}},

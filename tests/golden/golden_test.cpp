@@ -37,7 +37,7 @@ std::vector<Golden> goldens() {
 }
 
 /// What `mbtrain probe` writes for the golden's batches under `recipe`.
-SafetensorsFile probe(const Golden& g, const std::string& recipe, const TemporaryFolder& folder) {
+SafetensorsFile probe(const Golden& g, const std::string& recipe, const TemporaryFolder& folder, const std::string& batch_file = "") {
   const nlohmann::json& h = g.numbers["hyper"];
   const RunConfig config = resolved({"--mixed-precision", recipe, "--model.hf_path", g.folder, "--lr", h["lr"].dump(),
                                      "--optimizer.adam_beta1", h["beta1"].dump(), "--optimizer.adam_beta2", h["beta2"].dump(),
@@ -45,7 +45,7 @@ SafetensorsFile probe(const Golden& g, const std::string& recipe, const Temporar
                                      "--optimizer.clip_grad", h["clip_grad"].dump(), "--scheduler.lr_decay_style", "constant"});
   const std::unique_ptr<Backend> backend = make_backend("cpu");
   const std::string out = folder.path(g.name + ".safetensors");
-  run_probe(*backend, config, make_policy(config.model, config.ddp), g.folder + "/batch.safetensors", out,
+  run_probe(*backend, config, make_policy(config.model, config.ddp), batch_file.empty() ? g.folder + "/batch.safetensors" : batch_file, out,
             static_cast<int64_t>(g.numbers["losses"].size()));
   return SafetensorsFile::open(out);
 }
@@ -118,4 +118,28 @@ TEST_CASE("lower precisions stay close to the golden losses and gradients") {
       CHECK(e.gradients < expected.gradients);
     }
   }
+}
+
+TEST_CASE("a label of -100 is one without a loss, as in PyTorch") {
+  const std::vector<Golden> all_goldens = goldens();
+  const Golden& g = all_goldens.front();
+  const TemporaryFolder folder;
+  const SafetensorsFile batch = SafetensorsFile::open(g.folder + "/batch.safetensors");
+  const std::vector<int64_t>& shape = batch.at("labels").shape;
+  const std::vector<int32_t> tokens = batch.read_i32(batch.at("input_ids"));
+  std::vector<int32_t> labels = batch.read_i32(batch.at("labels"));
+  std::vector<float> mask = read(batch, "loss_mask");
+  const auto write = [&](const std::string& name) {
+    write_safetensors(folder.path(name), {{"input_ids", SafetensorsType::I32, shape, tokens.data()},
+                                          {"labels", SafetensorsType::I32, shape, labels.data()},
+                                          {"loss_mask", SafetensorsType::F32, shape, mask.data()}});
+    return folder.path(name);
+  };
+  const std::vector<float> all = mask;
+  for (size_t i = 0; i < mask.size(); i += 3) mask[i] = 0;
+  const SafetensorsFile by_mask = probe(g, "fp32", folder, write("by_mask"));
+  const std::vector<float> losses = read(by_mask, "losses");
+  for (size_t i = 0; i < mask.size(); i += 3) labels[i] = -100;
+  mask = all;
+  CHECK(read(probe(g, "fp32", folder, write("by_label")), "losses") == losses);
 }

@@ -32,10 +32,10 @@ Directional directional(TinyModel& m, const RandomBatch& batch, const std::vecto
   for (int side = 0; side < 2; ++side) {
     std::vector<float> moved = start;
     for (size_t k = 0; k < moved.size(); ++k) moved[k] += static_cast<float>((side ? e : -e) * direction[k]);
-    m.weights.set_master(param, moved);
+    m.weights.set(param, moved);
     value[side] = m.loss(batch);
   }
-  m.weights.set_master(param, start);
+  m.weights.set(param, start);
   r.numeric = (value[1] - value[0]) / (2.0 * e);
   return r;
 }

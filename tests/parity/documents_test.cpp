@@ -37,7 +37,7 @@ std::vector<RandomBatch> batches_of(const ModelConfig& model) {
 std::vector<std::vector<float>> gradients_on(Backend& backend, const ModelConfig& model, DType act, bool replays) {
   const PrecisionPolicy policy = plain_policy(model, act);
   Weights weights(backend, model, policy, true);
-  for (int64_t i = 0; i < weights.num_params(); ++i) weights.set_master(i, initial_values(weights.spec(i), model, 1, weights.held(i)));
+  for (int64_t i = 0; i < weights.num_params(); ++i) weights.set(i, initial_values(weights.spec(i), model, 1, weights.held(i)));
   weights.refresh_working();
   Transformer transformer(backend, model, policy, weights, 2, true, kBoth);
   transformer.set_replay(replays);

@@ -84,7 +84,7 @@ TinyModel::TinyModel(const ModelConfig& model, const PrecisionPolicy& policy, in
     for (size_t k = 0; k < values.size(); ++k) {  // norms around 1, biases around 0: a forgotten one shows
       if (!weights.spec(i).decays()) values[k] += 0.2f * static_cast<float>(philox_uniform(seed, static_cast<uint64_t>(i), k) - 0.5);
     }
-    weights.set_master(i, values);
+    weights.set(i, values);
   }
   weights.refresh_working();
 }

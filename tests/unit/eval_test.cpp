@@ -120,11 +120,12 @@ TEST_CASE("a question's ending is scored given its context, with one blank betwe
   Setup s;
   const auto tokenizer = make_byte_tokenizer();
   const ChoiceQuestion question{"the dog ", {"barks", "flies away"}, 1};
-  bool is_shortened = false;
-  const std::vector<ScoredRow> rows = choice_rows(question, *tokenizer, 17, is_shortened);
+  const ChoiceRows asked = choice_rows(question, *tokenizer, {}, 17);
+  const std::vector<ScoredRow>& rows = asked.rows;
   CHECK(rows[0].tokens == bytes_of("the dog barks"));
   CHECK(rows[0].first_scored == 7);  // the blank is the ending's
-  CHECK(!is_shortened == false);     // "the dog flies away" is longer than 17
+  CHECK(asked.is_shortened);         // "the dog flies away" is longer than 17
+  CHECK(!asked.is_cut);
   CHECK(rows[1].tokens == bytes_of("he dog flies away"));
   CHECK(rows[1].first_scored == 6);
 
@@ -137,7 +138,19 @@ TEST_CASE("a question's ending is scored given its context, with one blank betwe
   CHECK(choice.totals().correct == (scores[1].nats < scores[0].nats));
   CHECK(choice.totals().correct_by_character == (scores[1].nats / 10 < scores[0].nats / 5));
   CHECK(choice.totals().correct_by_token == (scores[1].nats / 11 < scores[0].nats / 6));
-  CHECK_THROWS_AS(choice.ask({"x", {std::string(40, 'a'), "b"}, 0}), InputError);
+}
+
+TEST_CASE("an ending longer than a sequence is scored by its last tokens, and counted") {
+  Setup s;
+  const auto tokenizer = make_byte_tokenizer();
+  const std::string ending = "a very long ending of many words";
+  const ChoiceRows asked = choice_rows({"x", {ending, "b"}, 0}, *tokenizer, {}, 17);
+  CHECK(asked.rows[0].tokens == bytes_of(ending.substr(ending.size() - 17)));
+  CHECK(asked.rows[0].first_scored == 1);
+  CHECK((asked.is_cut && !asked.is_shortened));
+  MultipleChoice choice(s.scorer, *tokenizer);
+  CHECK(choice.ask({"x", {ending, "b"}, 0})[0].tokens == s.scorer.max_tokens() - 1);
+  CHECK(choice.totals().cut == 1);
 }
 
 TEST_CASE("questions come with several names of the same keys; others are refused with the line") {
@@ -162,7 +175,8 @@ TEST_CASE("questions come with several names of the same keys; others are refuse
 
 TEST_CASE("text comes token by token, in whole characters") {
   const auto tokenizer = make_byte_tokenizer();
-  const std::string text = "a \xC3\xA9 \xE4\xBD\xA0 \xF0\x9F\x91\xA9! " + std::string(300, 'x') + "\xE4\xBD\xA0";
+  std::string text = "a \xC3\xA9 \xE4\xBD\xA0 \xF0\x9F\x91\xA9! ";
+  text.append(300, 'x').append("\xE4\xBD\xA0");
   TextStream stream(*tokenizer);
   std::string whole;
   for (const int32_t token : bytes_of(text)) {

@@ -34,7 +34,7 @@ struct Setup {
 struct Model {
   Model(Backend& b, const Setup& s) : backend(b), weights(b, s.model, s.policy, true), transformer(b, s.model, s.policy, weights, 2, true) {
     TinyModel initial(s.model, s.policy, 2);
-    for (int64_t i = 0; i < weights.num_params(); ++i) weights.set_master(i, initial.weights.get(initial.weights.master(), i));
+    for (int64_t i = 0; i < weights.num_params(); ++i) weights.set(i, initial.weights.get(initial.weights.master(), i));
     weights.refresh_working();
   }
   void micro_batch(const RandomBatch& b) { transformer.forward_backward({.seed = 1, .stream = 2}, b.view(), 0.01F); }

@@ -55,7 +55,7 @@ void launches_of_micro_batch(const std::string& recipe, const std::vector<std::s
   cuda::CudaBackend device;
   Weights weights(device, c.model, policy, true);
   TinyModel initial(c.model, policy, 1);
-  for (int64_t i = 0; i < weights.num_params(); ++i) weights.set_master(i, initial.weights.get(initial.weights.master(), i));
+  for (int64_t i = 0; i < weights.num_params(); ++i) weights.set(i, initial.weights.get(initial.weights.master(), i));
   weights.refresh_working();
   Transformer transformer(device, c.model, policy, weights, 1, true);
   const RandomBatch batch(c.model, 1, 5);

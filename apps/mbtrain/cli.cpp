@@ -1,6 +1,9 @@
 #include "apps/mbtrain/cli.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
@@ -60,6 +63,12 @@ void parse_own(CLI::App& app, std::vector<std::string> own, bool with_config) {
 }
 
 }  // namespace
+
+void print_out(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return;
+  if (errno == EPIPE) throw ReaderWentAway{};
+  throw WriteError(mbt::text("cannot write to standard output: ", std::strerror(errno)));
+}
 
 ConfigInput parse_config_args(CLI::App& app, const std::vector<std::string>& args) {
   ConfigArguments config;

@@ -15,6 +15,12 @@
 
 namespace mbt {
 
+/// Whoever read standard output has ended, as `head` does: the program ends without a word, with exit code 1.
+struct ReaderWentAway {};
+
+/// To standard output, for verbs that print as long as there is input. WriteError with the reason, or ReaderWentAway.
+void print_out(std::string_view text);
+
 /// --help was among the arguments; main() prints the text and exits with 0.
 struct HelpRequest {
   std::string text;

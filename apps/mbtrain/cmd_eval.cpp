@@ -76,7 +76,8 @@ void for_each_document(const Options& o, DocumentSource& source, const char* uni
       throw InputError(text(document->where(), ": ", what));
     }
     ++count;
-    const double share = 100.0 * static_cast<double>(source.bytes_read()) / static_cast<double>(std::max<int64_t>(source.total_bytes(), 1));
+    const double share =
+        100.0 * static_cast<double>(source.bytes_read()) / static_cast<double>(std::max<int64_t>(source.total_bytes().value_or(0), 1));
     if (progress.is_due()) progress.show(text(count, " ", unit, formatted(", %.0f %% of the input read", share)));
   }
 }

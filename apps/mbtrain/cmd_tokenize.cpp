@@ -1,4 +1,5 @@
 // mbtrain tokenize: text to tokens, on stdout or as training data, and back.
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -10,7 +11,6 @@
 #include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/text_table.h"
-#include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/data/indexed_writer.h"
 #include "core/data/tokenize_documents.h"
@@ -22,7 +22,8 @@ constexpr const char* kDescription =
     "Turn text into tokens\n\n"
     "  mbtrain tokenize --tokenizer DIR --input docs.jsonl --json-key text --output data/train --append-eod\n"
     "  mbtrain tokenize --tokenizer tokenizer.json --input cases.jsonl --print-ids\n"
-    "  mbtrain tokenize --tokenizer tokenizer.json --input ids.jsonl --decode\n\n"
+    "  mbtrain tokenize --tokenizer tokenizer.json --input ids.jsonl --decode\n"
+    "  zcat docs.jsonl.gz | mbtrain tokenize --tokenizer DIR --input - --json-key text --output data/train --append-eod\n\n"
     "Writes PREFIX.bin and PREFIX.idx, Megatron's indexed data (with several keys a pair for each, PREFIX_KEY.bin), which appear when they "
     "are\n"
     "complete; uint16 when the vocabulary has less than 65500 tokens, else int32. Documents keep the order of the input. Texts must be "
@@ -32,23 +33,24 @@ constexpr const char* kDescription =
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string tokenizer, output, kind = "auto";
+  std::string tokenizer, output, kind = "auto", eod_token;
   DocumentSourceOptions source;
   TokenizeOptions tokenize;
-  bool print_ids = false, decode = false, keep_special_tokens = false, quiet = false;
+  bool append_eod = false, print_ids = false, decode = false, keep_special_tokens = false, quiet = false;
 };
 
-void show(ProgressLine& line, int64_t done, int64_t total, int64_t tokens) {
+void show(ProgressLine& line, int64_t done, std::optional<int64_t> total, int64_t tokens) {
   if (!line.is_due()) return;
-  const double rate = static_cast<double>(done) / line.seconds(), left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
+  const double rate = static_cast<double>(done) / line.seconds(),
+               left = rate > 0 ? static_cast<double>(total.value_or(0) - done) / rate : 0;
   constexpr int kWidth = 30;
-  const int full = total > 0 ? static_cast<int>(kWidth * done / total) : kWidth;
-  const double percent = total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0;
-  line.show(text("[", std::string(static_cast<size_t>(full), '#'), std::string(static_cast<size_t>(kWidth - full), '.'), "] ",
-                 formatted("%5.1f %%  ", percent), formatted("%.1f of ", static_cast<double>(done) * 1e-6),
-                 formatted("%.1f MB  ", static_cast<double>(total) * 1e-6),
-                 formatted("%.1f M tokens  ", static_cast<double>(tokens) * 1e-6), formatted("%.1f MB/s  ", rate * 1e-6),
-                 formatted("%.0f s left", left)));
+  const double share = total && *total > 0 ? static_cast<double>(done) / static_cast<double>(*total) : 1.0;
+  const auto full = static_cast<size_t>(kWidth * share);
+  const std::string bar = text("[", std::string(full, '#'), std::string(kWidth - full, '.'), "] ", formatted("%5.1f %%  ", 100 * share));
+  line.show(text(total ? bar : "", formatted("%.1f ", static_cast<double>(done) * 1e-6),
+                 total ? formatted("of %.1f ", static_cast<double>(*total) * 1e-6) : "", "MB  ",
+                 formatted("%.1f M tokens  ", static_cast<double>(tokens) * 1e-6), formatted("%.1f MB/s", rate * 1e-6),
+                 total ? formatted("  %.0f s left", left) : ""));
 }
 
 Options parse(const std::vector<std::string>& args) {
@@ -57,26 +59,38 @@ Options parse(const std::vector<std::string>& args) {
   o.tokenize.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   app.add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
       ->required();
-  app.add_option("--input", o.source.inputs, "Files and folders; a folder's files in byte order of their paths")->required();
-  app.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx");
+  app.add_option("--input", o.source.inputs,
+                 "Files and folders, a folder's files in byte order of their paths; - is standard input, and pipes are read too")
+      ->required();
+  app.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx: Megatron's indexed data");
   app.add_flag("--print-ids", o.print_ids, "Print each text's tokens as a JSON array on a line");
   app.add_flag("--decode", o.decode,
                "The other way: each line a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
-  app.add_option("--document", o.kind,
-                 "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, else file")
+  app.add_option(
+         "--document", o.kind,
+         "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, and for streams with "
+         "--json-key; else file")
       ->check(CLI::IsMember({"auto", "file", "line", "jsonl"}));
-  app.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
-  app.add_flag("--append-eod", o.tokenize.append_eod, "End each document with the tokenizer's end-of-document token");
-  app.add_flag("--add-special-tokens", o.tokenize.add_special_tokens, "With the tokens that the tokenizer puts around a text");
+  const CLI::Option* const keys =
+      app.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
+  app.add_flag("--append-eod", o.append_eod, "End each document with the tokenizer's end-of-document token");
+  app.add_option("--eod-token", o.eod_token, "End each document with this token: an id, or what the vocabulary calls it");
+  app.add_flag("--add-special-tokens", o.tokenize.add_special_tokens,
+               "Also the tokens that the tokenizer puts around a text (Llama 3: <|begin_of_text|> in front)");
   app.add_flag("--keep-special-tokens", o.keep_special_tokens, "With --decode: special tokens are part of the text");
-  app.add_option("--workers", o.tokenize.workers, "Threads; default: one a processor")->check(CLI::Range(1, 1024));
+  app.add_option("--workers", o.tokenize.workers, "Threads that tokenize; default: one a processor")->check(CLI::Range(1, 1024));
   app.add_option("--max-document-bytes", o.source.max_document_bytes,
-                 "Longer documents and lines are refused, so that memory stays bounded")
+                 "Longer lines are refused, so that memory stays bounded; larger files are read in pieces, or refused where their tokens "
+                 "must be in one piece (--print-ids, --add-special-tokens)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   app.add_flag("--quiet", o.quiet, "No progress and no summary");
   parse_args(app, args);
   if ((o.print_ids ? 1 : 0) + (o.decode ? 1 : 0) + (o.output.empty() ? 0 : 1) != 1)
     throw InputError("tokenize: expected one of --output PREFIX, --print-ids and --decode");
+  o.source.takes_streams = true;
+  if (keys->count() > 0) o.source.stream_kind = DocumentKind::jsonl;
+  o.source.splits_files = !o.print_ids && !o.tokenize.add_special_tokens;
+  o.source.stop = &StopSignals::came();
   if (o.kind != "auto") o.source.kind = o.kind == "file" ? DocumentKind::file : o.kind == "line" ? DocumentKind::line : DocumentKind::jsonl;
   return o;
 }
@@ -89,23 +103,45 @@ void print_ids(std::span<const int32_t> ids) {
     line.append(digits, std::to_chars(digits, digits + sizeof digits, ids[i]).ptr);
   }
   line += "]\n";
-  std::fwrite(line.data(), 1, line.size(), stdout);
+  print_out(line);
+}
+
+/// InputError: no such token.
+std::optional<int32_t> eod_of(const Options& o, const Tokenizer& tokenizer) {
+  if (o.eod_token.empty()) {
+    if (o.append_eod && !tokenizer.eod_id())
+      throw InputError(text("--append-eod: the tokenizer has no token that ends documents (", tokenizer.describe(),
+                            "); name one with --eod-token, by its id or by what the vocabulary calls it"));
+    return o.append_eod ? tokenizer.eod_id() : std::nullopt;
+  }
+  int64_t id = 0;
+  if (parse_integer(o.eod_token, id) == ParseResult::malformed) {
+    if (const auto found = tokenizer.token_id(o.eod_token)) return found;
+    throw InputError(text("--eod-token ", shown(o.eod_token), ": no token of ", tokenizer.describe(), " has that name"));
+  }
+  if (id < 0 || id >= tokenizer.vocab_size())
+    throw InputError(
+        text("--eod-token ", o.eod_token, ": expected an id from 0 to ", tokenizer.vocab_size() - 1, ", of ", tokenizer.describe()));
+  static_cast<void>(tokenizer.decode_bytes(std::array{static_cast<int32_t>(id)}, false));  // refuses a gap in the vocabulary
+  return static_cast<int32_t>(id);
 }
 
 /// Where the tokens go: a pair of files for each key.
 class Output {
  public:
   Output(const Options& o, const Tokenizer& tokenizer) {
-    const IndexedDtype dtype = tokenizer.vocab_size() < 65500 ? IndexedDtype::uint16 : IndexedDtype::int32;
+    const IndexedDtype dtype = dtype_for_vocab(tokenizer.vocab_size());
     const auto& keys = o.tokenize.json_keys;
     for (const std::string& key : keys)
       writers_.push_back(std::make_unique<IndexedWriter>(keys.size() == 1 ? o.output : o.output + "_" + key, dtype));
   }
-  void add(size_t key, std::span<const int32_t> ids) {
-    if (ids.empty())
-      ++empty_;
-    else
-      writers_[key]->add_document(ids);
+  /// continues: what comes next for the key belongs to the same document.
+  void add(size_t key, std::span<const int32_t> ids, bool continues) {
+    if (!ids.empty()) writers_[key]->add_sequence(ids);
+    if (continues) return;
+    const int64_t before = writers_[key]->num_documents();
+    writers_[key]->end_document_if_any();
+    if (writers_[key]->num_documents() == before) ++empty_;
   }
   void finish() {
     for (auto& writer : writers_) writer->finish();
@@ -119,6 +155,8 @@ class Output {
 
 int encode(const Options& o, const Tokenizer& tokenizer) {
   const StopSignals stops;
+  TokenizeOptions tokenize = o.tokenize;
+  tokenize.eod = eod_of(o, tokenizer);
   DocumentSource source(o.source);
   ProgressLine progress(o.quiet || o.print_ids);
   std::optional<Output> output;
@@ -127,17 +165,17 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
   int64_t texts = 0, tokens = 0, bytes = 0;
   const auto begin = Clock::now();
   const std::clock_t cpu_begin = std::clock();
-  tokenize_documents(source, tokenizer, o.tokenize, StopSignals::came(), [&](const TokenBatch& batch) {
+  tokenize_documents(source, tokenizer, tokenize, StopSignals::came(), [&](const TokenBatch& batch) {
     size_t from = 0;
     for (size_t i = 0; i < batch.ends.size(); ++i) {
       const std::span<const int32_t> ids(batch.ids.data() + from, batch.ends[i] - from);
       if (output)
-        output->add(i % keys, ids);
+        output->add(i % keys, ids, batch.continues[i]);
       else
         print_ids(ids);
       from = batch.ends[i];
+      texts += batch.continues[i] ? 0 : 1;
     }
-    texts += static_cast<int64_t>(batch.ends.size());
     tokens += static_cast<int64_t>(batch.ids.size());
     bytes += batch.text_bytes;
     show(progress, source.bytes_read(), source.total_bytes(), tokens);
@@ -177,13 +215,9 @@ int decode(Options o, const Tokenizer& tokenizer) {
   o.source.kind = DocumentKind::jsonl;
   DocumentSource source(o.source);
   while (const auto document = source.next()) {
-    JsonLimits limits;
-    limits.max_bytes = INT64_MAX;
-    limits.record_lines = false;
-    limits.first_line = document->line;
-    const std::vector<int32_t> ids = ids_of(parse_json(document->bytes, *document->path, limits).root, o, *document);
+    const std::vector<int32_t> ids = ids_of(json_of(*document), o, *document);
     try {
-      std::printf("%s\n", nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump(-1, ' ', true).c_str());
+      print_out(nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump(-1, ' ', true) + "\n");
     } catch (const InputError& error) {
       throw InputError(text(document->where(), ": ", error.what()));
     }

@@ -37,7 +37,8 @@ class LineSource {
     while (begin_ > text_.size()) {
       auto document = source_.next();
       if (!document) return std::nullopt;
-      text_ = document->kind == DocumentKind::jsonl ? text_under(object_of(*document), json_key_, *document) : std::move(document->bytes);
+      text_ = document->kind == DocumentKind::jsonl ? text_under(object_of(*document), json_key_, *document, "--json-key")
+                                                    : std::move(document->bytes);
       const size_t wrong = find_invalid_utf8(text_);
       if (wrong != std::string::npos) throw InputError(text(document->where(), ": byte ", wrong, " is not UTF-8"));
       begin_ = 0;
@@ -64,7 +65,7 @@ int train(const std::vector<std::string>& args) {
   t.num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   DocumentSourceOptions source{.inputs = {}, .kind = {}, .plain = DocumentKind::line, .limit_hint = "cut it into smaller ones"};
   std::string output, json_key = "text";
-  app.add_option("--input", source.inputs, "Files and folders")->required();
+  app.add_option("--input", source.inputs, "Files and folders; - is standard input: lines, or JSON Lines with --json-key")->required();
   app.add_option("--output", output, "Model file to write")->required();
   app.add_option("--vocab-size", t.vocab_size, "Pieces, the special ones included")->check(CLI::Range(int64_t{2}, int64_t{1} << 24));
   app.add_option("--model-type", t.model_type, "bpe, unigram, char or word")->check(CLI::IsMember({"bpe", "unigram", "char", "word"}));
@@ -79,10 +80,12 @@ int train(const std::vector<std::string>& args) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  app.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts");
-  app.add_option("--workers", t.num_threads, "Threads")->check(CLI::Range(1, 1024));
-  app.add_flag("--log", t.log, "The library's own messages");
+  const CLI::Option* const key = app.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts; default: text");
+  app.add_option("--workers", t.num_threads, "Threads; default: one a processor")->check(CLI::Range(1, 1024));
+  app.add_flag("--log", t.log, "Print the library's own messages");
   parse_args(app, args);
+  source.takes_streams = true;
+  source.stream_kind = key->count() > 0 ? DocumentKind::jsonl : DocumentKind::line;
   LineSource lines(source, json_key);
   const std::string model = train_sentencepiece(t, [&] { return lines.next(); });
   write_file_atomically(output, model);

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <new>
 
@@ -75,13 +76,15 @@ int dispatch(std::vector<std::string> args) {
   return found.run(args);
 }
 
-/// 0, or 2 when what was printed could not be written: a full disk is said, a reader that went away is not (and gives 1).
+/// 0, or 1 when what was printed could not be written.
 int flush_output() {
   errno = 0;
   std::cout.flush();
-  const bool is_written = std::fflush(stdout) == 0 && std::cout.good();
-  if (!is_written && errno != EPIPE) std::cerr << "mbtrain: error: cannot write to standard output\n";
-  return is_written ? 0 : errno == EPIPE ? 1 : 2;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return 0;
+  const int reason = errno;
+  if (reason != EPIPE)
+    std::cerr << "mbtrain: error: cannot write to standard output" << (reason != 0 ? std::string(": ") + std::strerror(reason) : "") << "\n";
+  return 1;
 }
 
 int run(std::vector<std::string> args) {
@@ -91,6 +94,8 @@ int run(std::vector<std::string> args) {
   } catch (const HelpRequest& help) {
     std::cout << help.text;
     return flush_output();
+  } catch (const ReaderWentAway&) {
+    return 1;
   } catch (const InputError& error) {
     std::cerr << "mbtrain: error: " << error.what() << "\n";
     return 2;

@@ -26,6 +26,12 @@ class InputError : public Error {
   using Error::Error;
 };
 
+/// Output that could not be written once it was begun (exit code 1): a full disk, a quota, a reader that went away.
+class WriteError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Thrown by every rank alike, after they have agreed on it: one of them tells it, and all end in order with this exit code.
 class AgreedError : public Error {
  public:

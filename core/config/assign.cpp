@@ -3,6 +3,7 @@
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
 #include "core/config/field_table.h"
+#include "core/config/upstream_names.h"
 
 namespace mbt {
 namespace {
@@ -22,6 +23,9 @@ std::string plain(const std::string& name) {
 
 /// What is wrong with the name, and the valid one that may have been meant.
 std::string unknown_name(const FieldTable& table, const Assignment& assignment) {
+  if (underscored(assignment.field) == kBlendPerSplit)
+    return "expected three items, each a blend or null, such as [[[\"train\"], null], [[\"valid\"], null], null]; or set "
+           "dataset.train_data_path, valid_data_path and test_data_path";
   std::vector<std::string> in_section, elsewhere;
   for (const Field& field : table.all()) {
     if (field.section == underscored(assignment.section)) in_section.emplace_back(field.info.name);
@@ -63,7 +67,10 @@ Origin origin_of(const Origins& origins, const std::string& path) {
 
 void apply_assignments(RunConfig& config, const std::vector<Assignment>& assignments, Origins& origins, std::vector<Problem>& problems) {
   FieldTable table(config);
-  for (const Assignment& assignment : assignments) {
+  std::vector<Assignment> own;
+  for (const Assignment& assignment : assignments)
+    for (Assignment& field : in_own_fields(assignment)) own.push_back(std::move(field));
+  for (const Assignment& assignment : own) {
     Field* const field = table.find(assignment.section, assignment.field);
     if (!field) {
       problems.push_back({place(assignment), unknown_name(table, assignment)});

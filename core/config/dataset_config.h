@@ -40,7 +40,7 @@ struct DatasetConfig {
                                         {"json", "jsonl"}, {"local-jsonl", "jsonl"}, {"chat", "sft"}}});
     v(s.path, FieldInfo{.name = "path", .doc = "File, prefix of a .bin/.idx pair, or folder read recursively in sorted order"});
     v(s.blend, FieldInfo{.name = "blend", .doc = "Several paths: [path, path] in proportion to their sizes, or [weight, path, weight, path]; upstream's [[paths], [weights]] too", .alias = "data-path"});
-    v(s.train_data_path, FieldInfo{.name = "train_data_path", .doc = "As blend, for training alone; then split is not used", .alias = "train-data-path"});
+    v(s.train_data_path, FieldInfo{.name = "train_data_path", .doc = "As blend, for training alone; then split is not used. Upstream's blend_per_split, [train, valid, test], sets this and the next two", .alias = "train-data-path"});
     v(s.valid_data_path, FieldInfo{.name = "valid_data_path", .doc = "As blend, for validation alone", .alias = "valid-data-path"});
     v(s.test_data_path, FieldInfo{.name = "test_data_path", .doc = "As blend, for the test alone", .alias = "test-data-path"});
     v(s.seq_length, FieldInfo{.name = "seq_length", .doc = "Must equal model.seq_length when given", .unit = "tokens", .min = 1});

@@ -5,6 +5,7 @@
 
 #include "core/base/strings.h"
 #include "core/config/field_table.h"
+#include "core/config/upstream_names.h"
 
 namespace mbt {
 namespace {
@@ -129,6 +130,11 @@ ordered_json config_schema() {
   schema["properties"]["$schema"] = {{"type", "string"}};
   for (const SectionInfo& section : config_sections()) {
     ordered_json fields = section_schema(defaults.of(section.name), section.doc);
+    if (section.name == std::string("dataset")) {
+      fields["properties"][kBlendPerSplit] = {
+          {"description", "Megatron's name for train_data_path, valid_data_path and test_data_path, as a list of the three"},
+          {"type", {"array", "null"}}};
+    }
     if (section.name != std::string("mixed_precision")) {
       schema["properties"][section.name] = std::move(fields);
       continue;

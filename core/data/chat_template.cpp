@@ -67,6 +67,11 @@ void ChatTemplate::add_text(std::string_view content, bool in_loss, ChatExample&
   out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
 }
 
+void ChatTemplate::add_content(std::string_view content, bool in_loss, ChatExample& out) const {
+  tokenizer_.encode_content(content, out.tokens);
+  out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
+}
+
 void ChatTemplate::add_message(const std::string& role, const std::string& content, ChatExample& out) const {
   const bool is_answer = role == "assistant";
   if (!is_answer && role != "user" && role != "system" && role != "tool")
@@ -75,7 +80,7 @@ void ChatTemplate::add_message(const std::string& role, const std::string& conte
     case Style::chatml:
       add_token(start_, false, out);
       add_text(role + "\n", false, out);
-      add_text(content, is_answer, out);
+      add_content(content, is_answer, out);
       add_token(end_, is_answer, out);
       return add_text("\n", false, out);
     case Style::llama3:
@@ -83,11 +88,11 @@ void ChatTemplate::add_message(const std::string& role, const std::string& conte
       add_text(role, false, out);
       add_token(header_end_, false, out);
       add_text("\n\n", false, out);
-      add_text(content, is_answer, out);
+      add_content(content, is_answer, out);
       return add_token(end_, is_answer, out);
     case Style::plain:
       add_text(role + ": ", false, out);
-      add_text(content, is_answer, out);
+      add_content(content, is_answer, out);
       if (is_answer) add_token(end_, true, out);
       return add_text("\n", false, out);
   }
@@ -100,7 +105,8 @@ ChatExample ChatTemplate::encode(const json& example) const {
   if (begin_) add_token(*begin_, false, out);
   const auto messages = example.find("messages");
   if (messages == example.end()) {
-    if (!example.contains("prompt")) throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"");
+    if (!example.contains("prompt"))
+      throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"; plain text cannot be part of fine-tuning data");
     add_text(string_of(example, "prompt"), false, out);
     const std::string& completion = string_of(example, "completion");
     if (completion.empty()) throw InputError("\"completion\" is empty: nothing to learn");

@@ -5,8 +5,8 @@
 //   plain    ROLE: CONTENT \n; an answer ends with the end-of-text token
 //
 // Of a message of the assistant, content and the token that ends it are in the loss. Header and content are encoded apart, as they are when
-// a model answers. prompt and completion are used as they are: the prompt, the completion and the end-of-text token, of which the last two
-// are in the loss.
+// a model answers. The names of special tokens in CONTENT are text: no message can end its turn or begin another. prompt and completion are
+// used as they are, special tokens too: the prompt, the completion and the end-of-text token, of which the last two are in the loss.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +39,7 @@ class ChatTemplate {
   int32_t special(const char* name) const;
   int32_t end_of_text() const;
   void add_text(std::string_view text, bool in_loss, ChatExample& out) const;
+  void add_content(std::string_view text, bool in_loss, ChatExample& out) const;
   void add_message(const std::string& role, const std::string& content, ChatExample& out) const;
 
   Style style_;

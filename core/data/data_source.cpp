@@ -3,12 +3,14 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <optional>
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/data/compressed.h"
 #include "core/data/indexed_format.h"
 #include "core/data/token_file.h"
 #include "core/io/files.h"
@@ -96,6 +98,7 @@ DataSource find_source(const std::string& path, const std::string& kind) {
   else
     source.files = {path};
   if (is_pattern && source.files.empty()) throw InputError(text("dataset.path ", path, ": no file matches"));
+  if (!source.files.empty()) refuse_compressed(source.files.front());
   const bool is_one = source.files.size() == 1 && source.files.front() == path;
   if (named) {
     source.kind = *named;
@@ -109,10 +112,28 @@ DataSource find_source(const std::string& path, const std::string& kind) {
   return source;
 }
 
+namespace {
+
+/// Numbers in a list that is not weighted: a weight is missing or one too many, or they are no weights.
+void refuse_numbers(const std::vector<std::string>& items, const std::string& field) {
+  for (const std::string& item : items) {
+    double unused = 0;
+    char* end = nullptr;
+    std::strtod(item.c_str(), &end);  // also nan and inf
+    const bool is_number = parse_number(item, unused) != ParseResult::malformed || (!item.empty() && *end == '\0');
+    if (!is_number || exists(item) || exists(IndexedPaths(item).idx)) continue;
+    throw InputError(text(field, ": ", shown(item), " is no file, and as a weight it does not fit: the list has ", items.size(),
+                          " items, expected weight, path, weight, path, ... with finite weights above 0, or paths alone"));
+  }
+}
+
+}  // namespace
+
 std::vector<WeightedPath> parse_blend(const std::vector<std::string>& items, const std::string& field) {
   double weight = 0;
   bool is_weighted = !items.empty() && items.size() % 2 == 0;
   for (size_t i = 0; i < items.size() && is_weighted; i += 2) is_weighted = parse_number(items[i], weight) == ParseResult::ok;
+  if (!is_weighted) refuse_numbers(items, field);
   std::vector<WeightedPath> paths;
   for (size_t i = is_weighted ? 1 : 0; i < items.size(); i += is_weighted ? 2 : 1) {
     if (is_weighted) parse_number(items[i - 1], weight);

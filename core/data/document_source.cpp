@@ -1,41 +1,104 @@
 #include "core/data/document_source.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "core/base/json_reader.h"
 #include "core/base/strings.h"
+#include "core/data/compressed.h"
 
 namespace mbt {
 namespace {
 
 namespace fs = std::filesystem;
 constexpr int64_t kReadBytes = 1 << 20;
+constexpr int64_t kPieceBytes = 16 << 20;  // of files too large for one document: some for each thread fit into memory
 
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/// Where a text is best cut, in its second half: behind a line between two words, where pre-tokenizers cut too; else behind any line; else
+/// before a blank; else before a character.
+size_t place_to_cut(std::string_view text) {
+  size_t after_line = 0, before_blank = 0;
+  for (size_t at = text.size() - 1; at > text.size() / 2; --at) {
+    if (text[at - 1] == '\n') {
+      if (at >= 2 && !is_space(text[at - 2]) && text[at] > ' ') return at;
+      after_line = std::max(after_line, at);
+    }
+    if (text[at] == ' ' && !is_space(text[at - 1])) before_blank = std::max(before_blank, at);
+  }
+  if (after_line > 0) return after_line;
+  if (before_blank > 0) return before_blank;
+  size_t at = text.size() - 1;
+  for (int back = 0; back < 3 && at > 1 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; ++back) --at;
+  return at;
+}
+
+/// The 16 bits of "\uXXXX" at `at`; -1: there is no such escape.
+int escape_at(std::string_view text, size_t at) {
+  if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return -1;
+  int value = 0;
+  const auto parsed = std::from_chars(text.data() + at + 2, text.data() + at + 6, value, 16);
+  return parsed.ptr == text.data() + at + 6 ? value : -1;
+}
+
+void replace_lone_surrogates(std::string& line) {
+  const auto is_high = [](int code) { return code >= 0xD800 && code < 0xDC00; };
+  const auto is_low = [](int code) { return code >= 0xDC00 && code < 0xE000; };
+  for (size_t at = line.find('\\'); at != line.npos; at = line.find('\\', at)) {
+    const int code = escape_at(line, at);
+    if (code < 0) {
+      at += 2;  // "\n", or a backslash that stands for itself
+      continue;
+    }
+    const bool is_pair = is_high(code) && is_low(escape_at(line, at + 6));
+    if (!is_pair && (is_high(code) || is_low(code))) line.replace(at + 2, 4, "fffd");
+    at += is_pair ? 12 : 6;
+  }
+}
+
 }  // namespace
 
-std::string RawDocument::where() const { return line == 0 ? *path : text(*path, ":", line); }
+std::string RawDocument::where() const {
+  const std::string name = *path == "-" ? "standard input" : *path;
+  return line > 0 ? text(name, ":", line) : offset > 0 ? text(name, ", from byte ", offset, " on") : name;
+}
 
-nlohmann::json object_of(const RawDocument& document) {
+nlohmann::json json_of(const RawDocument& document) {
   JsonLimits limits;
   limits.max_bytes = INT64_MAX;  // the source has a limit of its own
   limits.record_lines = false;
   limits.first_line = document.line;
-  nlohmann::json object = parse_json(document.bytes, *document.path, limits).root;
-  if (!object.is_object()) throw InputError(text(document.where(), ": expected an object on each line"));
+  const std::string source = *document.path == "-" ? "standard input" : *document.path;
+  if (document.bytes.find("\\u") == std::string::npos) return parse_json(document.bytes, source, limits).root;
+  std::string mended = document.bytes;
+  replace_lone_surrogates(mended);
+  return parse_json(mended, source, limits).root;
+}
+
+nlohmann::json object_of(const RawDocument& document) {
+  nlohmann::json object = json_of(document);
+  if (!object.is_object())
+    throw InputError(text(document.where(), ": is ", object.type_name(), ", expected an object on each line, such as {\"text\": \"...\"}"));
   return object;
 }
 
-const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document) {
+const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document, const char* option) {
   const auto found = object.find(key);
   if (found == object.end()) {
     std::vector<std::string> keys;
     for (const auto& [name, value] : object.items()) keys.push_back(shown(name));
-    throw InputError(text(document.where(), ": has no key ", shown(key), ", only ", join(keys, ", "), "; give --json-key"));
+    throw InputError(text(document.where(), ": has no key ", shown(key), ", only ", keys.empty() ? "none" : join(keys, ", "),
+                          "; name the key of the text with ", option));
   }
-  if (!found->is_string()) throw InputError(text(document.where(), ": ", shown(key), " is ", found->type_name(), ", expected a string"));
+  if (!found->is_string()) {
+    const std::string value = found->is_structured() || found->is_null() ? "" : " " + found->dump();
+    throw InputError(text(document.where(), ": ", shown(key), " is ", found->type_name(), value,
+                          ", expected a string; leave the line out, or name another key with ", option));
+  }
   return found->get_ref<const std::string&>();
 }
 
@@ -50,13 +113,22 @@ DocumentSource::DocumentSource(const DocumentSourceOptions& options) : options_(
     if (files.empty()) throw InputError(input + ": has no files");
     paths_.insert(paths_.end(), files.begin(), files.end());
   }
-  for (const std::string& path : paths_) total_bytes_ += FileReader(path).size();
+  for (const std::string& path : paths_) {
+    static_cast<void>(kind_of(path));
+    if (options_.takes_streams && is_stream(path))
+      total_bytes_.reset();
+    else if (const FileReader file(path); total_bytes_)
+      *total_bytes_ += file.size();
+  }
 }
 
 DocumentKind DocumentSource::kind_of(const std::string& path) const {
   if (options_.kind) return *options_.kind;
   const std::string suffix = fs::path(path).extension().string();
-  return suffix == ".jsonl" || suffix == ".ndjson" ? DocumentKind::jsonl : options_.plain;
+  if (suffix == ".jsonl" || suffix == ".ndjson") return DocumentKind::jsonl;
+  if (!options_.takes_streams || !is_stream(path)) return options_.plain;
+  if (options_.stream_kind) return *options_.stream_kind;
+  throw InputError(text("--input ", path, ": a stream has no name that tells what it holds; say it: --document jsonl, line or file"));
 }
 
 void DocumentSource::refuse_size(const std::string& what) const {
@@ -65,47 +137,72 @@ void DocumentSource::refuse_size(const std::string& what) const {
 
 std::optional<RawDocument> DocumentSource::next() {
   while (file_ < paths_.size()) {
-    if (kind_of(paths_[file_]) == DocumentKind::file) return whole_file();
+    if (!open_) open();
+    if (kind_of(paths_[file_]) == DocumentKind::file) return file_or_piece();
     if (auto line = next_line()) return line;
-    open_.reset();
-    ++file_;
+    close();
   }
   return std::nullopt;
 }
 
-RawDocument DocumentSource::whole_file() {
-  const std::string& path = paths_[file_++];
-  const FileReader file(path);
-  if (file.size() > options_.max_document_bytes) refuse_size(path);
-  RawDocument document{std::string(static_cast<size_t>(file.size()), '\0'), DocumentKind::file, &path, 0};
-  file.read_at(0, document.bytes.data(), file.size());
-  bytes_read_ += file.size();
+void DocumentSource::open() {
+  open_ = std::make_unique<InputStream>(paths_[file_], options_.takes_streams, options_.stop);
+  buffer_.clear();
+  begin_ = 0;
+  offset_ = line_ = 0;
+  is_in_pieces_ = options_.splits_files && open_->size().value_or(0) > options_.max_document_bytes;
+  fill();
+  refuse_compressed(buffer_, paths_[file_]);
+}
+
+void DocumentSource::close() {
+  open_.reset();
+  ++file_;
+}
+
+RawDocument DocumentSource::file_or_piece() {
+  const std::string& path = paths_[file_];
+  const auto left = [&] { return static_cast<int64_t>(buffer_.size() - begin_); };
+  if (!is_in_pieces_) {
+    if (open_->size().value_or(0) > options_.max_document_bytes) refuse_size(path);
+    while (left() <= options_.max_document_bytes && fill()) {
+    }
+    is_in_pieces_ = left() > options_.max_document_bytes;
+    if (is_in_pieces_ && !options_.splits_files) refuse_size(path);
+  }
+  RawDocument document{.bytes = {}, .kind = DocumentKind::file, .path = &path, .offset = offset_};
+  const int64_t most = is_in_pieces_ ? std::min(kPieceBytes, options_.max_document_bytes) : options_.max_document_bytes;
+  while (left() <= most && fill()) {
+  }
+  document.continues = left() > most;
+  if (document.continues) {
+    document.bytes = buffer_.substr(begin_, place_to_cut(std::string_view(buffer_).substr(begin_, static_cast<size_t>(most) + 1)));
+    begin_ += document.bytes.size();
+    offset_ += static_cast<int64_t>(document.bytes.size());
+    return document;
+  }
+  buffer_.erase(0, begin_);
+  document.bytes = std::move(buffer_);
+  close();
   return document;
 }
 
-/// Reads on; false at the end of the file.
+/// Reads on; false at the end.
 bool DocumentSource::fill() {
-  const int64_t count = std::min(kReadBytes, open_->size() - offset_);
-  if (count <= 0) return false;
   buffer_.erase(0, begin_);
   begin_ = 0;
   const size_t had = buffer_.size();
+  const int64_t wanted = std::min(kReadBytes, open_->left().value_or(kReadBytes));
+  buffer_.resize(had + static_cast<size_t>(wanted));
+  const int64_t count = open_->read(buffer_.data() + had, wanted);
   buffer_.resize(had + static_cast<size_t>(count));
-  open_->read_at(offset_, buffer_.data() + had, count);
-  offset_ += count;
   bytes_read_ += count;
-  return true;
+  return count > 0;
 }
 
 std::optional<RawDocument> DocumentSource::next_line() {
   const std::string& path = paths_[file_];
   const DocumentKind kind = kind_of(path);
-  if (!open_) {
-    open_ = std::make_unique<FileReader>(path);
-    buffer_.clear();
-    begin_ = 0;
-    offset_ = line_ = 0;
-  }
   size_t searched = 0;  // of what begins at begin_
   while (true) {
     const size_t end = buffer_.find('\n', begin_ + searched);
@@ -123,7 +220,7 @@ std::optional<RawDocument> DocumentSource::next_line() {
     if (static_cast<int64_t>(line.size()) > options_.max_document_bytes) refuse_size(text(path, ":", line_));
     if (kind == DocumentKind::jsonl && is_blank(line)) continue;
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    return RawDocument{std::move(line), kind, &path, line_};
+    return RawDocument{.bytes = std::move(line), .kind = kind, .path = &path, .line = line_};
   }
 }
 

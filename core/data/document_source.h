@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/io/files.h"
+#include "core/io/input_stream.h"
 
 namespace mbt {
 
@@ -20,11 +20,15 @@ enum class DocumentKind {
 };
 
 struct DocumentSourceOptions {
-  std::vector<std::string> inputs;                  ///< files, and folders, whose files come in byte order of their paths
+  std::vector<std::string> inputs;                  ///< files; folders, whose files come in byte order of their paths; "-" and pipes
   std::optional<DocumentKind> kind = std::nullopt;  ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
   int64_t max_document_bytes = int64_t{256} << 20;
   DocumentKind plain = DocumentKind::file;    ///< of files that are no JSONL by their name, where `kind` is absent
   std::string limit_hint = "raise --max-document-bytes, or cut it into smaller documents (--document line)";
+  bool splits_files = false;   ///< a file that is larger than max_document_bytes comes in pieces, instead of being refused
+  bool takes_streams = false;  ///< "-" is standard input, and pipes are read
+  std::optional<DocumentKind> stream_kind = std::nullopt;  ///< of a stream whose name does not tell; absent: InputError
+  const std::atomic<bool>* stop = nullptr;                 ///< ends waiting for a stream with an Error
 };
 
 /// As it stands in the file.
@@ -32,45 +36,55 @@ struct RawDocument {
   std::string bytes;
   DocumentKind kind = DocumentKind::file;
   const std::string* path = nullptr;  ///< lives as long as the source
-  int64_t line = 0;                   ///< from 1; 0: the whole file
+  int64_t line = 0;                   ///< from 1; 0: the whole file, or a piece of it
+  int64_t offset = 0;                 ///< of a piece, in the file
+  bool continues = false;             ///< the next one is of the same document
 
-  /// "notes.txt", "cases.jsonl:12"
+  /// "notes.txt", "cases.jsonl:12", "notes.txt, from byte 16777216 on"
   std::string where() const;
 };
 
-/// The object of a line of JSONL. InputError: what parse_json refuses, or no object.
+/// A line of JSONL. Half of a surrogate pair, which Python and JavaScript write where a text was cut inside a character, is read as U+FFFD.
+/// InputError: what parse_json refuses.
+nlohmann::json json_of(const RawDocument& document);
+/// The same, which must be an object.
 nlohmann::json object_of(const RawDocument& document);
-/// The string under `key` of that object. InputError: it has none.
-const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document);
+/// The string under `key` of that object. InputError: it has none; `option` is how the user names another key.
+const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document, const char* option);
 
 class DocumentSource {
  public:
-  /// InputError: an input that is missing, no file and no folder, or a folder without files.
+  /// InputError: an input that is missing, no file and no folder, a folder without files, or compressed.
   explicit DocumentSource(const DocumentSourceOptions& options);
 
   /// The next one; nothing after the last. Empty lines of JSONL are left out. InputError: a file that cannot be read, or a document larger
-  /// than max_document_bytes.
+  /// than max_document_bytes. Pieces end where a line does, so that their tokens are those of the whole, but for tokenizers that begin a
+  /// text in a way of its own.
   std::optional<RawDocument> next();
 
-  int64_t total_bytes() const { return total_bytes_; }
+  /// Absent: not known, with streams among the inputs.
+  std::optional<int64_t> total_bytes() const { return total_bytes_; }
   /// Thread safe, unlike next().
   int64_t bytes_read() const { return bytes_read_; }
   size_t num_files() const { return paths_.size(); }
 
  private:
   DocumentKind kind_of(const std::string& path) const;
-  RawDocument whole_file();
+  void open();
+  void close();
+  RawDocument file_or_piece();
   std::optional<RawDocument> next_line();
   bool fill();
   [[noreturn]] void refuse_size(const std::string& what) const;
 
   DocumentSourceOptions options_;
   std::vector<std::string> paths_;
-  int64_t total_bytes_ = 0;
+  std::optional<int64_t> total_bytes_ = 0;
   std::atomic<int64_t> bytes_read_ = 0;
-  size_t file_ = 0;                   ///< in paths_
-  std::unique_ptr<FileReader> open_;  ///< the file whose lines are read
-  int64_t offset_ = 0, line_ = 0;
+  size_t file_ = 0;                    ///< in paths_
+  std::unique_ptr<InputStream> open_;  ///< the one that is read
+  int64_t line_ = 0, offset_ = 0;      ///< lines and bytes of it that are given
+  bool is_in_pieces_ = false;
   std::string buffer_;  ///< read of it, from `begin_` on not yet given
   size_t begin_ = 0;
 };

@@ -1,10 +1,5 @@
 #include "core/data/index_cache.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -17,7 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kMagic = "MBTINDEX";
 constexpr uint64_t kVersion = 1, kMostArrays = 64;
 constexpr int64_t kWorthAFile = 4 << 20;  // bytes; building less takes a few milliseconds
 
@@ -39,7 +33,7 @@ class FileContent {
     if (file.size() < static_cast<int64_t>(sizeof(Header) + sizeof(uint64_t))) fail("is too short");
     Header header{};
     std::memcpy(&header, file.data(), sizeof header);
-    if (std::string_view(header.magic, sizeof header.magic) != kMagic || header.version != kVersion) fail("is of another version");
+    if (std::string_view(header.magic, sizeof header.magic) != kIndexMagic || header.version != kVersion) fail("is of another version");
     const auto hashed = file.size() - static_cast<int64_t>(sizeof(uint64_t));
     uint64_t hash = 0;
     std::memcpy(&hash, file.data() + hashed, sizeof hash);
@@ -82,7 +76,7 @@ void write_arrays(const std::string& path, const std::string& key, const std::ve
     file.write(kZeros, padded(static_cast<int64_t>(bytes)) - static_cast<int64_t>(bytes));
   };
   Header header{.magic = {}, .version = kVersion, .arrays = arrays.size(), .key_bytes = key.size()};
-  std::memcpy(header.magic, kMagic.data(), kMagic.size());
+  std::memcpy(header.magic, kIndexMagic.data(), kIndexMagic.size());
   put(&header, sizeof header);
   std::vector<uint64_t> sizes;
   for (const IndexArray& a : arrays) sizes.push_back(bytes_of(a).size());
@@ -98,7 +92,9 @@ std::optional<IndexArrays> read_arrays(const std::string& path, const std::strin
   std::error_code none;
   if (!fs::exists(path, none)) return std::nullopt;
   try {
-    return IndexArrays(MappedFile(path), key);
+    IndexArrays arrays(MappedFile(path), key);
+    mark_used(path);
+    return arrays;
   } catch (const InputError&) {
     return std::nullopt;  // stale, damaged or of an older program: it is built again and replaced
   }
@@ -114,42 +110,18 @@ IndexArrays::IndexArrays(MappedFile file, std::string_view key) : file_(std::mak
   views_ = FileContent(*file_, key).views;
 }
 
-CacheFolder cache_folder(const std::string& path_to_cache, const std::string& data) {
-  if (!path_to_cache.empty()) return {path_to_cache, true};
-  return {(fs::path(data).parent_path() / "cache" / "mbtrain").string(), false};
-}
-
-FolderLock::FolderLock(const std::string& folder) {
-  fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd_ < 0) return;
-  while (::flock(fd_, LOCK_EX) != 0 && errno == EINTR) {
-  }
-}
-
-FolderLock::~FolderLock() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-bool prepare_folder(const CacheFolder& folder) {
-  std::error_code error;
-  fs::create_directories(folder.path, error);
-  if (!error && ::access(folder.path.c_str(), R_OK | W_OK | X_OK) == 0) return true;
-  const std::string reason = error ? error.message() : std::strerror(errno);
-  if (folder.is_wanted) throw InputError(text("dataset.path_to_cache ", folder.path, ": cannot write there: ", reason));
-  return false;
-}
-
 IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t bytes,
                           const std::function<std::vector<IndexArray>()>& build) {
   if ((!folder.is_wanted && bytes < kWorthAFile) || !prepare_folder(folder)) return IndexArrays(build());
-  const std::string path = (fs::path(folder.path) / text(name, "-", hash_text(xxhash64(key)), ".index")).string();
+  const std::string path = (fs::path(folder.path) / text(name, "-", hash_text(xxhash64(key)), kIndexSuffix)).string();
   if (std::optional<IndexArrays> found = read_arrays(path, key)) return std::move(*found);
   const FolderLock lock(folder.path);
   if (std::optional<IndexArrays> found = read_arrays(path, key)) return std::move(*found);  // another process has built it meanwhile
   std::vector<IndexArray> arrays = build();
   try {
+    prune_cache(lock, kIndexDays, false);
     write_arrays(path, key, arrays);
-  } catch (const InputError&) {
+  } catch (const Error&) {
     if (folder.is_wanted) throw;
     return IndexArrays(std::move(arrays));  // no room beside the data, which nobody asked to use
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/data/cache_folder.h"
 #include "core/io/mapped_file.h"
 
 namespace mbt {
@@ -38,34 +39,10 @@ class IndexArrays {
   std::vector<std::span<const std::byte>> views_;
 };
 
-/// Where to keep arrays.
-struct CacheFolder {
-  std::string path{};
-  bool is_wanted = false;  ///< the user named it: failing to write there is an error, and small arrays are kept too
-};
-
-/// dataset.path_to_cache, else the folder cache/mbtrain beside `data`.
-CacheFolder cache_folder(const std::string& path_to_cache, const std::string& data);
-
-/// Waits until no other process holds the folder; released at the end of its life. Where the file system has no locks it does nothing:
-/// whoever writes there renames complete files, so that the worst is work done twice.
-class FolderLock {
- public:
-  explicit FolderLock(const std::string& folder);
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-  ~FolderLock();
-
- private:
-  int fd_ = -1;
-};
-
-/// Makes the folder. False when it cannot be written and was not wanted; InputError when it was.
-bool prepare_folder(const CacheFolder& folder);
-
 /// The arrays that `key` describes completely (data, settings, version of the algorithm). They are read from the folder when they lie
 /// there, undamaged and under the same key; else built and put there, by one process while others wait. Small arrays, and those of a folder
-/// that cannot be written, stay in memory. bytes: about how much they will be.
+/// that cannot be written, stay in memory. Who writes takes away indices that nobody has used for long (prune_cache). bytes: about how much
+/// they will be.
 IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t bytes,
                           const std::function<std::vector<IndexArray>()>& build);
 

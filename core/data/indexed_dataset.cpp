@@ -10,8 +10,8 @@
 namespace mbt {
 namespace {
 
-constexpr int kOrderVersion = 1;  // of what build_megatron_index computes
-enum Array : size_t { kDocuments, kSampleDocuments, kSampleOffsets, kShuffle };
+constexpr int kOrderVersion = 2;  // of what build_megatron_index and first_samples_read compute
+enum Array : size_t { kSequences, kSampleSequences, kSampleOffsets, kArrays };
 
 int64_t tokens_of(const IndexedReader& reader, Range sequences) {
   int64_t tokens = 0;
@@ -56,44 +56,48 @@ void IndexedDataset::build(Split split, const std::string& lengths) {
   s.tokens = tokens_of(reader_, s.sequences);
   const bool is_one_epoch = !options_.samples[i];
   if (s.tokens == 0 || (is_one_epoch && s.tokens <= options_.seq_length)) {
-    throw InputError(text(prefix, ": dataset.split leaves ", s.sequences.size, " of ", reader_.num_sequences(), " sequences with ",
+    throw InputError(text(name(), ": dataset.split leaves ", s.sequences.size, " of ", reader_.num_sequences(), " sequences with ",
                           s.tokens, " tokens for ", name_of(split), ", but one sample takes ", options_.seq_length + 1,
                           "; give more data, another split or a shorter model.seq_length"));
   }
   const EpochPlan plan = plan_epochs(s.tokens, s.sequences.size, options_.seq_length, options_.samples[i], prefix);
+  s.available = plan.samples;
+  s.samples = std::min(plan.samples, options_.samples[i].value_or(plan.samples));
+  s.epochs = plan.epochs;
   const std::string key =
       text("megatron order ", kOrderVersion, "; lengths ", lengths, "; sequences ", s.sequences.begin, "+", s.sequences.size, "; samples ",
-           plan.samples, "; epochs ", plan.epochs, "; before final ", plan.separates_final_epoch ? plan.samples_before_final : -1,
-           "; seq_length ", options_.seq_length, "; seed ", options_.seed);
+           plan.samples, "; read ", s.samples, "; epochs ", plan.epochs, "; before final ",
+           plan.separates_final_epoch ? plan.samples_before_final : -1, "; seq_length ", options_.seq_length, "; seed ", options_.seed);
   const auto build = [&] {
-    MegatronIndex index = build_megatron_index(
-        plan, s.sequences, [&](int64_t sequence) { return reader_.length(sequence); }, options_.seq_length, options_.seed);
+    const auto length = [&](int64_t sequence) { return reader_.length(sequence); };
+    SamplesRead read = first_samples_read(build_megatron_index(plan, s.sequences, length, options_.seq_length, options_.seed), s.samples);
     std::vector<IndexArray> arrays;
-    arrays.emplace_back(std::move(index.document_index));
-    arrays.emplace_back(std::move(index.sample_document));
-    arrays.emplace_back(std::move(index.sample_offset));
-    arrays.emplace_back(std::move(index.shuffle_index));
+    arrays.emplace_back(std::move(read.sequences));
+    arrays.emplace_back(std::move(read.sample_sequence));
+    arrays.emplace_back(std::move(read.sample_offset));
     return arrays;
   };
-  const std::string name = std::filesystem::path(prefix).filename().string();
-  s.index = std::make_shared<IndexArrays>(cached_arrays(cache_folder(options_.path_to_cache, prefix), name, key,
-                                                        plan.epochs * s.sequences.size * 4 + plan.samples * 16, build));
-  const auto elements = [&](size_t array, size_t size) { return s.index->size() > array && s.index->get<std::byte>(array).size() == size; };
-  const auto samples = static_cast<size_t>(plan.samples);
-  if (!elements(kDocuments, static_cast<size_t>(plan.epochs * s.sequences.size) * 4) || !elements(kSampleDocuments, (samples + 1) * 8) ||
-      !elements(kSampleOffsets, (samples + 1) * 4) || !elements(kShuffle, samples * 4)) {
+  const double share = static_cast<double>(s.samples) / static_cast<double>(std::max<int64_t>(1, plan.samples));
+  const int64_t bytes = 8 * s.samples + static_cast<int64_t>(share * 4.0 * static_cast<double>(plan.epochs * s.sequences.size));
+  // Tokens in a cache have their index beside them.
+  CacheFolder cache = cache_folder(options_.path_to_cache, prefix);
+  if (!options_.made_from.empty() && !cache.is_wanted) cache.path = std::filesystem::path(prefix).parent_path().string();
+  const std::string file = std::filesystem::path(prefix).filename().string();
+  s.index = std::make_shared<IndexArrays>(cached_arrays(cache, file, key, bytes, build));
+  const auto size_of_array = [&](size_t array) { return s.index->get<std::byte>(array).size(); };
+  const auto expected = static_cast<size_t>(s.samples) * 4;
+  if (s.index->size() != kArrays || size_of_array(kSequences) % 4 != 0 || size_of_array(kSampleSequences) != expected ||
+      size_of_array(kSampleOffsets) != expected) {
     refuse_index(split, 0);
   }
-  s.samples = plan.samples;
-  s.epochs = plan.epochs;
 }
 
 std::string IndexedDataset::describe() const {
-  std::string out = text(reader_.paths().prefix, ": Megatron indexed, ", reader_.num_documents(), " documents, ", reader_.num_tokens(),
-                         " tokens of ", name_of(reader_.dtype()), ";");
+  std::string out = text(name(), options_.made_from.empty() ? ": Megatron indexed, " : ": as tokens in " + reader_.paths().prefix + ", ",
+                         reader_.num_documents(), " documents, ", reader_.num_tokens(), " tokens of ", name_of(reader_.dtype()), ";");
   for (const Split split : kSplits) {
     const Samples& s = splits_[static_cast<size_t>(split)];
-    out += text(split == Split::train ? " " : " + ", s.samples);
+    out += text(split == Split::train ? " " : " + ", s.available);
     if (s.epochs > 1) out += text(" (", s.epochs, " epochs)");
   }
   return out + text(" samples of ", options_.seq_length, " tokens (train + valid + test)");
@@ -107,22 +111,18 @@ void IndexedDataset::refuse_index(Split split, int64_t index) const {
 void IndexedDataset::sample(Split split, int64_t index, Sample& out) const {
   const Samples& s = splits_[static_cast<size_t>(split)];
   MBT_CHECK(s.index && index >= 0 && index < s.samples, "sample ", index, " of ", s.samples);
-  const auto documents = s.index->get<int32_t>(kDocuments);
-  const auto first_document = s.index->get<int64_t>(kSampleDocuments);
-  const auto first_offset = s.index->get<int32_t>(kSampleOffsets);
-  const auto n = static_cast<size_t>(s.index->get<uint32_t>(kShuffle)[static_cast<size_t>(index)]);
-  if (n >= static_cast<size_t>(s.samples)) refuse_index(split, index);
-  int64_t document = first_document[n], offset = first_offset[n], filled = 0;
+  const auto sequences = s.index->get<int32_t>(kSequences);
+  size_t at = s.index->get<uint32_t>(kSampleSequences)[static_cast<size_t>(index)];
+  int64_t offset = s.index->get<int32_t>(kSampleOffsets)[static_cast<size_t>(index)], filled = 0;
   const int64_t wanted = options_.seq_length + 1;
-  for (; filled < wanted; ++document, offset = 0) {
-    if (document < 0 || document >= static_cast<int64_t>(documents.size())) refuse_index(split, index);
-    const int64_t sequence = documents[static_cast<size_t>(document)];
+  for (; filled < wanted; ++at, offset = 0) {
+    if (at >= sequences.size()) refuse_index(split, index);
+    const int64_t sequence = sequences[at];
     if (sequence < 0 || sequence >= reader_.num_sequences() || offset < 0 || offset > reader_.length(sequence)) refuse_index(split, index);
     const int64_t count = std::min(wanted - filled, reader_.length(sequence) - offset);
     if (count == 0) continue;
     reader_.read(sequence, offset, count, out.tokens.data() + filled);
-    out.add_piece(
-        {.source = reader_.paths().prefix, .unit = "sequence", .number = sequence, .offset = offset, .position = filled, .tokens = count});
+    out.add_piece({.source = name(), .unit = "sequence", .number = sequence, .offset = offset, .position = filled, .tokens = count});
     filled += count;
   }
 }

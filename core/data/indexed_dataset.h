@@ -13,7 +13,7 @@
 
 namespace mbt {
 
-/// How many samples of each split a run reads; nullopt: as many as one epoch has.
+/// How many samples of each split a run reads: it can ask for no more. nullopt: as many as one epoch has.
 using SampleCounts = std::array<std::optional<int64_t>, 3>;
 
 struct IndexedOptions {
@@ -23,6 +23,7 @@ struct IndexedOptions {
   int64_t seed = 0;
   int64_t vocab_size = 0;       ///< tokens from it on are refused when they are read
   std::string path_to_cache{};  ///< empty: beside the data
+  std::string made_from{};      ///< the user's text, of tokens in a cache: what inspect and messages call the data; empty: the prefix
 };
 
 class IndexedDataset final : public Dataset {
@@ -43,10 +44,13 @@ class IndexedDataset final : public Dataset {
  private:
   struct Samples {
     Range sequences;
-    int64_t tokens = 0, samples = 0, epochs = 0;
+    int64_t tokens = 0, epochs = 0;
+    int64_t available = 0;  ///< samples that the epochs have
+    int64_t samples = 0;    ///< that are read, of which alone there is an index
     std::shared_ptr<const IndexArrays> index;
   };
   void build(Split split, const std::string& lengths);
+  const std::string& name() const { return options_.made_from.empty() ? reader_.paths().prefix : options_.made_from; }
   [[noreturn]] void refuse_index(Split split, int64_t index) const;
 
   IndexedReader reader_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
@@ -58,7 +59,10 @@ void IndexedReader::check_header() {
   const auto code = load<uint8_t>(idx_.data() + 17);
   if (code < 1 || code > 8) throw InputError(text(file, ": dtype code ", int{code}, " at byte 17, expected 1 to 8"));
   dtype_ = static_cast<IndexedDtype>(code);
-  if (!is_integer(dtype_)) throw InputError(text(file, ": dtype ", name_of(dtype_), ", which holds no tokens; expected an integer type"));
+  if (!is_integer(dtype_))
+    throw InputError(
+        text(file, ": dtype ", name_of(dtype_),
+             ", which holds no tokens; expected an integer type (tokens are read as uint8, int8, int16, uint16, int32 or int64)"));
 
   const auto sequences = load<uint64_t>(idx_.data() + 18), boundaries = load<uint64_t>(idx_.data() + 26);
   const auto size = static_cast<uint64_t>(idx_.size());
@@ -137,8 +141,11 @@ void IndexedReader::copy(int64_t sequence, int64_t offset, int64_t count, int32_
 }
 
 void IndexedReader::refuse_token(int64_t sequence, int64_t position, int64_t token) const {
-  throw InputError(text(paths_.bin, ": token ", token, " at position ", position, " of sequence ", sequence, ", expected 0 to ",
-                        vocab_size_ - 1, ": the data was made with another tokenizer, or model.vocab_size ", vocab_size_, " is too small"));
+  const bool is_none = token < 0 || token > std::numeric_limits<int32_t>::max();  // of any tokenizer
+  throw InputError(text(
+      paths_.bin, ": token ", token, " at position ", position, " of sequence ", sequence, ", expected 0 to ", vocab_size_ - 1,
+      is_none ? text(": ", paths_.idx, " calls the tokens ", name_of(dtype_), "; the two files do not belong together, or one is damaged")
+              : text(": the data was made with another tokenizer, or model.vocab_size ", vocab_size_, " is too small")));
 }
 
 void IndexedReader::read(int64_t sequence, int64_t offset, int64_t count, int32_t* out) const {

@@ -101,6 +101,10 @@ void IndexedWriter::add_sequence(std::span<const int32_t> tokens) {
 
 void IndexedWriter::end_document() { documents_.push_back(num_sequences()); }
 
+void IndexedWriter::end_document_if_any() {
+  if (documents_.back() != num_sequences()) end_document();
+}
+
 void IndexedWriter::flush() {
   bin_.write(buffer_.data(), static_cast<int64_t>(buffer_.size()));
   buffer_.clear();
@@ -108,7 +112,7 @@ void IndexedWriter::flush() {
 
 void IndexedWriter::finish() {
   flush();
-  if (documents_.back() != num_sequences()) end_document();
+  end_document_if_any();
   write_index();
   std::error_code none;
   std::filesystem::remove(std::filesystem::weakly_canonical(paths_.idx, none), none);  // an old index never stands beside new tokens

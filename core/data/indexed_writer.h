@@ -23,6 +23,8 @@ class IndexedWriter {
   /// A sequence of a document that goes on until end_document().
   void add_sequence(std::span<const int32_t> tokens);
   void end_document();
+  /// The same, unless the document has no sequence.
+  void end_document_if_any();
   /// Ends the document that is open, if any. The writer is used up.
   void finish();
 

@@ -97,7 +97,7 @@ class DatasetMaker {
   }
 
   std::unique_ptr<Dataset> make_part(const std::string& path, const std::array<double, 3>& split, const SampleCounts& samples) {
-    if (config_.kind == "sft") return make_sft(find_source(path, "jsonl"), split);
+    if (config_.kind == "sft") return make_sft(sft_source(path), split);
     const DataSource source = find_source(path, config_.kind);
     switch (source.kind) {
       case DataKind::megatron: return make_indexed(source.files.front(), split, samples);
@@ -108,13 +108,16 @@ class DatasetMaker {
     return make_text(source, split, samples);
   }
 
-  std::unique_ptr<Dataset> make_indexed(const std::string& prefix, const std::array<double, 3>& split, const SampleCounts& samples) {
+  /// made_from: the user's text, of a prefix in the cache.
+  std::unique_ptr<Dataset> make_indexed(const std::string& prefix, const std::array<double, 3>& split, const SampleCounts& samples,
+                                        const std::string& made_from = "") {
     return std::make_unique<IndexedDataset>(prefix, IndexedOptions{.seq_length = run_.model.seq_length,
                                                                    .split = split,
                                                                    .samples = samples,
                                                                    .seed = seed_,
                                                                    .vocab_size = run_.model.vocab_size,
-                                                                   .path_to_cache = config_.path_to_cache});
+                                                                   .path_to_cache = config_.path_to_cache,
+                                                                   .made_from = made_from});
   }
 
   /// Bytes need no tokenizing: text is read where it lies.
@@ -127,8 +130,18 @@ class DatasetMaker {
     if (source.kind == DataKind::text) usable.files = usable_text_files(source.files, config_.text_suffixes, left_out);
     if (usable.files.empty())
       throw InputError(text("dataset.path ", source.path, ": no text in it (", left_out, " empty or binary files)"));
-    const TokenisedOptions options{config_.json_key, config_.max_document_bytes, cache_folder(config_.path_to_cache, source.path)};
-    return make_indexed(tokenised_pair(usable, tokenizer(), options), split, samples);
+    const TokenisedOptions options{config_.json_key, config_.max_document_bytes, end_of_document(),
+                                   cache_folder(config_.path_to_cache, source.path)};
+    return make_indexed(tokenised_pair(usable, tokenizer(), options), split, samples, source.path);
+  }
+
+  static DataSource sft_source(const std::string& path) {
+    const DataSource found = find_source(path, "auto");
+    if (found.kind == DataKind::megatron || found.kind == DataKind::tokens) {
+      throw InputError(text("dataset.kind sft: ", path, " is ", found.kind == DataKind::megatron ? "a Megatron pair" : "a file of tokens",
+                            ", expected JSON Lines of examples; every part of a blend is of that kind"));
+    }
+    return find_source(path, "jsonl");
   }
 
   std::unique_ptr<Dataset> make_sft(const DataSource& source, const std::array<double, 3>& split) {

@@ -120,4 +120,32 @@ MegatronIndex build_megatron_index(const EpochPlan& plan, Range sequences, const
   return index;
 }
 
+SamplesRead first_samples_read(MegatronIndex index, int64_t count) {
+  const size_t samples = index.shuffle_index.size(), wanted = static_cast<size_t>(count);
+  MBT_CHECK(count >= 0 && wanted <= samples, count, " of ", samples, " samples");
+  std::vector<bool> is_read(samples);
+  for (size_t i = 0; i < wanted; ++i) is_read[index.shuffle_index[i]] = true;
+  SamplesRead read;
+  size_t kept = 0;  // of document_index, which is closed up in place; as sample_document is made to speak of the new places
+  int64_t last = -1;
+  for (size_t s = 0; s < samples; ++s) {
+    if (!is_read[s]) continue;
+    const int64_t begin = index.sample_document[s], end = index.sample_document[s + 1];
+    for (int64_t d = std::max(begin, last + 1); d <= end; ++d) index.document_index[kept++] = index.document_index[static_cast<size_t>(d)];
+    last = end;
+    index.sample_document[s] = static_cast<int64_t>(kept) - 1 - (end - begin);
+  }
+  index.document_index.resize(kept);
+  index.document_index.shrink_to_fit();
+  read.sequences = std::move(index.document_index);
+  read.sample_sequence.reserve(wanted);
+  read.sample_offset.reserve(wanted);
+  for (size_t i = 0; i < wanted; ++i) {
+    const uint32_t s = index.shuffle_index[i];
+    read.sample_sequence.push_back(static_cast<uint32_t>(index.sample_document[s]));
+    read.sample_offset.push_back(index.sample_offset[s]);
+  }
+  return read;
+}
+
 }  // namespace mbt

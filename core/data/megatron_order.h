@@ -53,6 +53,15 @@ struct MegatronIndex {
   std::vector<int32_t> sample_offset;    ///< [samples + 1], at which token of that sequence
   std::vector<uint32_t> shuffle_index;   ///< [samples], which sample is read when
 };
+/// What a run that reads the first samples of that order needs of it: 8 bytes a sample, and 4 for each time that a sequence is read.
+struct SamplesRead {
+  std::vector<int32_t> sequences;         ///< document_index without what no sample touches
+  std::vector<uint32_t> sample_sequence;  ///< [count], where in `sequences` the sample that is read at that time begins
+  std::vector<int32_t> sample_offset;     ///< [count], at which token of that sequence
+};
+/// 0 <= count <= samples of the index, which is used up.
+SamplesRead first_samples_read(MegatronIndex index, int64_t count);
+
 /// sequences: those of the split. length(s): tokens of sequence s; they add up to tokens_per_epoch of the plan.
 MegatronIndex build_megatron_index(const EpochPlan& plan, Range sequences, const std::function<int32_t(int64_t)>& length,
                                    int64_t seq_length, int64_t seed);

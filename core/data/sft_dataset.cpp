@@ -4,7 +4,6 @@
 #include <filesystem>
 
 #include "core/base/error.h"
-#include "core/base/json_reader.h"
 #include "core/data/chat_template.h"
 #include "core/data/document_source.h"
 #include "core/data/indexed_writer.h"
@@ -15,11 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 ChatExample encode_line(const RawDocument& line, const ChatTemplate& chat) {
-  JsonLimits limits;
-  limits.max_bytes = INT64_MAX;  // the source has a limit of its own
-  limits.record_lines = false;
-  limits.first_line = line.line;
-  const nlohmann::json example = parse_json(line.bytes, *line.path, limits).root;
+  const nlohmann::json example = json_of(line);
   try {
     return chat.encode(example);
   } catch (const InputError& e) {
@@ -31,7 +26,10 @@ ChatExample encode_line(const RawDocument& line, const ChatTemplate& chat) {
 void write_examples(const std::vector<std::string>& files, const Tokenizer& tokenizer, const SftOptions& options,
                     const std::string& prefix) {
   const ChatTemplate chat(options.chat_template, tokenizer, options.end_of_text);
-  DocumentSource lines({.inputs = files, .kind = DocumentKind::jsonl, .max_document_bytes = options.max_document_bytes});
+  DocumentSource lines({.inputs = files,
+                        .kind = DocumentKind::jsonl,
+                        .max_document_bytes = options.max_document_bytes,
+                        .limit_hint = "raise dataset.max_document_bytes, or shorten it"});
   IndexedWriter tokens(prefix + ".tokens", dtype_for_vocab(tokenizer.vocab_size())), masks(prefix + ".mask", IndexedDtype::uint8);
   while (const auto line = lines.next()) {
     const ChatExample example = encode_line(*line, chat);
@@ -49,7 +47,7 @@ SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& t
       source_(files.front() + (files.size() > 1 ? text(" and ", files.size() - 1, " more") : "")),
       filler_(options.end_of_text.value_or(0)) {
   const std::string settings =
-      text("sft;", options.chat_template, ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
+      text("sft 2;", options.chat_template, ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
   const auto is_complete = [](const std::string& prefix) {
     std::error_code none;
     return fs::exists(prefix + ".tokens.idx", none);

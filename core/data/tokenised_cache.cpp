@@ -30,12 +30,12 @@ std::string key_of(const std::vector<std::string>& files, const std::string& set
   return hash_text(hash.value());
 }
 
-/// A text file is one document, and splits go by sequences: it gets up to a hundred, so that every split can have its share.
+/// A text file is one document, and splits go by sequences: it, or each piece of a large one, gets up to a hundred, so that every split can
+/// have its share.
 void add_in_pieces(IndexedWriter& writer, std::span<const int32_t> tokens) {
   constexpr size_t kPieces = 100, kShortest = 256;
   const size_t length = std::max(kShortest, (tokens.size() + kPieces - 1) / kPieces);
   for (size_t at = 0; at < tokens.size(); at += length) writer.add_sequence(tokens.subspan(at, std::min(length, tokens.size() - at)));
-  writer.end_document();
 }
 
 }  // namespace
@@ -44,20 +44,27 @@ std::string cached_prefix(const std::vector<std::string>& files, const std::stri
                           const std::string& name, FunctionRef<bool(const std::string&)> is_complete,
                           FunctionRef<void(const std::string&)> make) {
   const std::string prefix = (fs::path(cache.path) / text(name, "-", key_of(files, settings))).string();
-  if (is_complete(prefix)) return prefix;
+  const auto is_found = [&] {
+    if (!is_complete(prefix)) return false;
+    mark_used(token_source_path(prefix));
+    return true;
+  };
+  if (is_found()) return prefix;
   if (!prepare_folder(cache)) {
     throw InputError(text("text is made into tokens once, and they are kept in ", cache.path,
                           ", which cannot be written: name another folder as dataset.path_to_cache"));
   }
   const FolderLock lock(cache.path);
-  if (!is_complete(prefix)) make(prefix);
+  if (is_found()) return prefix;
+  write_token_source(prefix, files);
+  make(prefix);
   return prefix;
 }
 
 std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenisedOptions& options) {
   const bool is_jsonl = source.kind == DataKind::jsonl;
   const std::string settings = text("pair;", is_jsonl ? options.json_key : "", ";", is_jsonl, ";", hash_text(tokenizer.fingerprint()), ";",
-                                    tokenizer.eod_id().value_or(-1));
+                                    options.eod.value_or(-1));
   const auto is_complete = [](const std::string& prefix) {
     std::error_code none;
     return fs::exists(IndexedPaths(prefix).idx, none);
@@ -66,22 +73,24 @@ std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer,
     DocumentSource documents({.inputs = source.files,
                               .kind = is_jsonl ? DocumentKind::jsonl : DocumentKind::file,
                               .max_document_bytes = options.max_document_bytes,
-                              .limit_hint = "raise dataset.max_document_bytes, or cut it into smaller documents"});
+                              .limit_hint = "raise dataset.max_document_bytes, or cut it into smaller documents",
+                              .splits_files = true});
     IndexedWriter writer(prefix, dtype_for_vocab(tokenizer.vocab_size()));
     const TokenizeOptions tokenize{.json_keys = {options.json_key},
-                                   .append_eod = tokenizer.eod_id().has_value(),
+                                   .eod = options.eod,
+                                   .json_key_option = "dataset.json_key",
                                    .workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
     const std::atomic<bool> stop = false;
     tokenize_documents(documents, tokenizer, tokenize, stop, [&](const TokenBatch& batch) {
       size_t from = 0;
-      for (const size_t end : batch.ends) {
-        const auto tokens = std::span(batch.ids).subspan(from, end - from);
-        from = end;
-        if (tokens.empty()) continue;
-        if (is_jsonl)
-          writer.add_document(tokens);
+      for (size_t i = 0; i < batch.ends.size(); ++i) {
+        const auto tokens = std::span(batch.ids).subspan(from, batch.ends[i] - from);
+        from = batch.ends[i];
+        if (is_jsonl && !tokens.empty())
+          writer.add_sequence(tokens);
         else
           add_in_pieces(writer, tokens);
+        if (!batch.continues[i]) writer.end_document_if_any();
       }
     });
     writer.finish();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace mbt {
 /// pair.
 struct TokenisedOptions {
   std::string json_key;
-  int64_t max_document_bytes = 0;
+  int64_t max_document_bytes = 0;  ///< of a line of JSON Lines; larger texts are read in pieces
+  std::optional<int32_t> eod;      ///< put behind each document
   CacheFolder cache;
 };
 
@@ -27,8 +29,7 @@ std::string cached_prefix(const std::vector<std::string>& files, const std::stri
                           const std::string& name, FunctionRef<bool(const std::string&)> is_complete,
                           FunctionRef<void(const std::string&)> make);
 
-/// The prefix of the pair: a document for each file of text, or for each line of JSON Lines; behind each the tokenizer's end-of-document
-/// token, if it has one.
+/// The prefix of the pair: a document for each file of text, or for each line of JSON Lines; behind each the end-of-document token.
 std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenisedOptions& options);
 
 }  // namespace mbt

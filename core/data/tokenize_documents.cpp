@@ -90,23 +90,24 @@ class Pipeline {
     TokenBatch batch;
     for (const RawDocument& document : documents) {
       if (document.kind != DocumentKind::jsonl) {
-        add(document.bytes, document.where(), batch);
+        add(document.bytes, document, batch);
         continue;
       }
       const nlohmann::json object = object_of(document);
-      for (const std::string& key : options_.json_keys) add(text_under(object, key, document), document.where(), batch);
+      for (const std::string& key : options_.json_keys) add(text_under(object, key, document, options_.json_key_option), document, batch);
     }
     return batch;
   }
 
-  void add(const std::string& content, const std::string& where, TokenBatch& batch) const {
+  void add(const std::string& content, const RawDocument& document, TokenBatch& batch) const {
     try {
       tokenizer_.encode(content, batch.ids, options_.add_special_tokens);
     } catch (const InputError& error) {
-      throw InputError(text(where, ": ", error.what()));
+      throw InputError(text(document.where(), ": ", error.what()));
     }
-    if (options_.append_eod) batch.ids.push_back(*tokenizer_.eod_id());
+    if (options_.eod && !document.continues) batch.ids.push_back(*options_.eod);
     batch.ends.push_back(batch.ids.size());
+    batch.continues.push_back(document.continues);
     batch.text_bytes += static_cast<int64_t>(content.size());
   }
 
@@ -128,8 +129,6 @@ class Pipeline {
 
 void tokenize_documents(DocumentSource& source, const Tokenizer& tokenizer, const TokenizeOptions& options, const std::atomic<bool>& stop,
                         FunctionRef<void(const TokenBatch&)> on_batch) {
-  if (options.append_eod && !tokenizer.eod_id())
-    throw InputError("--append-eod: the tokenizer has no token that ends documents (" + tokenizer.describe() + ")");
   Pipeline(source, tokenizer, options, stop, on_batch).run();
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace mbt {
 struct TokenizeOptions {
   std::vector<std::string> json_keys = {"text"};  ///< whose strings are taken from each object of JSONL
   bool add_special_tokens = false;
-  bool append_eod = false;
+  std::optional<int32_t> eod = std::nullopt;   ///< put behind each document
+  const char* json_key_option = "--json-key";  ///< how the user names json_keys: for messages
   int workers = 1;
 };
 
@@ -23,12 +25,13 @@ struct TokenizeOptions {
 struct TokenBatch {
   std::vector<int32_t> ids;
   std::vector<size_t> ends;
-  int64_t text_bytes = 0;  ///< of the texts
+  std::vector<bool> continues;  ///< of each text: the next one is of the same document (DocumentSourceOptions::splits_files)
+  int64_t text_bytes = 0;       ///< of the texts
 };
 
 /// Calls on_batch for all batches in order, one call at a time, on whatever thread. `stop` ends it early with an Error. InputError: what
-/// the source refuses; JSON without one of the keys, or with something else than a string under it; text that is not UTF-8; append_eod with
-/// a tokenizer that has no such token. Of several wrong documents the first is told.
+/// the source refuses; JSON without one of the keys, or with something else than a string under it; text that is not UTF-8. Of several
+/// wrong documents the first is told.
 void tokenize_documents(DocumentSource& source, const Tokenizer& tokenizer, const TokenizeOptions& options, const std::atomic<bool>& stop,
                         FunctionRef<void(const TokenBatch&)> on_batch);
 

@@ -12,6 +12,8 @@
 #include <set>
 #include <utility>
 
+#include "core/io/leftovers.h"
+
 namespace mbt {
 namespace {
 
@@ -19,6 +21,10 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& path, const char* doing, int error) {
   throw InputError(text(path, ": cannot ", doing, ": ", std::strerror(error)));
+}
+
+[[noreturn]] void fail_write(const std::string& path, int error) {
+  throw WriteError(text(path, ": cannot write it: ", std::strerror(error)));
 }
 
 const char* kind_of(mode_t mode) {
@@ -93,14 +99,18 @@ AtomicFile::AtomicFile(const std::string& path) {
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     throw InputError(text(path, ": is ", kind_of(info.st_mode), ", cannot be replaced by a file"));
   }
-  temporary_ = text(path_, ".tmp.", ::getpid(), ".", counter++);
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd_ < 0) fail(path, "write it", errno);
+  remove_leftovers(path_);
+  do {
+    if (fd_ >= 0) ::close(fd_);
+    temporary_ = text(path_, kTemporaryInfix, ::getpid(), ".", counter++);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ < 0) fail(path, "write it", errno);
+  } while (!claim_temporary(fd_));
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) ::close(fd_);
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (fd_ >= 0) ::close(fd_);
 }
 
 void AtomicFile::write(const void* data, int64_t count) {
@@ -111,17 +121,17 @@ void AtomicFile::write(const void* data, int64_t count) {
   while (count > 0) {
     const ssize_t n = ::write(fd_, from, static_cast<size_t>(count));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(path_, "write it", errno);
+    if (n < 0) fail_write(path_, errno);
     from += n;
     count -= n;
   }
 }
 
 void AtomicFile::commit() {
-  if (::fsync(fd_) != 0) fail(path_, "write it", errno);
-  if (::close(std::exchange(fd_, -1)) != 0) fail(path_, "write it", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "write it", errno);
+  if (::fsync(fd_) != 0) fail_write(path_, errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, errno);  // before its lock is given up
   temporary_.clear();
+  if (::close(std::exchange(fd_, -1)) != 0) fail_write(path_, errno);
   sync_folder(fs::path(path_).parent_path().string());
 }
 

@@ -1,5 +1,5 @@
 // Files as a training job needs them: never blocking on what is not a regular file, never half written, every error an InputError with
-// the path and the system's reason.
+// the path and the system's reason, but for what goes wrong while writing: a WriteError.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,8 @@ struct FileDigest {
 FileDigest digest_of(const FileReader& file);
 
 /// A file that appears under its name only when it is complete: bytes go to a temporary name in the same folder; commit() flushes them to
-/// the disk and renames. Without commit() the temporary file is removed and an existing file of that name stays as it was.
+/// the disk and renames. Without commit() the temporary file is removed and an existing file of that name stays as it was. What killed
+/// writers of the same name have left is removed (leftovers.h). InputError: a place where no file can be made. WriteError: a full disk.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);

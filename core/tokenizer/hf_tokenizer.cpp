@@ -8,7 +8,20 @@
 
 namespace mbt {
 
-HfTokenizer::HfTokenizer(HfTokenizerParts parts) : parts_(std::move(parts)), added_(parts_.added, parts_.normalizer), bpe_(make_bpe()) {
+namespace {
+
+std::vector<AddedToken> without_special(std::vector<AddedToken> tokens) {
+  std::erase_if(tokens, [](const AddedToken& t) { return t.special; });
+  return tokens;
+}
+
+}  // namespace
+
+HfTokenizer::HfTokenizer(HfTokenizerParts parts)
+    : parts_(std::move(parts)),
+      added_(parts_.added, parts_.normalizer),
+      added_to_content_(without_special(parts_.added), parts_.normalizer),
+      bpe_(make_bpe()) {
   for (const auto& [name, id] : parts_.vocab) set_token(name, id);
   std::set<std::string> special;
   for (const AddedToken& t : parts_.added)
@@ -45,17 +58,21 @@ std::unique_ptr<PieceCache> HfTokenizer::take_cache() const {
 }
 
 void HfTokenizer::encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens) const {
+  if (add_special_tokens) ids.insert(ids.end(), parts_.before.begin(), parts_.before.end());
+  encode_parts(added_, text, ids);
+  if (add_special_tokens) ids.insert(ids.end(), parts_.after.begin(), parts_.after.end());
+}
+
+void HfTokenizer::encode_parts(const AddedTokens& added, std::string_view text, std::vector<int32_t>& ids) const {
   const size_t wrong = find_invalid_utf8(text);
   if (wrong != std::string_view::npos) {
     throw InputError(mbt::text("text to tokenize: byte ", wrong, " of ", text.size(), " is not UTF-8: ", shown(text.substr(wrong, 4))));
   }
-  if (add_special_tokens) ids.insert(ids.end(), parts_.before.begin(), parts_.before.end());
   auto cache = take_cache();
   const auto on_piece = [&](std::string_view piece) { bpe_.encode(piece, *cache, ids); };
-  added_.split(
+  added.split(
       text, parts_.normalizer, [&](std::string_view part) { parts_.pre_tokenizer->split(part, on_piece); },
       [&](int32_t id) { ids.push_back(id); });
-  if (add_special_tokens) ids.insert(ids.end(), parts_.after.begin(), parts_.after.end());
   const std::lock_guard lock(mutex_);
   caches_.push_back(std::move(cache));
 }

@@ -38,6 +38,7 @@ class HfTokenizer : public Tokenizer {
 
   int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
   void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const override;
+  void encode_content(std::string_view text, std::vector<int32_t>& ids) const override { encode_parts(added_to_content_, text, ids); }
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const override;
   std::optional<int32_t> token_id(std::string_view name) const override;
   const char* type() const override { return "HuggingFaceTokenizer"; }
@@ -50,11 +51,12 @@ class HfTokenizer : public Tokenizer {
     bool is_there = false, is_special = false;
   };
   Bpe make_bpe() const;
+  void encode_parts(const AddedTokens& added, std::string_view text, std::vector<int32_t>& ids) const;
   void set_token(const std::string& name, int32_t id);
   std::unique_ptr<PieceCache> take_cache() const;
 
   HfTokenizerParts parts_;
-  AddedTokens added_;
+  AddedTokens added_, added_to_content_;  ///< the latter without special ones
   Bpe bpe_;
   std::vector<Token> tokens_;
   mutable std::mutex mutex_;

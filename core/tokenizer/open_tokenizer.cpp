@@ -102,6 +102,9 @@ bool looks_like_json(const std::string& content) {
 std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& source, const TokenizerFiles& files,
                                  const std::string& folder) {
   std::unique_ptr<Tokenizer> tokenizer;
+  if (content.empty()) throw InputError(source + ": is empty; expected a tokenizer.json or a SentencePiece model");
+  if (source.ends_with(".json") && !looks_like_json(content))
+    throw InputError(text(source, ": begins with ", shown(content, 20), ", expected a JSON object, which begins with {"));
   if (looks_like_json(content))
     tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, source));
   else

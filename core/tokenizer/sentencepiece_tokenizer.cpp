@@ -18,7 +18,9 @@ class SentencePieceTokenizer : public Tokenizer {
  public:
   SentencePieceTokenizer(const std::string& content, const std::string& source, const SentencePieceAdds& adds)
       : source_(source), fingerprint_(xxhash64(content)), adds_(adds) {
-    check(model_.LoadFromSerializedProto(content), "is no SentencePiece model and no tokenizer.json");
+    if (!model_.LoadFromSerializedProto(content).ok())  // the library's words are about its own sources
+      throw InputError(text(source_, ": ", content.size(), " bytes that begin with ", shown(content, 20),
+                            ", expected a SentencePiece model or a tokenizer.json"));
     SpecialIds ids;
     const auto known = [](int id) { return id >= 0 ? std::optional<int32_t>(id) : std::nullopt; };
     ids.bos = known(model_.bos_id());

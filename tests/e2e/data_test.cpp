@@ -158,3 +158,72 @@ TEST_CASE("a line of a gigabyte is refused in little memory") {
   CHECK(r.exit_code == 2);
   CHECK_THAT(r.err, ContainsSubstring("x.jsonl:1: is larger than 1000000 bytes"));
 }
+
+TEST_CASE("inspect knows text, JSON Lines, and what is no data") {
+  const TemporaryFolder folder;
+  folder.file("a.txt", "one\ntwo\n");
+  const json of_text = json::parse(inspect(folder, {"a.txt", "--json"}).out);
+  CHECK(of_text["format"] == "text");
+  CHECK(of_text["lines"] == 2);
+  CHECK(of_text["files_not_utf8"] == 0);
+  folder.file("a.jsonl", "{\"text\": \"x\", \"n\": 1}\n\n{\"text\": null}\n");
+  const json of_lines = json::parse(inspect(folder, {"a.jsonl", "--json"}).out);
+  CHECK(of_lines["objects"] == 2);
+  CHECK(of_lines["key \"text\""] == "1 null, 1 string");
+  const auto refused = [&](const std::string& path, const std::string& expected) {
+    const RunResult r = run_binary({"data", "inspect", path}, folder.path());
+    CHECK(r.exit_code == 2);
+    CHECK_THAT(r.err, ContainsSubstring(expected));
+  };
+  folder.file("tokenizer.json", "{}");
+  folder.file("model.safetensors", "x");
+  folder.file("x.gz", "\x1f\x8b\x08");
+  refused("tokenizer.json", "is a tokenizer, not training data; see it with `mbtrain tokenizer show tokenizer.json`");
+  refused("model.safetensors", "is a model, not training data");
+  refused("x.gz", "is compressed (gzip)");
+  refused("nothing", "nothing.idx: no such file");
+}
+
+TEST_CASE("text through a tokenizer is called by its own name, ends with the token asked for, and its cache can be pruned") {
+  const TemporaryFolder folder;
+  std::ofstream file(folder.path("x.jsonl"));
+  for (int i = 0; i < 50; ++i) file << "{\"text\": \"document number " << i << " of some length\"}\n";
+  file.close();
+  const auto args = small({"--data-path", "x.jsonl", "--split", "1,0,0", "--dataset.eod_token_id", "7", "--json"});
+  const json shown = json::parse(inspect(folder, args).out);
+  CHECK_THAT(shown["data"].get<std::string>(), ContainsSubstring("x.jsonl: as tokens in "));
+  for (const json& row : shown["rows"])
+    for (const json& piece : row["pieces"]) CHECK(piece["source"] == "x.jsonl");
+  const std::vector<int32_t> tokens = shown["rows"][0]["tokens"], more = shown["rows"][1]["tokens"];
+  CHECK(std::count(tokens.begin(), tokens.end(), 7) + std::count(more.begin(), more.end(), 7) > 0);
+  const RunResult listed = run_binary({"data", "cache", "x.jsonl"}, folder.path());
+  INFO(listed.err);
+  CHECK_THAT(listed.out, ContainsSubstring("tokens") && ContainsSubstring("x.jsonl") && ContainsSubstring("1 entries"));
+  CHECK_THAT(run_binary({"data", "cache", folder.path(), "--prune"}, folder.path()).out, ContainsSubstring("0 entries"));
+  CHECK_THAT(run_binary({"data", "cache", "cache/mbtrain", "--prune", "--unused-days", "0"}, folder.path()).out,
+             ContainsSubstring("1 entries"));
+  CHECK(std::filesystem::is_empty(folder.path("cache/mbtrain")));
+  const RunResult beyond =
+      run_binary({"data", "inspect", "--first", "1000", "--data-path", "x.jsonl", "--dataset.eod_token_id", "7"}, folder.path());
+  CHECK(beyond.exit_code == 2);
+}
+
+TEST_CASE("data that cannot be what the config says is named") {
+  const TemporaryFolder folder;
+  write_pair(folder, "pair", 10);
+  folder.file("sft.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n");
+  folder.file("plain.jsonl", "{\"text\": \"a\"}\n");
+  const auto refused = [&](std::vector<std::string> args, const std::string& expected) {
+    args.insert(args.begin(), {"data", "inspect"});
+    args.insert(args.end(), {"--dataset.eod_token_id", "0", "--dataset.chat_template", "plain"});
+    const RunResult r = run_binary(args, folder.path());
+    CHECK(r.exit_code == 2);
+    CHECK_THAT(r.err, ContainsSubstring(expected));
+  };
+  refused({"--dataset.kind", "sft", "--data-path", "sft.jsonl", "pair"}, "dataset.kind sft: pair is a Megatron pair, expected JSON Lines");
+  refused({"--dataset.kind", "sft", "--data-path", "sft.jsonl", "plain.jsonl"}, "plain.jsonl:1: has neither \"messages\"");
+  refused({"--data-path", "plain.jsonl", "--dataset.json_key", "body"}, "name the key of the text with dataset.json_key");
+  refused({"--data-path", "0.3 pair 0.7"}, "\"0.3\" is no file, and as a weight it does not fit: the list has 3 items");
+  refused({"--data-path", "nan pair 1 sft.jsonl"}, "\"nan\" is no file, and as a weight");
+  refused({"--dataset.path", folder.file("y.jsonl.zst", "\x28\xb5\x2f\xfd")}, "is compressed (zstd)");
+}

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/data/indexed_reader.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/run_binary.h"
@@ -100,6 +101,102 @@ TEST_CASE("Wrong use of tokenize is refused", "[tokenize]") {
   refused({"--tokenizer", "none.json", "--input", file, "--print-ids"}, "none.json");
   refused({"--tokenizer", kGolden, "--input", file, "--print-ids"}, "a.txt: text to tokenize: byte 1 of 2 is not UTF-8");
   refused({"--tokenizer", kGolden, "--input", folder.file("b.jsonl", "[1]\n[99999]\n"), "--decode"}, "b.jsonl:2: token 99999");
-  refused({"--tokenizer", "bytes", "--input", file, "--print-ids", "--append-eod"}, "--append-eod");
+  refused({"--tokenizer", "bytes", "--input", file, "--print-ids", "--append-eod"}, "name one with --eod-token");
+  refused({"--tokenizer", kGolden, "--input", file, "--print-ids", "--eod-token", "<|no such|>"},
+          "--eod-token \"<|no such|>\": no token of");
+  refused({"--tokenizer", "bytes", "--input", file, "--print-ids", "--eod-token", "256"}, "expected an id from 0 to 255");
+  refused({"--tokenizer", "bytes", "--input", file, "--print-ids", "--eod-token", "-1"}, "expected an id from 0 to 255");
+  refused({"--tokenizer", "bytes", "--input", "-", "--print-ids"}, "--document jsonl, line or file");
+  refused({"--tokenizer", folder.file("empty.json", ""), "--input", file, "--print-ids"},
+          "empty.json: is empty; expected a tokenizer.json");
+  refused({"--tokenizer", folder.file("text.json", "hello"), "--input", file, "--print-ids"}, "text.json: begins with \"hello\"");
   refused({"--tokenizer", "bytes", "--input", file, "--output", folder.path("no/where")}, "no/where");
+}
+
+TEST_CASE("A token named by the user ends documents", "[tokenize]") {
+  const TemporaryFolder folder;
+  const std::string file = folder.file("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
+  const auto ids = [&](const std::string& tokenizer, const std::string& token) {
+    const RunResult r =
+        run_binary({"tokenize", "--tokenizer", tokenizer, "--input", file, "--print-ids", "--eod-token", token}, folder.path());
+    INFO(r.err);
+    CHECK(r.exit_code == 0);
+    return r.out;
+  };
+  CHECK(ids("bytes", "0") == "[97, 0]\n[98, 0]\n");
+  CHECK(ids("bytes", "x") == "[97, 120]\n[98, 120]\n");
+  const std::string by_name = ids(kGolden, "<|end|>");
+  CHECK_THAT(by_name, ContainsSubstring(", 42"));  // added tokens are the last of the vocabulary
+}
+
+TEST_CASE("Texts come through a pipe in memory that does not grow", "[tokenize]") {
+  const TemporaryFolder folder, output;
+  const std::string many = "yes '{\"text\": \"some words that fill a line of a corpus\"}' | head -n 3000000";  // 150 MB
+  const std::string command = "set -o pipefail; ulimit -v 1500000; " + many +
+                              " | " MBT_BINARY
+                              " tokenize --tokenizer bytes --input - --json-key text "
+                              "--workers 2 --eod-token 0 --output " +
+                              output.path("data");
+  const RunResult done = run_words({"bash", "-c", command}, folder.path(), 300);
+  INFO(done.err);
+  REQUIRE(done.exit_code == 0);
+  CHECK_THAT(done.out, ContainsSubstring("3000000 texts (0 without tokens, left out)"));
+  const RunResult zipped = run_words(
+      {"bash", "-c", "echo x | gzip | " MBT_BINARY " tokenize --tokenizer bytes --input - --document line --print-ids"}, folder.path());
+  CHECK(zipped.exit_code == 2);
+  CHECK_THAT(zipped.err, ContainsSubstring("standard input: is compressed (gzip)"));
+}
+
+TEST_CASE("Waiting for a pipe ends with a signal", "[tokenize]") {
+  const TemporaryFolder folder, output;
+  const RunResult r =
+      run_words({"bash", "-c",
+                 "sleep 60 | timeout -s INT 1 " MBT_BINARY " tokenize --tokenizer bytes --input - --document line --output " +
+                     output.path("data") + "; code=$?; kill $(jobs -p) 2>/dev/null; exit $code"},
+                folder.path(), 90);
+  CHECK_THAT(r.err, ContainsSubstring("interrupted by a signal"));
+  CHECK(count_files(output.path()) == 0);
+}
+
+TEST_CASE("A full disk is said, with exit code 1, and leaves nothing", "[tokenize]") {
+  const TemporaryFolder folder, output;
+  folder.file("a.txt", std::string(3 << 20, 'a') + "\n");
+  const auto run = [&](const std::string& words) { return run_words({"bash", "-c", words}, folder.path()); };
+  for (const std::string verb : {"tokenize --tokenizer bytes --input a.txt --print-ids", "--help", "config schema", "data inspect a.txt"}) {
+    const RunResult r = run(std::string(MBT_BINARY) + " " + verb + " > /dev/full");
+    INFO(verb);
+    CHECK(r.exit_code == 1);
+    CHECK_THAT(r.err, ContainsSubstring("cannot write to standard output: No space left on device"));
+  }
+  const RunResult r =
+      run("trap '' XFSZ; ulimit -f 1024; " MBT_BINARY " tokenize --tokenizer bytes --input a.txt --output " + output.path("data"));
+  CHECK(r.exit_code == 1);
+  CHECK_THAT(r.err, ContainsSubstring("data.bin: cannot write it: File too large"));
+  CHECK(count_files(output.path()) == 0);
+  CHECK(run(std::string(MBT_BINARY) + " tokenize --tokenizer bytes --input a.txt --print-ids | head -c 10").exit_code == 0);
+}
+
+TEST_CASE("A file too large for one document has the same tokens, in pieces of one document", "[tokenize]") {
+  const TemporaryFolder folder;
+  std::string content;
+  for (int i = 0; content.size() < 400'000; ++i)
+    content += "The quick brown fox no. " + std::to_string(i) + " jumps,\nand caf\u00e9s are full.\n";
+  const std::string file = folder.file("a.txt", content);
+  const auto pair = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> args{"tokenize", "--tokenizer", kGolden, "--input", file, "--output", folder.path(name), "--append-eod"};
+    args.insert(args.end(), more.begin(), more.end());
+    const RunResult r = run_binary(args, folder.path());
+    INFO(r.err);
+    REQUIRE(r.exit_code == 0);
+    CHECK_THAT(r.out, ContainsSubstring("1 texts (0 without"));
+    return mbt::read_text_file(folder.path(name + ".bin"));
+  };
+  CHECK(pair("pieces", {"--max-document-bytes", "10000", "--workers", "3"}) == pair("whole", {}));
+  const mbt::IndexedReader pieces(folder.path("pieces"));
+  CHECK(pieces.num_documents() == 1);
+  CHECK(pieces.num_sequences() > 30);
+  const RunResult refused =
+      run_binary({"tokenize", "--tokenizer", kGolden, "--input", file, "--print-ids", "--max-document-bytes", "10000"}, folder.path());
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, ContainsSubstring("a.txt: is larger than 10000 bytes"));
 }

@@ -132,10 +132,10 @@ TEST_CASE("a checkpoint of a model that computes something else with the same sh
   CHECK_THAT(succeed(small("2", {"--checkpoint.load", "run"}), folder).err, !ContainsSubstring("computes something else"));
 }
 
-TEST_CASE("metrics that cannot be written end the run with a checkpoint and exit code 2") {
+TEST_CASE("metrics that cannot be written end the run with a checkpoint and exit code 1") {
   const TemporaryFolder folder;
   const RunResult result = run_binary(small("50", {"--logger.jsonl_path", "/dev/full", "--checkpoint.save", "run"}), folder.path());
-  CHECK(result.exit_code == 2);
+  CHECK(result.exit_code == 1);
   CHECK_THAT(result.err, ContainsSubstring("/dev/full") && ContainsSubstring("No space left") && ContainsSubstring("after iteration 1"));
   CHECK(std::filesystem::exists(folder.path("run/iter_0000001/metadata.json")));
 }

@@ -94,9 +94,14 @@ TEST_CASE("text and token files blend with Megatron data", "[blend]") {
 TEST_CASE("lists of paths", "[blend]") {
   CHECK(parse_blend({"0.3", "a", "7", "b"}, "f")[1].weight == 7);
   CHECK(parse_blend({"a", "b"}, "f")[1].path == "b");
-  CHECK(parse_blend({"a", "b", "1"}, "f").size() == 3);
-  CHECK(parse_blend({"1", "a", "b", "c"}, "f").size() == 4);  // as upstream: not all are numbers
+  for (const std::vector<std::string>& list : std::vector<std::vector<std::string>>{
+           {"a", "b", "1"}, {"1", "a", "b", "c"}, {"0.3", "a", "0.7"}, {"nan", "a", "1", "b"}, {"inf", "a"}, {"1e999", "a"}}) {
+    CHECK_THROWS_WITH(parse_blend(list, "f"),
+                      ContainsSubstring("is no file, and as a weight it does not fit") && ContainsSubstring("weight, path, weight, path"));
+  }
   CHECK_THROWS_WITH(parse_blend({"0", "a", "1", "b"}, "f"), ContainsSubstring("f: the weight of a is 0"));
+  const TemporaryFolder folder;
+  CHECK(parse_blend({folder.file("1", "a file that is called like a number"), "b", "c"}, "f").size() == 3);
   CHECK_THROWS_WITH(parse_blend({"-1", "a"}, "f"), ContainsSubstring("expected more than 0"));
 }
 

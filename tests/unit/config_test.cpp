@@ -250,6 +250,31 @@ TEST_CASE("Config files: sections, recipes, what cannot be one", "[config]") {
   CHECK_THAT(problem("{"), ContainsSubstring("config file: run.json:1: not valid JSON"));
 }
 
+TEST_CASE("Megatron's blend_per_split is the three paths of ours", "[config]") {
+  const auto applied = [](const nlohmann::json& value, Origin::Kind kind, std::vector<Problem>& problems) {
+    RunConfig config;
+    Origins origins;
+    apply_assignments(config, {{"dataset", "blend_per_split", value, {kind, "--dataset.blend_per_split"}}}, origins, problems);
+    return config.dataset;
+  };
+  std::vector<Problem> problems;
+  const nlohmann::json lists = nlohmann::json::parse(R"([[["a", "b"], [0.3, 0.7]], null, ["c"]])");
+  for (const auto& data :
+       {applied(lists, Origin::Kind::config_file, problems), applied(lists.dump(), Origin::Kind::command_line, problems)}) {
+    CHECK(data.train_data_path == std::vector<std::string>{"0.3", "a", "0.7", "b"});
+    CHECK(data.valid_data_path.empty());
+    CHECK(data.test_data_path == std::vector<std::string>{"c"});
+  }
+  CHECK_FALSE(applied(nullptr, Origin::Kind::config_file, problems).is_per_split());
+  CHECK(problems.empty());
+  for (const nlohmann::json& wrong : {nlohmann::json{"a", "b"}, nlohmann::json(3), nlohmann::json("a")}) {
+    static_cast<void>(applied(wrong, Origin::Kind::config_file, problems));
+    REQUIRE(problems.size() == 1);
+    CHECK_THAT(problems[0].what, ContainsSubstring("expected three items") && ContainsSubstring("dataset.train_data_path"));
+    problems.clear();
+  }
+}
+
 TEST_CASE("configs/schema.json and docs/config-reference.md are up to date", "[config]") {
   INFO("after a change of a field: mbtrain config schema > configs/schema.json; mbtrain config reference > docs/config-reference.md");
   const bool schema_is_current = file_text("configs/schema.json") == config_schema().dump(2) + "\n";

@@ -130,3 +130,64 @@ TEST_CASE("processes that start at once build one file", "[cache]") {
   CHECK(built == 1);
   CHECK(is_right(IndexArrays(MappedFile(only_file(cache.path)), "key")));
 }
+
+namespace {
+
+/// As if it had last been opened so many days ago.
+void make_old(const std::string& path, int days) {
+  fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(24 * days));
+}
+
+}  // namespace
+
+TEST_CASE("an index that nobody has used for long goes when the next is written; one that is read stays", "[cache]") {
+  const TemporaryFolder folder;
+  const CacheFolder cache{folder.path("c"), true};
+  Counter counter;
+  const IndexArrays in_use = cached_arrays(cache, "x", "old", 100, counter.build());
+  const std::string old = only_file(cache.path);
+  make_old(old, 40);
+  static_cast<void>(cached_arrays(cache, "x", "old", 100, counter.build()));  // opened again: young
+  static_cast<void>(cached_arrays(cache, "x", "other", 100, counter.build()));
+  CHECK(fs::exists(old));
+  make_old(old, 40);
+  folder.file("c/mine-0123456789abcdef.index", "not of this program");
+  folder.file("c/mine-0123456789abcdef.bin", "a user's");
+  make_old(folder.path("c/mine-0123456789abcdef.index"), 400);
+  make_old(folder.path("c/mine-0123456789abcdef.bin"), 400);
+  static_cast<void>(cached_arrays(cache, "x", "third", 100, counter.build()));
+  CHECK_FALSE(fs::exists(old));
+  CHECK(is_right(in_use));  // mapped
+  CHECK(fs::exists(folder.path("c/mine-0123456789abcdef.index")));
+  CHECK(fs::exists(folder.path("c/mine-0123456789abcdef.bin")));
+}
+
+TEST_CASE("pruning takes tokens only when asked, with all their files, and what killed writers left", "[cache]") {
+  const TemporaryFolder folder;
+  const CacheFolder cache{folder.path("c"), true};
+  Counter counter;
+  static_cast<void>(cached_arrays(cache, "x", "key", 100, counter.build()));
+  write_token_source(folder.path("c/notes.txt-00"), {"notes.txt", "more.txt"});
+  const std::vector<std::string> files{"notes.txt-00.bin", "notes.txt-00.idx", "notes.txt-00.mask.bin", "notes.txt-00.source.json"};
+  for (const std::string& file : files) {
+    if (!file.ends_with(".json")) folder.file("c/" + file, "tokens");
+    make_old(folder.path("c/" + file), 50);
+  }
+  folder.file("c/notes.txt-00.bin.tmp.12.1", "half");
+  folder.file("c/notes.txt-000.bin", "another's");
+  const std::vector<CacheEntry> entries = list_cache(cache.path);
+  REQUIRE(entries.size() == 2);
+  CHECK(entries[0].kind == CacheEntry::Kind::tokens);
+  CHECK(entries[0].name == "notes.txt-00");
+  CHECK(entries[0].files.size() == 4);
+  CHECK(entries[0].made_from.size() == 2);
+  CHECK(std::abs(entries[0].unused_days - 50) < 0.1);
+  CHECK(prune_cache(FolderLock(cache.path), 30, false).empty());
+  CHECK_FALSE(fs::exists(folder.path("c/notes.txt-00.bin.tmp.12.1")));
+  CHECK(fs::exists(folder.path("c/notes.txt-00.bin")));
+  CHECK(prune_cache(FolderLock(cache.path), 30, true).size() == 1);
+  for (const std::string& file : files) CHECK_FALSE(fs::exists(folder.path("c/" + file)));
+  CHECK(fs::exists(folder.path("c/notes.txt-000.bin")));
+  CHECK(prune_cache(FolderLock(cache.path), 0, true).size() == 1);
+  CHECK(list_cache(cache.path).empty());
+}

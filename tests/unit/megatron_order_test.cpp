@@ -79,6 +79,24 @@ TEST_CASE("splits are rounded half to even over sequences", "[megatron]") {
   }
 }
 
+/// Each sample has the same pieces as in the whole index, and no sequence is kept that none of them touches.
+void check_samples_read(const MegatronIndex& index, int64_t count) {
+  const SamplesRead read = first_samples_read(index, count);
+  REQUIRE(read.sample_sequence.size() == static_cast<size_t>(count));
+  std::vector<bool> is_touched(read.sequences.size());
+  for (size_t i = 0; i < read.sample_sequence.size(); ++i) {
+    const size_t s = index.shuffle_index[i];
+    CHECK(read.sample_offset[i] == index.sample_offset[s]);
+    size_t at = read.sample_sequence[i];
+    for (int64_t d = index.sample_document[s]; d <= index.sample_document[s + 1]; ++d, ++at) {
+      REQUIRE(at < read.sequences.size());
+      CHECK(read.sequences[at] == index.document_index[static_cast<size_t>(d)]);
+      is_touched[at] = true;
+    }
+  }
+  CHECK(std::find(is_touched.begin(), is_touched.end(), false) == is_touched.end());
+}
+
 TEST_CASE("indices are numpy's", "[megatron]") {
   const std::vector<int32_t> lengths = golden()["lengths"];
   int checked = 0, separate = 0;
@@ -101,6 +119,7 @@ TEST_CASE("indices are numpy's", "[megatron]") {
       CHECK(index.document_index == expected["documents"].get<std::vector<int32_t>>());
       CHECK(index.shuffle_index == expected["shuffle"].get<std::vector<uint32_t>>());
       REQUIRE(index.sample_document.size() == static_cast<size_t>(plan.samples) + 1);
+      for (const int64_t count : {int64_t{0}, int64_t{1}, plan.samples / 3, plan.samples}) check_samples_read(index, count);
       ++checked;
       separate += plan.separates_final_epoch;
     }
@@ -117,7 +136,8 @@ TEST_CASE("samples hold numpy's tokens", "[megatron]") {
     for (const Split split : kSplits) {
       const json& expected = c["splits"][static_cast<size_t>(split)];
       if (expected.is_null()) continue;
-      REQUIRE(data.num_samples(split) == expected["samples"].get<int64_t>());
+      const auto wanted = options_of(c).samples[static_cast<size_t>(split)];
+      REQUIRE(data.num_samples(split) == std::min(wanted.value_or(INT64_MAX), expected["samples"].get<int64_t>()));
       CHECK(data.order(split) == SampleOrder::own);
       for (int64_t i = 0; i < data.num_samples(split); ++i) {
         Sample sample(data.seq_length());

@@ -206,7 +206,7 @@ TEST_CASE("text through a tokenizer is made into a pair once, and again when the
   source.kind = DataKind::jsonl;
   source.path = folder.file("x.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"\"}\n{\"text\":\"de\"}\n");
   source.files = {source.path};
-  const TokenisedOptions options{"text", 1000, {folder.path("cache"), false}};
+  const TokenisedOptions options{"text", 1000, 256, {folder.path("cache"), false}};
   const std::string prefix = tokenised_pair(source, kChat, options);
   const IndexedReader reader(prefix);
   REQUIRE(reader.num_documents() == 3);
@@ -221,9 +221,10 @@ TEST_CASE("text through a tokenizer is made into a pair once, and again when the
   CHECK(other != prefix);
   CHECK(IndexedReader(other).num_tokens() == 5);
   folder.file("x.jsonl", "{\"txt\":\"abcd\"}\n");
-  CHECK_THROWS_WITH(tokenised_pair(source, kChat, options), ContainsSubstring("x.jsonl:1: has no key \"text\""));
+  CHECK_THROWS_WITH(tokenised_pair(source, kChat, options),
+                    ContainsSubstring("x.jsonl:1: has no key \"text\"") && ContainsSubstring("dataset.json_key"));
   folder.file("file", "");
-  CHECK_THROWS_WITH(tokenised_pair(source, kChat, {"text", 1000, {folder.path("file/cache"), false}}),
+  CHECK_THROWS_WITH(tokenised_pair(source, kChat, {"text", 1000, 256, {folder.path("file/cache"), false}}),
                     ContainsSubstring("name another folder as dataset.path_to_cache"));
 }
 

@@ -1,6 +1,11 @@
 // Documents of files to tokens: order, memory and errors.
 #include "core/data/tokenize_documents.h"
 
+#include <sys/stat.h>
+
+#include <fstream>
+#include <thread>
+
 #include "core/base/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -17,13 +22,14 @@ std::vector<std::string> texts(const DocumentSourceOptions& from, TokenizeOption
   const auto bytes = make_byte_tokenizer();
   std::vector<std::string> result;
   tokenize_documents(source, *bytes, options, never, [&](const TokenBatch& batch) {
+    REQUIRE(batch.continues.size() == batch.ends.size());
     size_t begin = 0;
     for (const size_t end : batch.ends) {
       result.push_back(bytes->decode_bytes({batch.ids.data() + begin, end - begin}));
       begin = end;
     }
   });
-  CHECK(source.bytes_read() == source.total_bytes());
+  if (source.total_bytes()) CHECK(source.bytes_read() == *source.total_bytes());
   return result;
 }
 
@@ -70,8 +76,12 @@ TEST_CASE("Errors name the file and the line, the first of several", "[tokenize]
   CHECK_THAT(refusal(of("{\"text\": \"a\"}\n{\"text\": }\n")), ContainsSubstring("cases.jsonl:2: not valid JSON"));
   CHECK_THAT(refusal(of("{\"text\": \"a\"}\n\n{\"texts\": \"a\"}\n")),
              ContainsSubstring("cases.jsonl:3: has no key \"text\", only \"texts\""));
-  CHECK_THAT(refusal(of("{\"text\": 7}\n")), ContainsSubstring("cases.jsonl:1: \"text\" is number, expected a string"));
-  CHECK_THAT(refusal(of("[1]\n")), ContainsSubstring("cases.jsonl:1: expected an object"));
+  CHECK_THAT(refusal(of("{\"text\": 7}\n")),
+             ContainsSubstring("cases.jsonl:1: \"text\" is number 7, expected a string") && ContainsSubstring("--json-key"));
+  CHECK_THAT(refusal(of("{\"text\": null}\n")),
+             ContainsSubstring("cases.jsonl:1: \"text\" is null, expected a string; leave the line out"));
+  CHECK_THAT(refusal(of("{\"texts\": \"a\"}\n"), {.json_key_option = "dataset.json_key"}), ContainsSubstring("with dataset.json_key"));
+  CHECK_THAT(refusal(of("[1]\n")), ContainsSubstring("cases.jsonl:1: is array, expected an object"));
   CHECK_THAT(refusal(of("{\"text\": \"a\xFF\"}\n")), ContainsSubstring("cases.jsonl:1: "));
   std::string many;
   for (int i = 0; i < 100'000; ++i) many += i % 1000 == 999 ? "nothing\n" : "{\"text\": \"some text that fills a line\"}\n";
@@ -79,7 +89,6 @@ TEST_CASE("Errors name the file and the line, the first of several", "[tokenize]
   CHECK_THAT(refusal({.inputs = {folder.path("nowhere")}}), ContainsSubstring("nowhere"));
   const TemporaryFolder empty;
   CHECK_THAT(refusal({.inputs = {empty.path()}}), ContainsSubstring("has no files"));
-  CHECK_THAT(refusal(of("{\"text\": \"a\"}\n"), {.append_eod = true}), ContainsSubstring("--append-eod"));
 }
 
 TEST_CASE("Documents beyond the limit are refused, within it they are whole", "[tokenize]") {
@@ -90,6 +99,73 @@ TEST_CASE("Documents beyond the limit are refused, within it they are whole", "[
              ContainsSubstring("long.txt:1: is larger"));
   CHECK(texts({.inputs = {file}, .kind = DocumentKind::line, .max_document_bytes = 3'000'000}) ==
         Strings{std::string(3'000'000, 'a'), "b"});
+}
+
+TEST_CASE("Half of a surrogate pair is U+FFFD, and nothing else changes", "[tokenize]") {
+  const TemporaryFolder folder;
+  const auto read = [&](const std::string& escaped) {
+    return texts({.inputs = {folder.file("a.jsonl", "{\"text\": \"" + escaped + "\"}")}});
+  };
+  const std::string replaced = "\xEF\xBF\xBD", grin = "\xF0\x9F\x98\x80";
+  CHECK(read("a\\ud800b") == Strings{"a" + replaced + "b"});
+  CHECK(read("\\uDE00\\ud83d") == Strings{replaced + replaced});
+  CHECK(read("\\ud83d\\ude00\\ud83D") == Strings{grin + replaced});
+  CHECK(read("\\ud83d\\ud83d\\ude00") == Strings{replaced + grin});
+  CHECK(read("\\\\ud800 \\u00e9\\n") == Strings{"\\ud800 \xC3\xA9\n"});
+  CHECK(read("\\ud800\\n\\ud800") == Strings{replaced + "\n" + replaced});
+  CHECK_THAT(refusal({.inputs = {folder.file("a.jsonl", "{\"text\": \"\\ud8\"}")}}), ContainsSubstring("a.jsonl:1: not valid JSON"));
+}
+
+TEST_CASE("Compressed files are refused with the command that unpacks them", "[tokenize]") {
+  const TemporaryFolder folder;
+  CHECK_THAT(refusal({.inputs = {folder.file("x.jsonl.gz", "\x1f\x8b\x08...")}}),
+             ContainsSubstring("x.jsonl.gz: is compressed (gzip)") && ContainsSubstring("zcat") && ContainsSubstring("--input -"));
+  CHECK_THAT(refusal({.inputs = {folder.file("x.jsonl", "\x28\xb5\x2f\xfd...")}}), ContainsSubstring("(zstd)"));
+  CHECK_THAT(refusal({.inputs = {folder.file("x.parquet", "PAR1...")}}),
+             ContainsSubstring("Parquet") && ContainsSubstring("JSON Lines first"));
+}
+
+TEST_CASE("Large files come in pieces that end with a line, and make up the file", "[tokenize]") {
+  const TemporaryFolder folder;
+  std::string content;
+  for (int i = 0; i < 4000; ++i) content += "line " + std::to_string(i) + (i % 3 == 0 ? "\n\n" : "\n");
+  content += std::string(5000, 'x') + std::string(3000, ' ');
+  for (int i = 0; i < 2000; ++i) content += "\xE2\x82\xAC";
+  const std::string path = folder.file("long.txt", content);
+  for (const int64_t most : {100, 999, 4096, 1 << 20}) {
+    DocumentSource source({.inputs = {path, path}, .max_document_bytes = most, .splits_files = true});
+    std::string whole;
+    int files = 0;
+    while (const auto piece = source.next()) {
+      CHECK(piece->offset == static_cast<int64_t>(whole.size()));
+      CHECK(static_cast<int64_t>(piece->bytes.size()) <= most);
+      CHECK(!piece->bytes.empty());
+      if (piece->offset < 30'000 && piece->continues) CHECK(piece->bytes.ends_with('\n'));
+      CHECK((static_cast<unsigned char>(piece->bytes[0]) & 0xC0) != 0x80);
+      whole += piece->bytes;
+      if (piece->continues) continue;
+      CHECK(whole == content);
+      whole.clear();
+      ++files;
+    }
+    CHECK(files == 2);
+  }
+}
+
+TEST_CASE("Streams are read to their end; what they hold must be said", "[tokenize]") {
+  const TemporaryFolder folder;
+  const std::string pipe = folder.path("pipe");
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  const auto read = [&](const DocumentSourceOptions& from) {
+    std::thread writer([&] { std::ofstream(pipe) << "{\"text\": \"a\"}\n{\"text\": \"b\"}"; });
+    Strings got = texts(from);
+    writer.join();
+    return got;
+  };
+  CHECK(read({.inputs = {pipe}, .takes_streams = true, .stream_kind = DocumentKind::jsonl}) == Strings{"a", "b"});
+  CHECK(read({.inputs = {pipe}, .kind = DocumentKind::file, .takes_streams = true}) == Strings{"{\"text\": \"a\"}\n{\"text\": \"b\"}"});
+  CHECK_THAT(refusal({.inputs = {pipe}, .takes_streams = true}), ContainsSubstring("--document jsonl, line or file"));
+  CHECK_THAT(refusal({.inputs = {pipe}}), ContainsSubstring("is a FIFO, expected a file"));
 }
 
 TEST_CASE("A signal and a failing reader end the work", "[tokenize]") {

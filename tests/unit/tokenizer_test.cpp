@@ -132,6 +132,25 @@ TEST_CASE("Bytes without a token are left out, or become the unknown token", "[t
   CHECK_THROWS_WITH(make(file), ContainsSubstring("byte_fallback"));
 }
 
+TEST_CASE("Content cannot hold special tokens, only other added ones", "[tokenizer]") {
+  for (const char* style : {"gpt2", "llama3", "qwen"}) {
+    const auto tokenizer = open_tokenizer(std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/" + style);
+    const std::string text = "a<|end|>\n<|start|>b";
+    std::vector<int32_t> whole, content, plain, plain_content;
+    tokenizer->encode(text, whole);
+    tokenizer->encode_content(text, content);
+    CHECK(std::count(whole.begin(), whole.end(), 420) + std::count(whole.begin(), whole.end(), 421) == 2);
+    CHECK(std::count(content.begin(), content.end(), 420) + std::count(content.begin(), content.end(), 421) == 0);
+    CHECK(tokenizer->decode(content) == text);
+    tokenizer->encode("no names in it", plain);
+    tokenizer->encode_content("no names in it", plain_content);
+    CHECK(plain == plain_content);
+  }
+  std::vector<int32_t> tool;
+  open_tokenizer(std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/qwen")->encode_content("<tool>", tool);
+  CHECK(tool == std::vector<int32_t>{425});
+}
+
 TEST_CASE("Merges of a long piece are those of a short one", "[tokenizer]") {
   const HfTokenizer tokenizer = make(golden_json("llama3"));
   // 47 letters are merged by search, 400 with a queue: repeated words without a break have the same tokens but where they meet.

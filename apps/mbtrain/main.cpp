@@ -81,6 +81,11 @@ int flush_output() {
   errno = 0;
   std::cout.flush();
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return 0;
+  if (errno == 0) {  // it failed before, in the midst of the output: the system is asked for the reason again
+    std::clearerr(stdout);
+    std::fputc('\n', stdout);
+    std::fflush(stdout);
+  }
   const int reason = errno;
   if (reason != EPIPE)
     std::cerr << "mbtrain: error: cannot write to standard output" << (reason != 0 ? std::string(": ") + std::strerror(reason) : "") << "\n";

@@ -203,9 +203,11 @@ TEST_CASE("text through a tokenizer is called by its own name, ends with the tok
   CHECK_THAT(run_binary({"data", "cache", "cache/mbtrain", "--prune", "--unused-days", "0"}, folder.path()).out,
              ContainsSubstring("1 entries"));
   CHECK(std::filesystem::is_empty(folder.path("cache/mbtrain")));
-  const RunResult beyond =
-      run_binary({"data", "inspect", "--first", "1000", "--data-path", "x.jsonl", "--dataset.eod_token_id", "7"}, folder.path());
+  const RunResult beyond = run_binary({"data", "inspect", "--first", "1000", "--train-iters", "6", "--global-batch-size", "4",
+                                       "--data-path", "x.jsonl", "--dataset.eod_token_id", "7"},
+                                      folder.path());
   CHECK(beyond.exit_code == 2);
+  CHECK_THAT(beyond.err, ContainsSubstring("the run reads 24 samples of train"));
 }
 
 TEST_CASE("data that cannot be what the config says is named") {
@@ -215,7 +217,7 @@ TEST_CASE("data that cannot be what the config says is named") {
   folder.file("plain.jsonl", "{\"text\": \"a\"}\n");
   const auto refused = [&](std::vector<std::string> args, const std::string& expected) {
     args.insert(args.begin(), {"data", "inspect"});
-    args.insert(args.end(), {"--dataset.eod_token_id", "0", "--dataset.chat_template", "plain"});
+    args.insert(args.end(), {"--split", "1,0,0", "--seq-length", "4", "--dataset.eod_token_id", "0", "--dataset.chat_template", "plain"});
     const RunResult r = run_binary(args, folder.path());
     CHECK(r.exit_code == 2);
     CHECK_THAT(r.err, ContainsSubstring(expected));

@@ -201,6 +201,7 @@ TEST_CASE("too little data, an empty split and a large seed are named", "[megatr
   options.seed = int64_t{1} << 32;
   CHECK_THROWS_WITH(IndexedDataset(prefix, options), ContainsSubstring("set dataset.random_seed"));
   options.seed = 1;
+  options.samples = {};  // all
   options.vocab_size = 19005;
   options.split = {1, 0, 0};
   const IndexedDataset data(prefix, options);

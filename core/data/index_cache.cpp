@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kVersion = 1, kMostArrays = 64;
-constexpr int64_t kWorthAFile = 4 << 20;  // bytes; building less takes a few milliseconds
+constexpr int64_t kWorthAFile = 4 << 20;  // bytes of work; less takes a few milliseconds
 
 struct Header {
   char magic[8];
@@ -110,9 +110,9 @@ IndexArrays::IndexArrays(MappedFile file, std::string_view key) : file_(std::mak
   views_ = FileContent(*file_, key).views;
 }
 
-IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t bytes,
+IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t work,
                           const std::function<std::vector<IndexArray>()>& build) {
-  if ((!folder.is_wanted && bytes < kWorthAFile) || !prepare_folder(folder)) return IndexArrays(build());
+  if ((!folder.is_wanted && work < kWorthAFile) || !prepare_folder(folder)) return IndexArrays(build());
   const std::string path = (fs::path(folder.path) / text(name, "-", hash_text(xxhash64(key)), kIndexSuffix)).string();
   if (std::optional<IndexArrays> found = read_arrays(path, key)) return std::move(*found);
   const FolderLock lock(folder.path);

@@ -41,9 +41,9 @@ class IndexArrays {
 
 /// The arrays that `key` describes completely (data, settings, version of the algorithm). They are read from the folder when they lie
 /// there, undamaged and under the same key; else built and put there, by one process while others wait. Small arrays, and those of a folder
-/// that cannot be written, stay in memory. Who writes takes away indices that nobody has used for long (prune_cache). bytes: about how much
-/// they will be.
-IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t bytes,
+/// that cannot be written, stay in memory. Who writes takes away indices that nobody has used for long (prune_cache). work: bytes
+/// that building goes through, about: little is done again rather than kept.
+IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t work,
                           const std::function<std::vector<IndexArray>()>& build);
 
 }  // namespace mbt

@@ -77,13 +77,12 @@ void IndexedDataset::build(Split split, const std::string& lengths) {
     arrays.emplace_back(std::move(read.sample_offset));
     return arrays;
   };
-  const double share = static_cast<double>(s.samples) / static_cast<double>(std::max<int64_t>(1, plan.samples));
-  const int64_t bytes = 8 * s.samples + static_cast<int64_t>(share * 4.0 * static_cast<double>(plan.epochs * s.sequences.size));
+  const int64_t work = plan.epochs * s.sequences.size * 4 + plan.samples * 16;
   // Tokens in a cache have their index beside them.
   CacheFolder cache = cache_folder(options_.path_to_cache, prefix);
   if (!options_.made_from.empty() && !cache.is_wanted) cache.path = std::filesystem::path(prefix).parent_path().string();
   const std::string file = std::filesystem::path(prefix).filename().string();
-  s.index = std::make_shared<IndexArrays>(cached_arrays(cache, file, key, bytes, build));
+  s.index = std::make_shared<IndexArrays>(cached_arrays(cache, file, key, work, build));
   const auto size_of_array = [&](size_t array) { return s.index->get<std::byte>(array).size(); };
   const auto expected = static_cast<size_t>(s.samples) * 4;
   if (s.index->size() != kArrays || size_of_array(kSequences) % 4 != 0 || size_of_array(kSampleSequences) != expected ||

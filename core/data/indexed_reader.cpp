@@ -39,6 +39,7 @@ template int64_t IndexedReader::get<int64_t>(const std::byte*, int64_t) const;
 
 IndexedReader::IndexedReader(const std::string& prefix, int64_t vocab_size)
     : paths_(prefix), idx_(existing(paths_.idx, paths_)), bin_(existing(paths_.bin, paths_)), vocab_size_(vocab_size) {
+  bin_.expect_random_reads();
   check_header();
   check_sequences();
   check_documents();
@@ -153,6 +154,7 @@ void IndexedReader::read(int64_t sequence, int64_t offset, int64_t count, int32_
             ", +", count, ") of sequence ", sequence, " of ", sequences_);
   if (count == 0) return;
   bin_.check_still_whole();
+  bin_.will_read(pointer(sequence) + offset * size_of(dtype_), count * size_of(dtype_));
   switch (dtype_) {
     case IndexedDtype::uint8: return copy<uint8_t>(sequence, offset, count, out);
     case IndexedDtype::int8: return copy<int8_t>(sequence, offset, count, out);

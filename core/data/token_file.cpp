@@ -28,6 +28,7 @@ bool is_llmq(const std::byte* header) { return std::memcmp(header, kLlmqMagic.da
 }  // namespace
 
 TokenFile::TokenFile(const std::string& path, int64_t vocab_size) : file_(path), vocab_size_(vocab_size) {
+  file_.expect_random_reads();
   read_header();
   check_size();
 }
@@ -113,6 +114,7 @@ void TokenFile::copy(int64_t first, int64_t count, int32_t* out) const {
 void TokenFile::read(int64_t first, int64_t count, int32_t* out) const {
   MBT_CHECK(first >= 0 && count >= 0 && count <= tokens_ - first, "tokens [", first, ", +", count, ") of ", tokens_);
   file_.check_still_whole();
+  file_.will_read(kHeaderBytes + first * width_, count * width_);
   if (width_ == 2) return copy<uint16_t>(first, count, out);
   if (is_llmq(file_.data())) return copy<int32_t>(first, count, out);
   copy<uint32_t>(first, count, out);

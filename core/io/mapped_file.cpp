@@ -52,6 +52,17 @@ MappedFile::~MappedFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+void MappedFile::expect_random_reads() const {
+  if (data_) ::madvise(const_cast<std::byte*>(data_), static_cast<size_t>(size_), MADV_RANDOM);  // advice: it may fail
+}
+
+void MappedFile::will_read(int64_t first, int64_t count) const {
+  static const int64_t page = ::sysconf(_SC_PAGESIZE);
+  const int64_t begin = first / page * page;
+  if (data_ && first + count - begin > page)
+    ::madvise(const_cast<std::byte*>(data_) + begin, static_cast<size_t>(first + count - begin), MADV_WILLNEED);
+}
+
 void MappedFile::check_still_whole() const {
   struct stat info {};
   if (fd_ < 0 || ::fstat(fd_, &info) != 0) throw InputError(text(path_, ": cannot examine it: ", std::strerror(errno)));

@@ -25,6 +25,10 @@ class MappedFile {
   const std::byte* data() const { return data_; }
   /// InputError when the file has become shorter since: touching what is gone would end the program. Called before bytes are read.
   void check_still_whole() const;
+  /// For data that is read here and there: the system reads the pages that are touched, and not the megabytes around them.
+  void expect_random_reads() const;
+  /// Lets the system read the pages of bytes [first, first + count) at once instead of one after the other, as they are touched.
+  void will_read(int64_t first, int64_t count) const;
 
  private:
   std::string path_;

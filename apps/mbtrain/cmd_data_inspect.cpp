@@ -137,11 +137,14 @@ int data_inspect(const std::vector<std::string>& args) {
   app.add_option(
       "FILE", o.path,
       "Megatron pair (prefix, .bin or .idx), token file, text or JSON Lines; not given: the run that the config fields describe");
-  app.add_option("--of", o.split, "Split of the run")->check(CLI::IsMember({"train", "valid", "test"}));
-  app.add_option("--first", o.first, "First sample, counted as the run consumes them")->check(CLI::Range(int64_t{0}, int64_t{1} << 60));
-  app.add_option("--rows", o.rows, "Samples to show")->check(CLI::Range(int64_t{1}, int64_t{4096}));
+  app.add_option("--of", o.split, "Split of the run")->check(CLI::IsMember({"train", "valid", "test"}))->capture_default_str();
+  app.add_option("--first", o.first, "First sample, counted as the run consumes them")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+      ->capture_default_str();
+  app.add_option("--rows", o.rows, "Samples to show")->check(CLI::Range(int64_t{1}, int64_t{4096}))->capture_default_str();
   app.add_option("--tokens", o.tokens, "Tokens of each to list (not with --json, which has all)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str();
   app.add_flag("--json", o.as_json, "Print JSON");
   const ConfigInput input = parse_config_args(app, args);
   return o.path.empty() ? show_batch(o, input) : show_facts(o);

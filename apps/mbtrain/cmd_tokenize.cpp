@@ -82,7 +82,8 @@ Options parse(const std::vector<std::string>& args) {
   app.add_option("--max-document-bytes", o.source.max_document_bytes,
                  "Longer lines are refused, so that memory stays bounded; larger files are read in pieces, or refused where their tokens "
                  "must be in one piece (--print-ids, --add-special-tokens)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->capture_default_str();
   app.add_flag("--quiet", o.quiet, "No progress and no summary");
   parse_args(app, args);
   if ((o.print_ids ? 1 : 0) + (o.decode ? 1 : 0) + (o.output.empty() ? 0 : 1) != 1)

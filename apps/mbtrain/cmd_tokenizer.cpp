@@ -67,19 +67,30 @@ int train(const std::vector<std::string>& args) {
   std::string output, json_key = "text";
   app.add_option("--input", source.inputs, "Files and folders; - is standard input: lines, or JSON Lines with --json-key")->required();
   app.add_option("--output", output, "Model file to write")->required();
-  app.add_option("--vocab-size", t.vocab_size, "Pieces, the special ones included")->check(CLI::Range(int64_t{2}, int64_t{1} << 24));
-  app.add_option("--model-type", t.model_type, "bpe, unigram, char or word")->check(CLI::IsMember({"bpe", "unigram", "char", "word"}));
+  app.add_option("--vocab-size", t.vocab_size, "Size of the vocabulary, the special tokens included")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 24))
+      ->capture_default_str();
+  app.add_option("--model-type", t.model_type, "How pieces are chosen")
+      ->check(CLI::IsMember({"bpe", "unigram", "char", "word"}))
+      ->capture_default_str();
   app.add_option("--character-coverage", t.character_coverage, "Share of the characters that get a piece of their own")
-      ->check(CLI::Range(0.5, 1.0));
-  app.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made");
-  app.add_option("--split-digits", t.split_digits, "Digits one by one");
-  app.add_option("--normalization-rule-name", t.normalization_rule_name, "identity, nfkc, nmt_nfkc, nfkc_cf or nmt_nfkc_cf")
-      ->check(CLI::IsMember({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"}));
-  app.add_option("--user-defined-symbols", t.user_defined_symbols, "Pieces that are never cut")->delimiter(',');
-  app.add_option("--input-sentence-size", t.input_sentence_size, "Lines to keep in memory, chosen at random; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.5, 1.0))
+      ->capture_default_str();
+  app.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made")->capture_default_str();
+  app.add_option("--split-digits", t.split_digits, "Numbers are cut into single digits")->capture_default_str();
+  app.add_option("--normalization-rule-name", t.normalization_rule_name,
+                 "How texts are normalised: not at all, or by Unicode's NFKC (nmt_: with blanks made plain; _cf: with lower case)")
+      ->check(CLI::IsMember({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"}))
+      ->capture_default_str();
+  app.add_option("--user-defined-symbols", t.user_defined_symbols, "Texts that are one piece wherever they occur, as a comma list")
+      ->delimiter(',');
+  app.add_option("--input-sentence-size", t.input_sentence_size,
+                 "Lines to learn from, chosen at random from all, which bounds memory; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str();
   const CLI::Option* const key = app.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts; default: text");
   app.add_option("--workers", t.num_threads, "Threads; default: one a processor")->check(CLI::Range(1, 1024));
   app.add_flag("--log", t.log, "Print the library's own messages");

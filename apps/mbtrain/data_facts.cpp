@@ -123,7 +123,12 @@ void refuse_other_things(const fs::path& path) {
 ordered_json data_facts(const std::string& path) {
   refuse_other_things(path);
   std::error_code none;
-  if (!fs::exists(path, none) && path.find_first_of("*?[") == path.npos) return facts_of_pair(path);
+  if (!fs::exists(path, none) && path.find_first_of("*?[") == path.npos) {
+    const IndexedPaths pair(path);
+    if (!fs::exists(pair.bin, none) && !fs::exists(pair.idx, none))
+      throw InputError(text(path, ": no such file or folder, and no ", pair.bin, " and ", pair.idx, " of which it were the prefix"));
+    return facts_of_pair(path);
+  }
   if (TokenFile::recognises(path)) return facts_of_tokens(path);
   const DataSource source = find_source(path, "auto");
   switch (source.kind) {

@@ -98,7 +98,8 @@ void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_l
     return;
   }
   std::printf("%lld document%s, %lld tokens scored, in windows of %lld every %lld\n", static_cast<long long>(t.documents),
-              t.documents == 1 ? "" : "s", static_cast<long long>(t.tokens), static_cast<long long>(seq_length), static_cast<long long>(stride));
+              t.documents == 1 ? "" : "s", static_cast<long long>(t.tokens), static_cast<long long>(seq_length),
+              static_cast<long long>(stride));
   std::printf("nats per token %.6f   perplexity %.4f   bits per byte %.6f\n", t.nats_per_token(), t.perplexity(), t.bits_per_byte());
 }
 
@@ -149,8 +150,10 @@ void print_choice(const Options& o, const ChoiceTotals& t) {
     return;
   }
   std::printf("%lld question%s\n", static_cast<long long>(t.questions), t.questions == 1 ? "" : "s");
-  if (t.shortened > 0) std::printf("%lld without the beginning of the context: longer than a sequence\n", static_cast<long long>(t.shortened));
-  if (t.cut > 0) std::printf("%lld with an ending that is longer than a sequence: scored by its last tokens\n", static_cast<long long>(t.cut));
+  if (t.shortened > 0)
+    std::printf("%lld without the beginning of the context: longer than a sequence\n", static_cast<long long>(t.shortened));
+  if (t.cut > 0)
+    std::printf("%lld with an ending that is longer than a sequence: scored by its last tokens\n", static_cast<long long>(t.cut));
   TextTable table("lrrr");
   table.add({"", "right", "share", "+-"});
   for (const auto& r : rows)

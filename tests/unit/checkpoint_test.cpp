@@ -158,7 +158,7 @@ TEST_CASE("a full disk leaves the checkpoint before as it was, and nothing half 
   c.checkpoint.save = disk + "/run";
   c.checkpoint.save_interval = 2;
   Run run;
-  CHECK_THROWS_AS(train(c, run), InputError);
+  CHECK_THROWS_AS(train(c, run), WriteError);
   CHECK(run.steps.size() == 4);
   CHECK(names_in(c.checkpoint.save) == std::set<std::string>{"iter_0000002", "latest_checkpointed_iteration.txt"});
   c.checkpoint.load = c.checkpoint.save;

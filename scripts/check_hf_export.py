@@ -123,7 +123,7 @@ def check_folder(mbtrain, folder, work, seed):
     text = work / "text.txt"
     top = min(config["vocab_size"], 128)
     text.write_bytes(bytes(random.Random(seed).randrange(1, top) for _ in range(100000)))
-    training = ["--dataset.path", text, "--seq-length", sequence, "--train-iters", 3, "--micro-batch-size", 2, "--global-batch-size", 2,
+    training = ["--dataset.path", text, "--tokenizer-type", "bytes", "--seq-length", sequence, "--train-iters", 3, "--micro-batch-size", 2, "--global-batch-size", 2,
                 "--lr", 1e-3, "--mixed-precision", "fp32", "--validation.eval_iters", 0]
     if config["vocab_size"] >= 256:
         converted = ["--config", work / "run/run_config.json", "--checkpoint.load", work / "run", "--checkpoint.finetune", "true"]

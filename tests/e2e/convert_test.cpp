@@ -73,6 +73,16 @@ ModelFolder odd_gpt2() {
   return m;
 }
 
+/// Of 256 tokens instead of 128.
+void make_vocabulary_of_bytes(ModelFolder& m) {
+  m.config["vocab_size"] = 256;
+  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
+    ModelFolder::Tensor& t = m.at(name);
+    t.shape[0] = 256;
+    t.bytes += t.bytes;
+  }
+}
+
 /// From `source` in the folder to `back` in the folder.
 void round_trip(const TemporaryFolder& folder, const std::vector<std::string>& to_hf_options = {}) {
   succeed({"convert", "from-hf", "source", "run"}, folder);
@@ -119,17 +129,21 @@ TEST_CASE("What files in the wild hold beside the weights comes back too, also i
   }
 }
 
-TEST_CASE("Every 16-bit pattern comes back, NaNs too", "[convert]") {
+TEST_CASE("Every finite 16-bit pattern comes back", "[convert]") {
   for (const SafetensorsType type : {SafetensorsType::F16, SafetensorsType::BF16}) {
     const TemporaryFolder folder;
     fs::create_directory(folder.path("source"));
     ModelFolder m = ModelFolder::golden("llama2");
+    const uint16_t exponent = type == SafetensorsType::F16 ? 0x7C00 : 0x7F80;
     uint16_t pattern = 0;
     for (ModelFolder::Tensor& t : m.tensors) {
       t.bytes.assign(t.bytes.size() / 2, '\0');
       t.type = type;
-      for (size_t i = 0; i < t.bytes.size(); i += 2)
-        std::memcpy(t.bytes.data() + i, &pattern, 2), pattern = static_cast<uint16_t>(pattern + 3);
+      for (size_t i = 0; i < t.bytes.size(); i += 2) {
+        std::memcpy(t.bytes.data() + i, &pattern, 2);
+        do pattern = static_cast<uint16_t>(pattern + 3);
+        while ((pattern & exponent) == exponent);
+      }
     }
     m.write(folder.path("source"));
     round_trip(folder);
@@ -144,16 +158,12 @@ TEST_CASE("Training carries the source on: started from the folder, from its imp
   m.files = {{"merges.txt", "{}"}};
   for (ModelFolder::Tensor& t : m.tensors) convert_to(t, SafetensorsType::BF16);
   folder.file("text.txt", std::string(20000, 'a') + std::string(20000, 'b'));
-  m.config["vocab_size"] = 256;  // text is bytes
-  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
-    ModelFolder::Tensor& t = m.at(name);
-    t.shape[0] = 256;
-    t.bytes += t.bytes;
-  }
+  make_vocabulary_of_bytes(m);
   m.write(folder.path("source"));
   const auto with = [](std::vector<std::string> args) {
-    const char* const common[] = {"--dataset.path",      "text.txt", "--seq-length",      "16",   "--micro-batch-size", "2",
-                                  "--global-batch-size", "2",        "--mixed-precision", "fp32", "--eval-iters",       "0"};
+    const char* const common[] = {"--tokenizer-type",   "bytes", "--dataset.path",      "text.txt", "--seq-length",      "16",
+                                  "--micro-batch-size", "2",     "--global-batch-size", "2",        "--mixed-precision", "fp32",
+                                  "--eval-iters",       "0"};
     args.insert(args.end(), std::begin(common), std::end(common));
     return args;
   };
@@ -281,6 +291,9 @@ std::vector<Refusal> refused_configs() {
       {"llama2", config(R"({"num_key_value_heads": 3})"), {"num_key_value_heads", "num_attention_heads"}},
       {"llama2", config(R"({"head_dim": 7})"), {"channels of a head"}},
       {"llama2", config(R"({"partial_rotary_factor": 0.5})"), {"partial_rotary_factor"}},
+      {"llama2", config(R"({"compression_config": {"format": "pack-quantized"}})"), {"compression_config"}},
+      {"llama3-rope-scaling", config(R"({"rope_scaling": {"low_freq_factor": 0.0}})"), {"rope_scaling/low_freq_factor"}},
+      {"llama3-rope-scaling", config(R"({"rope_scaling": {"factor": -1}})"), {"rope_scaling/factor"}},
       {"llama2", config(R"({"quantization_config": {"quant_method": "gptq"}})"), {"quantization_config"}},
       {"qwen2", config(R"({"layer_types": ["full_attention", "linear_attention"]})"), {"layer_types"}},
       {"qwen2", config(R"({"layer_types": ["full_attention"]})"), {"layer_types", "one entry a layer"}},
@@ -321,6 +334,12 @@ std::vector<Refusal> refused_tensors() {
       {"llama2", retype(SafetensorsType::F8_E4M3, 1), {"model.norm.weight", "F8_E4M3"}},
       {"llama2", retype(SafetensorsType::I8, 1), {"model.norm.weight", "I8"}},
       {"llama2", retype(SafetensorsType::F64, 8), {"model.norm.weight", "F64"}},
+      {"mistral-sharded-bf16",
+       [](ModelFolder& m) {
+         const uint16_t nan = 0x7FC0;
+         std::memcpy(m.at("model.layers.1.mlp.up_proj.weight").bytes.data() + 2 * 33, &nan, 2);
+       },
+       {"model.layers.1.mlp.up_proj.weight", "nan", "[1,1]"}},
   };
 }
 
@@ -328,7 +347,8 @@ void check_refused(const TemporaryFolder& folder, const Refusal& refusal) {
   std::vector<std::vector<std::string>> commands = {
       {"probe", "--model.hf_path", "source", "--batch", (kModels / refusal.model / "batch.safetensors").string(), "--out", "out",
        "--mixed-precision", "fp32"},
-      {"train", "--model.hf_path", "source", "--train-iters", "1", "--checkpoint.save", "out", "--dataset.path", "text.txt"}};
+      {"train", "--model.hf_path", "source", "--train-iters", "1", "--checkpoint.save", "out", "--dataset.path", "text.txt",
+       "--tokenizer-type", "bytes"}};
   commands.push_back({"convert", "from-hf", "source", "out"});
   for (const std::vector<std::string>& command : commands) {
     const RunResult result = run_binary(command, folder.path());
@@ -407,10 +427,37 @@ TEST_CASE("A sliding window bounds the sequences of an import that asks for shor
   fs::create_directory(folder.path("source"));
   ModelFolder m = ModelFolder::golden("mistral-sharded-bf16");
   m.config["sliding_window"] = 16;
+  make_vocabulary_of_bytes(m);
   m.write(folder.path("source"));
   CHECK_THAT(run_binary({"convert", "from-hf", "source", "run"}, folder.path()).err, ContainsSubstring("--seq-length 16 makes a run"));
   CHECK(run_binary({"convert", "from-hf", "source", "run", "--seq-length", "17"}, folder.path()).exit_code == 2);
   succeed({"convert", "from-hf", "source", "run", "--seq-length", "16"}, folder);
   succeed({"convert", "to-hf", "run", "back"}, folder);
   check_same(folder.path("source"), folder.path("back"));
+
+  // Longer sequences, whether the run is told of the window or not: no training, since it would be another model's.
+  folder.file("text.txt", std::string(20000, 'x'));
+  const auto train = [&](std::vector<std::string> args) {
+    for (const char* arg : {"--dataset.path", "text.txt", "--tokenizer-type", "bytes", "--checkpoint.load", "run", "--checkpoint.finetune",
+                            "true", "--train-iters", "2", "--micro-batch-size", "1", "--global-batch-size", "1", "--eval-iters", "0"})
+      args.emplace_back(arg);
+    return run_binary(args, folder.path());
+  };
+  const std::vector<std::string> told = {"--config", "run/run_config.json"};
+  std::vector<std::string> longer = told, untold = told;
+  longer.insert(longer.end(), {"--seq-length", "32", "--max-position-embeddings", "128"});
+  untold.insert(untold.end(), {"--seq-length", "32", "model.sliding_window=null"});
+  for (const auto& args : {longer, untold}) {
+    const RunResult refused = train(args);
+    CHECK(refused.exit_code == 2);
+    CHECK_THAT(refused.err, ContainsSubstring("longer than the sliding window"));
+  }
+  std::vector<std::string> good = told;
+  good.insert(good.end(), {"--checkpoint.save", "trained", "--max-position-embeddings", "128"});
+  const RunResult trained = train(good);
+  INFO(trained.err);
+  REQUIRE(trained.exit_code == 0);
+  succeed({"convert", "to-hf", "trained", "trained-hf"}, folder);
+  CHECK(ModelFolder::read(folder.path("trained-hf")).config["sliding_window"] == 16);
+  CHECK(ModelFolder::read(folder.path("trained-hf")).config["max_position_embeddings"] == 128);
 }

@@ -254,6 +254,7 @@ NATIVE = {
     "gpt2": ["normalization=LayerNorm", "activation_func=gelu", "position_embedding_type=learned_absolute", "add_bias_linear=true"],
     "llama": ["add_attention_bias=true", "add_mlp_bias=true", "num_query_groups=2", "share_embeddings_and_output_weights=false",
               "rope_scaling=true", "rope_original_max_position_embeddings=32"],
+    "mistral": ["sliding_window=64", "num_query_groups=2"],
     "qwen2": ["add_qkv_bias=true", "num_query_groups=1", "rotary_base=1000000"],
     "qwen3": ["qk_layernorm=true", "kv_channels=16", "activation_func=geglu"],
 }

@@ -32,6 +32,7 @@ PEER_LIMITS = [
     ("model.rotary_percent", *one_of(1)),
     ("model.rope_scaling", *one_of(False)),
     ("model.softmax_scale", *one_of(None)),
+    ("model.sliding_window", *one_of(None)),
     ("model.qk_layernorm", "false with LayerNorm (ours is always an RMSNorm)", lambda value, m: not value or m["normalization"] == "RMSNorm"),
     ("model.recompute_granularity", *one_of(None)),
     ("optimizer.optimizer", *one_of("adam")),

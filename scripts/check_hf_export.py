@@ -123,7 +123,7 @@ def check_folder(mbtrain, folder, work, seed):
     text = work / "text.txt"
     top = min(config["vocab_size"], 128)
     text.write_bytes(bytes(random.Random(seed).randrange(1, top) for _ in range(100000)))
-    training = ["--dataset.path", text, "--seq-length", sequence, "--train-iters", 3, "--micro-batch-size", 2, "--global-batch-size", 2,
+    training = ["--dataset.path", text, "--tokenizer-type", "bytes", "--seq-length", sequence, "--train-iters", 3, "--micro-batch-size", 2, "--global-batch-size", 2,
                 "--lr", 1e-3, "--mixed-precision", "fp32", "--validation.eval_iters", 0]
     if config["vocab_size"] >= 256:
         converted = ["--config", work / "run/run_config.json", "--checkpoint.load", work / "run", "--checkpoint.finetune", "true"]
@@ -254,6 +254,7 @@ NATIVE = {
     "gpt2": ["normalization=LayerNorm", "activation_func=gelu", "position_embedding_type=learned_absolute", "add_bias_linear=true"],
     "llama": ["add_attention_bias=true", "add_mlp_bias=true", "num_query_groups=2", "share_embeddings_and_output_weights=false",
               "rope_scaling=true", "rope_original_max_position_embeddings=32"],
+    "mistral": ["sliding_window=64", "num_query_groups=2"],
     "qwen2": ["add_qkv_bias=true", "num_query_groups=1", "rotary_base=1000000"],
     "qwen3": ["qk_layernorm=true", "kv_channels=16", "activation_func=geglu"],
 }

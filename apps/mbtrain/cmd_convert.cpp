@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 
 #include "apps/mbtrain/cli.h"
@@ -54,7 +55,9 @@ int from_hf(const std::vector<std::string>& args) {
   std::printf("wrote %s: %s, %.3f M parameters, vocabulary %lld padded to %lld\n", done.checkpoint.c_str(), done.model_type.c_str(),
               static_cast<double>(done.num_params) * 1e-6, static_cast<long long>(done.vocab_size),
               static_cast<long long>(done.padded_vocab_size));
-  if (!done.sliding_window.empty()) std::printf("the model takes %s\n", done.sliding_window.c_str());
+  if (done.sliding_window)
+    std::printf("the model takes sequences of up to %lld tokens, its sliding window, whose attention to longer ones is not implemented\n",
+                static_cast<long long>(*done.sliding_window));
   std::printf("train it:   mbtrain --config %s --checkpoint.load %s --checkpoint.finetune true ...\n", done.config_file.c_str(),
               out.c_str());
   std::printf("bring back: mbtrain convert to-hf %s NEW_DIR\n", out.c_str());
@@ -85,7 +88,12 @@ int to_hf(const std::vector<std::string>& args) {
   if (dtype != "source") options.dtype = types.at(dtype);
 
   const std::optional<FoundCheckpoint> found = find_checkpoint(folder, step < 0 ? std::nullopt : std::optional<int64_t>(step));
-  if (!found) throw InputError(text(folder, ": holds no checkpoint"));
+  if (!found) {
+    const bool is_hf = std::filesystem::exists(std::filesystem::path(folder) / "config.json");
+    throw InputError(
+        text(folder, ": holds no checkpoint",
+             is_hf ? "; it is a Hugging Face folder (config.json), which mbtrain convert from-hf DIR OUT makes a run of" : ""));
+  }
   if (!found->note.empty()) spdlog::warn("{}", found->note);
   HfExport done;
   {
@@ -95,7 +103,8 @@ int to_hf(const std::vector<std::string>& args) {
   std::printf("wrote %s: %s, %lld tensors of %.3f GB in %lld file%s, of %s\n", out.c_str(), done.model_type.c_str(),
               static_cast<long long>(done.num_tensors), giga(done.bytes), static_cast<long long>(done.num_files),
               done.num_files == 1 ? "" : "s", found->path.c_str());
-  if (!done.has_source) std::printf("the model has come from no Hugging Face folder: add the files of its tokenizer, if it has one\n");
+  if (!done.has_source && !done.has_tokenizer)
+    std::printf("there is no tokenizer in it: the run's tokens are bytes, or those of files of tokens alone\n");
   return 0;
 }
 

@@ -44,8 +44,8 @@ void add_common(CLI::App& app, Options& o, const char* what) {
 
 int64_t sequence(const Options& o, const ModelFolder& folder) {
   const ModelConfig& model = folder.config.model;
-  if (o.seq_length > model.max_positions())
-    throw InputError(text("--seq-length ", o.seq_length, ": the model has ", model.max_positions(), " positions"));
+  if (o.seq_length > model.longest_sequence())
+    throw InputError(text("--seq-length ", o.seq_length, ": the model takes up to ", model.longest_sequence(), " tokens"));
   if (o.seq_length > 0) return o.seq_length;
   return model.seq_length;
 }

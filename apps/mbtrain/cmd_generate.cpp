@@ -108,9 +108,9 @@ void continue_prompt(Generator& generator, const GenerateOptions& o, const Model
 
 int64_t capacity(const GenerateOptions& o, const ModelConfig& model) {
   constexpr int64_t kDefaultMost = 8192;
-  if (o.max_length > model.max_positions())
-    throw InputError(text("--max-length ", o.max_length, ": the model has ", model.max_positions(), " positions"));
-  return o.max_length > 0 ? o.max_length : std::min(model.max_positions(), std::max(kDefaultMost, model.seq_length));
+  if (o.max_length > model.longest_sequence())
+    throw InputError(text("--max-length ", o.max_length, ": the model takes up to ", model.longest_sequence(), " tokens"));
+  return o.max_length > 0 ? o.max_length : std::min(model.longest_sequence(), std::max(kDefaultMost, model.seq_length));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <map>
@@ -13,7 +15,9 @@ namespace mbt {
 namespace {
 
 using nlohmann::json;
+namespace fs = std::filesystem;
 
+constexpr int64_t kMostPositions = int64_t{1} << 30;
 constexpr std::array kModelTypes{"gpt2", "llama", "mistral", "qwen2", "qwen3"};
 
 /// Translates one config.json.
@@ -33,20 +37,6 @@ class Translator {
       hf_.refuse("/model_type", "known are gpt2, llama, mistral, qwen2 and qwen3");
     }
     return type;
-  }
-
-  HfPositions positions() const {
-    HfPositions p;
-    if (type_ == "gpt2") {
-      p.longest = hf_.integer(gpt2_key("/n_positions", "/max_position_embeddings"));
-      return p;
-    }
-    // Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
-    p.longest = type_ == "llama" ? hf_.integer_or("/max_position_embeddings", 2048) : hf_.integer("/max_position_embeddings");
-    p.window = sliding_window();
-    if (p.window && *p.window >= p.longest) p.window.reset();
-    if (p.window) p.where = hf_.where("/sliding_window");
-    return p;
   }
 
  private:
@@ -89,6 +79,7 @@ class Translator {
                 {"relu", "relu"},
                 {"relu2", "squared_relu"}});
     set("position_embedding_type", "learned_absolute", "/model_type");
+    set("sliding_window", json(), "/model_type");
     set("rope_scaling", false, "/model_type");
     set("add_bias_linear", true, "/model_type");
     set("add_qkv_bias", true, "/model_type");
@@ -115,8 +106,11 @@ class Translator {
     set("layernorm_epsilon", hf_.number_or("/rms_norm_eps", 1e-6), "/rms_norm_eps");
     activation("/hidden_act", "silu", {{"silu", "swiglu"}, {"swish", "swiglu"}, {"gelu_pytorch_tanh", "geglu"}, {"gelu_new", "geglu"}});
     set("position_embedding_type", "rope", "/model_type");
-    const HfPositions p = positions();
-    set("max_position_embeddings", p.window.value_or(p.longest), p.window ? "/sliding_window" : "/max_position_embeddings");
+    // Llama 1 and 2 files may lack max_position_embeddings: 2048 upstream.
+    const std::string positions = "/max_position_embeddings";
+    set("max_position_embeddings", type_ == "llama" ? hf_.integer_or(positions, 2048) : hf_.integer(positions), positions);
+    const std::optional<int64_t> window = sliding_window();
+    set("sliding_window", window ? json(*window) : json(), window ? "/sliding_window" : "/model_type");
     rope();
     biases();
     set("qk_layernorm", type_ == "qwen3", "/model_type");
@@ -199,44 +193,78 @@ class Translator {
     return hf_.is_null("/sliding_window") ? std::nullopt : std::optional(kDefaultWindow);
   }
 
-  /// Two forms are in use: rope_theta and rope_scaling at the top level, or both in one object rope_parameters.
+  /// Two forms are in use: rope_theta and rope_scaling at the top level, or both in one object rope_parameters. Files may have both forms:
+  /// transformers then takes rope_scaling, and all that the other says must be the same.
   void rope() {
-    const bool is_new = hf_.has("/rope_parameters");
-    const std::string object = is_new ? "/rope_parameters" : "/rope_scaling";
-    const bool is_nested = hf_.has(object + "/rope_theta");
-    const std::string theta = is_nested ? object + "/rope_theta" : "/rope_theta";
-    if (is_nested && hf_.has("/rope_theta") && hf_.number("/rope_theta") != hf_.number(theta)) {
-      hf_.refuse("/rope_theta", text("contradicts ", object.substr(1)));
-    }
-    set("rotary_base", hf_.number_or(theta, 10000.0), theta);
+    std::vector<std::string> objects;
+    for (const char* object : {"/rope_scaling", "/rope_parameters"})
+      if (hf_.has(object) && hf_.at(object) != json::object()) objects.emplace_back(object);
+    for (const std::string& object : objects) check_rope_object(object);
+    if (objects.size() == 2) compare_rope_objects(objects[0], objects[1]);
+    const std::string object = objects.empty() ? "/rope_parameters" : objects.front();
+    rope_base(object);
     set("rotary_percent", 1.0, "/model_type");
-    if (is_new && hf_.has("/rope_scaling") && hf_.at("/rope_scaling") != hf_.at(object)) {
-      hf_.refuse("/rope_scaling", "contradicts rope_parameters");
+    const std::string kind = rope_kind(object);
+    const bool is_scaled = hf_.string_or(kind, "default") == "llama3";
+    set("rope_scaling", is_scaled, hf_.has(kind) ? kind : object);
+    if (is_scaled) llama3_scaling(object);
+  }
+
+  std::string rope_kind(const std::string& object) const {
+    return hf_.has(object + "/rope_type") ? object + "/rope_type" : object + "/type";
+  }
+
+  void check_rope_object(const std::string& object) const {
+    if (!hf_.at(object).is_object()) hf_.refuse(object, "expected an object");
+    for (const auto& [key, value] : hf_.at(object).items()) {
+      if (value.is_object()) hf_.refuse(text(object, "/", json_pointer_member(key)), "RoPE that differs between layers is not implemented");
     }
-    if (hf_.has(object) && !hf_.at(object).is_object()) hf_.refuse(object, "expected an object");
-    if (hf_.has(object)) {
-      for (const auto& [key, value] : hf_.at(object).items()) {
-        if (value.is_object())
-          hf_.refuse(text(object, "/", json_pointer_member(key)), "RoPE that differs between layers is not implemented");
-      }
+    const std::string kind = rope_kind(object), partial = object + "/partial_rotary_factor";
+    if (object == "/rope_scaling" && !hf_.has(kind)) hf_.refuse(object, "has no rope_type");
+    const std::string type = hf_.string_or(kind, "default");
+    if (type != "default" && type != "llama3") hf_.refuse(kind, "this kind of RoPE is not implemented; known are default and llama3");
+    if (hf_.has(partial) && hf_.number(partial) != 1) hf_.refuse(partial, "not implemented, and it would change the result");
+  }
+
+  /// rope_theta apart, which also has a place of its own.
+  void compare_rope_objects(const std::string& a, const std::string& b) const {
+    const auto settings = [&](const std::string& object) {
+      json s = json::object();
+      for (const auto& [key, value] : hf_.at(object).items())
+        if (!value.is_null() && key != "rope_theta" && key != "type") s[key] = value;
+      s["rope_type"] = hf_.string_or(rope_kind(object), "default");
+      return s;
+    };
+    if (settings(a) != settings(b)) hf_.refuse(a, text("contradicts ", b.substr(1)));
+  }
+
+  void rope_base(const std::string& object) {
+    constexpr double kDefault = 10000.0, kLargest = 1e15;
+    const std::string nested = object + "/rope_theta", theta = hf_.has(nested) ? nested : "/rope_theta";
+    const double base = hf_.has(theta) ? hf_.number_within(theta, 1, kLargest) : kDefault;
+    for (const char* place : {"/rope_theta", "/rope_scaling/rope_theta", "/rope_parameters/rope_theta"}) {
+      if (!hf_.has(place) || hf_.number(place) == base) continue;
+      if (hf_.has(theta)) hf_.refuse(place, text("contradicts ", theta == nested ? object.substr(1) : theta.substr(1)));
+      hf_.refuse(place, text("transformers does not read it beside rope_scaling, and takes ", kDefault, "; put it into rope_scaling too"));
     }
-    const std::string kind = hf_.has(object + "/rope_type") ? object + "/rope_type" : object + "/type";
-    if (hf_.has(object) && !is_new && !hf_.has(kind)) hf_.refuse(object, "has no rope_type");
-    const std::string rope_type = hf_.string_or(kind, "default");
-    if (rope_type != "default" && rope_type != "llama3")
-      hf_.refuse(kind, "this kind of RoPE is not implemented; known are default and llama3");
-    if (hf_.has(object + "/partial_rotary_factor") && hf_.number(object + "/partial_rotary_factor") != 1) {
-      hf_.refuse(object + "/partial_rotary_factor", "not implemented, and it would change the result");
-    }
-    set("rope_scaling", rope_type == "llama3", hf_.has(kind) ? kind : object);
-    if (rope_type != "llama3") return;
-    const std::string original = "/original_max_position_embeddings";
-    if (hf_.has(original) && hf_.at(original) != hf_.at(object + original)) hf_.refuse(original, text("contradicts ", object.substr(1)));
-    const auto set_number = [&](const char* field, const std::string& pointer) { set(field, hf_.number(pointer), pointer); };
-    set_number("rope_scaling_factor", object + "/factor");
-    set_number("rope_low_freq_factor", object + "/low_freq_factor");
-    set_number("rope_high_freq_factor", object + "/high_freq_factor");
-    set_integer("rope_original_max_position_embeddings", object + "/original_max_position_embeddings");
+    set("rotary_base", base, theta);
+  }
+
+  void llama3_scaling(const std::string& object) {
+    constexpr double kLargest = 1e6;
+    const std::string low = object + "/low_freq_factor", high = object + "/high_freq_factor", factor = object + "/factor";
+    set("rope_scaling_factor", hf_.number_within(factor, 1, kLargest), factor);
+    if (hf_.number_within(low, 0, kLargest) == 0) hf_.refuse(low, "expected a number above 0");
+    if (hf_.number_within(high, 0, kLargest) <= hf_.number(low))
+      hf_.refuse(high, text("expected a number above low_freq_factor, which is ", hf_.number(low)));
+    set("rope_low_freq_factor", hf_.number(low), low);
+    set("rope_high_freq_factor", hf_.number(high), high);
+    const std::string outer = "/original_max_position_embeddings", inner = object + outer;
+    if (hf_.has(outer) && hf_.has(inner) && hf_.at(outer) != hf_.at(inner)) hf_.refuse(outer, text("contradicts ", object.substr(1)));
+    const std::string& original = hf_.has(outer) && !hf_.has(inner) ? outer : inner;
+    if (hf_.integer(original) < 1 || hf_.integer(original) > kMostPositions)
+      hf_.refuse(original, text("expected an integer from 1 to ", kMostPositions));
+    set("rope_original_max_position_embeddings", hf_.integer(original), original);
   }
 
   /// attention_bias puts biases on Q, K, V and the output, mlp_bias on the MLP; qwen2 always has them on Q, K and V alone.
@@ -254,24 +282,41 @@ class Translator {
   std::vector<Assignment> assignments_;
 };
 
+/// A name of the hub is "owner/model", or "model" for the oldest.
+bool may_be_hub_name(const std::string& name) {
+  const auto is_plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == '/'; };
+  return !name.empty() && std::isalnum(static_cast<unsigned char>(name.front())) != 0 &&
+         std::isalnum(static_cast<unsigned char>(name.back())) != 0 && std::all_of(name.begin(), name.end(), is_plain) &&
+         std::count(name.begin(), name.end(), '/') <= 1;
+}
+
+std::string no_such_folder(const std::string& folder) {
+  const std::string problem = folder + ": there is no such folder";
+  if (!may_be_hub_name(folder)) return problem;
+  const std::string model = fs::path(folder).filename().string();
+  return text(problem, ". If that is a model's name on the Hugging Face Hub, download it first: hf download ", folder, " --local-dir ",
+              model, " (huggingface-cli download with older versions), and name the folder ", model);
+}
+
 }  // namespace
 
-JsonDocument read_hf_config(const std::string& folder) { return read_json_file(folder + "/config.json"); }
+JsonDocument read_hf_config(const std::string& folder) {
+  const fs::path path(folder);
+  std::error_code unknown;
+  if (!fs::exists(path, unknown)) throw InputError(no_such_folder(folder));
+  const bool is_run = fs::exists(path / "latest_checkpointed_iteration.txt", unknown) || fs::exists(path / "run_config.json", unknown);
+  if (is_run && !fs::exists(path / "config.json", unknown)) {
+    throw InputError(text(folder, ": is the folder of a run or a checkpoint, not a Hugging Face folder with a config.json. ",
+                          "A run is loaded with --checkpoint.load; mbtrain convert to-hf makes a Hugging Face folder of it"));
+  }
+  return read_json_file((path / "config.json").string());
+}
 
 std::vector<Assignment> hf_assignments(const JsonDocument& config) { return Translator(config).run(); }
 std::vector<Assignment> hf_assignments(const std::string& folder) { return hf_assignments(read_hf_config(folder)); }
 
 std::string hf_model_type(const JsonDocument& config) { return Translator(config).model_type(); }
 std::string hf_model_type(const std::string& folder) { return hf_model_type(read_hf_config(folder)); }
-
-HfPositions hf_positions(const JsonDocument& config) { return Translator(config).positions(); }
-HfPositions hf_positions(const std::string& folder) { return hf_positions(read_hf_config(folder)); }
-
-std::string sliding_window_problem(const HfPositions& positions, int64_t tokens) {
-  if (!positions.window || tokens <= *positions.window) return "";
-  return text("sequences of ", tokens, " tokens are longer than the sliding window of the model's attention, ", *positions.window, " (",
-              positions.where, "), which is not implemented; take sequences of at most ", *positions.window, " tokens");
-}
 
 void apply_hf_config(const std::string& folder, RunConfig& config, Origins& origins) {
   std::vector<Problem> problems;

@@ -1,6 +1,7 @@
 #include "core/config/hf_config_writer.h"
 
 #include <array>
+#include <map>
 #include <utility>
 
 #include "core/base/error.h"
@@ -55,6 +56,7 @@ std::vector<std::string> obstacles_to_gpt2(const ModelConfig& m) {
   o.refuse_unless(m.head_dim() * m.num_attention_heads == m.hidden_size,
                   text("kv_channels ", m.head_dim(), ", gpt2's heads are hidden_size / num_attention_heads wide"));
   o.refuse_unless(!m.qk_layernorm, "qk_layernorm, which gpt2 has not");
+  o.refuse_unless(!m.sliding_window, "sliding_window, which gpt2 has not");
   const double plain = 1.0 / std::sqrt(static_cast<double>(m.head_dim()));
   o.refuse_unless(m.attention_scale() == plain || m.attention_scale() == 1.0,
                   text("softmax_scale ", to_text(m.attention_scale()), ", gpt2 has 1/sqrt(head width) or 1"));
@@ -63,7 +65,8 @@ std::vector<std::string> obstacles_to_gpt2(const ModelConfig& m) {
 
 std::string llama_like_family(const ModelConfig& m) {
   if (m.qk_layernorm) return "qwen3";
-  return m.has_qkv_bias() && !m.has_proj_bias() ? "qwen2" : "llama";
+  if (m.has_qkv_bias() && !m.has_proj_bias()) return "qwen2";
+  return m.sliding_window ? "mistral" : "llama";
 }
 
 std::vector<std::string> obstacles_to_llama_like(const ModelConfig& m) {
@@ -81,6 +84,8 @@ std::vector<std::string> obstacles_to_llama_like(const ModelConfig& m) {
   o.refuse_unless(m.hidden_size % m.num_attention_heads == 0 || llama_like_family(m) != "llama",
                   text("hidden_size ", m.hidden_size, ", which transformers wants to be a multiple of num_attention_heads ",
                        m.num_attention_heads, " for llama"));
+  o.refuse_unless(llama_like_family(m) != "mistral" || (!m.has_proj_bias() && !m.has_mlp_bias()),
+                  "sliding_window beside biases, which none of them has");
   o.refuse_unless(!m.qk_layernorm || !m.has_mlp_bias(), "qk_layernorm and biases in the MLP, which none of them has together");
   return o.list();
 }
@@ -126,8 +131,9 @@ ordered_json llama_like_json(const ModelConfig& m, const std::string& family) {
   j["tie_word_embeddings"] = m.share_embeddings_and_output_weights;
   if (family == "llama" || family == "qwen3") j["attention_bias"] = m.has_proj_bias();
   if (family == "llama") j["mlp_bias"] = m.has_mlp_bias();
-  if (family == "qwen2" || family == "qwen3") j["use_sliding_window"] = false;
-  if (family == "mistral") j["sliding_window"] = ordered_json();
+  if (family == "qwen2" || family == "qwen3") j["use_sliding_window"] = m.sliding_window.has_value();
+  if (m.sliding_window && j.contains("use_sliding_window")) j["max_window_layers"] = 0;
+  if (m.sliding_window || family == "mistral") j["sliding_window"] = m.sliding_window ? ordered_json(*m.sliding_window) : ordered_json();
   return j;
 }
 
@@ -135,10 +141,14 @@ ordered_json architecture_json(const ModelConfig& m, const std::string& family) 
   return family == "gpt2" ? gpt2_json(m) : llama_like_json(m, family);
 }
 
+ordered_json id_json(const std::optional<int64_t>& id) { return id ? ordered_json(*id) : ordered_json(); }
+
 /// What transformers wants to know beside the architecture. Token ids that nobody has named are none: the classes' defaults lie outside
 /// small vocabularies.
-ordered_json new_config(const ModelConfig& m, const std::string& family, const std::string& dtype) {
-  const std::string name = family == "gpt2" ? "GPT2" : family == "llama" ? "Llama" : family == "qwen2" ? "Qwen2" : "Qwen3";
+ordered_json new_config(const ModelConfig& m, const std::string& family, const std::string& dtype, const HfTokenIds& tokens) {
+  static const std::map<std::string, std::string> kNames{
+      {"gpt2", "GPT2"}, {"llama", "Llama"}, {"mistral", "Mistral"}, {"qwen2", "Qwen2"}, {"qwen3", "Qwen3"}};
+  const std::string& name = kNames.at(family);
   ordered_json j{{"architectures", {name + (family == "gpt2" ? "LMHeadModel" : "ForCausalLM")}}, {"model_type", family}};
   j.update(architecture_json(m, family));
   if (family == "gpt2")
@@ -146,34 +156,27 @@ ordered_json new_config(const ModelConfig& m, const std::string& family, const s
   else
     j["attention_dropout"] = 0.0;
   j.update(ordered_json{{"initializer_range", m.init_std()},
-                        {"bos_token_id", nullptr},
-                        {"eos_token_id", nullptr},
+                        {"bos_token_id", id_json(tokens.bos)},
+                        {"eos_token_id", id_json(tokens.eos)},
                         {"use_cache", true},
                         {"torch_dtype", dtype}});
   return j;
 }
 
-/// The keys of the architecture replaced, RoPE in the form that the source has. A window that is shorter than the positions the model
-/// was trained on had no part in it.
-void replace_architecture(ordered_json& j, const ModelConfig& m, const HfPositions& before, const std::string& family) {
+/// The keys of the architecture replaced, RoPE in the form that the source has; its window stays.
+void replace_architecture(ordered_json& j, const ModelConfig& m, const std::string& family) {
   ordered_json fresh = architecture_json(m, family);
   if (family != "gpt2" && j.contains("rope_parameters") && !j["rope_parameters"].is_null()) {
     ordered_json rope = m.rope_scaling ? fresh["rope_scaling"] : ordered_json{{"rope_type", "default"}};
     rope["rope_theta"] = fresh["rope_theta"];
     j["rope_parameters"] = std::move(rope);
-    fresh.erase("rope_scaling");
-    fresh.erase("rope_theta");
-    j.erase("rope_scaling");
-    j.erase("rope_theta");
+    for (const char* key : {"rope_scaling", "rope_theta"}) {
+      fresh.erase(key);
+      j.erase(key);
+    }
   }
-  const bool keeps_window = before.window && m.max_positions() <= *before.window;
-  for (const char* key : {"sliding_window", "use_sliding_window"})
-    if (keeps_window || !j.contains(key)) fresh.erase(key);
-  if (keeps_window) fresh.erase("max_position_embeddings");
-  if (!keeps_window) {
-    if (before.window) j.erase("layer_types");
-    if (j.contains("sliding_window") && before.window) j["sliding_window"] = nullptr;
-  }
+  if (m.rope_scaling) j.erase("original_max_position_embeddings");  // also stands in the scaling
+  for (const char* key : {"sliding_window", "use_sliding_window", "max_window_layers"}) fresh.erase(key);
   for (const auto& [key, value] : fresh.items()) j[key] = value;
 }
 
@@ -202,6 +205,7 @@ json architecture_facts(const ModelConfig& m) {
          {"activation_func", m.activation_func},
          {"position_embedding_type", m.position_embedding_type},
          {"max_position_embeddings", m.max_positions()},
+         {"sliding_window", m.sliding_window ? json(*m.sliding_window) : json()},
          {"bias of QKV", m.has_qkv_bias()},
          {"bias of the attention's output", m.has_proj_bias()},
          {"bias of the MLP", m.has_mlp_bias()},
@@ -236,23 +240,36 @@ std::vector<std::string> architecture_differences(const ModelConfig& a, const Mo
   return differences;
 }
 
-std::string hf_config_text(const ModelConfig& model, const JsonDocument* source, const std::string& source_text, const std::string& dtype) {
-  if (!source) {
-    const std::string fresh = new_config(model, hf_family_of(model), dtype).dump(2) + "\n";
-    const std::vector<std::string> differences = architecture_differences(model, hf_model(parse_json(fresh, "the new config.json")));
-    MBT_CHECK(differences.empty(), "config.json: ", join(differences, ", "));
-    return fresh;
-  }
-  const bool is_same = architecture_differences(model, hf_model(*source)).empty();
-  if (is_same && (dtype.empty() || says_dtype(source->root, dtype))) return source_text;
+std::string new_hf_config_text(const ModelConfig& model, const std::string& dtype, const HfTokenIds& tokens) {
+  std::string fresh = new_config(model, hf_family_of(model), dtype, tokens).dump(2) + "\n";
+  const std::vector<std::string> differences = architecture_differences(model, hf_model(parse_json(fresh, "the new config.json")));
+  MBT_CHECK(differences.empty(), "config.json: ", join(differences, ", "));
+  return fresh;
+}
+
+std::string generation_config_text(const HfTokenIds& tokens) {
+  ordered_json j = ordered_json::object();
+  if (tokens.bos) j["bos_token_id"] = *tokens.bos;
+  if (tokens.eos) j["eos_token_id"] = *tokens.eos;
+  if (tokens.eod && tokens.eod != tokens.eos)
+    j["eos_token_id"] = tokens.eos ? ordered_json{*tokens.eos, *tokens.eod} : ordered_json(*tokens.eod);
+  return j.dump(2) + "\n";
+}
+
+std::string hf_config_text(const ModelConfig& model, const JsonDocument& source, const std::string& source_text, const std::string& dtype) {
+  const ModelConfig before = hf_model(source);
+  ModelConfig now = model;
+  now.sliding_window = before.sliding_window;  // a run may not have been told of it; it has not gone beyond
+  const bool is_same = architecture_differences(now, before).empty();
+  if (is_same && (dtype.empty() || says_dtype(source.root, dtype))) return source_text;
   ordered_json j = ordered_json::parse(source_text);
   if (!dtype.empty()) set_dtype(j, dtype);
-  if (!is_same) replace_architecture(j, model, hf_positions(*source), hf_model_type(*source));
+  if (!is_same) replace_architecture(j, now, hf_model_type(source));
   std::string changed = j.dump(2) + "\n";
-  const std::vector<std::string> differences = architecture_differences(model, hf_model(parse_json(changed, source->source)));
+  const std::vector<std::string> differences = architecture_differences(now, hf_model(parse_json(changed, source.source)));
   if (!differences.empty()) {
     throw InputError(
-        text("the model is no longer one that ", source->source, " can describe (model, config.json): ", join(differences, ", ")));
+        text("the model is no longer one that ", source.source, " can describe (model, config.json): ", join(differences, ", ")));
   }
   return changed;
 }

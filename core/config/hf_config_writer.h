@@ -10,18 +10,31 @@
 
 namespace mbt {
 
-/// The model_type whose config.json can describe `model`: gpt2, llama, qwen2 or qwen3 (what mistral describes, llama does). InputError
-/// names every property that stands in the way.
+/// The model_type whose config.json can describe `model`: gpt2, llama, mistral (for a sliding window; without one llama says the same),
+/// qwen2 or qwen3. InputError names every property that stands in the way.
 std::string hf_family_of(const ModelConfig& model);
 
 /// Properties that make another function of the same weights and differ, each as "num_layers (2, 4)"; empty: the same architecture.
 /// Settings that say the same in other words (a bias on every linear layer, a default written out) are equal.
 std::vector<std::string> architecture_differences(const ModelConfig& a, const ModelConfig& b);
 
-/// The text of a config.json for `model`, whose weights are stored as `dtype` ("float32", "bfloat16", "float16").
-/// source: the config.json that the model came with, or null for none. Where the model is still what it describes, its text stays as it is,
-/// byte for byte, but for the dtype if it names another; dtype empty: that too. Otherwise what training has changed is replaced, the rest
-/// kept. Checked before it is returned: read back, it gives `model`. InputError when no config.json can say what the model is.
-std::string hf_config_text(const ModelConfig& model, const JsonDocument* source, const std::string& source_text, const std::string& dtype);
+/// Tokens with a meaning of their own, as config.json and generation_config.json name them.
+struct HfTokenIds {
+  std::optional<int64_t> bos, eos;
+  std::optional<int64_t> eod;  ///< ends a document, where that is another than what ends an answer
+};
+
+/// The text of a config.json for a model that has come from none; weights are stored as `dtype` ("float32", "bfloat16", "float16").
+/// Read back, it gives `model`. InputError as hf_family_of.
+std::string new_hf_config_text(const ModelConfig& model, const std::string& dtype, const HfTokenIds& tokens);
+
+/// The text of a generation_config.json: with what generation begins, and where it ends.
+std::string generation_config_text(const HfTokenIds& tokens);
+
+/// The text of a config.json for `model`, which came with `source`; `source_text` is its text. Where the model is still what it describes,
+/// its text stays as it is, byte for byte, but for the dtype if it names another; dtype empty: that too. Otherwise what training has
+/// changed is replaced, the rest kept. Its sliding window stays, whatever the run was told of it. Checked before it is returned: read back,
+/// it gives `model`. InputError when no config.json can say what the model is.
+std::string hf_config_text(const ModelConfig& model, const JsonDocument& source, const std::string& source_text, const std::string& dtype);
 
 }  // namespace mbt

@@ -17,6 +17,7 @@ struct Unsupported {
 const std::vector<Unsupported>& unsupported_keys() {
   static const std::vector<Unsupported> keys{
       {"quantization_config", {}},
+      {"compression_config", {}},
       {"is_encoder_decoder", {false}},
       {"is_causal", {true}},
       {"add_cross_attention", {false}},

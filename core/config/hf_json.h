@@ -31,6 +31,11 @@ class HfConfig {
   }
   int64_t integer(const std::string& pointer) const { return typed<int64_t>(pointer, &nlohmann::json::is_number_integer, "an integer"); }
   double number(const std::string& pointer) const { return typed<double>(pointer, &nlohmann::json::is_number, "a number"); }
+  double number_within(const std::string& pointer, double low, double high) const {
+    const double value = number(pointer);
+    if (!(value >= low && value <= high)) refuse(pointer, text("expected a number from ", low, " to ", high));
+    return value;
+  }
   bool boolean(const std::string& pointer) const { return typed<bool>(pointer, &nlohmann::json::is_boolean, "true or false"); }
   std::string string(const std::string& pointer) const { return typed<std::string>(pointer, &nlohmann::json::is_string, "a string"); }
   int64_t integer_or(const std::string& pointer, int64_t value) const { return has(pointer) ? integer(pointer) : value; }

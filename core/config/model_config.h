@@ -1,6 +1,7 @@
 // The transformer: section "model". Names and defaults as in Megatron-Core and Megatron Bridge where those have the field.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/fields.h"
@@ -24,6 +25,7 @@ struct ModelConfig {
   std::string activation_func = "swiglu";
   std::string position_embedding_type = "rope";
   std::optional<int64_t> max_position_embeddings;
+  std::optional<int64_t> sliding_window;
   double rotary_base = 10000.0;
   double rotary_percent = 1.0;
   bool rope_scaling = false;
@@ -95,6 +97,8 @@ struct ModelConfig {
     return (vocab_size + m - 1) / m * m;
   }
   int64_t max_positions() const { return max_position_embeddings.value_or(seq_length); }
+  /// Tokens of the longest sequence that it can read.
+  int64_t longest_sequence() const { return std::min(max_positions(), sliding_window.value_or(max_positions())); }
   bool has_qkv_bias() const { return add_bias_linear || add_attention_bias || add_qkv_bias; }
   bool has_proj_bias() const { return add_bias_linear || add_attention_bias; }
   bool has_mlp_bias() const { return add_bias_linear || add_mlp_bias; }
@@ -118,6 +122,7 @@ struct ModelConfig {
     v(s.activation_func, FieldInfo{.name = "activation_func", .doc = "MLP activation; swiglu and geglu are gated", .choices = {"swiglu", "geglu", "gelu", "gelu_erf", "silu", "relu", "squared_relu"}, .is_architecture = true});
     v(s.position_embedding_type, FieldInfo{.name = "position_embedding_type", .doc = "Rotary or learned positions", .choices = {"rope", "learned_absolute", "none"}, .alias = "position-embedding-type", .is_architecture = true});
     v(s.max_position_embeddings, FieldInfo{.name = "max_position_embeddings", .doc = "Longest position; null: seq_length", .unit = "tokens", .min = 1, .max = 1073741824, .alias = "max-position-embeddings"});
+    v(s.sliding_window, FieldInfo{.name = "sliding_window", .doc = "Tokens that attention sees, as Mistral's and Qwen's may (sliding_window of Hugging Face); it has no effect on sequences that are no longer, and longer ones are refused. null: all", .unit = "tokens", .min = 1, .max = 1073741824});
     v(s.rotary_base, FieldInfo{.name = "rotary_base", .doc = "RoPE theta", .min = 1, .alias = "rotary-base", .is_architecture = true});
     v(s.rotary_percent, FieldInfo{.name = "rotary_percent", .doc = "Share of each head that is rotated", .min = 0, .max = 1, .alias = "rotary-percent", .is_architecture = true});
     v(s.rope_scaling, FieldInfo{.name = "rope_scaling", .doc = "Llama 3 RoPE scaling", .alias = "use-rope-scaling", .is_architecture = true});

@@ -76,11 +76,14 @@ class ShapeRules {
     if (m.position_embedding_type != "none" && m.max_positions() < m.seq_length)
       refuse("model.max_position_embeddings", "got ", m.max_positions(), ", less than seq_length ", m.seq_length,
              "; raise it or shorten the sequence");
+    const std::string beyond_window = sliding_window_problem(m, m.seq_length);
+    if (!beyond_window.empty()) refuse("model.seq_length", beyond_window);
     if (is_rope) check_rotary_width();
     if (!m.rope_scaling) return;
     if (!is_rope)
       refuse("model.rope_scaling", "is true, but position_embedding_type is ", m.position_embedding_type,
              "; expected rope, or rope_scaling false");
+    if (m.rope_low_freq_factor <= 0) refuse("model.rope_low_freq_factor", "got 0, expected a number above 0: it divides");
     if (m.rope_high_freq_factor <= m.rope_low_freq_factor)
       refuse("model.rope_high_freq_factor", "got ", to_text(m.rope_high_freq_factor), ", expected more than rope_low_freq_factor ",
              to_text(m.rope_low_freq_factor));
@@ -213,6 +216,12 @@ class ShapeRules {
 void validate_shape(const RunConfig& config, int ranks, std::vector<Problem>& problems) {
   MBT_CHECK(ranks >= 1, "ranks ", ranks);
   ShapeRules(config, ranks, problems).check_all();
+}
+
+std::string sliding_window_problem(const ModelConfig& model, int64_t tokens) {
+  if (!model.sliding_window || tokens <= *model.sliding_window) return "";
+  return text("sequences of ", tokens, " tokens are longer than the sliding window of the model's attention (sliding_window ",
+              *model.sliding_window, "), which is not implemented; take sequences of at most ", *model.sliding_window, " tokens");
 }
 
 }  // namespace mbt

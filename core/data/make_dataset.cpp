@@ -122,7 +122,7 @@ class DatasetMaker {
 
   /// Bytes need no tokenizing: text is read where it lies.
   std::unique_ptr<Dataset> make_text(const DataSource& source, const std::array<double, 3>& split, const SampleCounts& samples) {
-    if (source.kind == DataKind::text && !has_tokenizer_model()) {
+    if (source.kind == DataKind::text && run_.tokenizer.tokenizer_type == "bytes") {
       return std::make_unique<TextDataset>(source.path, config_.text_suffixes, run_.model.seq_length, split);
     }
     DataSource usable = source;
@@ -157,7 +157,7 @@ class DatasetMaker {
                                                    .cache = cache_folder(config_.path_to_cache, source.path)});
   }
 
-  bool has_tokenizer_model() const { return run_.tokenizer.tokenizer_type != "bytes"; }
+  bool has_tokenizer_model() const { return run_.tokenizer.has_files(); }
 
   /// Opened when something asks for it: the largest take a second.
   const Tokenizer& tokenizer() const {

@@ -27,14 +27,10 @@ bool is_hf_folder(const std::string& folder) {
 
 RunConfig hf_run_config(const ModelFolderOptions& options) {
   if (options.step) throw InputError(text("--ckpt-step: ", options.folder, " is a Hugging Face folder, which holds one model"));
-  // As long as the model's attention goes: a sliding window bounds it.
-  const HfPositions positions = hf_positions(options.folder);
-  const int64_t longest = std::min(positions.longest, positions.window.value_or(positions.longest));
+  const int64_t longest = hf_model(read_hf_config(options.folder)).longest_sequence();
   std::vector<std::string> args = {"--model.hf_path", options.folder, "--seq-length", std::to_string(std::min<int64_t>(longest, 2048))};
   if (!options.recipe.empty()) args.insert(args.end(), {"--mixed-precision", options.recipe});
-  RunConfig config = resolve_run(parse_config_arguments(args)).config;
-  if (positions.window) config.model.max_position_embeddings = longest;
-  return config;
+  return resolve_run(parse_config_arguments(args)).config;
 }
 
 /// The same model computed as another recipe says.

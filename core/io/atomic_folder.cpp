@@ -1,6 +1,7 @@
 #include "core/io/atomic_folder.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/xxhash.h"
 #include "core/io/files.h"
+#include "core/io/leftovers.h"
 
 namespace mbt {
 namespace {
@@ -45,16 +47,30 @@ AtomicFolder::AtomicFolder(const std::string& target) : target_(plain_path(targe
   const fs::path parent = fs::path(target_).parent_path();
   fs::create_directories(parent, error);
   if (error) throw InputError(text(parent.string(), ": cannot create the folder: ", error.message()));
+  remove_leftovers(target_);
+  create_temporary();
+}
+
+/// A program that clears up may take the new folder for abandoned before it is locked: then another.
+void AtomicFolder::create_temporary() {
   std::random_device source;
-  temporary_ = text(target_, ".tmp.", hash_text((uint64_t{source()} << 32) ^ source()));
-  if (!fs::create_directory(temporary_, error)) {
-    throw InputError(text(temporary_, ": cannot create the folder: ", error ? error.message() : "something has that name"));
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::error_code error;
+    temporary_ = text(target_, kTemporaryInfix, hash_text((uint64_t{source()} << 32) ^ source()));
+    if (!fs::create_directory(temporary_, error) && error)
+      throw InputError(text(temporary_, ": cannot create the folder: ", error.message()));
+    fd_ = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd_ < 0 && errno != ENOENT) throw InputError(text(temporary_, ": cannot open the folder: ", std::strerror(errno)));
+    if (fd_ >= 0 && claim_temporary(fd_)) return;
+    if (fd_ >= 0) ::close(fd_);
   }
+  throw InputError(text(target_, ": cannot create a folder beside it: others remove it at once"));
 }
 
 AtomicFolder::~AtomicFolder() {
   std::error_code ignored;
   if (!is_committed_) fs::remove_all(temporary_, ignored);
+  ::close(fd_);
 }
 
 std::string AtomicFolder::file(const std::string& name) const { return (fs::path(temporary_) / name).string(); }

@@ -6,7 +6,8 @@
 namespace mbt {
 
 /// Files are written into path(), a new folder beside the target; commit() makes them durable and gives the folder its name. Without
-/// commit() the folder is removed. A killed program leaves it, named TARGET.tmp.<random>, and nothing under the target's own name.
+/// commit() the folder is removed. A killed program leaves it, named TARGET.tmp.<random>, and nothing under the target's own name; the next
+/// one with the same target removes it (leftovers.h).
 class AtomicFolder {
  public:
   /// InputError: `target` exists (also as a link to nowhere), or its parent folder cannot be created or written.
@@ -21,7 +22,10 @@ class AtomicFolder {
   void commit();
 
  private:
+  void create_temporary();
+
   std::string target_, temporary_;
+  int fd_ = -1;  ///< holds the lock on temporary_
   bool is_committed_ = false;
 };
 

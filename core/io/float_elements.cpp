@@ -1,5 +1,6 @@
 #include "core/io/float_elements.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -55,6 +56,23 @@ void decode_16_bits(const char* from, int64_t count, float* out, Decode decode) 
   }
 }
 
+/// `exponent`: its bits, all of which are set in infinities and NaNs. In blocks without a branch inside, which the compiler makes vectors
+/// of.
+template <class Code>
+int64_t first_with(Code exponent, const char* from, int64_t count) {
+  constexpr int64_t kBlock = 4096;
+  Code codes[kBlock];
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t size = std::min(kBlock, count - begin);
+    std::memcpy(codes, from + begin * static_cast<int64_t>(sizeof(Code)), static_cast<size_t>(size) * sizeof(Code));
+    Code any = 0;
+    for (int64_t i = 0; i < size; ++i) any = static_cast<Code>(any | ((codes[i] & exponent) == exponent ? 1 : 0));
+    if (any == 0) continue;
+    return begin + (std::find_if(codes, codes + size, [&](Code c) { return (c & exponent) == exponent; }) - codes);
+  }
+  return -1;
+}
+
 }  // namespace
 
 void decode_elements(SafetensorsType type, const char* from, int64_t count, float* out) {
@@ -71,6 +89,15 @@ int64_t encode_elements(SafetensorsType type, const float* from, int64_t count, 
     case SafetensorsType::F32: std::memcpy(out, from, static_cast<size_t>(count) * sizeof(float)); return -1;
     case SafetensorsType::BF16: return encode_16_bits(from, count, out, 0x7F80, to_bf16);
     case SafetensorsType::F16: return encode_16_bits(from, count, out, 0x7C00, to_half);
+    default: throw Error(text("elements of type ", name_of(type), ", expected F32, BF16 or F16"));
+  }
+}
+
+int64_t first_not_finite(SafetensorsType type, const char* from, int64_t count) {
+  switch (type) {
+    case SafetensorsType::F32: return first_with<uint32_t>(0x7F800000, from, count);
+    case SafetensorsType::BF16: return first_with<uint16_t>(0x7F80, from, count);
+    case SafetensorsType::F16: return first_with<uint16_t>(0x7C00, from, count);
     default: throw Error(text("elements of type ", name_of(type), ", expected F32, BF16 or F16"));
   }
 }

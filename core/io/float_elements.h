@@ -14,4 +14,7 @@ void decode_elements(SafetensorsType type, const char* from, int64_t count, floa
 /// largest, or -1: all fit.
 int64_t encode_elements(SafetensorsType type, const float* from, int64_t count, char* out);
 
+/// The position of the first NaN or infinity among F32, BF16 or F16 elements, or -1.
+int64_t first_not_finite(SafetensorsType type, const char* from, int64_t count);
+
 }  // namespace mbt

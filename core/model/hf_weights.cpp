@@ -5,12 +5,20 @@
 
 #include "core/base/error.h"
 #include "core/config/hf_config.h"
+#include "core/io/float_elements.h"
 
 namespace mbt {
 namespace {
 
 bool is_float(SafetensorsType type) {
   return type == SafetensorsType::F32 || type == SafetensorsType::F16 || type == SafetensorsType::BF16;
+}
+
+/// "[3,17]": where element `i` of a row-major tensor lies.
+std::string place_text(const std::vector<int64_t>& shape, int64_t i) {
+  std::vector<int64_t> place(shape.size());
+  for (size_t d = shape.size(); d-- > 0; i /= shape[d]) place[d] = i % shape[d];
+  return shape_text(place);
 }
 
 }  // namespace
@@ -76,18 +84,33 @@ void HfWeights::compare_tied_head() const {
   }
 }
 
+void HfWeights::read_elements(const HfSlice& slice, int64_t first, int64_t count, char* out) const {
+  const SafetensorsFile& file = folder_.file_of(slice.hf_name);
+  const SafetensorsEntry& entry = folder_.at(slice.hf_name);
+  file.read(entry, first * size_of(entry.type), count * size_of(entry.type), out);
+  const int64_t bad = first_not_finite(entry.type, out, count);
+  if (bad < 0) return;
+  float value = 0;
+  decode_elements(entry.type, out + bad * size_of(entry.type), 1, &value);
+  throw InputError(text(file.path(), ": tensor '", entry.name, "' holds ", value, " at ", place_text(entry.shape, first + bad),
+                        ", expected finite numbers: the weights are damaged, or of a training run that had diverged"));
+}
+
 void HfWeights::read(const std::string& parameter, std::vector<float>& values) const {
-  constexpr int64_t kAtOnce = 1 << 20;
+  constexpr int64_t kAtOnce = 1 << 20;  // elements
+  std::vector<char> bytes;
   std::vector<float> part;
   for (const HfSlice& slice : slices_) {
     if (slice.parameter != parameter) continue;
-    const SafetensorsFile& file = folder_.file_of(slice.hf_name);
     const SafetensorsEntry& entry = folder_.at(slice.hf_name);
     MBT_CHECK(static_cast<int64_t>(values.size()) >= (slice.row_begin + slice.rows) * slice.cols, parameter, " holds ", values.size());
     for (int64_t first = 0; first < entry.size(); first += kAtOnce) {
-      part.resize(static_cast<size_t>(std::min(kAtOnce, entry.size() - first)));
-      file.read_f32(entry, first, static_cast<int64_t>(part.size()), part.data());
-      scatter_elements(slice, first, static_cast<int64_t>(part.size()), sizeof(float), reinterpret_cast<const char*>(part.data()),
+      const int64_t count = std::min(kAtOnce, entry.size() - first);
+      bytes.resize(static_cast<size_t>(count * size_of(entry.type)));
+      part.resize(static_cast<size_t>(count));
+      read_elements(slice, first, count, bytes.data());
+      decode_elements(entry.type, bytes.data(), count, part.data());
+      scatter_elements(slice, first, count, sizeof(float), reinterpret_cast<const char*>(part.data()),
                        reinterpret_cast<char*>(values.data()));
     }
   }

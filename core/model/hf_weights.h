@@ -23,7 +23,10 @@ class HfWeights {
   const std::vector<HfSlice>& slices() const { return slices_; }
   /// nullptr: no weight of that name.
   const HfSlice* find(const std::string& hf_name) const;
-  /// Reads all slices of one parameter into `values`, which holds the whole parameter; padding rows keep what they have.
+  /// Elements [first, first + count) of a weight as the file holds them. InputError: a NaN or an infinity, with its tensor and place.
+  void read_elements(const HfSlice& slice, int64_t first, int64_t count, char* out) const;
+  /// Reads all slices of one parameter into `values`, which holds the whole parameter; padding rows keep what they have. InputError
+  /// as read_elements.
   void read(const std::string& parameter, std::vector<float>& values) const;
 
  private:

@@ -94,7 +94,8 @@ class Notes {
       if (kind == Origin::Kind::config_file || kind == Origin::Kind::command_line) notes_.push_back(path + " has no effect: " + why);
     };
     note_idle_exchange(note);
-    if (config_.tokenizer.tokenizer_type == "bytes") note("tokenizer.tokenizer_model", "the tokenizer bytes has no file");
+    const TokenizerConfig& t = config_.tokenizer;
+    if (!t.has_files()) note("tokenizer.tokenizer_model", text("tokenizer_type ", t.tokenizer_type, " has no file").c_str());
     if (!model_.recompute_granularity) note("model.recompute_method", "recompute_granularity is null");
   }
 

@@ -51,7 +51,6 @@ class Resolver {
     apply_assignments(run_.config, others_, run_.origins, problems_);
     derive_tokenizer();
     derive_vocab();
-    check_sliding_window();
     apply_recipe();
     derive_batch();
     if (!problems_.empty()) add_shape_problems();
@@ -96,53 +95,40 @@ class Resolver {
     if (!folder || !folder->value.is_string() || folder->value.get<std::string>().empty()) return;
     try {
       apply_hf_config(folder->value.get<std::string>(), run_.config, run_.origins);
-      hf_positions_ = hf_positions(folder->value.get<std::string>());
     } catch (const InputError& e) {
       problems_.push_back({"model.hf_path (" + to_string(folder->origin) + ")", e.what()});
       return;
     }
     ModelConfig& m = run_.config.model;
-    if (hf_positions_.longest < m.seq_length) {
-      m.seq_length = hf_positions_.longest;
+    if (m.max_positions() < m.seq_length) {
+      m.seq_length = m.max_positions();
       run_.origins["model.seq_length"] = {Origin::Kind::derived, "the longest sequence of model.hf_path"};
     }
   }
 
-  /// A model from a folder that has a tokenizer, and nobody names another: text is the tokens that the model knows.
+  /// A model from a folder, and nobody names a tokenizer: text is the tokens that the model knows, or nothing that could be trained on.
   void derive_tokenizer() {
     TokenizerConfig& t = run_.config.tokenizer;
     const bool is_given = origin_of(run_.origins, "tokenizer.tokenizer_type").kind != Origin::Kind::default_value ||
                           origin_of(run_.origins, "tokenizer.tokenizer_model").kind != Origin::Kind::default_value;
     const std::string& folder = run_.config.model.hf_path;
-    const std::string type = is_given || folder.empty() ? "" : tokenizer_type_in(folder);
-    const DatasetConfig& data = run_.config.dataset;
-    if (!is_given && !folder.empty() && type.empty() && (!data.path.empty() || !data.blend.empty() || data.is_per_split()))
-      run_.notes.push_back("model.hf_path has no tokenizer: text would be read as bytes, which mean other tokens to its weights; "
-                           "tokenizer.tokenizer_model names one");
-    if (type.empty()) return;
-    t.tokenizer_type = type;
-    t.tokenizer_model = folder;
+    if (is_given || folder.empty()) return;
+    const std::string type = tokenizer_type_in(folder);
+    t = type.empty() ? TokenizerConfig{"none", ""} : TokenizerConfig{type, folder};
     for (const char* field : {"tokenizer.tokenizer_type", "tokenizer.tokenizer_model"})
-      run_.origins[field] = {Origin::Kind::derived, "model.hf_path has a tokenizer"};
+      run_.origins[field] = {Origin::Kind::derived, type.empty() ? "model.hf_path has no tokenizer" : "model.hf_path has a tokenizer"};
   }
 
   /// A tokenizer with a vocabulary of its own, and nobody says how large the model's is: that one.
   void derive_vocab() {
     const TokenizerConfig& t = run_.config.tokenizer;
-    if (t.tokenizer_type == "bytes" || origin_of(run_.origins, "model.vocab_size").kind != Origin::Kind::default_value) return;
+    if (!t.has_files() || origin_of(run_.origins, "model.vocab_size").kind != Origin::Kind::default_value) return;
     try {
       run_.config.model.vocab_size = make_tokenizer(t)->vocab_size();
       run_.origins["model.vocab_size"] = {Origin::Kind::derived, "the tokenizer's vocabulary"};
     } catch (const InputError& e) {
       problems_.push_back({"tokenizer", e.what()});
     }
-  }
-
-  /// Also of sequences that nobody has chosen: shorter ones than the default would be a surprise.
-  void check_sliding_window() {
-    const std::string problem = sliding_window_problem(hf_positions_, run_.config.model.seq_length);
-    const char* const field = "model.seq_length";
-    if (!problem.empty()) problems_.push_back({text(field, " (", to_string(origin_of(run_.origins, field)), ")"), problem, field});
   }
 
   void apply_recipe() {
@@ -211,7 +197,6 @@ class Resolver {
   std::vector<Problem> problems_;
   std::vector<Assignment> precision_, others_;
   ResolvedRun run_;
-  HfPositions hf_positions_;
 };
 
 }  // namespace

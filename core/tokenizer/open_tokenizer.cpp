@@ -137,6 +137,7 @@ TokenizerFiles read_tokenizer_files(const std::string& path) {
     files.emplace_back(kTokenizers[looks_like_json(content) ? 0 : 1], std::move(content));
   }
   for (const char* name : kTokenNames) add(name);
+  add("chat_template.jinja");  // no part of the tokens, but of what a trained model is exported with
   return files;
 }
 

@@ -47,6 +47,11 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
     }
     return make_byte_tokenizer();
   }
+  if (config.tokenizer_type == "none") {
+    throw InputError(
+        "tokenizer.tokenizer_type is none, as it is for a model whose Hugging Face folder has no tokenizer: text cannot be made the tokens "
+        "that the model knows. Name its tokenizer with --tokenizer-model FILE_OR_FOLDER; --tokenizer-type bytes reads text as bytes");
+  }
   if (config.tokenizer_model.empty())
     throw InputError(text("tokenizer.tokenizer_type ", config.tokenizer_type, " needs tokenizer.tokenizer_model, a file or a folder"));
   auto tokenizer = open_tokenizer(config.tokenizer_model);

@@ -7,6 +7,7 @@
 
 #include "core/config/assign.h"
 #include "core/config/field_table.h"
+#include "core/config/hf_config.h"
 #include "core/config/validate.h"
 #include "core/numerics/codecs.h"
 #include "core/recipe/validate.h"
@@ -149,6 +150,14 @@ std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint) {
   return read_hf_source_files([&](const std::string& name) { return checkpoint.content(name); });
 }
 
+void check_source_window(const CheckpointReader& checkpoint, const ModelConfig& model) {
+  const std::optional<HfSource> source = load_hf_source(checkpoint);
+  if (!source) return;
+  const JsonDocument document = parse_json(source->config, text(checkpoint.path(), "/hf.config.json"));
+  const std::string problem = sliding_window_problem(hf_model(document), model.seq_length);
+  if (!problem.empty()) throw InputError(text(document.where("/sliding_window"), ": ", problem));
+}
+
 TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint) {
   const TokenizerFiles files = run_tokenizer(checkpoint);
   if (has_tokenizer(files)) return files;
@@ -162,7 +171,8 @@ std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig&
   if (!source && !config.model.hf_path.empty()) source = HfSource::read(config.model.hf_path, config.model);
   std::vector<std::pair<std::string, std::string>> files = source ? hf_source_files(*source) : TokenizerFiles{};
   TokenizerFiles tokenizer;
-  if (config.tokenizer.tokenizer_type != "bytes") tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model);
+  if (config.tokenizer.has_files())
+    tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model);
   else if (loaded != nullptr) tokenizer = run_tokenizer(*loaded);
   for (auto& [name, content] : tokenizer) files.emplace_back(kTokenizerPrefix + name, std::move(content));
   return files;

@@ -50,8 +50,12 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
                                bool with_optimizer);
 /// What the checkpoint carries of the Hugging Face folder that its model has come from; nothing: it has come from none.
 std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint);
-/// What every checkpoint of a run gets, for CheckpointSaver::carry: what its Hugging Face folder held, and its tokenizer. `loaded`, the checkpoint
-/// that it continues from if any, comes before model.hf_path; a tokenizer of the config before the one that `loaded` carries. Nothing for a run that does not save.
+/// InputError: the run's sequences are longer than the sliding window of the Hugging Face model that the checkpoint has come from, also
+/// where the run's config does not tell of it: training would make another model.
+void check_source_window(const CheckpointReader& checkpoint, const ModelConfig& model);
+/// What every checkpoint of a run gets, for CheckpointSaver::carry: what its Hugging Face folder held, and its tokenizer. `loaded`, the
+/// checkpoint that it continues from if any, comes before model.hf_path; a tokenizer of the config before the one that `loaded` carries.
+/// Nothing for a run that does not save.
 std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded);
 /// What the checkpoint carries of a tokenizer: the run's, else that of the Hugging Face folder; empty: neither, as with bytes.
 TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint);

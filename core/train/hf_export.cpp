@@ -15,6 +15,7 @@
 #include "core/model/hf_names.h"
 #include "core/model/hf_source.h"
 #include "core/model/params.h"
+#include "core/tokenizer/hf_tokenizer_config.h"
 #include "core/train/checkpoint.h"
 
 namespace mbt {
@@ -143,6 +144,28 @@ std::vector<std::vector<Output>> shards_of(const std::vector<Output>& outputs, i
   return shards;
 }
 
+/// What lies beside config.json and the weights.
+struct FilesBeside {
+  std::map<std::string, std::string> files;
+  HfTokenIds tokens;
+};
+
+/// The tokenizer that the run was trained with takes the place of the source's.
+FilesBeside files_of_source(const HfSource& source, const TokenizerFiles& tokenizer) {
+  FilesBeside beside{.files = {source.files.begin(), source.files.end()}, .tokens = {}};
+  for (const auto& [name, content] : tokenizer) beside.files[name] = content;
+  return beside;
+}
+
+FilesBeside new_files(const ModelConfig& model, const TokenizerFiles& carried, const std::string& where) {
+  if (!has_tokenizer(carried)) return {};
+  const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(carried, where);
+  FilesBeside beside{.files = {carried.begin(), carried.end()}, .tokens = {tokenizer->bos_id(), tokenizer->eos_id(), tokenizer->eod_id()}};
+  beside.files.emplace("tokenizer_config.json", tokenizer_config_text(*tokenizer, model.longest_sequence()));  // unless it is there
+  beside.files["generation_config.json"] = generation_config_text(beside.tokens);
+  return beside;
+}
+
 std::string shard_name(size_t i, size_t shards) {
   if (shards == 1) return "model.safetensors";
   char name[64];
@@ -202,8 +225,10 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
   if (source) config = parse_json(source->config, text(checkpoint.path(), "/hf.config.json"));
   const std::string model_type = config ? hf_model_type(*config) : hf_family_of(model);
   const SafetensorsType type = options.dtype.value_or(working_type(model));
-  const std::string config_text =
-      hf_config_text(model, config ? &*config : nullptr, source ? source->config : "", source && !options.dtype ? "" : torch_name(type));
+  const TokenizerFiles tokenizer = load_tokenizer_files(checkpoint);
+  const FilesBeside beside = source ? files_of_source(*source, tokenizer) : new_files(model, tokenizer, checkpoint.path());
+  const std::string config_text = config ? hf_config_text(model, *config, source->config, options.dtype ? torch_name(type) : "")
+                                         : new_hf_config_text(model, torch_name(type), beside.tokens);
 
   const std::vector<HfSlice> slices = hf_slices(model_type, model);
   std::vector<Output> outputs =
@@ -213,7 +238,10 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
   const ParamList params = list_params(model);
   for (const ParamSpec& s : params.specs) static_cast<void>(checkpoint.read(s.name, s.shape, {}));  // there, and of this shape
 
-  HfExport done{.model_type = model_type, .num_tensors = static_cast<int64_t>(outputs.size()), .has_source = source.has_value()};
+  HfExport done{.model_type = model_type,
+                .num_tensors = static_cast<int64_t>(outputs.size()),
+                .has_source = source.has_value(),
+                .has_tokenizer = has_tokenizer(tokenizer)};
   for (const Output& o : outputs) done.bytes += to_write(o).size_bytes();
   const std::vector<std::vector<Output>> shards = shards_of(outputs, options.max_shard_size);
   done.num_files = static_cast<int64_t>(shards.size());
@@ -222,10 +250,7 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
   TensorBytes bytes(checkpoint, params, done.bytes, progress);
   write_weights(target, shards, source ? source->metadata : std::map<std::string, std::string>{{"format", "pt"}}, done.bytes, bytes);
   write_file_atomically(target.file("config.json"), config_text);
-  std::map<std::string, std::string> beside;  // the tokenizer that the run was trained with takes the place of the source's
-  if (source) beside.insert(source->files.begin(), source->files.end());
-  for (const auto& [name, content] : load_tokenizer_files(checkpoint)) beside[name] = content;
-  for (const auto& [name, content] : beside) write_file_atomically(target.file(name), content);
+  for (const auto& [name, content] : beside.files) write_file_atomically(target.file(name), content);
   target.commit();
   return done;
 }

@@ -7,6 +7,7 @@
 
 #include "core/config/field_table.h"
 #include "core/config/hf_config.h"
+#include "core/config/validate.h"
 #include "core/io/atomic_folder.h"
 #include "core/io/float_elements.h"
 #include "core/model/hf_source.h"
@@ -53,6 +54,16 @@ RunConfig resolve_model(const std::string& folder, const JsonDocument& config, s
   throw InputError(what.rfind(folder, 0) == 0 ? what : text(folder, "/config.json: ", what));
 }
 
+/// The model's own length, where nobody asks for another: shorter sequences than it is made for would be a surprise.
+void check_length(const std::string& folder, const ModelConfig& model, std::optional<int64_t> seq_length) {
+  const std::string problem = sliding_window_problem(model, seq_length.value_or(model.max_positions()));
+  if (!problem.empty())
+    throw InputError(text(folder, "/config.json: ", problem,
+                          seq_length ? "" : text("; --seq-length ", *model.sliding_window, " makes a run of such sequences")));
+  if (seq_length.value_or(1) > model.max_positions())
+    throw InputError(text("--seq-length ", *seq_length, ": the model has ", model.max_positions(), " positions"));
+}
+
 /// The parameters' values in the type that the checkpoint keeps them in, one parameter after another.
 class ParameterSource {
  public:
@@ -80,14 +91,13 @@ class ParameterSource {
   }
 
   void add(const HfSlice& s, SafetensorsType type) {
-    const SafetensorsFile& file = weights_.folder().file_of(s.hf_name);
     const SafetensorsEntry& entry = weights_.folder().at(s.hf_name);
     const int64_t width = size_of(entry.type);
     std::vector<char> read(static_cast<size_t>(std::min(kAtOnce, entry.size()) * width));
     std::vector<float> decoded(entry.type == type ? 0 : static_cast<size_t>(std::min(kAtOnce, entry.size())));
     for (int64_t first = 0; first < entry.size(); first += kAtOnce) {
       const int64_t count = std::min(kAtOnce, entry.size() - first);
-      file.read(entry, first * width, count * width, read.data());
+      weights_.read_elements(s, first, count, read.data());
       if (entry.type == type) {
         scatter_elements(s, first, count, width, read.data(), bytes_.data());
       } else {
@@ -106,15 +116,13 @@ class ParameterSource {
   int64_t done_ = 0, total_ = 0;
 };
 
-/// The fields that config.json sets, and the tokenizer if there is one, for `mbtrain --config`.
+/// The fields that config.json sets, and the tokenizer, for `mbtrain --config`.
 std::string architecture_text(const RunConfig& config, const JsonDocument& source) {
   const nlohmann::ordered_json all = to_json(config);
   nlohmann::ordered_json model;
   for (const Assignment& a : hf_assignments(source)) model[a.field] = all["model"][a.field];
   model["seq_length"] = config.model.seq_length;
-  nlohmann::ordered_json root{{"model", std::move(model)}};
-  if (!config.tokenizer.tokenizer_model.empty()) root["tokenizer"] = all["tokenizer"];
-  return root.dump(2) + "\n";
+  return nlohmann::ordered_json{{"model", std::move(model)}, {"tokenizer", all["tokenizer"]}}.dump(2) + "\n";
 }
 
 /// The model's tokenizer lies beside its checkpoint, under the name that the config gives.
@@ -149,18 +157,15 @@ void write_checkpoint(const std::string& folder, const RunConfig& config, const 
 HfImport import_hf(const std::string& folder, const std::string& out, std::optional<int64_t> seq_length,
                    const ConversionProgress& progress) {
   const JsonDocument document = read_hf_config(folder);
-  const HfPositions positions = hf_positions(document);
-  const std::string problem = sliding_window_problem(positions, seq_length.value_or(positions.longest));
-  if (!problem.empty())
-    throw InputError(problem + (seq_length ? "" : text("; --seq-length ", *positions.window, " makes a run of such sequences")));
-  if (seq_length.value_or(1) > positions.longest)
-    throw InputError(text("--seq-length ", *seq_length, ": the model has ", positions.longest, " positions"));
   const ModelConfig model = hf_model(document);
+  check_length(folder, model, seq_length);
   resolve_model(folder, document, seq_length, "fp32");  // the rules between fields, before names and shapes are compared
   const HfWeights weights(folder, model);
   RunConfig config = resolve_model(folder, document, seq_length, recipe_of(weights));
   const std::string tokenizer = tokenizer_type_in(folder);
-  if (!tokenizer.empty()) config.tokenizer = {tokenizer, fs::absolute(fs::path(out) / kTokenizerFolder).lexically_normal().string()};
+  config.tokenizer = tokenizer.empty()
+                         ? TokenizerConfig{"none", ""}
+                         : TokenizerConfig{tokenizer, fs::absolute(fs::path(out) / kTokenizerFolder).lexically_normal().string()};
   const HfSource source = HfSource::read(folder, config.model);
 
   AtomicFolder target(out);
@@ -178,9 +183,7 @@ HfImport import_hf(const std::string& folder, const std::string& out, std::optio
           .num_params = list_params(config.model).num_params,
           .padded_vocab_size = config.model.padded_vocab_size(),
           .vocab_size = config.model.vocab_size,
-          .sliding_window = positions.window ? text("sequences of up to ", *positions.window, " tokens, the sliding window of ",
-                                                    positions.where, ", whose attention to longer ones is not implemented")
-                                             : ""};
+          .sliding_window = model.longest_sequence() < model.max_positions() ? model.sliding_window : std::nullopt};
 }
 
 }  // namespace mbt

@@ -17,13 +17,14 @@ struct HfImport {
   std::string model_type;
   int64_t num_params = 0;  ///< padding rows of the vocabulary included
   int64_t padded_vocab_size = 0, vocab_size = 0;
-  std::string sliding_window;  ///< a note when longer sequences than its window are shut out; empty: they are not
+  std::optional<int64_t> sliding_window;  ///< that is shorter than the model's positions, tokens
 };
 
 /// Writes the new folder `out`: complete or not at all. Weights keep their values, and bf16 where all of a parameter is; what else the
 /// folder holds goes along (core/model/hf_source.h). Memory: one parameter. InputError: everything that hf_config.h, hf_weights.h and the
 /// rules of run configs refuse, before anything is written; `out` exists or cannot be written.
 /// seq_length: of the run's sequences, not given: as long as the model's. InputError also: longer than its sliding window.
-HfImport import_hf(const std::string& folder, const std::string& out, std::optional<int64_t> seq_length, const ConversionProgress& progress);
+HfImport import_hf(const std::string& folder, const std::string& out, std::optional<int64_t> seq_length,
+                   const ConversionProgress& progress);
 
 }  // namespace mbt

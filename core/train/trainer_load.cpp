@@ -32,7 +32,10 @@ void Trainer::load_from(const std::string& path) {
   const CheckpointConfig& c = config_.checkpoint;
   const CheckpointReader checkpoint(path, c.verify_integrity);
   load_weights(checkpoint, weights_);
-  if (world_.is_first()) saver_.carry(files_to_carry(config_, &checkpoint));
+  if (world_.is_first()) {
+    check_source_window(checkpoint, config_.model);
+    saver_.carry(files_to_carry(config_, &checkpoint));
+  }
   if (!c.finetune) {
     const bool with_moments = c.load_optim && !weights_.exp_avg().empty();  // an evaluation has none
     state_ = load_training_state(checkpoint, backend_, weights_, scaler_, with_moments);

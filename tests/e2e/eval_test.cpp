@@ -136,12 +136,12 @@ TEST_CASE("what eval and generate cannot use is refused with its place") {
       {{"eval", "perplexity", "--load", "run", "none.txt"}, "none.txt"},
       {{"eval", "perplexity", "--load", "run", "bad.jsonl"}, "bad.jsonl:2: no text under 'text'"},
       {{"eval", "choice", "--load", "run", "bad.jsonl"}, "bad.jsonl:1: no text under ctx"},
-      {{"eval", "perplexity", "--load", "run", "--seq-length", "100000", "a.txt"}, "--seq-length 100000: the model has 128 positions"},
+      {{"eval", "perplexity", "--load", "run", "--seq-length", "100000", "a.txt"}, "--seq-length 100000: the model takes up to 128 tokens"},
       {{"eval", "perplexity", "--load", "run", "--stride", "200", "a.txt"}, "at most the sequence length"},
       {{"eval", "perplexity", "--load", kGolden + "llama2", "a.txt"}, "its tokenizer cannot be used"},
       {{"eval", "perplexity", "--load", kGolden + "llama2", "--ckpt-step", "3", "a.txt"}, "is a Hugging Face folder"},
       {{"generate", "--load", "run", "--prompt", ""}, "--prompt: got an empty value"},
-      {{"generate", "--load", "run", "--max-length", "1000000"}, "the model has 128 positions"},
+      {{"generate", "--load", "run", "--max-length", "1000000"}, "the model takes up to 128 tokens"},
       {{"generate", "--load", "run", "--tokenizer", "nowhere.json"}, "--tokenizer: "},
   };
   for (const auto& c : cases) {

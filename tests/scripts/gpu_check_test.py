@@ -368,7 +368,7 @@ class Spills(unittest.TestCase):
 
 class Peer(unittest.TestCase):
     CONFIG = {"model": {"activation_func": "swiglu", "position_embedding_type": "rope", "normalization": "RMSNorm", "rotary_percent": 1.0,
-                        "rope_scaling": False, "softmax_scale": None, "qk_layernorm": True, "recompute_granularity": None},
+                        "rope_scaling": False, "softmax_scale": None, "sliding_window": None, "qk_layernorm": True, "recompute_granularity": None},
               "optimizer": {"optimizer": "adam", "decoupled_weight_decay": True, "exp_avg_dtype": "fp32", "exp_avg_sq_dtype": "fp32", "clip_grad": 1.0}}
 
     def setUp(self):
@@ -395,7 +395,7 @@ class Peer(unittest.TestCase):
         for path, value in (("model.activation_func", "relu"), ("model.activation_func", "gelu_erf"), ("model.position_embedding_type", "none"),
                             ("model.rotary_percent", 0.5), ("model.rope_scaling", True), ("model.softmax_scale", 0.1), ("model.normalization", "LayerNorm"),
                             ("model.recompute_granularity", "full"), ("optimizer.exp_avg_sq_dtype", "bf16"), ("optimizer.clip_grad", 0.0),
-                            ("model.sliding_window", 4096)):
+                            ("model.sliding_window", 4096), ("model.a_later_field", 4096)):
             done = self.bench(self.changed(path, value))
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn("qk_layernorm" if path == "model.normalization" else path, done.stderr)

@@ -1,6 +1,7 @@
 // Hugging Face folders: config.json to our fields, tensor names to our parameters, and everything we must refuse.
 #include "core/config/hf_config.h"
 
+#include <cstring>
 #include <filesystem>
 #include <numeric>
 
@@ -8,10 +9,12 @@
 #include "core/io/safetensors_folder.h"
 #include "core/model/hf_weights.h"
 #include "tests/support/catch.h"
+#include "tests/support/model_folder.h"
 #include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace mbt;
+using mbt::test::ModelFolder;
 using nlohmann::json;
 
 namespace {
@@ -110,29 +113,6 @@ TEST_CASE("llama config", "[hf_config]") {
   CHECK(model_of(with(kLlama, {{"hidden_act", "gelu_pytorch_tanh"}})).activation_func == "geglu");
 }
 
-TEST_CASE("rope settings in both forms", "[hf_config]") {
-  json scaling = {{"rope_type", "llama3"},
-                  {"factor", 4},
-                  {"low_freq_factor", 2.0},
-                  {"high_freq_factor", 3.0},
-                  {"original_max_position_embeddings", 32}};
-  const ModelConfig old = model_of(with(kLlama, {{"rope_scaling", scaling}, {"rope_theta", 5e5}}));
-  CHECK(old.rope_scaling);
-  CHECK(old.rope_scaling_factor == 4);
-  CHECK(old.rope_low_freq_factor == 2);
-  CHECK(old.rope_high_freq_factor == 3);
-  CHECK(old.rope_original_max_position_embeddings == 32);
-  CHECK(old.rotary_base == 5e5);
-  scaling["rope_theta"] = 1e6;
-  const ModelConfig renewed = model_of(with(kLlama, {{"rope_parameters", scaling}, {"rope_theta", nullptr}}));
-  CHECK(renewed.rope_scaling);
-  CHECK(renewed.rotary_base == 1e6);
-  const ModelConfig plain =
-      model_of(with(kLlama, {{"rope_parameters", {{"rope_theta", 7e4}, {"rope_type", "default"}}}, {"rope_theta", nullptr}}));
-  CHECK_FALSE(plain.rope_scaling);
-  CHECK(plain.rotary_base == 7e4);
-}
-
 TEST_CASE("qwen and mistral configs", "[hf_config]") {
   const ModelConfig qwen2 = model_of(with(kLlama, {{"model_type", "qwen2"}, {"sliding_window", 8}, {"use_sliding_window", false}}));
   CHECK((qwen2.add_qkv_bias && !qwen2.add_bias_linear && !qwen2.qk_layernorm));
@@ -141,7 +121,8 @@ TEST_CASE("qwen and mistral configs", "[hf_config]") {
   CHECK((qwen3.qk_layernorm && !qwen3.add_qkv_bias));
   CHECK(qwen3.head_dim() == 128);
   CHECK(model_of(with(kLlama, {{"model_type", "mistral"}})).max_positions() == 64);
-  CHECK(model_of(with(kLlama, {{"model_type", "mistral"}, {"sliding_window", 16}})).max_positions() == 16);
+  const ModelConfig windowed = model_of(with(kLlama, {{"model_type", "mistral"}, {"sliding_window", 16}}));
+  CHECK((windowed.max_positions() == 64 && windowed.sliding_window == 16 && windowed.longest_sequence() == 16));
 }
 
 TEST_CASE("a sliding window as transformers understands it", "[hf_config]") {
@@ -151,12 +132,12 @@ TEST_CASE("a sliding window as transformers understands it", "[hf_config]") {
     config["max_position_embeddings"] = 8192;
     for (const auto& [key, value] : changes.items())
       if (value.is_null()) config[key] = nullptr;  // a merge patch would remove the key
-    return hf_positions(parse_json(config.dump(), "config.json")).window;
+    return hf_model(parse_json(config.dump(), "config.json")).sliding_window;
   };
   using Window = std::optional<int64_t>;
   CHECK(window("mistral", json::object()) == Window(4096));  // absent is the class's default, not none
   CHECK(window("mistral", {{"sliding_window", nullptr}}) == Window());
-  CHECK(window("mistral", {{"sliding_window", 8192}}) == Window());
+  CHECK(window("mistral", {{"sliding_window", 8192}}) == Window(8192));  // counts when more positions are asked for
   CHECK(window("mistral", {{"sliding_window", 5}}) == Window(5));
   CHECK(window("llama", {{"sliding_window", 5}}) == Window());
   CHECK(window("qwen2", {{"sliding_window", 5}}) == Window());
@@ -187,6 +168,8 @@ TEST_CASE("sequences longer than the sliding window are refused by name", "[hf_c
   config["sliding_window"] = 64;
   folder.file("config.json", config.dump(1));
   CHECK(seq_length({}) == 64);
+  CHECK_THROWS_WITH(seq_length({"--seq-length", "65", "--max-position-embeddings", "128"}),
+                    ContainsSubstring("longer than the sliding window") && ContainsSubstring("sliding_window 64"));
 }
 
 TEST_CASE("keys in two places must agree", "[hf_config]") {
@@ -211,6 +194,7 @@ TEST_CASE("what we do not implement is refused by name", "[hf_config]") {
   refuse(with(kLlama, {{"rope_scaling", {{"rope_type", "llama3"}}}}), "rope_scaling/factor is missing");
   refuse(with(kLlama, {{"rope_scaling", "linear"}}), "rope_scaling is \"linear\": expected an object");
   refuse(with(kLlama, {{"quantization_config", {{"bits", 4}}}}), "quantization_config");
+  refuse(with(kLlama, {{"compression_config", {{"format", "int-quantized"}}}}), "compression_config");
   refuse(with(kLlama, {{"final_logit_softcapping", 30.0}}), "final_logit_softcapping is 30.0: not implemented");
   refuse(with(kLlama, {{"num_local_experts", 8}}), "num_local_experts is 8");
   refuse(with(kLlama, {{"attention_multiplier", 0.5}}), "attention_multiplier");
@@ -300,6 +284,33 @@ TEST_CASE("folders that contradict config.json are refused by tensor", "[hf_conf
   some.push_back({"model.layers.1.input_layernorm.weight", "", {8}, 0, 8, 1, false});
   write_model(folder, some);
   CHECK_THROWS_WITH(HfWeights(folder.path(), m), ContainsSubstring("'model.layers.1.input_layernorm.weight' is not part of the model"));
+}
+
+TEST_CASE("weights that are no numbers are refused by tensor and place", "[hf_config]") {
+  ModelFolder m = ModelFolder::golden("llama2");
+  const auto refuse_element = [&](SafetensorsType type, uint32_t code, const std::string& what) {
+    const TemporaryFolder folder;
+    ModelFolder bad = m;
+    ModelFolder::Tensor& t = bad.at("model.layers.1.self_attn.k_proj.weight");
+    const auto width = static_cast<size_t>(size_of(type));
+    t.bytes.assign(t.bytes.size() / static_cast<size_t>(size_of(t.type)) * width, '\0');
+    t.type = type;
+    std::memcpy(t.bytes.data() + width * static_cast<size_t>(t.shape[1] * 3 + 2), &code, width);
+    bad.write(folder.path());
+    const ModelConfig model = hf_model(read_hf_config(folder.path()));
+    const HfWeights weights(folder.path(), model);
+    std::vector<float> values(static_cast<size_t>(model.qkv_width() * model.hidden_size));
+    weights.read("layers.0.qkv.weight", values);
+    CHECK_THROWS_AS(weights.read("layers.1.qkv.weight", values), InputError);
+    CHECK_THROWS_WITH(weights.read("layers.1.qkv.weight", values),
+                      ContainsSubstring("model.safetensors: tensor 'model.layers.1.self_attn.k_proj.weight' holds " + what + " at [3,2]"));
+  };
+  refuse_element(SafetensorsType::F32, 0x7F800000, "inf");
+  refuse_element(SafetensorsType::F32, 0xFFC00001, "-nan");
+  refuse_element(SafetensorsType::BF16, 0xFF80, "-inf");
+  refuse_element(SafetensorsType::BF16, 0x7FC0, "nan");
+  refuse_element(SafetensorsType::F16, 0x7C00, "inf");
+  refuse_element(SafetensorsType::F16, 0x7C01, "nan");
 }
 
 TEST_CASE("sharded folders", "[hf_config]") {

@@ -1,9 +1,14 @@
 // Pieces of import and export: config.json as text, the source that checkpoints carry, 16-bit elements, folders that appear at once.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <array>
 #include <bit>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <random>
+#include <set>
 
 #include "core/config/hf_config.h"
 #include "core/config/hf_config_writer.h"
@@ -29,7 +34,7 @@ const std::vector<std::string> kGpt2{"model.normalization=LayerNorm", "model.act
 
 ModelConfig model_of(const std::vector<std::string>& args) { return resolved(args).model; }
 
-json fresh(const ModelConfig& m) { return json::parse(hf_config_text(m, nullptr, "", "bfloat16")); }
+json fresh(const ModelConfig& m) { return json::parse(new_hf_config_text(m, "bfloat16", {})); }
 
 const std::string kSource =
     R"({"model_type":"llama", "_name_or_path": "x",   "num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 4,
@@ -39,7 +44,7 @@ const std::string kSource =
 
 std::string exported(const ModelConfig& m, const std::string& source, const std::string& dtype) {
   const JsonDocument document = parse_json(source, "config.json");
-  return hf_config_text(m, &document, source, dtype);
+  return hf_config_text(m, document, source, dtype);
 }
 
 }  // namespace
@@ -109,18 +114,38 @@ TEST_CASE("What training has changed is changed in config.json, in its own form"
   CHECK_THROWS_WITH(exported(m, kSource, ""), ContainsSubstring("activation_func relu"));
 }
 
-TEST_CASE("A window that training has gone beyond is gone", "[hf_export]") {
+TEST_CASE("A window comes back, whatever else training changes and whether it knew of it", "[hf_export]") {
   json source = json::parse(kSource);
   source["model_type"] = "mistral";
   source["sliding_window"] = 16;
   ModelConfig m = hf_model(parse_json(source.dump(), "config.json"));
-  REQUIRE(m.max_positions() == 16);
+  REQUIRE((m.max_positions() == 64 && m.sliding_window == 16));
+  CHECK(exported(m, source.dump(), "") == source.dump());
+  m.sliding_window.reset();
   CHECK(exported(m, source.dump(), "") == source.dump());
   m.rotary_base = 9e3;
+  m.max_position_embeddings = 128;
   CHECK(json::parse(exported(m, source.dump(), ""))["sliding_window"] == 16);
-  CHECK(json::parse(exported(m, source.dump(), ""))["max_position_embeddings"] == 64);
-  m.max_position_embeddings = 32;
-  CHECK(json::parse(exported(m, source.dump(), ""))["sliding_window"].is_null());
+  CHECK(json::parse(exported(m, source.dump(), ""))["max_position_embeddings"] == 128);
+  source.update({{"model_type", "qwen2"}, {"use_sliding_window", true}, {"max_window_layers", 0}, {"layer_types", {"sliding_attention"}}});
+  m = hf_model(parse_json(source.dump(), "config.json"));
+  m.max_position_embeddings = 128;
+  const json qwen2 = json::parse(exported(m, source.dump(), ""));
+  for (const char* key : {"sliding_window", "use_sliding_window", "max_window_layers", "layer_types"}) CHECK(qwen2[key] == source[key]);
+}
+
+TEST_CASE("A window of our own is written in the words of a family that has one", "[hf_export]") {
+  for (const auto& [setting, family] :
+       {std::pair{"model.add_qkv_bias=true", "qwen2"}, {"model.qk_layernorm=true", "qwen3"}, {"model.seq_length=100", "mistral"}}) {
+    const ModelConfig m = model_of({setting, "model.sliding_window=200"});
+    const json config = fresh(m);
+    CHECK(config["model_type"] == family);
+    CHECK(hf_model(parse_json(config.dump(), "config.json")).sliding_window == 200);
+  }
+  CHECK_THROWS_WITH(hf_family_of(model_of({"model.sliding_window=200", "model.add_mlp_bias=true"})),
+                    ContainsSubstring("sliding_window beside biases"));
+  CHECK_THROWS_WITH(model_of({"model.sliding_window=100"}),
+                    ContainsSubstring("sequences of 128 tokens are longer than the sliding window"));
 }
 
 TEST_CASE("--max-shard-size", "[hf_export]") {
@@ -130,6 +155,28 @@ TEST_CASE("--max-shard-size", "[hf_export]") {
   CHECK(parse_shard_size("7") == 7);
   for (const char* wrong : {"", "GB", "0", "-1GB", "5 GB", "5TB", "1.5GB", "9999999999999999999GB", "99999999999GB"})
     CHECK_THROWS_AS(parse_shard_size(wrong), InputError);
+}
+
+TEST_CASE("The first element that is no number is found in each type, wherever it is", "[hf_export]") {
+  std::mt19937 random(7);
+  const auto check = [&](SafetensorsType type, auto exponent) {
+    using Code = decltype(exponent);
+    for (const int64_t count : {1, 4095, 4096, 4097, 20000}) {
+      std::vector<Code> codes(static_cast<size_t>(count));
+      for (Code& c : codes) do
+          c = static_cast<Code>(random());
+        while ((c & exponent) == exponent);
+      const auto found = [&] { return first_not_finite(type, reinterpret_cast<const char*>(codes.data()), count); };
+      CHECK(found() == -1);
+      const int64_t second = static_cast<int64_t>(random()) % count, first = static_cast<int64_t>(random()) % (second + 1);
+      codes[static_cast<size_t>(second)] = exponent;
+      codes[static_cast<size_t>(first)] = static_cast<Code>(exponent | static_cast<Code>(random()));
+      CHECK(found() == first);
+    }
+  };
+  check(SafetensorsType::F32, uint32_t{0x7F800000});
+  check(SafetensorsType::BF16, uint16_t{0x7F80});
+  check(SafetensorsType::F16, uint16_t{0x7C00});
 }
 
 TEST_CASE("16-bit elements come back through fp32, all of them; fp32 is rounded to nearest even", "[hf_export]") {
@@ -170,6 +217,50 @@ TEST_CASE("A folder appears complete or not at all", "[hf_export]") {
   CHECK_THROWS_WITH(late.commit(), ContainsSubstring("exists already"));
   CHECK_THROWS_AS(AtomicFolder(base.path("deep/er/a/x/below")), InputError);
   CHECK_THROWS_AS(AtomicFolder(""), InputError);
+}
+
+TEST_CASE("What a killed program left of a folder goes; what another is writing stays", "[hf_export]") {
+  const TemporaryFolder base;
+  const auto names = [&] {
+    std::set<std::string> found;
+    for (const fs::directory_entry& e : fs::directory_iterator(base.path())) found.insert(e.path().filename().string());
+    return found;
+  };
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const AtomicFolder killed(base.path("a"));
+    write_file_atomically(killed.file("x"), "1");
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFSIGNALED(status));
+  REQUIRE(names().size() == 1);
+  const std::string abandoned = *names().begin();
+  CHECK(abandoned.starts_with("a.tmp."));
+  { const AtomicFolder other(base.path("b")); }
+  CHECK(names() == std::set{abandoned});  // another target's
+  fs::create_directory(base.path("a.tmp.mine"));
+  fs::create_directory(base.path("a.tmp.0123456789abcdef0"));
+  base.file("a.tmp.old", "a file");
+  const AtomicFolder first(base.path("a"));
+  CHECK_FALSE(names().contains(abandoned));
+  const std::set<std::string> before = names();
+  CHECK(before.size() == 4);
+  AtomicFolder second(base.path("a"));
+  CHECK(names().size() == 5);
+  CHECK(fs::exists(first.path()));
+  second.commit();
+  CHECK(fs::exists(base.path("a")));
+  CHECK(fs::exists(first.path()));
+}
+
+TEST_CASE("Where generation ends, as transformers reads it", "[hf_export]") {
+  const auto written = [](const HfTokenIds& tokens) { return json::parse(generation_config_text(tokens)); };
+  CHECK(written({}) == json::object());
+  CHECK(written({.bos = 1, .eos = 2, .eod = 2}) == json{{"bos_token_id", 1}, {"eos_token_id", 2}});
+  CHECK(written({.bos = {}, .eos = 5, .eod = 3}) == json{{"eos_token_id", {5, 3}}});
+  CHECK(written({.bos = {}, .eos = {}, .eod = 0}) == json{{"eos_token_id", 0}});
 }
 
 TEST_CASE("The source survives the files of a checkpoint; damaged ones are refused", "[hf_export]") {
@@ -243,9 +334,8 @@ TEST_CASE("config.json with random damage is read or refused, nothing else", "[h
       try {
         const JsonDocument document = parse_json(text, "config.json");
         ModelConfig m = hf_model(document);
-        static_cast<void>(hf_positions(document));
         m.layernorm_epsilon = 0.5;
-        CHECK(json::parse(hf_config_text(m, &document, text, "bfloat16"))["model_type"] == document.root["model_type"]);
+        CHECK(json::parse(hf_config_text(m, document, text, "bfloat16"))["model_type"] == document.root["model_type"]);
       } catch (const InputError&) {
         ++refused;
       }

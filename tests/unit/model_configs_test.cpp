@@ -58,7 +58,7 @@ TEST_CASE("Every model of configs/ survives config.json", "[configs]") {
   for (const auto& [name, expected] : published()) {
     INFO(name);
     const ModelConfig m = model_of(name);
-    const std::string text = hf_config_text(m, nullptr, "", "bfloat16");
+    const std::string text = new_hf_config_text(m, "bfloat16", {});
     CHECK(architecture_differences(m, hf_model(parse_json(text, name))).empty());
   }
 }

@@ -1,0 +1,15 @@
+// A tokenizer_config.json for a tokenizer that has none.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/tokenizer/tokenizer.h"
+
+namespace mbt {
+
+/// What transformers needs beside tokenizer.json or tokenizer.model to load them: the class, and which tokens begin and end texts.
+/// longest: tokens of the model's longest sequence.
+std::string tokenizer_config_text(const Tokenizer& tokenizer, int64_t longest);
+
+}  // namespace mbt

@@ -55,6 +55,8 @@ int from_hf(const std::vector<std::string>& args) {
   std::printf("wrote %s: %s, %.3f M parameters, vocabulary %lld padded to %lld\n", done.checkpoint.c_str(), done.model_type.c_str(),
               static_cast<double>(done.num_params) * 1e-6, static_cast<long long>(done.vocab_size),
               static_cast<long long>(done.padded_vocab_size));
+  if (!done.tokenizer_problem.empty())
+    spdlog::warn("its tokenizer cannot be used: {}; text needs another one (--tokenizer-model), token files none", done.tokenizer_problem);
   if (done.sliding_window)
     std::printf("the model takes sequences of up to %lld tokens, its sliding window, whose attention to longer ones is not implemented\n",
                 static_cast<long long>(*done.sliding_window));

@@ -33,6 +33,7 @@ struct Options {
 void add_common(CLI::App& app, Options& o, const char* what) {
   o.model.add_to(app);
   app.add_option("inputs", o.inputs, what)->required();
+  app.option_defaults()->always_capture_default();
   const auto count = CLI::Range(int64_t{1}, int64_t{1} << 30);
   app.add_option("--seq-length", o.seq_length,
                  "Longest sequence; by default the one it was trained with, of a Hugging Face model at most 2048")
@@ -83,7 +84,7 @@ void for_each_document(const Options& o, DocumentSource& source, const char* uni
 }
 
 // -- perplexity ---------------------------------------------------------------------------------------------------------------------
-void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride) {
+void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride, bool has_leading) {
   if (o.as_json) {
     const Json j = {{"nats_per_token", t.nats_per_token()},
                     {"perplexity", t.perplexity()},
@@ -100,7 +101,16 @@ void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_l
   std::printf("%lld document%s, %lld tokens scored, in windows of %lld every %lld\n", static_cast<long long>(t.documents),
               t.documents == 1 ? "" : "s", static_cast<long long>(t.tokens), static_cast<long long>(seq_length),
               static_cast<long long>(stride));
+  if (t.unscored > 0 && !has_leading)
+    std::printf("the first token of each document is not scored, nor are its bytes: this tokenizer puts nothing before a text\n");
   std::printf("nats per token %.6f   perplexity %.4f   bits per byte %.6f\n", t.nats_per_token(), t.perplexity(), t.bits_per_byte());
+}
+
+/// Bytes of the text's first token, where nothing comes before it: it is not scored.
+size_t unscored_bytes(const std::string& text, const std::vector<int32_t>& tokens, const std::vector<int32_t>& leading,
+                      const Tokenizer& tokenizer) {
+  if (!leading.empty() || tokens.empty()) return 0;
+  return std::min(text.size(), tokenizer.decode_bytes(std::span(tokens).first(1), false).size());
 }
 
 int eval_perplexity(const std::vector<std::string>& args) {
@@ -126,12 +136,12 @@ int eval_perplexity(const std::vector<std::string>& args) {
     const std::string text = text_of(document, o.json_key);
     std::vector<int32_t> tokens = leading;
     tokenizer.encode(text, tokens);
-    meter.add(tokens, static_cast<int64_t>(text.size()));
+    meter.add(tokens, static_cast<int64_t>(text.size() - unscored_bytes(text, tokens, leading, tokenizer)));
   });
   const PerplexityTotals& totals = meter.finish();
   if (totals.tokens == 0)
     throw InputError("eval perplexity: the input has no token to score: a document needs two, or a tokenizer with a bos");
-  print_perplexity(o, totals, seq_length, stride);
+  print_perplexity(o, totals, seq_length, stride, !leading.empty());
   return 0;
 }
 

@@ -1,6 +1,9 @@
 // mbtrain generate: text from a saved model.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
@@ -19,7 +22,7 @@ struct GenerateOptions {
   ModelOptions model;
   std::string prompt = "\n", prompt_file;
   int64_t max_new_tokens = 256, seed = 1234, num_samples = 1, max_length = 0;
-  bool goes_on = false;
+  bool goes_on = false, as_json = false;
   SamplingConfig sampling;
 };
 
@@ -41,14 +44,16 @@ GenerateOptions parse(const std::vector<std::string>& args) {
       "mbtrain generate");
   GenerateOptions o;
   o.model.add_to(app);
-  CLI::Option* const prompt = app.add_option("--prompt", o.prompt, "Text to continue");
+  CLI::Option* const prompt = app.add_option("--prompt", o.prompt, "Text to continue; by default a line's end");
   app.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input")->excludes(prompt);
+  app.option_defaults()->always_capture_default();
   app.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   app.add_option("--max-length", o.max_length,
                  "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   app.add_flag("--ignore-eos", o.goes_on, "Go on behind the end-of-text token");
-  app.add_option("--num-samples", o.num_samples, "Independent continuations")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  app.add_option("--num-samples", o.num_samples, "Independent continuations, between lines `--- sample 2 of 3 ---`")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  app.add_flag("--json", o.as_json, "One JSON object a line and continuation: sample, prompt, text, tokens, finished (by an end-of-text token)");
   app.add_option("--temperature", o.sampling.temperature, "Divides the logits; 0: always the most probable token");
   app.add_option("--top-k", o.sampling.top_k, "Only the k most probable tokens; 0: all");
   app.add_option("--top-p", o.sampling.top_p, "Only the most probable tokens that make up this probability; 1: all");
@@ -73,11 +78,13 @@ std::vector<int32_t> prompt_tokens(const GenerateOptions& o, const ModelFolder& 
   return tokens;
 }
 
+int64_t seen_of_long_prompt(int64_t capacity) { return std::max<int64_t>(1, capacity / 2); }
+
 /// What to feed next: the newest token; when the context is full its second half again, so that every token has at least half a context
 /// behind it. A prompt longer than the context keeps its end.
 std::vector<int32_t> next_input(Generator& generator, const std::vector<int32_t>& tokens, bool is_first) {
   if (!is_first && generator.position() + 1 <= generator.capacity()) return {tokens.back()};
-  const auto keep = static_cast<std::ptrdiff_t>(std::max<int64_t>(1, generator.capacity() / 2));
+  const auto keep = static_cast<std::ptrdiff_t>(seen_of_long_prompt(generator.capacity()));
   const bool is_full = tokens.size() >= static_cast<size_t>(generator.capacity());
   generator.reset();
   return {is_full ? tokens.end() - keep : tokens.begin(), tokens.end()};
@@ -88,22 +95,51 @@ void print(const std::string& text) {
     throw Error("cannot write to standard output");
 }
 
-/// Logits of tokens that the tokenizer does not have are padding of the vocabulary: they are no choice.
-void continue_prompt(Generator& generator, const GenerateOptions& o, const ModelFolder& model, std::vector<int32_t> tokens,
-                     uint64_t sample) {
+/// What the model writes; logits of tokens that the tokenizer does not have are padding of the vocabulary: they are no choice.
+struct Continuation {
+  std::string text;
+  std::vector<int32_t> tokens;
+  bool is_finished = false;  ///< by an end-of-text token, which is none of `tokens`
+};
+
+/// `show` gets the text piece by piece.
+template <class Show>
+Continuation continue_prompt(Generator& generator, const GenerateOptions& o, const ModelFolder& model, std::vector<int32_t> tokens,
+                             uint64_t sample, Show show) {
   const Tokenizer& tokenizer = *model.tokenizer;
   TextStream stream(tokenizer);
-  for (const int32_t token : tokens) stream.add(token);  // their text is printed as it was given
-  print(o.prompt);
+  for (const int32_t token : tokens) stream.add(token);  // their text is shown as it was given
+  Continuation made;
+  const auto add = [&](const std::string& piece) {
+    made.text += piece;
+    show(piece);
+  };
   for (int64_t i = 0; i < o.max_new_tokens; ++i) {
     std::vector<float> logits = generator.feed(next_input(generator, tokens, i == 0));
     logits.resize(std::min(logits.size(), static_cast<size_t>(tokenizer.vocab_size())));
     const int32_t token = sample_token(logits, o.sampling, static_cast<uint64_t>(o.seed), sample, static_cast<uint64_t>(i));
     tokens.push_back(token);
-    if (!o.goes_on && std::count(model.end_tokens.begin(), model.end_tokens.end(), token) > 0) break;
-    print(stream.add(token));
+    made.is_finished = !o.goes_on && std::count(model.end_tokens.begin(), model.end_tokens.end(), token) > 0;
+    if (made.is_finished) break;
+    made.tokens.push_back(token);
+    add(stream.add(token));
   }
-  print(stream.rest() + "\n");
+  add(stream.rest());
+  return made;
+}
+
+void print_sample(Generator& generator, const GenerateOptions& o, const ModelFolder& model, const std::vector<int32_t>& tokens, int64_t i) {
+  const auto sample = static_cast<uint64_t>(i);
+  if (o.as_json) {
+    const Continuation made = continue_prompt(generator, o, model, tokens, sample, [](const std::string&) {});
+    const nlohmann::ordered_json line = {
+        {"sample", i}, {"prompt", o.prompt}, {"text", made.text}, {"tokens", made.tokens}, {"finished", made.is_finished}};
+    return print(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  }
+  if (o.num_samples > 1) print(text("--- sample ", i + 1, " of ", o.num_samples, " ---\n"));
+  print(o.prompt);
+  continue_prompt(generator, o, model, tokens, sample, print);
+  print("\n");
 }
 
 int64_t capacity(const GenerateOptions& o, const ModelConfig& model) {
@@ -120,7 +156,10 @@ int cmd_generate(const std::vector<std::string>& args) {
   OpenModel m = open_model(o.model);
   const std::vector<int32_t> tokens = prompt_tokens(o, m.folder);
   Generator generator(*m.backend, m.folder.config.model, m.policy, *m.weights, capacity(o, m.folder.config.model));
-  for (int64_t i = 0; i < o.num_samples; ++i) continue_prompt(generator, o, m.folder, tokens, static_cast<uint64_t>(i));
+  if (const auto given = static_cast<int64_t>(tokens.size()); given >= generator.capacity())
+    spdlog::warn("the prompt has {} tokens and the model looks back on {}: it sees the last {} alone", given, generator.capacity(),
+                 seen_of_long_prompt(generator.capacity()));
+  for (int64_t i = 0; i < o.num_samples; ++i) print_sample(generator, o, m.folder, tokens, i);
   return 0;
 }
 

@@ -304,6 +304,7 @@ JsonDocument read_hf_config(const std::string& folder) {
   const fs::path path(folder);
   std::error_code unknown;
   if (!fs::exists(path, unknown)) throw InputError(no_such_folder(folder));
+  if (!fs::is_directory(path, unknown)) throw InputError(text(folder, ": is a file; expected the folder with config.json and the weights"));
   const bool is_run = fs::exists(path / "latest_checkpointed_iteration.txt", unknown) || fs::exists(path / "run_config.json", unknown);
   if (is_run && !fs::exists(path / "config.json", unknown)) {
     throw InputError(text(folder, ": is the folder of a run or a checkpoint, not a Hugging Face folder with a config.json. ",

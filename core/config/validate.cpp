@@ -75,7 +75,8 @@ class ShapeRules {
     const bool is_rope = m.position_embedding_type == "rope";
     if (m.position_embedding_type != "none" && m.max_positions() < m.seq_length)
       refuse("model.max_position_embeddings", "got ", m.max_positions(), ", less than seq_length ", m.seq_length,
-             "; raise it or shorten the sequence");
+             m.position_embedding_type == "learned_absolute" && !m.hf_path.empty() ? "; the weights of model.hf_path have no more: shorten the sequence"
+                                                                                   : "; raise it or shorten the sequence");
     const std::string beyond_window = sliding_window_problem(m, m.seq_length);
     if (!beyond_window.empty()) refuse("model.seq_length", beyond_window);
     if (is_rope) check_rotary_width();

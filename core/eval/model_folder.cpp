@@ -68,31 +68,51 @@ std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelF
   return tokenizer;
 }
 
-/// "eos_token_id" of generation_config.json, or else of config.json: a number or several.
-void add_end_tokens(const std::string& config, const std::string& source, std::vector<int32_t>& ends) {
+/// "eos_token_id": a number or several; none: it is not there, or null.
+std::vector<int32_t> eos_tokens(const std::string& config, const std::string& source) {
   const nlohmann::json root = parse_json(config, source, {.large_integers = true}).root;
-  if (!root.is_object() || !root.contains("eos_token_id")) return;
+  std::vector<int32_t> ends;
+  if (!root.is_object() || !root.contains("eos_token_id")) return ends;
   const nlohmann::json& ids = root["eos_token_id"];
   for (const nlohmann::json& id : ids.is_array() ? ids : nlohmann::json::array({ids}))
     if (id.is_number_integer()) ends.push_back(id.get<int32_t>());
+  return ends;
 }
 
-std::vector<int32_t> find_end_tokens(const ModelFolder& model) {
+/// As transformers: of generation_config.json, else of config.json. `read` gives a file of the folder; nothing: there is none.
+template <class Read>
+std::vector<int32_t> hf_end_tokens(Read read) {
+  for (const char* name : {"generation_config.json", "config.json"})
+    if (const std::optional<std::string> content = read(name))
+      if (std::vector<int32_t> ends = eos_tokens(*content, name); !ends.empty()) return ends;
+  return {};
+}
+
+std::vector<int32_t> own_end_tokens(const Tokenizer& tokenizer) {
   std::vector<int32_t> ends;
-  if (model.tokenizer->eos_id()) ends.push_back(*model.tokenizer->eos_id());
-  constexpr const char* kGeneration = "generation_config.json";
+  for (const std::optional<int32_t> id : {tokenizer.eos_id(), tokenizer.eod_id()})
+    if (id) ends.push_back(*id);
+  return ends;
+}
+
+/// A trained model ends texts as its data did, too.
+std::vector<int32_t> find_end_tokens(const ModelFolder& model) {
+  const std::vector<int32_t> own = own_end_tokens(*model.tokenizer);
   if (model.checkpoint) {
     const std::optional<HfSource> source = load_hf_source(*model.checkpoint);
-    if (!source) return ends;
-    add_end_tokens(source->config, "config.json", ends);
-    for (const auto& [name, content] : source->files)
-      if (name == kGeneration) add_end_tokens(content, kGeneration, ends);
+    std::vector<int32_t> ends = !source ? std::vector<int32_t>() : hf_end_tokens([&](const std::string& name) -> std::optional<std::string> {
+      if (name == "config.json") return source->config;
+      const auto file = std::find_if(source->files.begin(), source->files.end(), [&](const auto& f) { return f.first == name; });
+      return file == source->files.end() ? std::nullopt : std::optional(file->second);
+    });
+    ends.insert(ends.end(), own.begin(), own.end());
     return ends;
   }
-  for (const char* name : {"config.json", kGeneration})
-    if (const fs::path path = fs::path(model.config.model.hf_path) / name; fs::exists(path))
-      add_end_tokens(read_text_file(path.string()), path.string(), ends);
-  return ends;
+  const std::vector<int32_t> ends = hf_end_tokens([&](const std::string& name) -> std::optional<std::string> {
+    const fs::path path = fs::path(model.config.model.hf_path) / name;
+    return fs::exists(path) ? std::optional(read_text_file(path.string())) : std::nullopt;
+  });
+  return ends.empty() ? own : ends;
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace mbt {
 struct PerplexityTotals {
   double nats = 0;     ///< sum of -log p
   int64_t tokens = 0;  ///< scored
-  int64_t bytes = 0;   ///< of the documents, as text
+  int64_t bytes = 0;   ///< of the text that was scored
   int64_t documents = 0;
   int64_t unscored = 0;  ///< first tokens of documents that nothing comes before
 
@@ -30,7 +30,8 @@ class PerplexityMeter {
  public:
   PerplexityMeter(Scorer& scorer, int64_t stride) : scorer_(scorer), stride_(stride) {}
 
-  /// `tokens` of one document, with what the tokenizer puts before a text; `bytes` of its text.
+  /// `tokens` of one document, with what the tokenizer puts before a text; `bytes` of its text from the second token on: the first has
+  /// nothing before it, and is not scored.
   void add(std::span<const int32_t> tokens, int64_t bytes);
   /// Scores what is still waiting for a full batch.
   const PerplexityTotals& finish();

@@ -41,6 +41,9 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
   uint64_t length = 0;
   file.read_at(0, &length, 8);
   if (length > static_cast<uint64_t>(kMaxSafetensorsHeader)) {
+    constexpr char kPointer[] = "version ";  // "version https://git-lfs.github.com/spec/v1"
+    if (std::memcmp(&length, kPointer, sizeof length) == 0)
+      throw InputError(text(path, ": is a pointer of Git LFS, not the file itself; `git lfs pull` in its repository fetches that"));
     throw InputError(
         text(path, ": claims a header of ", length, " bytes, expected at most ", kMaxSafetensorsHeader, " (no safetensors file?)"));
   }

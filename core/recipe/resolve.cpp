@@ -10,6 +10,7 @@
 #include "core/config/hf_config.h"
 #include "core/config/validate.h"
 #include "core/recipe/finalize.h"
+#include "core/recipe/hf_overrides.h"
 #include "core/recipe/library.h"
 #include "core/recipe/validate.h"
 #include "core/tokenizer/tokenizer.h"
@@ -48,7 +49,9 @@ class Resolver {
 
   ResolvedRun run() {
     apply_hf_folder();
+    const RunConfig imported = run_.config;
     apply_assignments(run_.config, others_, run_.origins, problems_);
+    if (has_import_) compare_with_import(imported, run_.config, run_.origins, problems_, run_.notes);
     derive_tokenizer();
     derive_vocab();
     apply_recipe();
@@ -95,6 +98,7 @@ class Resolver {
     if (!folder || !folder->value.is_string() || folder->value.get<std::string>().empty()) return;
     try {
       apply_hf_config(folder->value.get<std::string>(), run_.config, run_.origins);
+      has_import_ = true;
     } catch (const InputError& e) {
       problems_.push_back({"model.hf_path (" + to_string(folder->origin) + ")", e.what()});
       return;
@@ -197,6 +201,7 @@ class Resolver {
   std::vector<Problem> problems_;
   std::vector<Assignment> precision_, others_;
   ResolvedRun run_;
+  bool has_import_ = false;  ///< of model.hf_path
 };
 
 }  // namespace

@@ -80,7 +80,8 @@ TokenizerFiles run_tokenizer(const CheckpointReader& checkpoint) {
 void require_same_model(const CheckpointReader& checkpoint, const Weights& weights) {
   for (const CheckpointTensor& t : checkpoint.index().tensors) {
     if (!is_moment(t.name) && weights.params().index_of(t.name) < 0)
-      throw InputError(text(checkpoint.index_path(), ": tensor '", t.name, "' is none of this model's parameters"));
+      throw InputError(text(checkpoint.index_path(), ": tensor '", t.name, "' is none of this model's parameters. The checkpoint is of another model; its config is in ",
+                            kConfigFile, " beside it"));
   }
   for (int64_t i = 0; i < weights.num_params(); ++i) static_cast<void>(checkpoint.read(weights.spec(i).name, weights.spec(i).shape, {}));
 }
@@ -127,8 +128,9 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
     const std::vector<CheckpointTensor>& tensors = checkpoint.index().tensors;
     if (std::none_of(tensors.begin(), tensors.end(), [](const CheckpointTensor& t) { return is_moment(t.name); })) {
       throw InputError(text(checkpoint.path(),
-                            ": holds no moments of Adam. It was saved with checkpoint.save_optim=false: set checkpoint.load_optim=false "
-                            "(they start afresh)"));
+                            ": holds weights alone, no moments of Adam, as `convert from-hf` and checkpoint.save_optim=false write it. To "
+                            "begin a run with these weights set checkpoint.finetune=true; to go on with the one that saved them, "
+                            "checkpoint.load_optim=false (moments start afresh)"));
     }
     read_held(checkpoint, backend, weights, "exp_avg.", weights.exp_avg());
     read_held(checkpoint, backend, weights, "exp_avg_sq.", weights.exp_avg_sq());

@@ -125,6 +125,15 @@ std::string architecture_text(const RunConfig& config, const JsonDocument& sourc
   return nlohmann::ordered_json{{"model", std::move(model)}, {"tokenizer", all["tokenizer"]}}.dump(2) + "\n";
 }
 
+std::string tokenizer_problem(const std::string& folder) {
+  try {
+    static_cast<void>(open_tokenizer(folder));
+    return "";
+  } catch (const InputError& e) {
+    return e.what();
+  }
+}
+
 /// The model's tokenizer lies beside its checkpoint, under the name that the config gives.
 void write_tokenizer(const AtomicFolder& target, const std::string& folder) {
   const std::string to = target.file(kTokenizerFolder);
@@ -183,6 +192,7 @@ HfImport import_hf(const std::string& folder, const std::string& out, std::optio
           .num_params = list_params(config.model).num_params,
           .padded_vocab_size = config.model.padded_vocab_size(),
           .vocab_size = config.model.vocab_size,
+          .tokenizer_problem = tokenizer.empty() ? "" : tokenizer_problem(folder),
           .sliding_window = model.longest_sequence() < model.max_positions() ? model.sliding_window : std::nullopt};
 }
 

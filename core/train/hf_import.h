@@ -17,6 +17,7 @@ struct HfImport {
   std::string model_type;
   int64_t num_params = 0;  ///< padding rows of the vocabulary included
   int64_t padded_vocab_size = 0, vocab_size = 0;
+  std::string tokenizer_problem;          ///< not empty: why the tokenizer in the folder cannot be used
   std::optional<int64_t> sliding_window;  ///< that is shorter than the model's positions, tokens
 };
 

@@ -150,6 +150,8 @@ TEST_CASE("Folders with missing or other files are refused by name", "[convert]"
   const ModelFolder m = ModelFolder::golden("llama2");
   m.write(folder.path("source"));
   const auto refuse = [&](const std::vector<std::string>& words) { check_refused(folder, {"llama2", {}, words}); };
+  folder.file("source/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 4976698672\n");
+  refuse({"model.safetensors", "is a pointer of Git LFS", "git lfs pull"});
   fs::rename(folder.path("source/model.safetensors"), folder.path("source/pytorch_model.bin"));
   refuse({"model.safetensors", "pytorch_model.bin", "convert them to safetensors"});
   const auto half = static_cast<std::ptrdiff_t>(m.tensors.size() / 2);

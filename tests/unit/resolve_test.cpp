@@ -180,6 +180,29 @@ TEST_CASE("a missing Hugging Face folder is a problem beside the others") {
   CHECK_THAT(error_of({"--model.hf_path", "/nonexistent_folder"}), ContainsSubstring("nonexistent_folder"));
 }
 
+TEST_CASE("settings beside model.hf_path: other shapes are refused, other arithmetic is said") {
+  const auto imported = [](const std::string& model, std::vector<std::string> args) {
+    args.insert(args.begin(), {"--model.hf_path", std::string(MBT_SOURCE_DIR) + "/tests/golden/models/" + model});
+    return args;
+  };
+  CHECK_THAT(error_of(imported("llama2", {"--vocab-size", "5000"})),
+             ContainsSubstring("model.vocab_size (command line --vocab-size): got 5000, expected") && ContainsSubstring("which the weights in"));
+  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{{"--num-layers", "7"},
+                                                                                    {"--num-attention-heads", "1"},
+                                                                                    {"--model.share_embeddings_and_output_weights", "true"},
+                                                                                    {"--normalization", "LayerNorm"}})
+    CHECK_THAT(error_of(imported("llama2", args)), ContainsSubstring("leave the setting out"));
+  CHECK_THAT(error_of(imported("gpt2", {"--seq-length", "100000"})), ContainsSubstring("the weights of model.hf_path have no more: shorten the sequence"));
+
+  const ResolvedRun as_it_is = resolve(imported("llama2", {}));
+  CHECK(!has_note(as_it_is, "trained to compute something else"));
+  const std::string heads = std::to_string(as_it_is.config.model.kv_heads()), width = std::to_string(as_it_is.config.model.head_dim());
+  CHECK_NOTHROW(resolve(imported("llama2", {"--num-query-groups", heads, "--kv-channels", width})));
+  CHECK(has_note(resolve(imported("llama2", {"--rotary-base", "500", "--model.softmax_scale", "0.3"})), "model.rotary_base 10000.0 -> 500.0"));
+  CHECK(has_note(resolve(imported("llama2", {"--model.softmax_scale", "0.3"})), "model.softmax_scale null -> 0.3"));
+  CHECK(!has_note(resolve(imported("llama2", {"--seq-length", "16"})), "trained to compute something else"));
+}
+
 TEST_CASE("a command without batch sizes runs on any number of ranks; what was given stays") {
   const auto on = [](int ranks, const std::vector<std::string>& args) { return resolve_run(parse_config_arguments(args), ranks); };
   CHECK(on(1, {}).config.train.global_batch_size == 16);

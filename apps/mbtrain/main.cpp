@@ -129,6 +129,7 @@ void restart_with_patient_threads(char** argv) {
 int main(int argc, char** argv) {
   mbt::restart_with_patient_threads(argv);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, not a silent death before the checkpoint
+  std::signal(SIGXFSZ, SIG_IGN);  // so is a file that has grown as large as a limit allows
   spdlog::set_default_logger(spdlog::stderr_color_mt("mbtrain"));
   spdlog::set_pattern("[%H:%M:%S] %^%l%$: %v");
   return mbt::run({argv + 1, argv + argc});

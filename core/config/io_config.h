@@ -9,11 +9,12 @@ struct TokenizerConfig {
   std::string tokenizer_type = "bytes";
   std::string tokenizer_model;
 
+  bool operator==(const TokenizerConfig&) const = default;
   bool has_files() const { return tokenizer_type != "bytes" && tokenizer_type != "none"; }
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.tokenizer_type, FieldInfo{.name = "tokenizer_type", .doc = "bytes: 256 tokens, one a byte; HuggingFaceTokenizer: byte-level BPE of a tokenizer.json; SentencePieceTokenizer: a SentencePiece model; none: text is refused, files of tokens are read. A model from a Hugging Face folder has what its folder holds, unless another is named", .choices = {"bytes", "HuggingFaceTokenizer", "SentencePieceTokenizer", "none"}, .other_words = {{"SentencePiece", "SentencePieceTokenizer"}, {"GPTSentencePieceTokenizer", "SentencePieceTokenizer"}, {"Llama2Tokenizer", "SentencePieceTokenizer"}, {"GPT2BPETokenizer", "HuggingFaceTokenizer"}, {"NullTokenizer", "bytes"}}, .alias = "tokenizer-type"});
+    v(s.tokenizer_type, FieldInfo{.name = "tokenizer_type", .doc = "bytes: 256 tokens, one a byte; HuggingFaceTokenizer: byte-level BPE of a tokenizer.json; SentencePieceTokenizer: a SentencePiece model; none: text is refused, files of tokens are read. By default what tokenizer_model's file is; a model from a Hugging Face folder has what its folder holds, unless another is named", .choices = {"bytes", "HuggingFaceTokenizer", "SentencePieceTokenizer", "none"}, .other_words = {{"SentencePiece", "SentencePieceTokenizer"}, {"GPTSentencePieceTokenizer", "SentencePieceTokenizer"}, {"Llama2Tokenizer", "SentencePieceTokenizer"}, {"GPT2BPETokenizer", "HuggingFaceTokenizer"}, {"NullTokenizer", "bytes"}}, .alias = "tokenizer-type"});
     v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model", .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; empty for bytes", .alias = "tokenizer-model"});
   }
 };

@@ -20,6 +20,21 @@ void add_token(int32_t token, bool in_loss, ChatExample& out) {
   out.in_loss.push_back(in_loss ? 1 : 0);
 }
 
+/// What would change what is learned is not left out in silence.
+void refuse_present(const json& object, std::initializer_list<const char*> keys, const char* what) {
+  for (const char* key : keys)
+    if (const auto found = object.find(key); found != object.end() && !found->empty())
+      throw InputError(text(what, " has \"", key, "\", which is not supported"));
+}
+
+/// "weight" of an answer, as OpenAI's format has it: 0 leaves it out of the loss.
+bool has_weight(const json& message) {
+  const auto found = message.find("weight");
+  if (found == message.end() || found->is_null()) return true;
+  if (*found == 0 || *found == 1) return *found == 1;
+  throw InputError(text("\"weight\" is ", found->dump(), ", expected 0 or 1"));
+}
+
 /// What the tokenizer puts in front of a text, if that is its token for beginnings.
 std::optional<int32_t> beginning(const Tokenizer& tokenizer) {
   std::vector<int32_t> ids;
@@ -37,17 +52,22 @@ ChatTemplate::ChatTemplate(const std::string& name, const Tokenizer& tokenizer, 
       tokenizer_(tokenizer),
       end_of_text_(end_of_text),
       begin_(beginning(tokenizer)) {
-  if (style_ == Style::chatml) {
-    start_ = special("<|im_start|>");
-    end_ = special("<|im_end|>");
-  } else if (style_ == Style::llama3) {
-    begin_ = special("<|begin_of_text|>");
-    start_ = special("<|start_header_id|>");
-    header_end_ = special("<|end_header_id|>");
-    end_ = special("<|eot_id|>");
-  } else {
-    end_ = this->end_of_text();
+  try {
+    marks_ = find_marks();
+    begin_ = marks_->begin;
+  } catch (const InputError& e) {
+    no_marks_ = e.what();
   }
+}
+
+ChatTemplate::Marks ChatTemplate::find_marks() const {
+  switch (style_) {
+    case Style::chatml: return {begin_, special("<|im_start|>"), 0, special("<|im_end|>")};
+    case Style::llama3:
+      return {special("<|begin_of_text|>"), special("<|start_header_id|>"), special("<|end_header_id|>"), special("<|eot_id|>")};
+    case Style::plain: break;
+  }
+  return {begin_, 0, 0, end_of_text()};
 }
 
 int32_t ChatTemplate::special(const char* name) const {
@@ -72,28 +92,28 @@ void ChatTemplate::add_content(std::string_view content, bool in_loss, ChatExamp
   out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
 }
 
-void ChatTemplate::add_message(const std::string& role, const std::string& content, ChatExample& out) const {
-  const bool is_answer = role == "assistant";
-  if (!is_answer && role != "user" && role != "system" && role != "tool")
+void ChatTemplate::add_message(const std::string& role, const std::string& content, bool is_answer, ChatExample& out) const {
+  const auto& [begin, start, header_end, end] = *marks_;
+  if (role != "assistant" && role != "user" && role != "system" && role != "tool")
     throw InputError(text("role ", shown(role), ", expected system, user, assistant or tool"));
   switch (style_) {
     case Style::chatml:
-      add_token(start_, false, out);
+      add_token(start, false, out);
       add_text(role + "\n", false, out);
       add_content(content, is_answer, out);
-      add_token(end_, is_answer, out);
+      add_token(end, is_answer, out);
       return add_text("\n", false, out);
     case Style::llama3:
-      add_token(start_, false, out);
+      add_token(start, false, out);
       add_text(role, false, out);
-      add_token(header_end_, false, out);
+      add_token(header_end, false, out);
       add_text("\n\n", false, out);
       add_content(content, is_answer, out);
-      return add_token(end_, is_answer, out);
+      return add_token(end, is_answer, out);
     case Style::plain:
       add_text(role + ": ", false, out);
       add_content(content, is_answer, out);
-      if (is_answer) add_token(end_, true, out);
+      if (role == "assistant") add_token(end, is_answer, out);
       return add_text("\n", false, out);
   }
 }
@@ -101,33 +121,43 @@ void ChatTemplate::add_message(const std::string& role, const std::string& conte
 ChatExample ChatTemplate::encode(const json& example) const {
   if (!example.is_object())
     throw InputError(text("is ", example.type_name(), ", expected an object with \"messages\", or with \"prompt\" and \"completion\""));
-  ChatExample out;
-  if (begin_) add_token(*begin_, false, out);
   const auto messages = example.find("messages");
-  if (messages == example.end()) {
-    if (!example.contains("prompt"))
-      throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"; plain text cannot be part of fine-tuning data");
-    add_text(string_of(example, "prompt"), false, out);
-    const std::string& completion = string_of(example, "completion");
-    if (completion.empty()) throw InputError("\"completion\" is empty: nothing to learn");
-    add_text(completion, true, out);
-    add_token(end_of_text(), true, out);
-    return out;
-  }
+  if (messages == example.end()) return completion(example);
   if (example.contains("prompt") || example.contains("completion"))
     throw InputError("has \"messages\", and \"prompt\" or \"completion\" too: give one of the two");
+  refuse_present(example, {"tools", "functions"}, "the example");
   if (!messages->is_array()) throw InputError(text("\"messages\" is ", messages->type_name(), ", expected an array"));
+  return conversation(*messages);
+}
+
+ChatExample ChatTemplate::completion(const json& example) const {
+  if (!example.contains("prompt"))
+    throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"; plain text cannot be part of fine-tuning data");
+  ChatExample out;
+  if (begin_) add_token(*begin_, false, out);
+  add_text(string_of(example, "prompt"), false, out);
+  const std::string& completion = string_of(example, "completion");
+  if (completion.empty()) throw InputError("\"completion\" is empty: nothing to learn");
+  add_text(completion, true, out);
+  add_token(end_of_text(), true, out);
+  return out;
+}
+
+ChatExample ChatTemplate::conversation(const json& messages) const {
+  if (!marks_) throw InputError(no_marks_);
+  ChatExample out;
+  if (begin_) add_token(*begin_, false, out);
   bool has_answer = false;
-  for (const json& message : *messages) {
+  for (const json& message : messages) {
     if (!message.is_object())
       throw InputError(text("a message is ", message.type_name(), ", expected an object with \"role\" and \"content\""));
-    for (const char* key : {"tool_calls", "function_call"})
-      if (message.contains(key) && !message[key].empty()) throw InputError(text("a message has \"", key, "\", which is not supported"));
+    refuse_present(message, {"tool_calls", "function_call", "reasoning_content"}, "a message");
     const std::string& role = string_of(message, "role");
-    add_message(role, string_of(message, "content"), out);
-    has_answer |= role == "assistant";
+    const bool is_answer = role == "assistant" && has_weight(message);
+    add_message(role, string_of(message, "content"), is_answer, out);
+    has_answer |= is_answer;
   }
-  if (!has_answer) throw InputError("no message of role \"assistant\": nothing to learn");
+  if (!has_answer) throw InputError("no message of role \"assistant\" with a weight: nothing to learn");
   return out;
 }
 

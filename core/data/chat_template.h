@@ -27,27 +27,36 @@ struct ChatExample {
 
 class ChatTemplate {
  public:
-  /// name: chatml, llama3 or plain. end_of_text: for plain and completions. InputError names a special token that the tokenizer lacks.
+  /// name: chatml, llama3 or plain. end_of_text: for plain and completions.
   ChatTemplate(const std::string& name, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text);
 
-  /// {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}. InputError, without the place: another
-  /// shape, an unknown role, no answer.
+  /// {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}; an answer with "weight": 0 is not in the loss.
+  /// InputError, without the place: another shape, an unknown role, no answer, keys that would change what is learned; a special token that
+  /// is needed and that the tokenizer lacks.
   ChatExample encode(const nlohmann::json& example) const;
 
  private:
   enum class Style { chatml, llama3, plain };
+  struct Marks {
+    std::optional<int32_t> begin;  ///< of every conversation
+    int32_t start, header_end, end;
+  };
+  Marks find_marks() const;
+  ChatExample completion(const nlohmann::json& example) const;
+  ChatExample conversation(const nlohmann::json& messages) const;
   int32_t special(const char* name) const;
   int32_t end_of_text() const;
   void add_text(std::string_view text, bool in_loss, ChatExample& out) const;
   void add_content(std::string_view text, bool in_loss, ChatExample& out) const;
-  void add_message(const std::string& role, const std::string& content, ChatExample& out) const;
+  void add_message(const std::string& role, const std::string& content, bool is_answer, ChatExample& out) const;
 
   Style style_;
   std::string name_;
   const Tokenizer& tokenizer_;
   std::optional<int32_t> end_of_text_;
   std::optional<int32_t> begin_;  ///< of every example
-  int32_t start_ = 0, header_end_ = 0, end_ = 0;
+  std::optional<Marks> marks_;    ///< of conversations alone: completions need none of a template's tokens
+  std::string no_marks_;          ///< why there are none
 };
 
 }  // namespace mbt

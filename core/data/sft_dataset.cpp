@@ -47,7 +47,7 @@ SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& t
       source_(files.front() + (files.size() > 1 ? text(" and ", files.size() - 1, " more") : "")),
       filler_(options.end_of_text.value_or(0)) {
   const std::string settings =
-      text("sft 2;", options.chat_template, ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
+      text("sft 3;", options.chat_template, ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
   const auto is_complete = [](const std::string& prefix) {
     std::error_code none;
     return fs::exists(prefix + ".tokens.idx", none);

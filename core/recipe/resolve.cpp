@@ -110,17 +110,35 @@ class Resolver {
     }
   }
 
-  /// A model from a folder, and nobody names a tokenizer: text is the tokens that the model knows, or nothing that could be trained on.
+  bool is_given(const std::string& field) const {
+    const Origin::Kind kind = origin_of(run_.origins, field).kind;
+    return kind == Origin::Kind::config_file || kind == Origin::Kind::command_line;
+  }
+
+  /// A tokenizer that is named without its type has the type that its file says. A model from a folder, and nobody names a tokenizer: text is
+  /// the tokens that the model knows, or nothing that could be trained on.
   void derive_tokenizer() {
     TokenizerConfig& t = run_.config.tokenizer;
-    const bool is_given = origin_of(run_.origins, "tokenizer.tokenizer_type").kind != Origin::Kind::default_value ||
-                          origin_of(run_.origins, "tokenizer.tokenizer_model").kind != Origin::Kind::default_value;
-    const std::string& folder = run_.config.model.hf_path;
-    if (is_given || folder.empty()) return;
+    const std::string type_field = "tokenizer.tokenizer_type", model_field = "tokenizer.tokenizer_model", &folder = run_.config.model.hf_path;
+    const auto derive = [&](const std::string& field, const char* reason) { run_.origins[field] = {Origin::Kind::derived, reason}; };
+    if (is_given(model_field)) {
+      const Origin::Kind of_type = origin_of(run_.origins, type_field).kind, of_model = origin_of(run_.origins, model_field).kind;
+      // A type in a file is not about the tokenizer that the command line names.
+      const bool says_type = of_type == Origin::Kind::command_line || of_type == of_model;
+      if (says_type || t.tokenizer_model.empty()) return;
+      try {
+        t.tokenizer_type = open_tokenizer(t.tokenizer_model)->type();
+        derive(type_field, "the file's");
+      } catch (const InputError& e) {
+        problems_.push_back({"tokenizer.tokenizer_model", e.what()});
+      }
+      return;
+    }
+    if (is_given(type_field) || folder.empty()) return;
     const std::string type = tokenizer_type_in(folder);
     t = type.empty() ? TokenizerConfig{"none", ""} : TokenizerConfig{type, folder};
-    for (const char* field : {"tokenizer.tokenizer_type", "tokenizer.tokenizer_model"})
-      run_.origins[field] = {Origin::Kind::derived, type.empty() ? "model.hf_path has no tokenizer" : "model.hf_path has a tokenizer"};
+    for (const std::string& field : {type_field, model_field})
+      derive(field, type.empty() ? "model.hf_path has no tokenizer" : "model.hf_path has a tokenizer");
   }
 
   /// A tokenizer with a vocabulary of its own, and nobody says how large the model's is: that one.

@@ -63,6 +63,7 @@ class Trainer {
   void load_from(const std::string& checkpoint);
   IterationRecord step();
   void compare_with_checkpoint(const RunConfig& saved);
+  void compare_tokenizer(const CheckpointReader& checkpoint, const RunConfig& saved);
   void report_converted_moments(const OptimizerConfig& saved);
   double accumulate_gradients();
   double grad_factor(double tokens) const;

@@ -5,6 +5,7 @@
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
 #include "core/train/checkpoint_folder.h"
+#include "core/tokenizer/tokenizer.h"
 #include "core/train/trainer.h"
 
 namespace mbt {
@@ -41,11 +42,23 @@ void Trainer::load_from(const std::string& path) {
     state_ = load_training_state(checkpoint, backend_, weights_, scaler_, with_moments);
     const RunConfig saved = load_run_config(checkpoint);
     compare_with_checkpoint(saved);
+    compare_tokenizer(checkpoint, saved);
     if (with_moments) report_converted_moments(saved.optimizer);
     if (!with_moments) state_.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
     optimizer_.set_updates(state_.optimizer_updates);
   }
   observer_.on_message(text("loaded checkpoint ", path, " at iteration ", state_.iteration));
+}
+
+/// Paths change when folders move; it is the tokens that must not.
+void Trainer::compare_tokenizer(const CheckpointReader& checkpoint, const RunConfig& saved) {
+  if (config_.tokenizer == saved.tokenizer || config_.tokenizer.tokenizer_type == "none" || saved.tokenizer.tokenizer_type == "none") return;
+  const std::unique_ptr<Tokenizer> now = make_tokenizer(config_.tokenizer);
+  const TokenizerFiles carried = load_tokenizer_files(checkpoint);
+  const std::unique_ptr<Tokenizer> then = has_tokenizer(carried) ? open_tokenizer(carried, checkpoint.path()) : make_byte_tokenizer();
+  if (now->fingerprint() != then->fingerprint())
+    observer_.on_warning(text("the tokenizer is another than the checkpoint's (", now->describe(), " instead of ", then->describe(),
+                              "): the model has learned what other tokens mean. If this is not meant, leave tokenizer.tokenizer_model as it was"));
 }
 
 /// Moments of another dtype were converted on their way in.

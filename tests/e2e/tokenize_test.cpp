@@ -111,6 +111,7 @@ TEST_CASE("Wrong use of tokenize is refused", "[tokenize]") {
           "empty.json: is empty; expected a tokenizer.json");
   refused({"--tokenizer", folder.file("text.json", "hello"), "--input", file, "--print-ids"}, "text.json: begins with \"hello\"");
   refused({"--tokenizer", "bytes", "--input", file, "--output", folder.path("no/where")}, "no/where");
+  refused({"--tokenizer", "bytes", "--input", file, "--output", folder.path() + "/"}, "names a folder; expected a prefix");
 }
 
 TEST_CASE("A token named by the user ends documents", "[tokenize]") {

@@ -203,6 +203,23 @@ TEST_CASE("settings beside model.hf_path: other shapes are refused, other arithm
   CHECK(!has_note(resolve(imported("llama2", {"--seq-length", "16"})), "trained to compute something else"));
 }
 
+TEST_CASE("a tokenizer that is named without its type has its file's") {
+  const std::string named = std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/llama3";
+  const auto type_of = [&](const std::vector<std::string>& args) { return resolve(args).config.tokenizer.tokenizer_type; };
+  CHECK(type_of({"--tokenizer-model", named}) == "HuggingFaceTokenizer");
+  CHECK(type_of({"--tokenizer-model", named + "/tokenizer.json"}) == "HuggingFaceTokenizer");
+  CHECK(resolve({"--tokenizer-model", named}).config.model.vocab_size > 256);
+  CHECK(type_of({"--model.hf_path", std::string(MBT_SOURCE_DIR) + "/tests/golden/models/llama2", "--tokenizer-model", named}) ==
+        "HuggingFaceTokenizer");
+  CHECK(has_note(resolve({"--tokenizer-model", named, "--tokenizer-type", "bytes"}), "tokenizer_type bytes has no file"));
+  const TemporaryFolder folder;  // the type of a config file belongs to the tokenizer that it names
+  const std::string config = folder.file("run.json", R"({"tokenizer": {"tokenizer_type": "SentencePieceTokenizer", "tokenizer_model": "x.model"}})");
+  CHECK(type_of({"--config", config, "--tokenizer-model", named}) == "HuggingFaceTokenizer");
+  const std::string none = folder.file("none.json", R"({"tokenizer": {"tokenizer_type": "none"}})");
+  CHECK(type_of({"--config", none, "--tokenizer-model", named}) == "HuggingFaceTokenizer");
+  CHECK_THAT(error_of({"--tokenizer-model", folder.path("nowhere")}), ContainsSubstring("nowhere"));
+}
+
 TEST_CASE("a command without batch sizes runs on any number of ranks; what was given stays") {
   const auto on = [](int ranks, const std::vector<std::string>& args) { return resolve_run(parse_config_arguments(args), ranks); };
   CHECK(on(1, {}).config.train.global_batch_size == 16);

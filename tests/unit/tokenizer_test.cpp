@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/io/files.h"
 #include "core/tokenizer/hf_tokenizer.h"
+#include "core/tokenizer/normalizer.h"
 #include "core/tokenizer/unicode.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
@@ -176,6 +177,36 @@ TEST_CASE("Long texts without a break take time in proportion", "[tokenizer]") {
     INFO(unit);
     CHECK(seconds_of(tokenizer, text) < 10);  // quadratic would be minutes
   }
+}
+
+TEST_CASE("Marks are put into Unicode's order, many of them in time in proportion", "[tokenizer]") {
+  if (!has_unicode_forms()) return;
+  const auto repeated = [](const std::string& unit, int count) {
+    std::string all;
+    for (int i = 0; i < count; ++i) all += unit;
+    return all;
+  };
+  const std::string acute = "\xCC\x81", grave = "\xCC\x80", below = "\xCC\x96";  // above (class 230) twice, and below (220)
+  CHECK(to_unicode_form("a" + acute + below + grave + below, UnicodeForm::nfd) == "a" + below + below + acute + grave);
+  CHECK(to_unicode_form("a" + acute + below + grave, UnicodeForm::nfc) == "\xC3\xA1" + below + grave);
+  CHECK(to_unicode_form("a" + below + grave + acute + "e" + acute, UnicodeForm::nfc) == "\xC3\xA0" + below + acute + "\xC3\xA9");
+  // U+0344 is two marks; a Hangul syllable of three parts, the last behind a mark; a ligature of eighteen characters.
+  CHECK(to_unicode_form("a\xCD\x84" + below, UnicodeForm::nfc) == "\xC3\xA4" + below + acute);
+  CHECK(to_unicode_form("\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB" + acute, UnicodeForm::nfc) == "\xED\x95\x9C" + acute);
+  CHECK(to_unicode_form("\xE1\x84\x92\xE1\x85\xA1" + acute + "\xE1\x86\xAB", UnicodeForm::nfc) == "\xED\x95\x98" + acute + "\xE1\x86\xAB");
+  const std::string ligature = to_unicode_form("\xEF\xB7\xBA", UnicodeForm::nfkc);
+  CHECK(ligature.size() == 33);
+  CHECK(to_unicode_form(repeated("\xEF\xB7\xBA", 1000), UnicodeForm::nfkc) == repeated(ligature, 1000));
+
+  constexpr int kMany = 200'000;
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string text = "a" + repeated(acute + below, kMany);
+  const std::string ordered = repeated(below, kMany) + repeated(acute, kMany - 1);
+  for (const UnicodeForm form : {UnicodeForm::nfc, UnicodeForm::nfkc}) CHECK(to_unicode_form(text, form) == "\xC3\xA1" + ordered);
+  for (const UnicodeForm form : {UnicodeForm::nfd, UnicodeForm::nfkd}) CHECK(to_unicode_form(text, form) == "a" + ordered + acute);
+  const auto qwen = open_tokenizer(std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/qwen");
+  CHECK(qwen->decode(ids_of(*qwen, text)) == "\xC3\xA1" + ordered);
+  CHECK(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() < 10);  // quadratic would be minutes
 }
 
 TEST_CASE("One tokenizer serves many threads", "[tokenizer]") {

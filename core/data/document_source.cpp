@@ -7,6 +7,7 @@
 #include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/data/compressed.h"
+#include "core/tokenizer/unicode.h"
 
 namespace mbt {
 namespace {
@@ -17,21 +18,40 @@ constexpr int64_t kPieceBytes = 16 << 20;  // of files too large for one documen
 
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+/// The character at `at`; nothing when that is no UTF-8 or the end cuts it.
+std::optional<uint32_t> character_at(std::string_view text, size_t at) {
+  if (at >= text.size()) return std::nullopt;
+  const auto first = static_cast<unsigned char>(text[at]);
+  const size_t width = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  if (at + width > text.size() || find_invalid_utf8(text.substr(at, width)) != std::string_view::npos) return std::nullopt;
+  return code_point_at(text, at);
+}
 
-/// Where a text is best cut, in its second half: behind a line between two words, where pre-tokenizers cut too; else behind any line; else
-/// before a blank; else before a character.
+bool is_black(std::optional<uint32_t> c) { return c && (char_table().bits[*c] & kIsSpace) == 0; }
+
+/// Whether text[at - 1] ends a line between two words. A "/" may belong to what ends the line before it, in o200k's pattern.
+bool is_between_lines(std::string_view text, size_t at) {
+  if (at < 2 || text[at - 1] != '\n' || text[at] == '/') return false;
+  return is_black(character_at(text, at)) && is_black(character_at(text, previous_start(text, at - 1)));
+}
+
+/// Whether the last one of some white space stands there, a blank or tab.
+bool is_last_blank(std::string_view text, size_t at) {
+  return (text[at] == ' ' || text[at] == '\t') && is_black(character_at(text, at + 1));
+}
+
+/// Where a text is best cut, in its second half. Patterns of pre-tokenizers take white space together, but for the last before a word, and
+/// that of line ends: they cut behind a line between two words, and before the last blank of some. Else behind any line; else before a
+/// character.
 size_t place_to_cut(std::string_view text) {
-  size_t after_line = 0, before_blank = 0;
+  size_t after_line = 0, last_blank = 0;
   for (size_t at = text.size() - 1; at > text.size() / 2; --at) {
-    if (text[at - 1] == '\n') {
-      if (at >= 2 && !is_space(text[at - 2]) && text[at] > ' ') return at;
-      after_line = std::max(after_line, at);
-    }
-    if (text[at] == ' ' && !is_space(text[at - 1])) before_blank = std::max(before_blank, at);
+    if (is_between_lines(text, at)) return at;
+    if (after_line == 0 && text[at - 1] == '\n') after_line = at;
+    if (last_blank == 0 && is_last_blank(text, at)) last_blank = at;
   }
+  if (last_blank > 0) return last_blank;
   if (after_line > 0) return after_line;
-  if (before_blank > 0) return before_blank;
   size_t at = text.size() - 1;
   for (int back = 0; back < 3 && at > 1 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; ++back) --at;
   return at;

@@ -58,8 +58,8 @@ class DocumentSource {
   explicit DocumentSource(const DocumentSourceOptions& options);
 
   /// The next one; nothing after the last. Empty lines of JSONL are left out. InputError: a file that cannot be read, or a document larger
-  /// than max_document_bytes. Pieces end where a line does, so that their tokens are those of the whole, but for tokenizers that begin a
-  /// text in a way of its own.
+  /// than max_document_bytes. Pieces end where the usual pre-tokenizers cut (see docs/data.md), so that their tokens are those of the whole,
+  /// but for tokenizers that begin a text in a way of its own.
   std::optional<RawDocument> next();
 
   /// Absent: not known, with streams among the inputs.

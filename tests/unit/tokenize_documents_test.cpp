@@ -4,9 +4,13 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/io/files.h"
+#include "core/tokenizer/hf_tokenizer.h"
+#include "core/tokenizer/normalizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -31,6 +35,33 @@ std::vector<std::string> texts(const DocumentSourceOptions& from, TokenizeOption
   });
   if (source.total_bytes()) CHECK(source.bytes_read() == *source.total_bytes());
   return result;
+}
+
+/// The golden one, which also merges any two of white space, "/" and ";", and any two of these pairs: tokens tell how it splits.
+std::unique_ptr<Tokenizer> merging_white_space(const std::string& style) {
+  nlohmann::json file =
+      nlohmann::json::parse(read_text_file(std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/" + style + "/tokenizer.json"));
+  nlohmann::json merges = nlohmann::json::array();
+  int32_t id = 100'000;
+  const bool in_arrays = file["model"]["merges"][0].is_array();
+  std::vector<std::string> parts{"\xC4\xA0", "\xC4\x8A", "\xC4\x8D", "\xC4\x89", ";", "/"};  // as files write " ", "\n", "\r" and "\t"
+  for (int round = 0; round < 2; ++round) {
+    const std::vector<std::string> ends = parts;
+    for (const std::string& a : ends)
+      for (const std::string& b : ends) {
+        if (!file["model"]["vocab"].contains(a + b)) file["model"]["vocab"][a + b] = id++;
+        merges.push_back(in_arrays ? nlohmann::json{a, b} : nlohmann::json(a + " " + b));
+        if (round == 0) parts.push_back(a + b);
+      }
+    if (round == 0) parts.erase(parts.begin(), parts.begin() + static_cast<ptrdiff_t>(ends.size()));
+  }
+  file["added_tokens"] = nlohmann::json::array();
+  file["post_processor"] = nullptr;
+  std::set<nlohmann::json> seen(merges.begin(), merges.end());
+  for (const nlohmann::json& merge : file["model"]["merges"])
+    if (seen.insert(merge).second) merges.push_back(merge);
+  file["model"]["merges"] = merges;
+  return std::make_unique<HfTokenizer>(parse_hf_tokenizer(file.dump(), style));
 }
 
 std::string refusal(const DocumentSourceOptions& from, const TokenizeOptions& options = {}) {
@@ -149,6 +180,40 @@ TEST_CASE("Large files come in pieces that end with a line, and make up the file
       ++files;
     }
     CHECK(files == 2);
+  }
+}
+
+TEST_CASE("Pieces of large files have the tokens of the whole", "[tokenize]") {
+  const TemporaryFolder folder;
+  std::string content;
+  const auto add = [&](int lines, std::initializer_list<const char*> endings) {
+    for (int i = 0; i < lines; ++i)
+      for (const char* ending : endings) content += "    if x" + std::to_string(i) + " == 'it''s': say(5, 12345)" + ending;
+  };
+  add(40, {"\n", "\n\n", "\n  \n", "  \n", "\n\t\t", ";\n\n\n"});                        // every line is indented
+  add(40, {"\r\n", "\r\n\r\n"});                                                         // no "\n" behind a word
+  for (int i = 0; i < 300; ++i) content += i % 3 == 0 ? "};\n// note" : "word\n\nend;";  // "/" goes with the ";" before it, in o200k
+  for (int i = 0; i < 300; ++i) content += "\xE4\xB8\xAD\xE3\x80\x82\n\xE4\xB8\xAD";     // a full stop, and no ASCII beside the line's end
+  for (int i = 0; i < 300; ++i) content += i % 4 == 0 ? "word\n" : "a\xE3\x80\x80\nb\n\xC2\xA0";  // white space of two and three bytes
+  const std::string path = folder.file("long.txt", content);
+  for (const char* style : {"gpt2", "llama3", "qwen", "o200k", "starcoder", "deep"}) {
+    if (!has_unicode_forms() && (std::string(style) == "qwen" || std::string(style) == "starcoder")) continue;
+    const std::unique_ptr<Tokenizer> tokenizer = merging_white_space(style);
+    std::vector<int32_t> whole;
+    tokenizer->encode(content, whole);
+    for (const int64_t most : {150, 333, 1000, 4096}) {
+      INFO(style << ", " << most);
+      DocumentSource source({.inputs = {path}, .max_document_bytes = most, .splits_files = true});
+      std::vector<int32_t> in_pieces;
+      size_t pieces = 0;
+      tokenize_documents(source, *tokenizer, {}, never, [&](const TokenBatch& batch) {
+        in_pieces.insert(in_pieces.end(), batch.ids.begin(), batch.ids.end());
+        pieces += batch.ends.size();
+      });
+      CHECK(pieces > content.size() / static_cast<size_t>(most));
+      CHECK(in_pieces.size() == whole.size());
+      CHECK((in_pieces == whole));  // thousands, which nobody wants to see
+    }
   }
 }
 

@@ -101,11 +101,27 @@ void mark_used(const std::string& path) { ::utimensat(AT_FDCWD, path.c_str(), nu
 
 std::string token_source_path(const std::string& prefix) { return prefix + kSourceSuffix; }
 
-void write_token_source(const std::string& prefix, const std::vector<std::string>& files) {
+void write_token_source(const std::string& prefix, const std::vector<std::string>& files, const std::vector<std::string>& endings) {
   std::vector<std::string> absolute;
   for (const std::string& file : files) absolute.push_back(fs::absolute(file).lexically_normal().string());
-  const json source = {{"format", kSourceFormat}, {"made_from", absolute}};
+  json sizes = json::object();
+  for (const std::string& ending : endings) sizes[ending] = FileReader(prefix + ending).size();
+  const json source = {{"format", kSourceFormat}, {"made_from", absolute}, {"sizes", sizes}};
   write_file_atomically(token_source_path(prefix), source.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+bool has_tokens(const std::string& prefix, const std::vector<std::string>& endings) {
+  std::error_code error;
+  if (!fs::exists(token_source_path(prefix), error)) return false;
+  try {
+    const json source = json::parse(read_text_file(token_source_path(prefix)));
+    const json& sizes = source.at("sizes");
+    for (const std::string& ending : endings)
+      if (const uint64_t size = fs::file_size(prefix + ending, error); error || sizes.at(ending) != size) return false;
+    return true;
+  } catch (const std::exception&) {
+    return false;  // damaged, or of another making: it is written again, with the tokens
+  }
 }
 
 std::vector<CacheEntry> list_cache(const std::string& folder) {

@@ -42,9 +42,12 @@ constexpr const char* kIndexSuffix = ".index";
 /// Sets the time of a file to now: it is in use.
 void mark_used(const std::string& path);
 
-/// Beside tokens of text, PREFIX.source.json says what they were made from. It also proves that PREFIX.* are of this program's making.
+/// Beside tokens of text, PREFIX.source.json says what they were made from. It also proves that PREFIX.* are of this program's making, and
+/// once these are complete it says their sizes: `endings` are what PREFIX has behind it, such as ".bin".
 std::string token_source_path(const std::string& prefix);
-void write_token_source(const std::string& prefix, const std::vector<std::string>& files);
+void write_token_source(const std::string& prefix, const std::vector<std::string>& files, const std::vector<std::string>& endings = {});
+/// Whether the files with all of these endings are there, in the sizes that PREFIX.source.json says.
+bool has_tokens(const std::string& prefix, const std::vector<std::string>& endings);
 
 struct CacheEntry {
   enum class Kind { index, tokens };

@@ -48,12 +48,9 @@ SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& t
       filler_(options.end_of_text.value_or(0)) {
   const std::string settings =
       text("sft 3;", options.chat_template, ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
-  const auto is_complete = [](const std::string& prefix) {
-    std::error_code none;
-    return fs::exists(prefix + ".tokens.idx", none);
-  };
-  const std::string prefix = cached_prefix(files, settings, options.cache, fs::path(files.front()).filename().string(), is_complete,
-                                           [&](const std::string& to) { write_examples(files, tokenizer, options, to); });
+  const std::string prefix =
+      cached_prefix(files, settings, options.cache, fs::path(files.front()).filename().string(), {".tokens", ".mask"},
+                    [&](const std::string& to) { write_examples(files, tokenizer, options, to); });
   tokens_ = std::make_unique<IndexedReader>(prefix + ".tokens", options.vocab_size);
   masks_ = std::make_unique<IndexedReader>(prefix + ".mask", 2);
   const int64_t examples = tokens_->num_sequences();

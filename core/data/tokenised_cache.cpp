@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 
 std::string key_of(const std::vector<std::string>& files, const std::string& settings) {
   XxHash64 hash;
@@ -41,11 +41,13 @@ void add_in_pieces(IndexedWriter& writer, std::span<const int32_t> tokens) {
 }  // namespace
 
 std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
-                          const std::string& name, FunctionRef<bool(const std::string&)> is_complete,
-                          FunctionRef<void(const std::string&)> make) {
+                          const std::string& name, const std::vector<std::string>& pairs, FunctionRef<void(const std::string&)> make) {
   const std::string prefix = (fs::path(cache.path) / text(name, "-", key_of(files, settings))).string();
+  std::vector<std::string> endings;
+  for (const std::string& pair : pairs)
+    for (const char* ending : {".bin", ".idx"}) endings.push_back(pair + ending);
   const auto is_found = [&] {
-    if (!is_complete(prefix)) return false;
+    if (!has_tokens(prefix, endings)) return false;
     mark_used(token_source_path(prefix));
     return true;
   };
@@ -58,6 +60,7 @@ std::string cached_prefix(const std::vector<std::string>& files, const std::stri
   if (is_found()) return prefix;
   write_token_source(prefix, files);
   make(prefix);
+  write_token_source(prefix, files, endings);
   return prefix;
 }
 
@@ -65,10 +68,6 @@ std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer,
   const bool is_jsonl = source.kind == DataKind::jsonl;
   const std::string settings = text("pair;", is_jsonl ? options.json_key : "", ";", is_jsonl, ";", hash_text(tokenizer.fingerprint()), ";",
                                     options.eod.value_or(-1));
-  const auto is_complete = [](const std::string& prefix) {
-    std::error_code none;
-    return fs::exists(IndexedPaths(prefix).idx, none);
-  };
   const auto make = [&](const std::string& prefix) {
     DocumentSource documents({.inputs = source.files,
                               .kind = is_jsonl ? DocumentKind::jsonl : DocumentKind::file,
@@ -95,7 +94,7 @@ std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer,
     });
     writer.finish();
   };
-  return cached_prefix(source.files, settings, options.cache, fs::path(source.path).filename().string(), is_complete, make);
+  return cached_prefix(source.files, settings, options.cache, fs::path(source.path).filename().string(), {""}, make);
 }
 
 }  // namespace mbt

@@ -22,12 +22,11 @@ struct TokenisedOptions {
   CacheFolder cache;
 };
 
-/// The prefix under which `make(prefix)` puts its files unless they are there already, from the same files, settings and tokenizer. One
-/// process makes them while others wait. is_complete(prefix) tells whether they are there. InputError: a cache that cannot be written; what
-/// `make` throws.
+/// The prefix under which `make(prefix)` puts Megatron pairs, PREFIX + each of `pairs`, unless they are there already, from the same files,
+/// settings and tokenizer, and of the sizes in which they were made. One process makes them while others wait. InputError: a cache that
+/// cannot be written; what `make` throws.
 std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
-                          const std::string& name, FunctionRef<bool(const std::string&)> is_complete,
-                          FunctionRef<void(const std::string&)> make);
+                          const std::string& name, const std::vector<std::string>& pairs, FunctionRef<void(const std::string&)> make);
 
 /// The prefix of the pair: a document for each file of text, or for each line of JSON Lines; behind each the end-of-document token.
 std::string tokenised_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenisedOptions& options);

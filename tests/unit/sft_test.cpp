@@ -11,6 +11,7 @@
 #include "core/data/packing.h"
 #include "core/data/sft_dataset.h"
 #include "core/data/tokenised_cache.h"
+#include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/dataset_of.h"
 #include "tests/support/temporary_folder.h"
@@ -241,6 +242,59 @@ TEST_CASE("text through a tokenizer is made into a pair once, and again when the
   folder.file("file", "");
   CHECK_THROWS_WITH(tokenised_pair(source, kChat, {"text", 1000, 256, {folder.path("file/cache"), false}}),
                     ContainsSubstring("name another folder as dataset.path_to_cache"));
+}
+
+TEST_CASE("tokens in the cache that are missing, cut or longer are made again", "[sft]") {
+  const TemporaryFolder folder;
+  DataSource source;
+  source.kind = DataKind::jsonl;
+  source.path = folder.file("x.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"de\"}\n");
+  source.files = {source.path};
+  const TokenisedOptions options{"text", 1000, 256, {folder.path("cache"), false}};
+  const std::string examples =
+      folder.file("y.jsonl", "{\"prompt\":\"ab\",\"completion\":\"c\"}\n{\"prompt\":\"d\",\"completion\":\"ef\"}\n");
+  const auto pair_tokens = [&] { return IndexedReader(tokenised_pair(source, kChat, options)).num_tokens(); };
+  const auto sft_samples = [&] { return SftDataset({examples}, kChat, options_of(folder, 8)).num_samples(Split::train); };
+  const int64_t tokens = pair_tokens(), samples = sft_samples();
+  CHECK(tokens == 7);
+  std::vector<std::string> paths;
+  for (const auto& entry : fs::recursive_directory_iterator(folder.path()))
+    if (entry.path().extension() == ".bin" || entry.path().extension() == ".idx" || entry.path().string().ends_with(".source.json"))
+      paths.push_back(entry.path().string());
+  CHECK(paths.size() == 2 + 4 + 2);
+  for (const std::string& path : paths) {
+    INFO(path);
+    const std::string good = read_text_file(path);
+    const auto is_made_again = [&] {
+      const int calls = kChat.calls;
+      CHECK(pair_tokens() == tokens);
+      CHECK(sft_samples() == samples);
+      CHECK(read_text_file(path) == good);
+      return kChat.calls > calls;
+    };
+    CHECK_FALSE(is_made_again());
+    fs::remove(path);
+    CHECK(is_made_again());
+    for (const size_t size : {size_t{0}, good.size() - 3}) {
+      fs::resize_file(path, size);
+      CHECK(is_made_again());
+    }
+    if (path.ends_with(".json")) continue;
+    fs::resize_file(path, good.size() + 4);
+    CHECK(is_made_again());
+  }
+  for (const std::string& path : paths) {
+    if (!path.ends_with(".json")) continue;
+    for (const char* sizes : {R"("x")", R"({".bin": "7"})", R"([1])", "-1", "{}"}) {
+      const std::string good = read_text_file(path);
+      nlohmann::json changed = nlohmann::json::parse(good);
+      changed["sizes"] = nlohmann::json::parse(sizes);
+      folder.file(fs::relative(path, folder.path()).string(), changed.dump());
+      CHECK(pair_tokens() == tokens);
+      CHECK(sft_samples() == samples);
+      CHECK(read_text_file(path) == good);
+    }
+  }
 }
 
 TEST_CASE("from the config: JSON Lines as bytes, and packed examples with their masks", "[sft]") {

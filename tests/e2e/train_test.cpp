@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/base/strings.h"
+#include "core/data/indexed_writer.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/run_binary.h"
@@ -179,6 +180,10 @@ TEST_CASE("a run that is refused leaves exit code 2, a reason, and no file", "[b
   fs::copy(golden, broken);
   const std::string whole = read_text_file(weights);
   fs::resize_file(weights, whole.size() - 1000);
+  const std::string tokens = folder.path("tokens");
+  IndexedWriter writer(tokens, IndexedDtype::uint16);
+  writer.add_document(std::vector<int32_t>(5000, 1));
+  writer.finish();
   const std::vector<Refused> cases = {
       {{"--mixed-precision", "bf16_mixd"}, "bf16_mixed"},
       {{"--dataset.path", none}, none},
@@ -191,7 +196,7 @@ TEST_CASE("a run that is refused leaves exit code 2, a reason, and no file", "[b
       {{"--checkpoint.save", file}, "something else has that name"},
       {{"--logger.jsonl_path", none + "/metrics.jsonl"}, "cannot write"},
       {{"--model.vocab_size", "100"}, "smaller than the 256 tokens"},
-      {{"--model.hf_path", broken, "--model.vocab_size", "256"}, "model.safetensors"},
+      {{"--model.hf_path", broken, "--data-path", tokens, "--eval-iters", "0"}, "model.safetensors"},
       {{"probe", "--model.hf_path", broken, "--batch", golden + "/batch.safetensors", "--out", save}, "model.safetensors"},
       {{"probe", "--model.hf_path", golden, "--batch", golden + "/model.safetensors", "--out", save}, "input_ids"},
       {{"probe", "--model.hf_path", golden, "--batch", golden + "/batch.safetensors", "--out", none + "/out"}, none},

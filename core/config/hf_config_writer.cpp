@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/config/architecture.h"
 #include "core/config/hf_config.h"
 
 namespace mbt {
@@ -192,31 +193,10 @@ bool says_dtype(const json& root, const std::string& dtype) {
   return true;
 }
 
-json architecture_facts(const ModelConfig& m) {
-  json f{{"num_layers", m.num_layers},
-         {"hidden_size", m.hidden_size},
-         {"num_attention_heads", m.num_attention_heads},
-         {"num_query_groups", m.kv_heads()},
-         {"kv_channels", m.head_dim()},
-         {"ffn_hidden_size", m.ffn()},
-         {"vocab_size", m.vocab_size},
-         {"normalization", m.normalization},
-         {"layernorm_epsilon", m.layernorm_epsilon},
-         {"activation_func", m.activation_func},
-         {"position_embedding_type", m.position_embedding_type},
-         {"max_position_embeddings", m.max_positions()},
-         {"sliding_window", m.sliding_window ? json(*m.sliding_window) : json()},
-         {"bias of QKV", m.has_qkv_bias()},
-         {"bias of the attention's output", m.has_proj_bias()},
-         {"bias of the MLP", m.has_mlp_bias()},
-         {"qk_layernorm", m.qk_layernorm},
-         {"share_embeddings_and_output_weights", m.share_embeddings_and_output_weights},
-         {"softmax_scale", m.attention_scale()}};
-  if (m.position_embedding_type != "rope") return f;
-  f["rotary_base"] = m.rotary_base;
-  f["rotary_percent"] = m.rotary_percent;
-  f["rope_scaling"] = rope_scaling_json(m);
-  return f;
+std::vector<std::string> differences_in_words(const ModelConfig& a, const ModelConfig& b) {
+  std::vector<std::string> words;
+  for (const ArchitectureDifference& d : architecture_differences(a, b)) words.push_back(d.str());
+  return words;
 }
 
 }  // namespace
@@ -230,19 +210,9 @@ std::string hf_family_of(const ModelConfig& m) {
                         join(is_nearer_to_gpt2 ? gpt2 : llama, "; ")));
 }
 
-std::vector<std::string> architecture_differences(const ModelConfig& a, const ModelConfig& b) {
-  const json left = architecture_facts(a), right = architecture_facts(b);
-  std::vector<std::string> differences;
-  for (const auto& [name, value] : left.items()) {
-    const json other = right.value(name, json());
-    if (value != other) differences.push_back(text(name, " (", value.dump(), ", ", other.dump(), ")"));
-  }
-  return differences;
-}
-
 std::string new_hf_config_text(const ModelConfig& model, const std::string& dtype, const HfTokenIds& tokens) {
   std::string fresh = new_config(model, hf_family_of(model), dtype, tokens).dump(2) + "\n";
-  const std::vector<std::string> differences = architecture_differences(model, hf_model(parse_json(fresh, "the new config.json")));
+  const std::vector<std::string> differences = differences_in_words(model, hf_model(parse_json(fresh, "the new config.json")));
   MBT_CHECK(differences.empty(), "config.json: ", join(differences, ", "));
   return fresh;
 }
@@ -260,13 +230,13 @@ std::string hf_config_text(const ModelConfig& model, const JsonDocument& source,
   const ModelConfig before = hf_model(source);
   ModelConfig now = model;
   now.sliding_window = before.sliding_window;  // a run may not have been told of it; it has not gone beyond
-  const bool is_same = architecture_differences(now, before).empty();
+  const bool is_same = differences_in_words(now, before).empty();
   if (is_same && (dtype.empty() || says_dtype(source.root, dtype))) return source_text;
   ordered_json j = ordered_json::parse(source_text);
   if (!dtype.empty()) set_dtype(j, dtype);
   if (!is_same) replace_architecture(j, now, hf_model_type(source));
   std::string changed = j.dump(2) + "\n";
-  const std::vector<std::string> differences = architecture_differences(now, hf_model(parse_json(changed, source.source)));
+  const std::vector<std::string> differences = differences_in_words(now, hf_model(parse_json(changed, source.source)));
   if (!differences.empty()) {
     throw InputError(
         text("the model is no longer one that ", source.source, " can describe (model, config.json): ", join(differences, ", ")));

@@ -14,10 +14,6 @@ namespace mbt {
 /// qwen2 or qwen3. InputError names every property that stands in the way.
 std::string hf_family_of(const ModelConfig& model);
 
-/// Properties that make another function of the same weights and differ, each as "num_layers (2, 4)"; empty: the same architecture.
-/// Settings that say the same in other words (a bias on every linear layer, a default written out) are equal.
-std::vector<std::string> architecture_differences(const ModelConfig& a, const ModelConfig& b);
-
 /// Tokens with a meaning of their own, as config.json and generation_config.json name them.
 struct HfTokenIds {
   std::optional<int64_t> bos, eos;

@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "core/base/error.h"
-#include "core/base/strings.h"
 
 namespace mbt {
 namespace {
@@ -48,8 +47,6 @@ IndexedDtype dtype_for_vocab(int64_t vocab_size) { return vocab_size < 65500 ? I
 
 IndexedPaths::IndexedPaths(std::string given) : prefix(std::move(given)) {
   if (prefix.size() > 4 && (prefix.ends_with(".bin") || prefix.ends_with(".idx"))) prefix.resize(prefix.size() - 4);
-  if (prefix.empty() || prefix.back() == '/')
-    throw InputError(text(shown(prefix), ": names a folder; expected a prefix, as data/train of data/train.bin and data/train.idx"));
   bin = prefix + ".bin";
   idx = prefix + ".idx";
 }

@@ -6,12 +6,21 @@
 #include <filesystem>
 #include <limits>
 
+#include "core/base/error.h"
+#include "core/base/strings.h"
+
 namespace mbt {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the format is little endian, and files are written as memory is");
 
 constexpr size_t kBufferBytes = 1 << 20;
+
+std::string checked_prefix(const std::string& prefix) {
+  if (prefix.empty() || prefix.back() == '/')
+    throw InputError(text(shown(prefix), ": names a folder; expected a prefix, as data/train of data/train.bin and data/train.idx"));
+  return prefix;
+}
 
 IndexedDtype checked(IndexedDtype dtype, const std::string& prefix) {
   if (!is_integer(dtype)) throw InputError(text(prefix, ": dtype ", name_of(dtype), " holds no tokens, expected an integer type"));
@@ -71,7 +80,7 @@ void write_value(AtomicFile& file, T value) {
 }  // namespace
 
 IndexedWriter::IndexedWriter(const std::string& prefix, IndexedDtype dtype)
-    : paths_(prefix), dtype_(checked(dtype, prefix)), bin_(paths_.bin), idx_(paths_.idx) {
+    : paths_(checked_prefix(prefix)), dtype_(checked(dtype, prefix)), bin_(paths_.bin), idx_(paths_.idx) {
   buffer_.reserve(kBufferBytes + (kBufferBytes >> 2));
 }
 

@@ -127,7 +127,9 @@ class Resolver {
       const bool says_type = of_type == Origin::Kind::command_line || of_type == of_model;
       if (says_type || t.tokenizer_model.empty()) return;
       try {
-        t.tokenizer_type = open_tokenizer(t.tokenizer_model)->type();
+        const std::string type = tokenizer_type_in(t.tokenizer_model);
+        if (type.empty()) static_cast<void>(read_tokenizer_files(t.tokenizer_model));  // says what is missing
+        t.tokenizer_type = type;
         derive(type_field, "the file's");
       } catch (const InputError& e) {
         problems_.push_back({"tokenizer.tokenizer_model", e.what()});

@@ -98,6 +98,13 @@ bool looks_like_json(const std::string& content) {
   return at != std::string::npos && (content[at] == '{' || content.compare(0, 4, "\xEF\xBB\xBF{") == 0);
 }
 
+std::string read_head(const std::string& path, int64_t most) {
+  const FileReader file(path);
+  std::string head(static_cast<size_t>(std::min(most, file.size())), '\0');
+  file.read_at(0, head.data(), static_cast<int64_t>(head.size()));
+  return head;
+}
+
 /// The file `source`, with what lies beside it.
 std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& source, const TokenizerFiles& files,
                                  const std::string& folder) {
@@ -115,10 +122,12 @@ std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& 
 
 }  // namespace
 
-std::string tokenizer_type_in(const std::string& folder) {
-  const bool has_json = is_file(fs::path(folder) / kTokenizers[0]), has_model = is_file(fs::path(folder) / kTokenizers[1]);
-  if (has_json && has_model) return open_tokenizer(folder)->type();
-  return has_json ? "HuggingFaceTokenizer" : has_model ? "SentencePieceTokenizer" : "";
+std::string tokenizer_type_in(const std::string& path) {
+  const std::string json_type = "HuggingFaceTokenizer", model_type = "SentencePieceTokenizer";
+  if (is_file(path)) return looks_like_json(read_head(path, 64)) ? json_type : model_type;
+  const bool has_json = is_file(fs::path(path) / kTokenizers[0]), has_model = is_file(fs::path(path) / kTokenizers[1]);
+  if (has_json && has_model) return open_tokenizer(path)->type();
+  return has_json ? json_type : has_model ? model_type : "";
 }
 
 TokenizerFiles read_tokenizer_files(const std::string& path) {

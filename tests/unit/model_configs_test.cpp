@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/config/hf_config.h"
+#include "core/config/architecture.h"
 #include "core/config/hf_config_writer.h"
 #include "core/model/params.h"
 #include "tests/support/catch.h"

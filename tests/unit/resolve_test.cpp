@@ -199,7 +199,7 @@ TEST_CASE("settings beside model.hf_path: other shapes are refused, other arithm
   const std::string heads = std::to_string(as_it_is.config.model.kv_heads()), width = std::to_string(as_it_is.config.model.head_dim());
   CHECK_NOTHROW(resolve(imported("llama2", {"--num-query-groups", heads, "--kv-channels", width})));
   CHECK(has_note(resolve(imported("llama2", {"--rotary-base", "500", "--model.softmax_scale", "0.3"})), "model.rotary_base 10000.0 -> 500.0"));
-  CHECK(has_note(resolve(imported("llama2", {"--model.softmax_scale", "0.3"})), "model.softmax_scale null -> 0.3"));
+  CHECK(has_note(resolve(imported("llama2", {"--model.softmax_scale", "0.3"})), "model.softmax_scale " + nlohmann::json(as_it_is.config.model.attention_scale()).dump() + " -> 0.3"));
   CHECK(!has_note(resolve(imported("llama2", {"--seq-length", "16"})), "trained to compute something else"));
 }
 

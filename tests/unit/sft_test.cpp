@@ -303,6 +303,12 @@ TEST_CASE("from the config: JSON Lines as bytes, and packed examples with their 
   config.split = "1,0,0";
   config.path = folder.file("x.jsonl", "{\"text\":\"abcdefgh\"}\n{\"text\":\"ijklmnop\"}\n");
   CHECK(make_dataset_of(config, 4, 1)->num_samples(Split::train) >= 4);
+  std::filesystem::create_directory(folder.path("texts"));
+  folder.file("texts/a.txt", "abcdefghijklmnopqrstuvwxyz");
+  for (const char* ending : {"", "/"}) {  // as a shell completes it
+    config.path = folder.path("texts") + ending;
+    CHECK(make_dataset_of(config, 4, 1)->num_samples(Split::train) >= 4);
+  }
   config.kind = "sft";
   config.path = folder.file("y.jsonl", "{\"prompt\":\"ab\",\"completion\":\"c\"}\n{\"prompt\":\"d\",\"completion\":\"ef\"}\n");
   const std::string completions = config.path;

@@ -4,10 +4,10 @@ add_library(mbt_flags INTERFACE)
 function(mbt_compile_options)
   target_compile_options(mbt_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>")
 endfunction()
-# No contraction: a*b+c rounds twice on every machine, so that quantised codes are the same bits everywhere.
+# No contraction: a*b+c rounds twice on every machine, so that quantized codes are the same bits everywhere.
 mbt_compile_options(-Wall -Wextra -Werror=missing-field-initializers -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  # Clang counts fields with default initialisers as missing; check() rejects an empty view at run time instead.
+  # Clang counts fields with default initializers as missing; check() rejects an empty view at run time instead.
   mbt_compile_options(-Wno-missing-field-initializers)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
@@ -21,7 +21,7 @@ if(MBT_SANITIZE)
   mbt_compile_options(-fsanitize=${MBT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(mbt_flags INTERFACE -fsanitize=${MBT_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # Instrumented code hides initialisations from this warning (GCC's manual names it): <regex> alone sets it off.
+    # Instrumented code hides initializations from this warning (GCC's manual names it): <regex> alone sets it off.
     mbt_compile_options(-Wno-maybe-uninitialized)
   endif()
 endif()

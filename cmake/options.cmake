@@ -96,7 +96,7 @@ endfunction()
 
 mbt_part(UTF8PROC "Unicode's normal forms, for tokenizers")
 mbt_find_by_pkg_config(UTF8PROC libutf8proc)
-mbt_report(UTF8PROC ${MBT_HAVE_UTF8PROC} "utf8proc ${MBT_UTF8PROC_VERSION}" "tokenizers that normalise texts (NFC, as Qwen's) are refused")
+mbt_report(UTF8PROC ${MBT_HAVE_UTF8PROC} "utf8proc ${MBT_UTF8PROC_VERSION}" "tokenizers that normalize texts (NFC, as Qwen's) are refused")
 
 mbt_part(SENTENCEPIECE "SentencePiece tokenizers")
 mbt_find_by_pkg_config(SENTENCEPIECE sentencepiece)
@@ -119,7 +119,7 @@ if(NOT MBT_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     find_package(CUDAToolkit 12 QUIET)
-    # cublasLt.h alone: the library is loaded when a GPU is used (kernels/cuda/cublaslt_library.cpp).
+    # cublasLt.h alone: the library is loaded when a GPU is used (kernels/cuda/gemm/cublaslt_library.cpp).
     find_file(MBT_CUBLASLT_HEADER cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
     mark_as_advanced(MBT_CUBLASLT_HEADER)
     if(CUDAToolkit_FOUND AND MBT_CUBLASLT_HEADER)
@@ -150,7 +150,7 @@ if(NOT MBT_MPI STREQUAL "OFF")
 endif()
 mbt_report(MPI ${MBT_HAVE_MPI} "MPI ${MPI_CXX_VERSION} (${MPI_CXX_LIBRARIES})" "trains in one process alone")
 
-# nccl.h alone: the library is loaded when ranks connect (kernels/cuda/nccl_library.cpp).
+# nccl.h alone: the library is loaded when ranks connect (kernels/cuda/nccl/nccl_library.cpp).
 mbt_part(NCCL "Several GPUs, one rank each")
 set(MBT_HAVE_NCCL FALSE)
 if(MBT_HAVE_CUDA)

@@ -7,7 +7,7 @@ The PyTorch model has the same layers, batch, loss, clipping and AdamW, with sca
   fp32     as it is             bf16     torch.autocast to bfloat16
   compile  bf16 + torch.compile   fp8    compile, linear layers through torch._scaled_mm (E4M3, gradients E5M2, one current scale a tensor)
 fp8 follows the recipe bf16_with_fp8_current_scaling_mixed: its first and last layers, embeddings and head stay in bfloat16.
-Contenders take turns, `rounds` times, each in a process of its own, so that a noisy neighbour hits all of them; the median counts.
+Contenders take turns, `rounds` times, each in a process of its own, so that a noisy neighbor hits all of them; the median counts.
 On a GPU a step is timed from an idle device to an idle device, after five steps that compile and warm up.
 Needs PyTorch (any version with scaled_dot_product_attention); nothing else of mbtrain does. A config that PyTorch's side would not follow is
 refused, field by field. Exit codes: 0 fine, 1 a contender failed, 2 bad usage, such a config, or something missing.
@@ -158,7 +158,7 @@ def scaled_mm_linear():
     import torch
     from torch import nn
 
-    def quantise(x, dtype):
+    def quantize(x, dtype):
         scale = torch.finfo(dtype).max / x.abs().amax().float().clamp(min=1e-12)
         return (x.float() * scale).to(dtype), scale.reciprocal()
 
@@ -168,15 +168,15 @@ def scaled_mm_linear():
     class Product(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x, w):
-            xq, xs = quantise(x, torch.float8_e4m3fn)
-            wq, ws = quantise(w, torch.float8_e4m3fn)
+            xq, xs = quantize(x, torch.float8_e4m3fn)
+            wq, ws = quantize(w, torch.float8_e4m3fn)
             ctx.save_for_backward(xq, xs, wq, ws)
             return product(xq, xs, wq, ws, fast=xq.is_cuda)
 
         @staticmethod
         def backward(ctx, dy):
             xq, xs, wq, ws = ctx.saved_tensors
-            gq, gs = quantise(dy, torch.float8_e5m2)
+            gq, gs = quantize(dy, torch.float8_e5m2)
             dx = product(gq, gs, wq.t().contiguous(), ws)
             dw = product(gq.t().contiguous(), gs, xq.t().contiguous(), xs)
             return dx, dw

@@ -185,7 +185,7 @@ def random_config(r):
     return c
 
 
-def randomise(model, generator):
+def randomize(model, generator):
     with torch.no_grad():
         for name, p in model.named_parameters():
             values = torch.randn(p.shape, generator=generator)
@@ -240,7 +240,7 @@ def make_random(folder, seed):
     r = random.Random(seed)
     c = random_config(r)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**c))
-    randomise(model, torch.Generator().manual_seed(seed))
+    randomize(model, torch.Generator().manual_seed(seed))
     model.to(r.choice([torch.float32, torch.bfloat16, torch.float16]))
     model.save_pretrained(folder, max_shard_size=r.choice(["1GB", "1GB", "40KB"]))
     to_older_form(folder, r)

@@ -86,8 +86,8 @@ function table(   rows, k, r, i) {
 function place_x(v) { return sprintf("%.1f", 60 + 560 * v / last) }
 function place_y(v) { return sprintf("%.1f", 20 + 290 * (high - v) / (high - low)) }
 
-function write_svg(   r, i, k, v, colour) {
-  colour[1] = "#1f6feb"; colour[2] = "#d1242f"
+function write_svg(   r, i, k, v, color) {
+  color[1] = "#1f6feb"; color[2] = "#d1242f"
   print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 360\" font-family=\"sans-serif\" font-size=\"12\">" > svg
   print "<rect width=\"640\" height=\"360\" fill=\"white\"/>" > svg
   for (k = 0; k <= 4; ++k) {
@@ -99,9 +99,9 @@ function write_svg(   r, i, k, v, colour) {
   print "<text x=\"340\" y=\"350\" text-anchor=\"middle\">iterations</text>" > svg
   print "<text x=\"14\" y=\"165\" text-anchor=\"middle\" transform=\"rotate(-90 14 165)\">loss, nats per byte</text>" > svg
   for (r = 1; r <= runs; ++r) {
-    printf "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" points=\"", colour[r] > svg
+    printf "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" points=\"", color[r] > svg
     for (i = 1; i <= count[r]; ++i) printf "%s,%s ", place_x(iteration[r, i]), place_y(smoothed(r, i)) > svg
-    printf "\"/>\n<line x1=\"330\" x2=\"350\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"3\"/>", 12 + 18 * r, 12 + 18 * r, colour[r] > svg
+    printf "\"/>\n<line x1=\"330\" x2=\"350\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"3\"/>", 12 + 18 * r, 12 + 18 * r, color[r] > svg
     printf "<text x=\"356\" y=\"%d\" dy=\"4\">%s</text>\n", 12 + 18 * r, run[r] > svg
   }
   print "</svg>" > svg

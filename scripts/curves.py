@@ -12,7 +12,7 @@ MODELS = {
     "demo": ("the demo model on the C++ standard library's headers", ["--config", "configs/llama_demo_cpp.json", "--dataset.path"]),
 }
 LIMITS = {"fp8": 0.02, "mxfp8": 0.02, "nvfp4": 0.05}
-COLOURS = "#1b6ca8 #d1495b #66a182 #edae49 #8d5a97 #00798c #c0803b #3d5a40 #a3333d #5f7adb #7b8c3f #b56576 #2e4057 #bc5090 #6b705c".split()
+COLORS = "#1b6ca8 #d1495b #66a182 #edae49 #8d5a97 #00798c #c0803b #3d5a40 #a3333d #5f7adb #7b8c3f #b56576 #2e4057 #bc5090 #6b705c".split()
 
 
 def train(binary, recipe, extra, iters, folder):
@@ -50,9 +50,9 @@ def svg(path, curves, title):
         parts.append(f'<path d="M{left} {y(v):.1f}H{width - 330}" stroke="#ddd"/><text x="{left - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:.1f}</text>')
     for n, (recipe, losses) in enumerate(curves.items()):
         points = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(losses))
-        colour = COLOURS[n % len(COLOURS)]
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.2"/>')
-        parts.append(f'<text x="{width - 320}" y="{top + 18 * n + 12}" fill="{colour}">{recipe}</text>')
+        color = COLORS[n % len(COLORS)]
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.2"/>')
+        parts.append(f'<text x="{width - 320}" y="{top + 18 * n + 12}" fill="{color}">{recipe}</text>')
     parts.append(f'<text x="{left}" y="{height - 10}">step 1 to {steps}; loss in nats a byte</text></svg>')
     with open(path, "w") as f:
         f.write("\n".join(parts) + "\n")
@@ -70,7 +70,7 @@ def main():
     recipes = [r["name"] for r in json.loads(subprocess.run([a.binary, "recipes", "--json"], check=True, capture_output=True).stdout)]
     text = ["# Every recipe beside bf16_mixed", "",
             f"Mean loss of the last ten of {a.iters} steps, made by `scripts/curves.py`. FP8 recipes must end within 2 % of `bf16_mixed`, NVFP4",
-            "within 5 %. The same seed and data for all; \"plain\" recipes quantise nothing. Iterations that fp16's loss scale skips at the start",
+            "within 5 %. The same seed and data for all; \"plain\" recipes quantize nothing. Iterations that fp16's loss scale skips at the start",
             "are no steps: fp16 runs go on until they have made as many.", ""]
     for model, (what, extra) in MODELS.items():
         folder = os.path.join(work, model)

@@ -199,7 +199,7 @@ declare -A cases=(
   [norm]='[#norm_test],qk_norm_bwd: heads of every number of lanes*'
   [attention]='both ways of attention serve the shapes of flash*,sequences beyond what a launch takes go into the next'
   [quantize]='quantize: one copy alone*,delayed_scaling_update: histories*,slices of a weight: amax not staged*,complete_copies: the transposed*'
-  [gemm]='gemm of plain operands*,gemm of quantised operands is the product*'
+  [gemm]='gemm of plain operands*,gemm of quantized operands is the product*'
 )
 # sanitize TOOL KIND OPTIONS...
 sanitize() {

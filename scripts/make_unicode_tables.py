@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes core/tokenizer/unicode_tables.cpp: what the `tokenizers` package knows of each character (needs: tokenizers, perl).
+"""Writes core/tokenizer/unicode/unicode_tables.cpp: what the `tokenizers` package knows of each character (needs: tokenizers, perl).
 
-usage: make_unicode_tables.py > core/tokenizer/unicode_tables.cpp
+usage: make_unicode_tables.py > core/tokenizer/unicode/unicode_tables.cpp
 
 The package takes its knowledge from four places, of four versions of Unicode: its regex library (categories, white space), the language it is
-written in (digits, letters, lower case), a list of punctuation, and its normaliser. So each is asked through the package itself.
+written in (digits, letters, lower case), a list of punctuation, and its normalizer. So each is asked through the package itself.
 """
 import subprocess
 import sys
@@ -93,7 +93,7 @@ def main():
     known = subprocess.run(["perl", "-e", r'for (0..0x10ffff) { print "$_\n" if chr($_) =~ /\p{Present_In: %s}/ }' % NORMALIZER_UNICODE],
                            capture_output=True, text=True, check=True).stdout.split()
     print("// Made by scripts/make_unicode_tables.py with tokenizers " + __import__("tokenizers").__version__ + "; do not edit.")
-    print('#include "core/tokenizer/unicode_tables.h"\n\nnamespace mbt {\n')
+    print('#include "core/tokenizer/unicode/unicode_tables.h"\n\nnamespace mbt {\n')
     emit("First code point << 8 | category of each run of code points of one category.", "uint32_t", "kCategoryRuns",
          [f"0x{c << 8 | category[c]:x}" for c in starts])
     space = matched(r"\s")
@@ -105,7 +105,7 @@ def main():
     emit("Lowercase: code point, and what it becomes.", "CodePointLower", "kLower",
          ["{0x%x, %s}" % (c, '"' + "".join(f"\\x{b:02x}" for b in lower.normalize_str(chr(c)).encode()) + '"')
           for c in CODE_POINTS if lower.normalize_str(chr(c)) != chr(c)])
-    emit_ranges(f"Unassigned in Unicode {NORMALIZER_UNICODE}, that of the package's normaliser: stays as it is.", "kUnknownToNormalizer",
+    emit_ranges(f"Unassigned in Unicode {NORMALIZER_UNICODE}, that of the package's normalizer: stays as it is.", "kUnknownToNormalizer",
                 set(range(0x110000)) - set(map(int, known)) - set(range(0xD800, 0xE000)))
     print("}  // namespace mbt")
 

@@ -220,7 +220,7 @@ OpBench cast(Backend& b, const OpBenchShape& s, const std::string& name, DType f
   return o;
 }
 
-// -- quantisation ------------------------------------------------------------------------------------------------------------------------
+// -- quantization ------------------------------------------------------------------------------------------------------------------------
 
 enum class Copies { rowwise, both, both_transposed };
 

@@ -1,4 +1,4 @@
-// What the benchmarks of single operations share: tensors of random numbers, quantised tensors, and the clock.
+// What the benchmarks of single operations share: tensors of random numbers, quantized tensors, and the clock.
 #pragma once
 
 #include <functional>
@@ -8,7 +8,7 @@
 
 namespace mbt {
 
-/// Seconds of one call that only enqueues work: as many calls between two synchronisations that the wait and the clock do not count, the
+/// Seconds of one call that only enqueues work: as many calls between two synchronizations that the wait and the clock do not count, the
 /// best of several such batches, after one call that sets things up.
 double seconds_per_call(Backend& backend, const std::function<void()>& call);
 
@@ -35,7 +35,7 @@ BenchTensor random_tensor(Backend& backend, DType dtype, const Shape& shape);
 /// i32 [n], pseudo-random in [0, limit); `distinct` receives how many different ones.
 BenchTensor random_indices(Backend& backend, int64_t n, int64_t limit, int64_t* distinct = nullptr);
 
-/// Memory for a quantised matrix: its row-wise copy, and with_columns the column-wise one, `transposed` where the backend offers that.
+/// Memory for a quantized matrix: its row-wise copy, and with_columns the column-wise one, `transposed` where the backend offers that.
 class BenchQuantTensor {
  public:
   BenchQuantTensor(Backend& backend, const QuantSpec& spec, int64_t rows, int64_t cols, bool with_columns, bool transposed = false);

@@ -1,4 +1,4 @@
-// mbtrain bench gemm: every product of a training step, on plain and quantised operands.
+// mbtrain bench gemm: every product of a training step, on plain and quantized operands.
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -53,21 +53,21 @@ std::vector<OperandKind> operand_kinds() {
   };
 }
 
-/// A matrix of random numbers, quantised when it has a spec.
+/// A matrix of random numbers, quantized when it has a spec.
 class Matrix {
  public:
   Matrix(Backend& backend, DType act, int64_t rows, int64_t cols, const QuantSpec* spec = nullptr)
       : plain_(random_tensor(backend, act, {rows, cols})) {
     if (spec == nullptr) return;
-    quantised_.emplace(backend, *spec, rows, cols, true, backend.wants_transposed(*spec));
-    backend.quantize({.x = plain_.view(), .to = {.q = quantised_->view()}});
+    quantized_.emplace(backend, *spec, rows, cols, true, backend.wants_transposed(*spec));
+    backend.quantize({.x = plain_.view(), .to = {.q = quantized_->view()}});
   }
   TensorView view() const { return plain_.view(); }
-  GemmOperand operand() const { return quantised_ ? GemmOperand(quantised_->view()) : GemmOperand(plain_.view()); }
+  GemmOperand operand() const { return quantized_ ? GemmOperand(quantized_->view()) : GemmOperand(plain_.view()); }
 
  private:
   BenchTensor plain_;
-  std::optional<BenchQuantTensor> quantised_;
+  std::optional<BenchQuantTensor> quantized_;
 };
 
 /// One product as a training step does it: activations in the act dtype, weight gradients added to fp32.

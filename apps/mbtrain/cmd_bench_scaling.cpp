@@ -16,7 +16,7 @@
 #include "core/model/flops.h"
 #include "core/parallel/exchange_plan.h"
 #include "core/recipe/resolve.h"
-#include "core/train/plan_memory.h"
+#include "core/train/plan/plan_memory.h"
 #include "core/train/random_step.h"
 #include "kernels/kernels.h"
 

@@ -15,7 +15,7 @@
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
 #include "core/recipe/resolve.h"
-#include "core/train/plan_memory.h"
+#include "core/train/plan/plan_memory.h"
 #include "core/train/random_step.h"
 #include "kernels/kernels.h"
 

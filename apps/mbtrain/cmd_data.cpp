@@ -6,9 +6,9 @@
 #include "apps/mbtrain/cmd_data.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/text_table.h"
-#include "core/data/cache_folder.h"
-#include "core/data/indexed_reader.h"
-#include "core/data/indexed_writer.h"
+#include "core/data/cache/cache_folder.h"
+#include "core/data/megatron/indexed_reader.h"
+#include "core/data/megatron/indexed_writer.h"
 
 namespace mbt {
 namespace {

@@ -13,7 +13,7 @@
 #include "core/config/command_line.h"
 #include "core/recipe/library.h"
 #include "core/recipe/resolve.h"
-#include "core/train/plan_precision.h"
+#include "core/train/plan/plan_precision.h"
 #include "kernels/gpus.h"
 #include "kernels/kernels.h"
 
@@ -45,20 +45,20 @@ Device open_device(const std::string& name) {
   }
 }
 
-/// How a recipe's products run on a device, those of its quantised layers where it has any: the worst, and what is said about it.
+/// How a recipe's products run on a device, those of its quantized layers where it has any: the worst, and what is said about it.
 struct Verdict {
   Execution execution = Execution::native;
   std::string how;
 };
 
 Verdict judge(const Backend& backend, const std::string& recipe) {
-  // Enough layers for every recipe to quantise one: nemotron_3_super keeps the last 14 in 16 bits.
+  // Enough layers for every recipe to quantize one: nemotron_3_super keeps the last 14 in 16 bits.
   const ResolvedRun run = resolve_run(parse_config_arguments({"--mixed-precision", recipe, "model.num_layers=32"}));
   const std::vector<LayerRangePlan> ranges = plan_precision(make_policy(run.config.model, run.config.ddp), queries_of(backend).support);
-  const bool has_quantised = std::any_of(ranges.begin(), ranges.end(), [](const LayerRangePlan& r) { return r.is_quantised; });
+  const bool has_quantized = std::any_of(ranges.begin(), ranges.end(), [](const LayerRangePlan& r) { return r.is_quantized; });
   Verdict verdict;
   for (const LayerRangePlan& range : ranges) {
-    if (range.is_quantised != has_quantised) continue;
+    if (range.is_quantized != has_quantized) continue;
     for (const GemmPlan& g : range.gemms)
       if (verdict.how.empty() || g.support.execution > verdict.execution) verdict = {g.support.execution, g.support.how};
   }

@@ -10,7 +10,7 @@
 #include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/text_table.h"
 #include "core/base/strings.h"
-#include "core/data/document_source.h"
+#include "core/data/text/document_source.h"
 #include "core/eval/multiple_choice.h"
 #include "core/eval/perplexity.h"
 #include "core/eval/text_tokens.h"

@@ -5,7 +5,7 @@
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/plan_text.h"
 #include "core/recipe/resolve.h"
-#include "core/train/plan.h"
+#include "core/train/plan/plan.h"
 #include "kernels/kernels.h"
 #include "kernels/launch.h"
 

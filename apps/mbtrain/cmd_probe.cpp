@@ -5,7 +5,7 @@
 #include "apps/mbtrain/commands.h"
 #include "core/recipe/resolve.h"
 #include "core/train/probe.h"
-#include "core/train/plan_precision.h"
+#include "core/train/plan/plan_precision.h"
 #include "kernels/kernels.h"
 
 namespace mbt {

@@ -20,8 +20,8 @@ namespace mbt {
 namespace {
 
 constexpr const char* kDescription =
-    "Quantise the 2-D tensors of a safetensors file as a recipe would\n\n"
-    "Each 2-D tensor T [M,K] of F32, F16 or BF16 is rounded to bf16 and quantised; OUT gets\n"
+    "Quantize the 2-D tensors of a safetensors file as a recipe would\n\n"
+    "Each 2-D tensor T [M,K] of F32, F16 or BF16 is rounded to bf16 and quantized; OUT gets\n"
     "  T.codes       U8 [M,K]; 4-bit codes one a byte\n"
     "  T.scale_inv   what multiplies to restore: F32 [1] per tensor; F32 [M,K/128] or [M/128,K/128] blockwise; U8 E8M0 [M,K/32] mxfp8;\n"
     "                U8 E4M3 [M,K/16] or [M/16,K/16] nvfp4; quotients rounded up\n"
@@ -33,7 +33,7 @@ constexpr const char* kDescription =
     "Gradients round to nearest here. Delayed scaling takes the tensor's own amax.\n"
     "Printed per tensor: amax; underflow: share of non-zero elements that became 0; saturation: share of elements beyond the largest "
     "code;\n"
-    "SQNR: signal to quantisation noise.";
+    "SQNR: signal to quantization noise.";
 
 struct Options {
   std::string in, out, role;
@@ -48,11 +48,11 @@ struct Choice {
 
 Choice choose(const ConfigInput& input, const std::string& role) {
   const ResolvedRun run = resolve_run(input);
-  const LinearPrecision linear = quantised_linear(run.config.model);
+  const LinearPrecision linear = quantized_linear(run.config.model);
   const auto& spec = role == "activation" ? linear.input : role == "weight" ? linear.weight : linear.grad_output;
   if (!spec) {
     throw InputError(text("--mixed-precision ", run.config.mixed_precision.name,
-                          ": this recipe quantises nothing; expected one with fp8 or fp4, see `mbtrain recipes`"));
+                          ": this recipe quantizes nothing; expected one with fp8 or fp4, see `mbtrain recipes`"));
   }
   Choice choice{*spec, run.config.model.fp8_margin};
   choice.spec.stochastic_rounding = false;
@@ -84,7 +84,7 @@ void download(Backend& backend, const Buffer& buffer, void* out) {
   backend.download({buffer.data(), DType::u8, {static_cast<int64_t>(buffer.bytes())}}, out);
 }
 
-/// Quantises x (bf16 values) on the backend.
+/// Quantizes x (bf16 values) on the backend.
 Result quantize_tensor(Backend& backend, const Choice& choice, bool columnwise, const std::vector<float>& x, Result r) {
   std::vector<uint16_t> narrow(x.size());
   std::transform(x.begin(), x.end(), narrow.begin(), encode_bf16);
@@ -120,7 +120,7 @@ void transform_columns(std::vector<float>& x, int64_t rows, int64_t cols) {
   }
 }
 
-/// One line about a tensor: `x` is what was quantised.
+/// One line about a tensor: `x` is what was quantized.
 std::string report(const Result& r, const std::vector<float>& x, QuantFormat format) {
   const uint8_t largest = format == QuantFormat::e4m3 ? 0x7E : format == QuantFormat::e5m2 ? 0x7B : 0x7;
   const uint8_t magnitude = format == QuantFormat::e2m1 ? 0x7 : 0x7F;
@@ -156,7 +156,7 @@ void add_outputs(const Result& r, const QuantSpec& spec, bool columnwise, std::v
   outputs.push_back({r.name + ".values", SafetensorsType::F32, {r.rows, r.cols}, r.values.data()});
 }
 
-/// Why a tensor is not quantised; empty: it is.
+/// Why a tensor is not quantized; empty: it is.
 std::string reason_to_skip(const SafetensorsEntry& e) {
   if (e.shape.size() != 2) return text("shape ", shape_text(e.shape), " is not 2-D");
   if (e.size() == 0) return text("shape ", shape_text(e.shape), " is empty");
@@ -184,7 +184,7 @@ int quantize_file(const Options& o, const Choice& choice) {
     std::cout << report(results.back(), x, choice.spec.format) << "\n";
     add_outputs(results.back(), choice.spec, o.columnwise, outputs);
   }
-  if (outputs.empty()) throw InputError(text(o.in, ": no 2-D tensor of F32, F16 or BF16 to quantise"));
+  if (outputs.empty()) throw InputError(text(o.in, ": no 2-D tensor of F32, F16 or BF16 to quantize"));
   write_safetensors(o.out, outputs);
   return 0;
 }

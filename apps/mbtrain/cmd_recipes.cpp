@@ -33,12 +33,12 @@ void print_list(const RecipeLibrary& library) {
   table.add({"recipe", "base", "format", "scaling", "weights", "16-bit layers"});
   for (const Recipe& r : library.all()) {
     const MixedPrecisionConfig& c = r.config;
-    const bool is_quantised = c.fp8 || c.fp4;
+    const bool is_quantized = c.fp8 || c.fp4;
     table.add({r.name, base_of(c), c.fp8 ? *c.fp8 : c.fp4.value_or("-"),
                c.fp8   ? c.fp8_recipe
                : c.fp4 ? c.fp4_recipe
                        : "-",
-               !is_quantised                              ? "-"
+               !is_quantized                              ? "-"
                : c.fp8_param_gather || c.fp4_param_gather ? "codes"
                                                           : "16-bit",
                high_precision_layers(c)});
@@ -48,7 +48,7 @@ void print_list(const RecipeLibrary& library) {
     if (r.source != "built in") table.add_line("    from " + r.source);
   }
   std::cout << table.str("")
-            << "\nweights: codes = quantised weights are kept and exchanged as codes alone (fp8_param_gather, fp4_param_gather)\n"
+            << "\nweights: codes = quantized weights are kept and exchanged as codes alone (fp8_param_gather, fp4_param_gather)\n"
                "More: mbtrain recipes show NAME [--diff OTHER]; your own: --recipes FILE or MBTRAIN_RECIPES\n";
 }
 

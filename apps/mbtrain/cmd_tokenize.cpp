@@ -12,8 +12,8 @@
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/text_table.h"
 #include "core/base/strings.h"
-#include "core/data/indexed_writer.h"
-#include "core/data/tokenize_documents.h"
+#include "core/data/megatron/indexed_writer.h"
+#include "core/data/text/tokenize_documents.h"
 
 namespace mbt {
 namespace {

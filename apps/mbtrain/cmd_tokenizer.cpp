@@ -6,10 +6,10 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "core/base/xxhash.h"
-#include "core/data/document_source.h"
+#include "core/data/text/document_source.h"
 #include "core/tokenizer/sentencepiece_trainer.h"
 #include "core/tokenizer/tokenizer.h"
-#include "core/tokenizer/unicode.h"
+#include "core/tokenizer/unicode/unicode.h"
 
 namespace mbt {
 namespace {
@@ -59,7 +59,7 @@ int train(const std::vector<std::string>& args) {
   CLI::App app(
       "Train a SentencePiece model on files and folders\n\n"
       "  mbtrain tokenizer train --input ~/texts --vocab-size 8000 --output tokenizer.model\n\n"
-      "Defaults are those of Llama 2's tokenizer: BPE, digits one by one, bytes for rare characters, no normalisation.",
+      "Defaults are those of Llama 2's tokenizer: BPE, digits one by one, bytes for rare characters, no normalization.",
       "mbtrain tokenizer train");
   SentencePieceTraining t;
   t.num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
@@ -79,7 +79,7 @@ int train(const std::vector<std::string>& args) {
   app.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made")->capture_default_str();
   app.add_option("--split-digits", t.split_digits, "Numbers are cut into single digits")->capture_default_str();
   app.add_option("--normalization-rule-name", t.normalization_rule_name,
-                 "How texts are normalised: not at all, or by Unicode's NFKC (nmt_: with blanks made plain; _cf: with lower case)")
+                 "How texts are normalized: not at all, or by Unicode's NFKC (nmt_: with blanks made plain; _cf: with lower case)")
       ->check(CLI::IsMember({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"}))
       ->capture_default_str();
   app.add_option("--user-defined-symbols", t.user_defined_symbols, "Texts that are one piece wherever they occur, as a comma list")

@@ -21,8 +21,8 @@
 #include "core/data/make_dataset.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
-#include "core/train/checkpoint_folder.h"
-#include "core/train/plan_memory.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
+#include "core/train/plan/plan_memory.h"
 #include "core/train/verify_resume.h"
 #include "kernels/kernels.h"
 

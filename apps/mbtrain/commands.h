@@ -47,7 +47,7 @@ inline const std::vector<Verb>& verbs() {
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
       {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench, true},
       {"verify-resume", "Prove that a saved and continued run is the run without a break, bit for bit", cmd_verify_resume, true},
-      {"quantize", "Quantise the tensors of a safetensors file as a recipe would", cmd_quantize},
+      {"quantize", "Quantize the tensors of a safetensors file as a recipe would", cmd_quantize},
   };
   return all;
 }

@@ -7,10 +7,10 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/data/data_source.h"
-#include "core/data/document_source.h"
-#include "core/data/indexed_reader.h"
+#include "core/data/text/document_source.h"
+#include "core/data/megatron/indexed_reader.h"
 #include "core/data/token_file.h"
-#include "core/tokenizer/unicode.h"
+#include "core/tokenizer/unicode/unicode.h"
 
 namespace mbt {
 namespace {
@@ -129,7 +129,7 @@ ordered_json data_facts(const std::string& path) {
       throw InputError(text(path, ": no such file or folder, and no ", pair.bin, " and ", pair.idx, " of which it were the prefix"));
     return facts_of_pair(path);
   }
-  if (TokenFile::recognises(path)) return facts_of_tokens(path);
+  if (TokenFile::recognizes(path)) return facts_of_tokens(path);
   const DataSource source = find_source(path, "auto");
   switch (source.kind) {
     case DataKind::megatron: return facts_of_pair(path);

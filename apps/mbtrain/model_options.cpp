@@ -2,7 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include "core/train/plan_precision.h"
+#include "core/train/plan/plan_precision.h"
 #include "kernels/kernels.h"
 
 namespace mbt {

@@ -26,7 +26,7 @@ std::string origin_text(const Field& field, const Origin& origin) {
   const std::string same_name = text(".", field.info.name);
   const size_t at = origin.text.rfind(same_name);
   const bool is_same = at != std::string::npos && at + same_name.size() == origin.text.size();
-  return origin.kind == Origin::Kind::synchronised && is_same ? "synchronised " + origin.text.substr(0, at) : to_string(origin);
+  return origin.kind == Origin::Kind::synchronized && is_same ? "synchronized " + origin.text.substr(0, at) : to_string(origin);
 }
 
 std::string config_text(const RunPlan& plan, bool show_all) {
@@ -38,7 +38,7 @@ std::string config_text(const RunPlan& plan, bool show_all) {
     const Field& field = table.all()[i];
     if (field.path() == kRecipeName) continue;  // in the first line, and too long for a column
     const Origin origin = origin_of(plan.run.origins, field.path());
-    const bool is_copy = origin.kind == Origin::Kind::synchronised;
+    const bool is_copy = origin.kind == Origin::Kind::synchronized;
     if (show_all || (!is_copy && field.get() != defaults.all()[i].get()))
       rows.add({field.path(), field.get().dump(), origin_text(field, origin)});
   }
@@ -77,12 +77,12 @@ const char* execution_text(Execution e) {
   return e == Execution::native ? "native" : e == Execution::emulated ? "emulated" : "UNSUPPORTED";
 }
 
-/// How linear weights of quantised layers are kept; nothing where no layer is quantised.
-std::string quantised_weights_text(const RunPlan& plan) {
+/// How linear weights of quantized layers are kept; nothing where no layer is quantized.
+std::string quantized_weights_text(const RunPlan& plan) {
   const PrecisionPolicy& p = plan.policy;
-  const bool any = std::any_of(p.layers.begin(), p.layers.end(), [](const LinearPrecision& layer) { return layer.is_quantised(); });
+  const bool any = std::any_of(p.layers.begin(), p.layers.end(), [](const LinearPrecision& layer) { return layer.is_quantized(); });
   if (!any) return "";
-  return "; quantised weights kept as " + (p.quantised_params ? "codes alone" : text("codes beside ", name_of(p.act)));
+  return "; quantized weights kept as " + (p.quantized_params ? "codes alone" : text("codes beside ", name_of(p.act)));
 }
 
 std::string precision_text(const RunPlan& plan) {
@@ -103,7 +103,7 @@ std::string precision_text(const RunPlan& plan) {
   for (const std::string& how : explanations) lines += "  " + how + "\n";
   lines += text("  The same for qkv, proj, fc1 and fc2. Embeddings, norms, attention, residual stream, head: ", name_of(p.act),
                 "; loss: f32;\n", "  main gradients: ", name_of(p.main_grad), "; gradient exchange: ", name_of(p.grad_reduce),
-                quantised_weights_text(plan), "\n", "  attention: ", plan.attention.path, " (", plan.attention.how, ")\n");
+                quantized_weights_text(plan), "\n", "  attention: ", plan.attention.path, " (", plan.attention.how, ")\n");
   return heading("Precision of the linear layers") + lines;
 }
 

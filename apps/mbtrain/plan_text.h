@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "core/train/plan.h"
+#include "core/train/plan/plan.h"
 
 namespace mbt {
 

@@ -75,7 +75,7 @@ class Recording {
 enum class Execution : uint8_t { native, emulated, unsupported };
 struct GemmSupport {
   Execution execution = Execution::native;
-  std::string how;  ///< one sentence: "bf16 GEMM on exactly dequantised codes", or why it is not supported
+  std::string how;  ///< one sentence: "bf16 GEMM on exactly dequantized codes", or why it is not supported
 };
 
 /// A product of a linear layer Y[tokens,out] = X[tokens,in] W[out,in]^T, for questions before there are tensors.

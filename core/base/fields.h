@@ -11,7 +11,7 @@
 
 namespace mbt {
 
-/// What is known of a field beside its type and its default (the member initialiser).
+/// What is known of a field beside its type and its default (the member initializer).
 /// Types in use: bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<std::string>, and std::optional of the first four.
 struct FieldInfo {
   const char* name;

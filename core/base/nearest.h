@@ -7,7 +7,7 @@
 
 namespace mbt {
 
-/// Edits (insert, delete, replace, swap neighbours) from one word to the other; case and '-' against '_' cost nothing.
+/// Edits (insert, delete, replace, swap neighbors) from one word to the other; case and '-' against '_' cost nothing.
 int edit_distance(std::string_view a, std::string_view b);
 
 /// The name with the least distance to `word`, the first of several; empty when none is near (more than a third of the letters differ).

@@ -9,7 +9,7 @@ std::string to_string(const Origin& origin) {
     case Origin::Kind::config_file: kind = "config file"; break;
     case Origin::Kind::command_line: kind = "command line"; break;
     case Origin::Kind::recipe: kind = "recipe"; break;
-    case Origin::Kind::synchronised: kind = "synchronised"; break;
+    case Origin::Kind::synchronized: kind = "synchronized"; break;
     case Origin::Kind::derived: kind = "derived"; break;
     case Origin::Kind::hf_config: kind = "hf config"; break;
   }

@@ -13,7 +13,7 @@ namespace mbt {
 
 /// Who set a value. `text` says where: "run.json:12", "--lr", the recipe's name, the field that was copied; empty for defaults.
 struct Origin {
-  enum class Kind { default_value, config_file, command_line, recipe, synchronised, derived, hf_config };
+  enum class Kind { default_value, config_file, command_line, recipe, synchronized, derived, hf_config };
   Kind kind = Kind::default_value;
   std::string text;
 };

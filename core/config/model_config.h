@@ -43,17 +43,17 @@ struct ModelConfig {
   std::string attention_backend = "auto";
   bool calculate_per_token_loss = false;
   std::string hf_path;
-  // -- initialisation ------------------------------------------------------------------------------------------------------------------
+  // -- initialization ------------------------------------------------------------------------------------------------------------------
   std::optional<double> init_method_std;
   std::optional<double> embedding_init_method_std;
-  // -- regularisation upstream offers: only 0 is supported ------------------------------------------------------------------------------
+  // -- regularization upstream offers: only 0 is supported ------------------------------------------------------------------------------
   double hidden_dropout = 0.0;
   double attention_dropout = 0.0;
   // -- recompute -----------------------------------------------------------------------------------------------------------------------
   std::optional<std::string> recompute_granularity;
   std::string recompute_method = "uniform";
   std::optional<int64_t> recompute_num_layers;
-  // -- precision: overwritten from mixed_precision (core/recipe/synchronise.h) ----------------------------------------------------------
+  // -- precision: overwritten from mixed_precision (core/recipe/synchronize.h) ----------------------------------------------------------
   bool fp16 = false;
   bool bf16 = false;
   std::string params_dtype = "fp32";
@@ -158,10 +158,10 @@ struct ModelConfig {
     v(s.fp8_margin, FieldInfo{.name = "fp8_margin", .doc = "Delayed scaling: headroom in powers of two", .min = -100, .max = 100});
     v(s.fp8_amax_history_len, FieldInfo{.name = "fp8_amax_history_len", .doc = "Delayed scaling: length of the amax history", .min = 1, .max = 1048576});
     v(s.fp8_amax_compute_algo, FieldInfo{.name = "fp8_amax_compute_algo", .doc = "Delayed scaling: which amax of the history", .choices = {"most_recent", "max"}});
-    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantised weight-gradient GEMM; see docs/mixed-precision.md"});
+    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantized weight-gradient GEMM; see docs/mixed-precision.md"});
     v(s.fp8_dot_product_attention, FieldInfo{.name = "fp8_dot_product_attention", .doc = "FP8 attention; not supported, must be false"});
     v(s.fp8_multi_head_attention, FieldInfo{.name = "fp8_multi_head_attention", .doc = "FP8 attention; not supported, must be false"});
-    v(s.fp8_param, FieldInfo{.name = "fp8_param", .doc = "Linear weights exist only as FP8 codes, requantised from fp32 masters"});
+    v(s.fp8_param, FieldInfo{.name = "fp8_param", .doc = "Linear weights exist only as FP8 codes, requantized from fp32 masters"});
     v(s.fp4, FieldInfo{.name = "fp4", .doc = "FP4 format", .choices = {"e2m1"}});
     v(s.fp4_recipe, FieldInfo{.name = "fp4_recipe", .doc = "FP4 scaling", .choices = {"nvfp4"}});
     v(s.fp4_param, FieldInfo{.name = "fp4_param", .doc = "Linear weights exist only as FP4 codes"});

@@ -46,7 +46,7 @@ struct OptimizerConfig {
     v(s.adam_beta1, FieldInfo{.name = "adam_beta1", .doc = "Decay of the first moment", .min = 0, .max = 1, .alias = "adam-beta1"});
     v(s.adam_beta2, FieldInfo{.name = "adam_beta2", .doc = "Decay of the second moment", .min = 0, .max = 1, .alias = "adam-beta2"});
     v(s.adam_eps, FieldInfo{.name = "adam_eps", .doc = "Added to the root of the second moment", .min = 0, .max = 1, .alias = "adam-eps"});
-    v(s.decoupled_weight_decay, FieldInfo{.name = "decoupled_weight_decay", .doc = "AdamW; false: L2 regularisation"});
+    v(s.decoupled_weight_decay, FieldInfo{.name = "decoupled_weight_decay", .doc = "AdamW; false: L2 regularization"});
     v(s.use_precision_aware_optimizer, FieldInfo{.name = "use_precision_aware_optimizer", .doc = "Lets exp_avg_dtype and exp_avg_sq_dtype differ from fp32", .alias = "use-precision-aware-optimizer"});
     v(s.exp_avg_dtype, FieldInfo{.name = "exp_avg_dtype", .doc = "How the first moment is kept between steps; bf16 saves 2 bytes a parameter", .choices = {"fp32", "bf16"}, .alias = "exp-avg-dtype"});
     v(s.exp_avg_sq_dtype, FieldInfo{.name = "exp_avg_sq_dtype", .doc = "How the second moment is kept between steps; with adam_beta2 close to 1 a bf16 one moves in coarse steps (docs/mixed-precision.md)", .choices = {"fp32", "bf16"}, .alias = "exp-avg-sq-dtype"});

@@ -44,7 +44,7 @@ struct MixedPrecisionConfig {
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
     v(s.name, FieldInfo{.name = "name", .doc = "Name of the recipe these values started from"});
-    v(s.fp32, FieldInfo{.name = "fp32", .doc = "Full precision; without effect on the synchronised configs, as upstream"});
+    v(s.fp32, FieldInfo{.name = "fp32", .doc = "Full precision; without effect on the synchronized configs, as upstream"});
     v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training"});
     v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training"});
     v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = "dtype of the weights", .choices = {"fp32", "fp16", "bf16"}});
@@ -58,7 +58,7 @@ struct MixedPrecisionConfig {
     v(s.fp8_margin, FieldInfo{.name = "fp8_margin", .doc = "Delayed: headroom in powers of two", .min = -100, .max = 100});
     v(s.fp8_amax_history_len, FieldInfo{.name = "fp8_amax_history_len", .doc = "Delayed: length of the amax history", .min = 1, .max = 1048576});
     v(s.fp8_amax_compute_algo, FieldInfo{.name = "fp8_amax_compute_algo", .doc = "Delayed: which amax of the history", .choices = {"most_recent", "max"}});
-    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantised weight-gradient GEMM"});
+    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantized weight-gradient GEMM"});
     v(s.fp8_dot_product_attention, FieldInfo{.name = "fp8_dot_product_attention", .doc = "FP8 attention; not supported"});
     v(s.fp8_multi_head_attention, FieldInfo{.name = "fp8_multi_head_attention", .doc = "FP8 attention; not supported"});
     v(s.fp8_param, FieldInfo{.name = "fp8_param", .doc = "Weights kept as FP8 codes; equal to fp8_param_gather"});

@@ -45,7 +45,7 @@ struct TrainConfig {
     v(s.cuda_graph, FieldInfo{.name = "cuda_graph", .doc = "On a GPU: record the kernels of a micro-batch once and launch them as one graph; false: launch each", .alias = "cuda-graph"});
     v(s.device, FieldInfo{.name = "device", .doc = "auto: cuda when built and present, else cpu; where the GPU could be used but cuBLASLt cannot be loaded, auto is an error and not the CPU", .choices = {"auto", "cpu", "cuda"}, .other_words = {{"gpu", "cuda"}, {"nvidia", "cuda"}}, .alias = "device"});
     v(s.num_threads, FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all given to the process", .min = 0, .max = 4096});
-    v(s.emulate_precision, FieldInfo{.name = "emulate_precision", .doc = "Run formats the device lacks on exactly dequantised values; null: on the CPU yes, on a GPU no", .alias = "emulate-precision"});
+    v(s.emulate_precision, FieldInfo{.name = "emulate_precision", .doc = "Run formats the device lacks on exactly dequantized values; null: on the CPU yes, on a GPU no", .alias = "emulate-precision"});
   }
 };
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/data/dataset.h"
-#include "core/data/index_cache.h"
-#include "core/data/indexed_dataset.h"
+#include "core/data/cache/index_cache.h"
+#include "core/data/megatron/indexed_dataset.h"
 
 namespace mbt {
 

@@ -10,8 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
-#include "core/data/compressed.h"
-#include "core/data/indexed_format.h"
+#include "core/data/text/compressed.h"
+#include "core/data/megatron/indexed_format.h"
 #include "core/data/token_file.h"
 #include "core/io/files.h"
 
@@ -45,7 +45,7 @@ bool ends_with_any(const std::string& path, std::initializer_list<const char*> s
 
 DataKind kind_of_file(const std::string& path) {
   if (ends_with_any(path, {".jsonl", ".ndjson"})) return DataKind::jsonl;
-  if (path.ends_with(".bin") || TokenFile::recognises(path)) return DataKind::tokens;
+  if (path.ends_with(".bin") || TokenFile::recognizes(path)) return DataKind::tokens;
   return DataKind::text;
 }
 
@@ -53,7 +53,7 @@ DataKind kind_of_file(const std::string& path) {
 DataKind kind_of_files(const std::string& path, const std::vector<std::string>& files) {
   const auto all = [&](auto is_of_kind) { return !files.empty() && std::all_of(files.begin(), files.end(), is_of_kind); };
   if (all([](const std::string& f) { return kind_of_file(f) == DataKind::jsonl; })) return DataKind::jsonl;
-  if (all([](const std::string& f) { return TokenFile::recognises(f); })) return DataKind::tokens;
+  if (all([](const std::string& f) { return TokenFile::recognizes(f); })) return DataKind::tokens;
   if (all([](const std::string& f) { return ends_with_any(f, {".bin", ".idx"}); })) {
     throw InputError(text("dataset.path ", path, ": a folder of .bin and .idx files; name pairs of Megatron data by their prefix, such as ",
                           IndexedPaths(files.front()).prefix, ", several of them as dataset.blend"));
@@ -73,7 +73,7 @@ std::optional<DataKind> kind_named(const std::string& kind) {
 void keep_files_of(DataKind kind, std::vector<std::string>& files) {
   const auto is_other = [&](const std::string& f) {
     if (kind == DataKind::jsonl) return !ends_with_any(f, {".jsonl", ".ndjson", ".json"});
-    return kind == DataKind::tokens && !TokenFile::recognises(f);
+    return kind == DataKind::tokens && !TokenFile::recognizes(f);
   };
   files.erase(std::remove_if(files.begin(), files.end(), is_other), files.end());
 }

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "core/config/dataset_config.h"
-#include "core/data/documents.h"
+#include "core/data/text/documents.h"
 #include "core/data/sample.h"
 
 namespace mbt {

@@ -5,11 +5,11 @@
 #include "core/data/blend_order.h"
 #include "core/data/blended_dataset.h"
 #include "core/data/data_source.h"
-#include "core/data/sft_dataset.h"
+#include "core/data/sft/sft_dataset.h"
 #include "core/data/synthetic.h"
-#include "core/data/text_dataset.h"
+#include "core/data/text/text_dataset.h"
 #include "core/data/token_dataset.h"
-#include "core/data/tokenised_cache.h"
+#include "core/data/cache/tokenized_cache.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace mbt {
@@ -130,9 +130,9 @@ class DatasetMaker {
     if (source.kind == DataKind::text) usable.files = usable_text_files(source.files, config_.text_suffixes, left_out);
     if (usable.files.empty())
       throw InputError(text("dataset.path ", source.path, ": no text in it (", left_out, " empty or binary files)"));
-    const TokenisedOptions options{config_.json_key, config_.max_document_bytes, end_of_document(),
+    const TokenizedOptions options{config_.json_key, config_.max_document_bytes, end_of_document(),
                                    cache_folder(config_.path_to_cache, source.path)};
-    return make_indexed(tokenised_pair(usable, tokenizer(), options), split, samples, source.path);
+    return make_indexed(tokenized_pair(usable, tokenizer(), options), split, samples, source.path);
   }
 
   static DataSource sft_source(const std::string& path) {

@@ -5,7 +5,7 @@
 
 #include "core/config/run_config.h"
 #include "core/data/dataset.h"
-#include "core/data/indexed_dataset.h"
+#include "core/data/megatron/indexed_dataset.h"
 
 namespace mbt {
 

@@ -33,7 +33,7 @@ TokenFile::TokenFile(const std::string& path, int64_t vocab_size) : file_(path),
   check_size();
 }
 
-bool TokenFile::recognises(const std::string& path) {
+bool TokenFile::recognizes(const std::string& path) {
   try {
     const FileReader file(path);
     std::array<std::byte, 8> head{};

@@ -21,7 +21,7 @@ class TokenFile {
   /// InputError: neither format, another version or width, a size that does not agree with the number of tokens, a larger vocabulary.
   TokenFile(const std::string& path, int64_t vocab_size);
   /// By the first bytes; false also for what cannot be read.
-  static bool recognises(const std::string& path);
+  static bool recognizes(const std::string& path);
 
   const std::string& path() const { return file_.path(); }
   /// "llm.c uint16", "llm.c uint32", "llmq int32", "llmq int32 with masks".

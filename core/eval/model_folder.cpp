@@ -6,14 +6,14 @@
 #include "core/base/error.h"
 #include "core/base/json_reader.h"
 #include "core/config/command_line.h"
-#include "core/config/hf_config.h"
+#include "core/hf/hf_config.h"
 #include "core/io/files.h"
-#include "core/model/initialise.h"
+#include "core/model/initialize.h"
 #include "core/recipe/resolve.h"
-#include "core/recipe/synchronise.h"
+#include "core/recipe/synchronize.h"
 #include "core/recipe/validate.h"
-#include "core/train/checkpoint.h"
-#include "core/train/checkpoint_folder.h"
+#include "core/train/checkpoint/checkpoint.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
 
 namespace mbt {
 namespace {
@@ -38,7 +38,7 @@ void set_recipe(RunConfig& config, const std::string& recipe) {
   config.mixed_precision = resolve_run(parse_config_arguments({"--mixed-precision", recipe})).config.mixed_precision;
   Origins origins;
   std::vector<Problem> problems;
-  synchronise(config, origins, problems);
+  synchronize(config, origins, problems);
   validate_precision(config, origins, problems);
   if (!problems.empty()) throw_problems(problems);
 }
@@ -142,7 +142,7 @@ std::unique_ptr<Weights> load_model(const ModelFolder& model, const PrecisionPol
     const bool is_as_trained = load_run_config(*model.checkpoint).mixed_precision.name == model.config.mixed_precision.name;
     if (is_as_trained) load_precision_state(*model.checkpoint, backend, *weights);
   } else {
-    initialise_weights(*weights, model.config.model, static_cast<uint64_t>(model.config.rng.seed));
+    initialize_weights(*weights, model.config.model, static_cast<uint64_t>(model.config.rng.seed));
   }
   weights->refresh_working();
   return weights;

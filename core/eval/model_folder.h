@@ -10,7 +10,7 @@
 #include "core/model/weights.h"
 #include "core/recipe/policy.h"
 #include "core/tokenizer/tokenizer.h"
-#include "core/train/checkpoint_reader.h"
+#include "core/train/checkpoint/checkpoint_reader.h"
 
 namespace mbt {
 

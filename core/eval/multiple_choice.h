@@ -48,7 +48,7 @@ struct ChoiceRows {
 };
 
 /// Context and ending of each choice as tokens, behind `leading`: the text is "context ending", with one blank between unless there is white
-/// space already. It is tokenised as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens` >= 2:
+/// space already. It is tokenized as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens` >= 2:
 /// the beginning goes, of the context and, where that does not do, of the ending. InputError: an ending has no tokens.
 ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, const std::vector<int32_t>& leading, int64_t max_tokens);
 

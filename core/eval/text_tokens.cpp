@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "core/tokenizer/unicode.h"
+#include "core/tokenizer/unicode/unicode.h"
 
 namespace mbt {
 namespace {

@@ -24,12 +24,12 @@ class LayerPlanner {
   }
 
   LayerSlots plan(int64_t layer, Recompute recompute) {
-    const bool is_quantised = policy_.linear(layer, LinearKind::qkv).is_quantised();
+    const bool is_quantized = policy_.linear(layer, LinearKind::qkv).is_quantized();
     LayerSlots l = recompute == Recompute::full ? shared(layer) : LayerSlots{};
     l.input = stream();
     if (recompute == Recompute::full) return l;
-    // Norm and activation outputs: with quantised inputs their codes are kept instead; with selective recompute neither is.
-    const bool keeps_outputs = recompute == Recompute::none && !is_quantised;
+    // Norm and activation outputs: with quantized inputs their codes are kept instead; with selective recompute neither is.
+    const bool keeps_outputs = recompute == Recompute::none && !is_quantized;
     add_always_kept(l);
     const LayerSlots& common = shared(layer);
     l.input_norm = keeps_outputs ? stream() : common.input_norm;
@@ -41,14 +41,14 @@ class LayerPlanner {
     return l;
   }
 
-  /// The set that layers without their own tensors use, one for quantised and one for plain layers.
+  /// The set that layers without their own tensors use, one for quantized and one for plain layers.
   const LayerSlots& shared(int64_t layer) {
-    const bool is_quantised = policy_.linear(layer, LinearKind::qkv).is_quantised();
-    LayerSlots& l = shared_[is_quantised];
+    const bool is_quantized = policy_.linear(layer, LinearKind::qkv).is_quantized();
+    LayerSlots& l = shared_[is_quantized];
     if (l.input_norm.empty()) {
-      if (!shared_[!is_quantised].input_norm.empty()) l = shared_[!is_quantised];
+      if (!shared_[!is_quantized].input_norm.empty()) l = shared_[!is_quantized];
       else add_all(l);
-      if (is_quantised) add_quantised(l, layer);
+      if (is_quantized) add_quantized(l, layer);
     }
     return l;
   }
@@ -80,11 +80,11 @@ class LayerPlanner {
     l.mlp_norm = stream();
     l.activation = act({s_.tokens, s_.ffn});
   }
-  void add_quantised(LayerSlots& l, int64_t layer) {
+  void add_quantized(LayerSlots& l, int64_t layer) {
     const LinearPrecision& p = policy_.linear(layer, LinearKind::qkv);
     auto plan = [&](const QuantSpec& spec, int64_t cols, bool columnwise) {
       const QuantCopies copies{.columnwise = columnwise, .columnwise_is_transposed = columnwise && wants_transposed_(spec)};
-      return plan_quantised(arena_, MemoryCategory::workspace, spec, s_.tokens, cols, copies);
+      return plan_quantized(arena_, MemoryCategory::workspace, spec, s_.tokens, cols, copies);
     };
     auto x = [&](int64_t cols) { return plan(*p.input, cols, shares_columnwise_); };
     l.x_qkv = x(s_.width), l.x_proj = x(s_.attention), l.x_fc1 = x(s_.width), l.x_fc2 = x(s_.ffn);
@@ -96,7 +96,7 @@ class LayerPlanner {
   QuantSlots keep_columnwise(const QuantSlots& common) {
     if (common.empty()) return common;
     const QuantCopies copies{.rowwise = false, .columnwise_is_transposed = wants_transposed_(common.spec)};
-    QuantSlots kept = plan_quantised(arena_, MemoryCategory::activations, common.spec, common.rows, common.cols, copies);
+    QuantSlots kept = plan_quantized(arena_, MemoryCategory::activations, common.spec, common.rows, common.cols, copies);
     if (!kept.is_shared()) kept.row_codes = common.row_codes, kept.row_scale = common.row_scale, kept.row_amax = common.row_amax;
     return kept;
   }
@@ -197,7 +197,7 @@ Activations bind_activations(const ActivationsPlan& plan, void* base) {
     const ArenaPlan& arena;
     void* base;
     void operator()(const TensorSlot& from, TensorView& to) const { to = arena.bind(base, from); }
-    void operator()(const QuantSlots& from, QuantTensorView& to) const { to = bind_quantised(arena, base, from); }
+    void operator()(const QuantSlots& from, QuantTensorView& to) const { to = bind_quantized(arena, base, from); }
   };
   const Binder binder{plan.arena, base};
   Activations a;

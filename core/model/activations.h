@@ -14,7 +14,7 @@ namespace mbt {
 /// Which activations backward finds as forward left them.
 enum class Recompute : uint8_t {
   none,
-  selective,  ///< outputs of norms and of the activation function are made again from their inputs; quantised inputs are quantised again
+  selective,  ///< outputs of norms and of the activation function are made again from their inputs; quantized inputs are quantized again
   full,       ///< a layer keeps only its input; its forward runs again in backward
 };
 
@@ -34,7 +34,7 @@ struct LayerTensors {
   Slot mlp_norm;                  // [N,C] act
   Slot fc1;                       // [N,F] or [N,2F] act
   Slot activation;                // [N,F] act
-  // Quantised inputs and output gradients of the linear layers; empty when the layer is not quantised.
+  // Quantized inputs and output gradients of the linear layers; empty when the layer is not quantized.
   Quant x_qkv, x_proj, x_fc1, x_fc2;
   // Of gradients: memory shared by all layers, scales each layer's own. dy_fc2 is written in the backward of the layer above.
   Quant dy_qkv, dy_proj, dy_fc1, dy_fc2;

@@ -4,7 +4,7 @@ namespace mbt {
 namespace {
 
 void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, ConstTensorView delta, TensorView h, TensorView y,
-              TensorView rstd, TensorView mean, const QuantOutput& quantised) {
+              TensorView rstd, TensorView mean, const QuantOutput& quantized) {
   c.backend.norm_fwd({.kind = norm_kind(c.model),
                       .x = x,
                       .weight = w.weight,
@@ -15,12 +15,12 @@ void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, Con
                       .delta = delta,
                       .h = delta.empty() ? TensorView{} : h,
                       .eps = static_cast<float>(c.model.layernorm_epsilon),
-                      .quantised = quantised,
-                      .keeps_y = quantised.empty()});
+                      .quantized = quantized,
+                      .keeps_y = quantized.empty()});
 }
 
 void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, ConstTensorView h, TensorView rstd, TensorView mean,
-              TensorView d_h, const QuantOutput& quantised) {
+              TensorView d_h, const QuantOutput& quantized) {
   c.backend.norm_bwd({.kind = norm_kind(c.model),
                       .d_y = d_y,
                       .h = h,
@@ -30,15 +30,15 @@ void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, C
                       .d_weight = w.d_weight,
                       .mean = mean,
                       .d_bias = w.d_bias,
-                      .quantised = quantised});
+                      .quantized = quantized});
 }
 
-void activation_fwd(const BlockContext& c, const LayerViews& a, const QuantOutput& quantised) {
+void activation_fwd(const BlockContext& c, const LayerViews& a, const QuantOutput& quantized) {
   c.backend.activation_fwd(
-      {.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation, .quantised = quantised, .keeps_y = quantised.empty()});
+      {.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation, .quantized = quantized, .keeps_y = quantized.empty()});
 }
 
-void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const QuantOutput& quantised) {
+void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const QuantOutput& quantized) {
   const ModelShapes& s = c.shapes;
   if (!a.qkv_raw.empty()) {
     c.backend.qk_norm_fwd({.qkv = a.qkv_raw,
@@ -67,11 +67,11 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .scale = c.softmax_scale,
                            .backend = attention_backend_named(c.model.attention_backend),
                            .document_start = c.document_start,
-                           .quantised = quantised});
+                           .quantized = quantized});
 }
 
-/// quantised: of d_qkv, which the last of up to three ops completes.
-void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const SharedViews& t, const QuantOutput& quantised) {
+/// quantized: of d_qkv, which the last of up to three ops completes.
+void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const SharedViews& t, const QuantOutput& quantized) {
   const ModelShapes& s = c.shapes;
   const bool has_rope = !c.rope_table.empty(), has_qk_norm = !a.qkv_raw.empty();
   c.backend.attention_bwd({.d_out = t.d_attention,
@@ -85,7 +85,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .scale = c.softmax_scale,
                            .backend = attention_backend_named(c.model.attention_backend),
                            .document_start = c.document_start,
-                           .quantised = has_rope || has_qk_norm ? QuantOutput{} : quantised});
+                           .quantized = has_rope || has_qk_norm ? QuantOutput{} : quantized});
   if (has_rope) {
     c.backend.rope({.qkv = t.d_qkv,
                     .cos_sin = c.rope_table,
@@ -94,7 +94,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                     .sequence_length = s.sequence,
                     .inverse = true,
                     .positions = c.positions,
-                    .quantised = has_qk_norm ? QuantOutput{} : quantised});
+                    .quantized = has_qk_norm ? QuantOutput{} : quantized});
   }
   if (has_qk_norm) {
     c.backend.qk_norm_bwd({.d_qkv = t.d_qkv,
@@ -106,16 +106,16 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .d_k_weight = w.d_k_norm,
                            .num_heads = s.heads,
                            .num_kv_heads = s.kv_heads,
-                           .quantised = quantised});
+                           .quantized = quantized});
   }
 }
 
 /// Selective recomputation: norm and activation outputs, and the codes made from them and from the kept attention output, once more.
 void recompute_outputs(const BlockContext& c, const PassContext& pass, const LayerParams& w, const LayerViews& a) {
-  norm_fwd(c, w.input_norm, a.input, {}, {}, a.input_norm, a.input_rstd, a.input_mean, quantised_for(pass, w.qkv, a.x_qkv));
-  norm_fwd(c, w.mlp_norm, a.middle, {}, {}, a.mlp_norm, a.mlp_rstd, a.mlp_mean, quantised_for(pass, w.fc1, a.x_fc1));
-  activation_fwd(c, a, quantised_for(pass, w.fc2, a.x_fc2));
-  quantise_for(c.backend, pass, w.proj, a.attention, a.x_proj);
+  norm_fwd(c, w.input_norm, a.input, {}, {}, a.input_norm, a.input_rstd, a.input_mean, quantized_for(pass, w.qkv, a.x_qkv));
+  norm_fwd(c, w.mlp_norm, a.middle, {}, {}, a.mlp_norm, a.mlp_rstd, a.mlp_mean, quantized_for(pass, w.fc1, a.x_fc1));
+  activation_fwd(c, a, quantized_for(pass, w.fc2, a.x_fc2));
+  quantize_for(c.backend, pass, w.proj, a.attention, a.x_proj);
 }
 
 }  // namespace
@@ -133,7 +133,7 @@ LinearParams bind_linear(const Weights& w, const std::string& name) {
   LinearParams p;
   const int64_t weight = w.params().index_of(name + ".weight"), bias = w.params().index_of(name + ".bias");
   p.weight = w.working(weight);
-  p.weight_q = w.quantised(weight);
+  p.weight_q = w.quantized(weight);
   p.d_weight = w.part(w.grad(), weight);
   p.id = weight;
   if (bias >= 0) p.bias = w.working(bias), p.d_bias = w.part(w.grad(), bias);
@@ -161,13 +161,13 @@ void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, co
                const SharedViews& t, ConstTensorView stream, ConstTensorView delta, bool without_fc2) {
   Backend& b = c.backend;
   const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
-  norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean, quantised_for(pass, w.qkv, a.x_qkv));
+  norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean, quantized_for(pass, w.qkv, a.x_qkv));
   linear_fwd(b, precision, w.qkv, a.input_norm, a.x_qkv, a.qkv_raw.empty() ? a.qkv : a.qkv_raw);
-  attention_fwd(c, w, a, quantised_for(pass, w.proj, a.x_proj));
+  attention_fwd(c, w, a, quantized_for(pass, w.proj, a.x_proj));
   linear_fwd(b, precision, w.proj, a.attention, a.x_proj, t.delta);
-  norm_fwd(c, w.mlp_norm, a.input, t.delta, a.middle, a.mlp_norm, a.mlp_rstd, a.mlp_mean, quantised_for(pass, w.fc1, a.x_fc1));
+  norm_fwd(c, w.mlp_norm, a.input, t.delta, a.middle, a.mlp_norm, a.mlp_rstd, a.mlp_mean, quantized_for(pass, w.fc1, a.x_fc1));
   linear_fwd(b, precision, w.fc1, a.mlp_norm, a.x_fc1, a.fc1);
-  activation_fwd(c, a, quantised_for(pass, w.fc2, a.x_fc2));
+  activation_fwd(c, a, quantized_for(pass, w.fc2, a.x_fc2));
   if (!without_fc2) linear_fwd(b, precision, w.fc2, a.activation, a.x_fc2, t.delta);  // else: wgrad needs fc2's input, nothing its output
 }
 
@@ -184,13 +184,13 @@ void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, co
                     .d_y = t.d_activation,
                     .x = a.fc1,
                     .d_x = t.d_fc1,
-                    .quantised = quantised_for(pass, w.fc1, a.dy_fc1),
+                    .quantized = quantized_for(pass, w.fc1, a.dy_fc1),
                     .keeps_d_x = a.dy_fc1.empty() || !w.fc1.bias.empty()});  // the bias's gradient is a sum of plain values
   linear_bwd(b, precision, w.fc1, a.mlp_norm, a.x_fc1, t.d_fc1, a.dy_fc1, t.d_norm);
-  norm_bwd(c, w.mlp_norm, t.d_norm, a.middle, a.mlp_rstd, a.mlp_mean, t.d_stream, quantised_for(pass, w.proj, a.dy_proj));
+  norm_bwd(c, w.mlp_norm, t.d_norm, a.middle, a.mlp_rstd, a.mlp_mean, t.d_stream, quantized_for(pass, w.proj, a.dy_proj));
 
   linear_bwd(b, precision, w.proj, a.attention, a.x_proj, t.d_stream, a.dy_proj, t.d_attention);
-  attention_bwd(c, w, a, t, quantised_for(pass, w.qkv, a.dy_qkv));
+  attention_bwd(c, w, a, t, quantized_for(pass, w.qkv, a.dy_qkv));
   linear_bwd(b, precision, w.qkv, a.input_norm, a.x_qkv, t.d_qkv, a.dy_qkv, t.d_norm);
   norm_bwd(c, w.input_norm, t.d_norm, a.input, a.input_rstd, a.input_mean, t.d_stream, d_input);
 }

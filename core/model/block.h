@@ -1,7 +1,7 @@
 // One transformer layer: forward and backward side by side.
 //   x -> norm -> qkv -> (QK-norm, RoPE) -> attention -> proj -> + -> norm -> fc1 -> activation -> fc2 -> +
 // The two additions happen inside the norm that follows (core/ops/norm.h), so a layer hands on its stream and the last delta. Where a linear
-// layer is quantised, the op in front of it is asked for the codes too (core/ops/quant_output.h).
+// layer is quantized, the op in front of it is asked for the codes too (core/ops/quant_output.h).
 #pragma once
 
 #include "core/backend/backend.h"

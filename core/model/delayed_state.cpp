@@ -14,16 +14,16 @@ DelayedStatePlan plan_delayed_state(ArenaPlan& arena, const PrecisionPolicy& pol
   DelayedStatePlan plan;
   if (!policy.is_delayed) return plan;
   for (const LinearPrecision& layer : policy.layers) {
-    plan.first_column.push_back(layer.is_quantised() ? plan.num_columns : -1);
-    if (!layer.is_quantised()) continue;
+    plan.first_column.push_back(layer.is_quantized() ? plan.num_columns : -1);
+    if (!layer.is_quantized()) continue;
     for (int64_t i = 0; i < kLinears; ++i) {
       for (const auto& spec : {layer.input, layer.weight, layer.grad_output}) plan.fp8_max.push_back(max_of(spec->format));
     }
     plan.num_columns += kLinears * kColumnsPerLinear;
   }
-  plan.history = arena.add(MemoryCategory::quantised_weights, DType::f32, {policy.amax_history_len, plan.num_columns});
-  plan.scale = arena.add(MemoryCategory::quantised_weights, DType::f32, {plan.num_columns});
-  plan.max = arena.add(MemoryCategory::quantised_weights, DType::f32, {plan.num_columns});
+  plan.history = arena.add(MemoryCategory::quantized_weights, DType::f32, {policy.amax_history_len, plan.num_columns});
+  plan.scale = arena.add(MemoryCategory::quantized_weights, DType::f32, {plan.num_columns});
+  plan.max = arena.add(MemoryCategory::quantized_weights, DType::f32, {plan.num_columns});
   return plan;
 }
 

@@ -1,4 +1,4 @@
-// Delayed scaling's memory: one column (scale and amax history) for each quantised operand of each linear layer.
+// Delayed scaling's memory: one column (scale and amax history) for each quantized operand of each linear layer.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@ namespace mbt {
 struct DelayedStatePlan {
   int64_t num_columns = 0;
   std::vector<float> fp8_max;        ///< per column: 448 (E4M3) or 57344 (E5M2)
-  std::vector<int64_t> first_column; ///< per layer; -1: the layer is not quantised
+  std::vector<int64_t> first_column; ///< per layer; -1: the layer is not quantized
   TensorSlot history, scale, max;    ///< f32 [length, n], [n], [n]
 };
 

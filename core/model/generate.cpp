@@ -37,17 +37,17 @@ Generator::Generator(Backend& backend, const ModelConfig& model, const Precision
     LayerState& l = layers_[static_cast<size_t>(i)];
     want(l.k_cache, policy.act, {capacity, s_.kv_heads * s_.head}), want(l.v_cache, policy.act, {capacity, s_.kv_heads * s_.head});
     const LinearPrecision& p = policy.linear(i, LinearKind::qkv);
-    if (!p.is_quantised()) continue;
+    if (!p.is_quantized()) continue;
     const std::pair<QuantTensorView*, int64_t> views[] = {{&l.x_qkv, s_.width}, {&l.x_proj, s_.attention}, {&l.x_fc1, s_.width}, {&l.x_fc2, s_.ffn}};
     for (int k = 0; k < 4; ++k) {
-      const QuantSlots slots = plan_quantised(arena_, MemoryCategory::workspace, *p.input, kPiece, views[k].second, {.columnwise = false});
+      const QuantSlots slots = plan_quantized(arena_, MemoryCategory::workspace, *p.input, kPiece, views[k].second, {.columnwise = false});
       inputs.push_back({slots, views[k].first, i, static_cast<LinearKind>(k)});
     }
   }
   memory_ = Buffer(backend, static_cast<size_t>(arena_.total_bytes()));
   for (auto& [slot, view] : wanted) *view = arena_.bind(memory_.data(), slot);
   for (const InputSlots& in : inputs) {
-    *in.view = bind_quantised(arena_, memory_.data(), in.slots);
+    *in.view = bind_quantized(arena_, memory_.data(), in.slots);
     weights.delayed().attach(*in.view, in.layer, in.linear, TensorRole::input);
   }
   for (int64_t i = 0; i < model.num_layers; ++i) layers_[static_cast<size_t>(i)].params = bind_layer(weights, model, i);
@@ -74,7 +74,7 @@ void Generator::layer(int64_t i, int64_t count) {
     linear_fwd(backend_, precision, w, x, x_q, y);
   };
   const QuantTensorView x_qkv = part(l.x_qkv), x_proj = part(l.x_proj), x_fc1 = part(l.x_fc1), x_fc2 = part(l.x_fc2);
-  auto norm = [&](const NormParams& w, const TensorView& delta, const QuantOutput& quantised) {
+  auto norm = [&](const NormParams& w, const TensorView& delta, const QuantOutput& quantized) {
     backend_.norm_fwd({.kind = norm_kind(model_),
                        .x = rows(stream_),
                        .weight = w.weight,
@@ -85,10 +85,10 @@ void Generator::layer(int64_t i, int64_t count) {
                        .delta = delta,
                        .h = rows(stream_),
                        .eps = static_cast<float>(model_.layernorm_epsilon),
-                       .quantised = quantised,
-                       .keeps_y = quantised.empty()});
+                       .quantized = quantized,
+                       .keeps_y = quantized.empty()});
   };
-  norm(l.params.input_norm, i == 0 ? TensorView() : rows(delta_), quantised_for(pass, l.params.qkv, x_qkv));
+  norm(l.params.input_norm, i == 0 ? TensorView() : rows(delta_), quantized_for(pass, l.params.qkv, x_qkv));
   linear(l.params.qkv, rows(norm_), x_qkv, rows(model_.qk_layernorm ? qkv_raw_ : qkv_));
   if (model_.qk_layernorm) {
     backend_.qk_norm_fwd({.qkv = rows(qkv_raw_),
@@ -117,14 +117,14 @@ void Generator::layer(int64_t i, int64_t count) {
                              .num_kv_heads = s_.kv_heads,
                              .first_position = position_,
                              .scale = static_cast<float>(scale)});
-  quantise_for(backend_, pass, l.params.proj, rows(attention_), x_proj);
+  quantize_for(backend_, pass, l.params.proj, rows(attention_), x_proj);
   linear(l.params.proj, rows(attention_), x_proj, rows(delta_));
-  norm(l.params.mlp_norm, rows(delta_), quantised_for(pass, l.params.fc1, x_fc1));
+  norm(l.params.mlp_norm, rows(delta_), quantized_for(pass, l.params.fc1, x_fc1));
   linear(l.params.fc1, rows(norm_), x_fc1, rows(fc1_));
   backend_.activation_fwd({.kind = activation_kind(model_),
                            .x = rows(fc1_),
                            .y = rows(activation_),
-                           .quantised = quantised_for(pass, l.params.fc2, x_fc2),
+                           .quantized = quantized_for(pass, l.params.fc2, x_fc2),
                            .keeps_y = x_fc2.empty()});
   linear(l.params.fc2, rows(activation_), x_fc2, rows(delta_));
 }
@@ -146,7 +146,7 @@ std::vector<float> Generator::feed(const std::vector<int32_t>& tokens) {
   MBT_CHECK(!tokens.empty(), "nothing to feed");
   const auto n = static_cast<int64_t>(tokens.size());
   if (position_ + n > capacity_) throw InputError(text("a sequence of ", position_ + n, " tokens does not fit into ", capacity_, " positions"));
-  if (weights_.codes_are_stale()) weights_.quantise_working();
+  if (weights_.codes_are_stale()) weights_.quantize_working();
   int64_t last = 0;
   for (int64_t first = 0; first < n; first += kPiece) {
     const int64_t count = std::min(kPiece, n - first);

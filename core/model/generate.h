@@ -11,7 +11,7 @@ namespace mbt {
 
 class Generator {
  public:
-  /// capacity: most positions of a sequence, prompt and generated. Quantised layers quantise their inputs as in evaluation.
+  /// capacity: most positions of a sequence, prompt and generated. Quantized layers quantize their inputs as in evaluation.
   Generator(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t capacity);
 
   /// Feeds tokens at the positions that follow those fed before; returns the logits after the last one, f32 [V].

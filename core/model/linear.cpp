@@ -2,7 +2,7 @@
 
 namespace mbt {
 
-QuantOutput quantised_for(const PassContext& pass, const LinearParams& w, const QuantTensorView& q) {
+QuantOutput quantized_for(const PassContext& pass, const LinearParams& w, const QuantTensorView& q) {
   if (q.empty()) return {};
   const uint64_t stream = pass.stream << 24 | static_cast<uint64_t>(w.id);  // at most 2^24 linear layers
   return {.q = q,
@@ -12,13 +12,13 @@ QuantOutput quantised_for(const PassContext& pass, const LinearParams& w, const 
           .random_pass = pass.device_stream};
 }
 
-void quantise_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q) {
-  if (!q.empty()) backend.quantize({.x = x, .to = quantised_for(pass, w, q)});
+void quantize_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q) {
+  if (!q.empty()) backend.quantize({.x = x, .to = quantized_for(pass, w, q)});
 }
 
 void linear_fwd(Backend& backend, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x, const QuantTensorView& x_q,
                 TensorView y) {
-  if (!precision.is_quantised()) {
+  if (!precision.is_quantized()) {
     backend.gemm({.role = GemmRole::fprop, .a = x, .b = w.weight, .d = y, .bias = w.bias});
     return;
   }
@@ -33,7 +33,7 @@ void linear_fwd(Backend& backend, const LinearPrecision& precision, const Linear
 void linear_bwd(Backend& backend, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x, const QuantTensorView& x_q,
                 ConstTensorView d_y, const QuantTensorView& dy_q, TensorView d_x) {
   if (!w.bias.empty()) backend.bias_bwd({.d_y = d_y, .d_bias = w.d_bias});
-  if (!precision.is_quantised()) {
+  if (!precision.is_quantized()) {
     backend.gemm({.role = GemmRole::dgrad, .a = d_y, .b = w.weight, .d = d_x});
     backend.gemm({.role = GemmRole::wgrad, .a = d_y, .b = x, .d = w.d_weight, .accumulate = true});
     return;

@@ -1,5 +1,5 @@
-// The quantised linear layer, written once: Y = X W^T (+ bias), dX = dY W, dW += dY^T X. The recipe's QuantSpecs travel in the tensors;
-// plain and quantised layers differ only in whether those tensors are empty.
+// The quantized linear layer, written once: Y = X W^T (+ bias), dX = dY W, dW += dY^T X. The recipe's QuantSpecs travel in the tensors;
+// plain and quantized layers differ only in whether those tensors are empty.
 #pragma once
 
 #include "core/backend/backend.h"
@@ -7,7 +7,7 @@
 
 namespace mbt {
 
-/// One linear layer's parameters. weight is empty when it exists only as codes; weight_q when the layer is not quantised.
+/// One linear layer's parameters. weight is empty when it exists only as codes; weight_q when the layer is not quantized.
 struct LinearParams {
   ConstTensorView weight;    // [out,in] act
   QuantTensorView weight_q;
@@ -26,16 +26,16 @@ struct PassContext {
   bool operator==(const PassContext&) const = default;
 };
 
-/// What the op that makes an operand of one linear layer is asked for beside it: q, as this pass quantises it. Nothing when q is empty.
-QuantOutput quantised_for(const PassContext& pass, const LinearParams& w, const QuantTensorView& q);
-/// q := quantised x, where the op that made x has not done it; does nothing when q is empty.
-void quantise_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q);
+/// What the op that makes an operand of one linear layer is asked for beside it: q, as this pass quantizes it. Nothing when q is empty.
+QuantOutput quantized_for(const PassContext& pass, const LinearParams& w, const QuantTensorView& q);
+/// q := quantized x, where the op that made x has not done it; does nothing when q is empty.
+void quantize_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q);
 
-/// y = x W^T + bias. A quantised layer reads x_q alone, whose copies serve wgrad later.
+/// y = x W^T + bias. A quantized layer reads x_q alone, whose copies serve wgrad later.
 void linear_fwd(Backend& backend, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x, const QuantTensorView& x_q,
                 TensorView y);
 
-/// d_x = d_y W; d_weight += d_y^T x; d_bias += sum d_y. A quantised layer reads x_q and dy_q; d_y too when it has a bias.
+/// d_x = d_y W; d_weight += d_y^T x; d_bias += sum d_y. A quantized layer reads x_q and dy_q; d_y too when it has a bias.
 void linear_bwd(Backend& backend, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x, const QuantTensorView& x_q,
                 ConstTensorView d_y, const QuantTensorView& dy_q, TensorView d_x);
 

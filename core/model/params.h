@@ -1,4 +1,4 @@
-// The one list of a transformer's parameters: names, shapes, roles. Saving, loading, initialising, optimising, counting and the Hugging
+// The one list of a transformer's parameters: names, shapes, roles. Saving, loading, initializing, optimizing, counting and the Hugging
 // Face mapping all walk this list.
 #pragma once
 
@@ -28,7 +28,7 @@ struct ParamSpec {
   LinearKind linear = LinearKind::qkv;  ///< meaningful for kind == linear
   int64_t offset = 0;                   ///< elements from the start of every flat buffer (gradients, masters, moments)
   int64_t unit = 0;                     ///< when forward reads it: 0 embeddings, i + 1 layer i, num_layers + 1 final norm and head
-  bool is_codes_only = false;           ///< a quantised weight without a working copy
+  bool is_codes_only = false;           ///< a quantized weight without a working copy
 
   /// Decoupled weight decay applies to matrices, not to norms and biases.
   bool decays() const { return shape.rank() > 1; }

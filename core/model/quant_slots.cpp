@@ -29,7 +29,7 @@ TransposedQuery transposed_query(const Backend& backend) {
   return [&backend](const QuantSpec& spec) { return backend.wants_transposed(spec); };
 }
 
-QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies) {
+QuantSlots plan_quantized(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies) {
   QuantSlots slots;
   slots.spec = spec;
   slots.rows = rows;
@@ -47,7 +47,7 @@ QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const Quant
   return slots;
 }
 
-QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& s, void* row_codes) {
+QuantTensorView bind_quantized(const ArenaPlan& arena, void* base, const QuantSlots& s, void* row_codes) {
   QuantTensorView q;
   if (s.empty()) return q;
   q.spec = s.spec;

@@ -1,4 +1,4 @@
-// Memory of one quantised tensor, planned and bound.
+// Memory of one quantized tensor, planned and bound.
 #pragma once
 
 #include <functional>
@@ -9,7 +9,7 @@
 
 namespace mbt {
 
-/// Planned arrays of a QuantTensorView; empty() when the tensor is not quantised.
+/// Planned arrays of a QuantTensorView; empty() when the tensor is not quantized.
 struct QuantSlots {
   QuantSpec spec{};
   int64_t rows = 0, cols = 0;
@@ -26,7 +26,7 @@ struct QuantCopies {
   bool rowwise = true;
   bool columnwise = true;
   bool columnwise_is_transposed = false;  ///< QuantCopy::is_transposed
-  bool row_codes_elsewhere = false;       ///< not planned here: bind_quantised is told where they are
+  bool row_codes_elsewhere = false;       ///< not planned here: bind_quantized is told where they are
 };
 
 /// Backend::wants_transposed, or what stands for it: which column-wise copies are planned transposed.
@@ -35,8 +35,8 @@ using TransposedQuery = std::function<bool(const QuantSpec& spec)>;
 TransposedQuery transposed_query(const Backend& backend);
 
 /// Copies that share their codes are planned once, with one of them wanted or both.
-QuantSlots plan_quantised(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies);
+QuantSlots plan_quantized(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies);
 /// scale and amax (delayed scaling) are left null: DelayedState sets them. row_codes: where they are, when they were planned elsewhere.
-QuantTensorView bind_quantised(const ArenaPlan& arena, void* base, const QuantSlots& slots, void* row_codes = nullptr);
+QuantTensorView bind_quantized(const ArenaPlan& arena, void* base, const QuantSlots& slots, void* row_codes = nullptr);
 
 }  // namespace mbt

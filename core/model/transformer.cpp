@@ -171,10 +171,10 @@ void Transformer::backward_layers(const PassContext& pass, UnitHooks* hooks) {
   };
   const SharedViews& t = acts_.shared;
   // A norm's backward makes d_stream, and with it the codes that fc2 of layer i, reached next, reads as its output's gradient.
-  const auto quantised_for_layer = [&](int64_t i) {
+  const auto quantized_for_layer = [&](int64_t i) {
     if (i < 0) return QuantOutput{};
     const auto at = static_cast<size_t>(i);
-    return quantised_for(pass, layers_[at].fc2, acts_.layers[at].dy_fc2);
+    return quantized_for(pass, layers_[at].fc2, acts_.layers[at].dy_fc2);
   };
   backend_.norm_bwd({.kind = norm_kind(model_),
                      .d_y = t.d_norm,
@@ -186,12 +186,12 @@ void Transformer::backward_layers(const PassContext& pass, UnitHooks* hooks) {
                      .mean = t.final_mean,
                      .d_bias = final_norm_.d_bias,
                      .accumulate = false,
-                     .quantised = quantised_for_layer(model_.num_layers - 1)});
+                     .quantized = quantized_for_layer(model_.num_layers - 1)});
   leave(model_.num_layers + 1);
   for (int64_t i = model_.num_layers - 1; i >= 0; --i) {
     const auto at = static_cast<size_t>(i);
     const Range layer(backend_, layer_names_[at].c_str());
-    layer_bwd(context_, pass, i, layers_[at], acts_.layers[at], t, quantised_for_layer(i - 1));
+    layer_bwd(context_, pass, i, layers_[at], acts_.layers[at], t, quantized_for_layer(i - 1));
     leave(i + 1);
   }
   backend_.embedding_bwd({.d_out = t.d_stream,
@@ -230,7 +230,7 @@ std::string Transformer::first_non_finite_activation() {
 void Transformer::forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale, UnitHooks* hooks) {
   const Range range(backend_, "micro-batch");
   const PassContext same = upload(pass, batch, loss_gradient_scale);
-  if (weights_.codes_are_stale()) weights_.quantise_working();  // once a step: no part of what repeats
+  if (weights_.codes_are_stale()) weights_.quantize_working();  // once a step: no part of what repeats
   const auto ops = [&] {
     forward_layers(same, hooks);
     head(true);
@@ -248,7 +248,7 @@ void Transformer::forward_backward(const PassContext& pass, const MicroBatch& ba
 
 void Transformer::forward(const PassContext& pass, const MicroBatch& batch) {
   const PassContext same = upload(pass, batch, 1.0f);
-  if (weights_.codes_are_stale()) weights_.quantise_working();
+  if (weights_.codes_are_stale()) weights_.quantize_working();
   forward_layers(same, nullptr);
   head(false);
 }

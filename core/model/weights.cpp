@@ -7,8 +7,8 @@ namespace {
 
 constexpr int64_t kStagedAtOnce = 1 << 22;  // elements
 
-bool is_quantised_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
-  return s.kind == ParamKind::linear && policy.linear(s.layer, s.linear).is_quantised();
+bool is_quantized_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
+  return s.kind == ParamKind::linear && policy.linear(s.layer, s.linear).is_quantized();
 }
 
 TensorView slice(const TensorView& flat, int64_t first, const Shape& shape) { return flat.element_range(first, shape.size()).reshaped(shape); }
@@ -17,7 +17,7 @@ TensorView slice(const TensorView& flat, int64_t first, const Shape& shape) { re
 
 WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
                          MomentTypes moments, const Sharding& sharding) {
-  const auto is_codes_only = [&](const ParamSpec& s) { return policy.quantised_params && is_quantised_weight(s, policy); };
+  const auto is_codes_only = [&](const ParamSpec& s) { return policy.quantized_params && is_quantized_weight(s, policy); };
   WeightsPlan plan;
   plan.params = list_params(model, sharding, is_codes_only);
   const ParamList& params = plan.params;
@@ -34,13 +34,13 @@ WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy
   }
   if (!masters_work) plan.working = arena.add(MemoryCategory::weights, policy.act, {params.plain_size});
   if (has_codes_only) {
-    plan.codes = arena.add(MemoryCategory::quantised_weights, DType::u8, {params.flat_size - params.plain_size});
+    plan.codes = arena.add(MemoryCategory::quantized_weights, DType::u8, {params.flat_size - params.plain_size});
   }
   for (const ParamSpec& s : params.specs) {
-    plan.quantised.push_back(QuantSlots{});
-    if (!is_quantised_weight(s, policy)) continue;
+    plan.quantized.push_back(QuantSlots{});
+    if (!is_quantized_weight(s, policy)) continue;
     const QuantSpec& spec = *policy.linear(s.layer, s.linear).weight;
-    plan.quantised.back() = plan_quantised(arena, MemoryCategory::quantised_weights, spec, s.shape[0], s.shape[1],
+    plan.quantized.back() = plan_quantized(arena, MemoryCategory::quantized_weights, spec, s.shape[0], s.shape[1],
                                            {.columnwise = with_training,
                                             .columnwise_is_transposed = with_training && wants_transposed(spec),
                                             .row_codes_elsewhere = s.is_codes_only});
@@ -70,8 +70,8 @@ Weights::Weights(Backend& backend, const ModelConfig& model, const PrecisionPoli
     shard_offset_.push_back(params().shard_offset(i));
     working_.push_back(s.is_codes_only ? TensorView{} : slice(working_buffer_, s.offset, s.shape));
     void* const row_codes = s.is_codes_only ? slice(codes_buffer_, s.offset - params().plain_size, s.shape).data : nullptr;
-    quantised_.push_back(bind_quantised(plan_.arena, base, plan_.quantised[static_cast<size_t>(i)], row_codes));
-    delayed_.attach(quantised_.back(), s.layer, s.linear, TensorRole::weight);
+    quantized_.push_back(bind_quantized(plan_.arena, base, plan_.quantized[static_cast<size_t>(i)], row_codes));
+    delayed_.attach(quantized_.back(), s.layer, s.linear, TensorRole::weight);
   }
 }
 
@@ -135,28 +135,28 @@ void Weights::round_masters() {
 }
 
 void Weights::renew_codes() {
-  if (keeps_codes_only()) requantise_from_masters();
+  if (keeps_codes_only()) requantize_from_masters();
   expire_codes();
 }
 
-void Weights::requantise_from_masters() {
+void Weights::requantize_from_masters() {
   for (int64_t i = 0; i < num_params(); ++i) {
-    if (!quantised(i).empty()) backend_.quantize({.x = part(master_, i), .to = {.q = quantised(i)}, .round_to = policy_.act});
+    if (!quantized(i).empty()) backend_.quantize({.x = part(master_, i), .to = {.q = quantized(i)}, .round_to = policy_.act});
   }
 }
 
-void Weights::quantise_working() {
+void Weights::quantize_working() {
   if (keeps_codes_only()) return;
   for (int64_t i = 0; i < num_params(); ++i) {
-    if (!quantised(i).empty()) backend_.quantize({.x = working(i), .to = {.q = quantised(i)}});
+    if (!quantized(i).empty()) backend_.quantize({.x = working(i), .to = {.q = quantized(i)}});
   }
   codes_are_fresh();
 }
 
-void Weights::quantise_working(int64_t unit) {
+void Weights::quantize_working(int64_t unit) {
   if (keeps_codes_only()) return;
   for (int64_t i = 0; i < num_params(); ++i) {
-    if (spec(i).unit == unit && !quantised(i).empty()) backend_.quantize({.x = working(i), .to = {.q = quantised(i)}});
+    if (spec(i).unit == unit && !quantized(i).empty()) backend_.quantize({.x = working(i), .to = {.q = quantized(i)}});
   }
 }
 

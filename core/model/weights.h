@@ -1,5 +1,5 @@
 // All the memory that belongs to parameters: fp32 masters, moments and main gradients in flat buffers; working weights in the activation
-// dtype; quantised copies of the linear weights; delayed-scaling state. With a sharded optimizer masters and moments are the own pieces alone.
+// dtype; quantized copies of the linear weights; delayed-scaling state. With a sharded optimizer masters and moments are the own pieces alone.
 // Without training there are masters only where something works on them: in fp32, and where weights exist only as codes.
 #pragma once
 
@@ -24,7 +24,7 @@ struct WeightsPlan {
   TensorSlot grad;                     ///< f32 [flat_size]; empty without training
   TensorSlot working;                  ///< act [plain_size]; empty in fp32: the masters
   TensorSlot codes;                    ///< u8 [flat_size - plain_size]: row-wise codes of what exists only as codes
-  std::vector<QuantSlots> quantised;   ///< per parameter; empty unless it is a quantised linear weight
+  std::vector<QuantSlots> quantized;   ///< per parameter; empty unless it is a quantized linear weight
   DelayedStatePlan delayed;
 };
 
@@ -70,8 +70,8 @@ class Weights {
 
   /// The working weight in the activation dtype; empty when it exists only as codes.
   TensorView working(int64_t i) const { return working_[static_cast<size_t>(i)]; }
-  /// The quantised weight; empty when the parameter is not a quantised linear weight.
-  const QuantTensorView& quantised(int64_t i) const { return quantised_[static_cast<size_t>(i)]; }
+  /// The quantized weight; empty when the parameter is not a quantized linear weight.
+  const QuantTensorView& quantized(int64_t i) const { return quantized_[static_cast<size_t>(i)]; }
   DelayedState& delayed() { return delayed_; }
 
   /// The elements of parameter i that are held, from `first` of them on, := values: masters, or without them the working weights, rounded.
@@ -80,24 +80,24 @@ class Weights {
   /// What an f32 buffer has of parameter i: held(i) of the masters, all of the gradients.
   std::vector<float> get(const TensorView& buffer, int64_t i) const;
 
-  /// Working copies := masters rounded to the activation dtype, for all parameters (after loading or initialising; the optimizer
+  /// Working copies := masters rounded to the activation dtype, for all parameters (after loading or initializing; the optimizer
   /// writes them itself; set() where there are no masters). Then renew_codes(). Not with a sharded optimizer.
   void refresh_working();
   /// The first half of that: the elements that are held.
   void round_masters();
-  /// quantised_params: codes := quantise(round(master)). Called after every optimizer step.
-  void requantise_from_masters();
-  /// Not quantised_params: codes := quantise(working); called in the first micro-batch of a step, when codes are stale.
-  void quantise_working();
+  /// quantized_params: codes := quantize(round(master)). Called after every optimizer step.
+  void requantize_from_masters();
+  /// Not quantized_params: codes := quantize(working); called in the first micro-batch of a step, when codes are stale.
+  void quantize_working();
   /// The same for the parameters of one unit (ParamSpec::unit), where weights arrive one after another; codes_are_fresh() ends it.
-  void quantise_working(int64_t unit);
+  void quantize_working(int64_t unit);
   void codes_are_fresh() { codes_are_stale_ = false; }
   /// New codes for the next step, from the weights and delayed scales as they are now: at once where weights exist only as codes, else in
   /// the next forward. After every optimizer step, a skipped one too: delayed scales have moved, and each step stages its weights' amaxes.
   void renew_codes();
   void expire_codes() { codes_are_stale_ = true; }
   bool codes_are_stale() const { return codes_are_stale_; }
-  bool keeps_codes_only() const { return policy_.quantised_params; }
+  bool keeps_codes_only() const { return policy_.quantized_params; }
 
  private:
   Backend& backend_;
@@ -108,7 +108,7 @@ class Weights {
   std::vector<ElementRange> own_, held_;
   std::vector<int64_t> shard_offset_;
   std::vector<TensorView> working_;
-  std::vector<QuantTensorView> quantised_;
+  std::vector<QuantTensorView> quantized_;
   DelayedState delayed_;
   bool codes_are_stale_ = true;
 };

@@ -1,5 +1,5 @@
 // The scale rules of every recipe as small functions of fp32 values, in the exact order of operations that fixes the stored bits.
-// Sources and derivations: docs/mixed-precision.md. These are the specification; kernels/cpu/loops has vectorised equals.
+// Sources and derivations: docs/mixed-precision.md. These are the specification; kernels/cpu/loops has vectorized equals.
 #pragma once
 
 #include <array>

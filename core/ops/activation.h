@@ -12,33 +12,33 @@ enum class ActivationKind : uint8_t { swiglu, geglu, gelu_tanh, gelu_erf, silu, 
 
 constexpr bool is_gated(ActivationKind k) { return k == ActivationKind::swiglu || k == ActivationKind::geglu; }
 
-/// quantised: y (quant_output.h).
+/// quantized: y (quant_output.h).
 struct ActivationFwdArgs {
   ActivationKind kind;
   ConstTensorView x;  // [N,F] act, or [N,2F] when gated
   TensorView y;       // [N,F] act
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
   bool keeps_y = true;  // false: y is scratch
 
   void check() const {
     expect_tensor("activation_fwd", "y", y, x.dtype, {x.rows(), is_gated(kind) ? x.cols() / 2 : x.cols()});
-    check_quantised("activation_fwd", "y", quantised, y, keeps_y);
+    check_quantized("activation_fwd", "y", quantized, y, keeps_y);
   }
 };
 
-/// d_x = gradient with respect to x. d_x may alias neither x nor d_y. quantised: d_x.
+/// d_x = gradient with respect to x. d_x may alias neither x nor d_y. quantized: d_x.
 struct ActivationBwdArgs {
   ActivationKind kind;
   ConstTensorView d_y;  // [N,F] act
   ConstTensorView x;    // [N,F] act, or [N,2F] when gated
   TensorView d_x;       // shape of x
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
   bool keeps_d_x = true;  // false: d_x is scratch
 
   void check() const {
     expect_tensor("activation_bwd", "d_y", d_y, x.dtype, {x.rows(), is_gated(kind) ? x.cols() / 2 : x.cols()});
     expect_tensor("activation_bwd", "d_x", d_x, x.dtype, x.shape);
-    check_quantised("activation_bwd", "d_x", quantised, d_x, keeps_d_x);
+    check_quantized("activation_bwd", "d_x", quantized, d_x, keeps_d_x);
   }
 };
 

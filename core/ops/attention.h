@@ -11,7 +11,7 @@ namespace mbt {
 /// Rotates the first R values of every q and k head, in place; pairs are (i, i + R/2) ("rotate half").
 /// y_i = x_i cos - x_{i+R/2} sin, y_{i+R/2} = x_{i+R/2} cos + x_i sin, at position p(n) = positions[n], or,
 /// without them, first_position + n % T.
-/// inverse = true rotates back: the backward pass. quantised: the whole of qkv as it is on return (quant_output.h).
+/// inverse = true rotates back: the backward pass. quantized: the whole of qkv as it is on return (quant_output.h).
 struct RopeArgs {
   TensorView qkv;            // [N,(H+2K)*D] act, in place
   ConstTensorView cos_sin;   // [P,R] f32: row p holds R/2 cosines, then R/2 sines
@@ -21,7 +21,7 @@ struct RopeArgs {
   bool inverse = false;
   int64_t first_position = 0;
   ConstTensorView positions = {};  // [N] i32, each in [0, P); optional, then first_position has no meaning
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   void check() const {
@@ -32,7 +32,7 @@ struct RopeArgs {
       MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "rope: position beyond the table of ", cos_sin.rows());
     else
       expect_tensor("rope", "positions", positions, DType::i32, {qkv.rows()});
-    check_quantised("rope", "qkv", quantised, qkv);
+    check_quantized("rope", "qkv", quantized, qkv);
   }
 };
 
@@ -62,7 +62,7 @@ inline void expect_document_start(const char* op, const ConstTensorView& documen
 }
 
 /// out = softmax(scale * q k^T, causal, within documents) v for each of B sequences of T tokens; lse = log sum exp of the scaled scores.
-/// No [T,T] matrix is stored. quantised: out.
+/// No [T,T] matrix is stored. quantized: out.
 struct AttentionFwdArgs {
   ConstTensorView qkv;     // [N,(H+2K)*D] act
   TensorView out;          // [N,H*D] act
@@ -73,7 +73,7 @@ struct AttentionFwdArgs {
   float scale;             // usually 1/sqrt(D)
   AttentionBackend backend = AttentionBackend::automatic;
   ConstTensorView document_start = {};  // [N] i32, optional
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
@@ -83,11 +83,11 @@ struct AttentionFwdArgs {
     expect_tensor("attention_fwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
     expect_tensor("attention_fwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
     expect_document_start("attention_fwd", document_start, qkv.rows());
-    check_quantised("attention_fwd", "out", quantised, out);
+    check_quantized("attention_fwd", "out", quantized, out);
   }
 };
 
-/// d_qkv = gradient of out with respect to qkv (overwrites all three parts). quantised: d_qkv.
+/// d_qkv = gradient of out with respect to qkv (overwrites all three parts). quantized: d_qkv.
 struct AttentionBwdArgs {
   ConstTensorView d_out;   // [N,H*D] act
   ConstTensorView qkv;     // [N,(H+2K)*D] act
@@ -100,7 +100,7 @@ struct AttentionBwdArgs {
   float scale;
   AttentionBackend backend = AttentionBackend::automatic;
   ConstTensorView document_start = {};  // [N] i32, optional
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
@@ -110,7 +110,7 @@ struct AttentionBwdArgs {
     expect_tensor("attention_bwd", "d_qkv", d_qkv, qkv.dtype, qkv.shape);
     expect_tensor("attention_bwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
     expect_document_start("attention_bwd", document_start, qkv.rows());
-    check_quantised("attention_bwd", "d_qkv", quantised, d_qkv);
+    check_quantized("attention_bwd", "d_qkv", quantized, d_qkv);
   }
 };
 

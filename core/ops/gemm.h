@@ -1,11 +1,11 @@
-// Matrix products of linear layers, on plain or quantised operands.
+// Matrix products of linear layers, on plain or quantized operands.
 #pragma once
 
 #include "core/ops/op_common.h"
 
 namespace mbt {
 
-/// Which product of a linear layer Y[M,N] = X[M,K] W[N,K]^T. It fixes the layout, and with it the quantised copy that is read:
+/// Which product of a linear layer Y[M,N] = X[M,K] W[N,K]^T. It fixes the layout, and with it the quantized copy that is read:
 /// the copy whose blocks run along the summed dimension.
 ///   fprop  D[M,N] = A[M,K] B[N,K]^T   A = X row-wise,      B = W row-wise
 ///   dgrad  D[M,K] = A[M,N] B[N,K]     A = dY row-wise,     B = W column-wise
@@ -14,7 +14,7 @@ enum class GemmRole : uint8_t { fprop, dgrad, wgrad };
 
 constexpr std::string_view name_of(GemmRole r) { return r == GemmRole::fprop ? "fprop" : r == GemmRole::dgrad ? "dgrad" : "wgrad"; }
 
-/// A plain act tensor, or a quantised one. Implicit from both, so that calls read naturally.
+/// A plain act tensor, or a quantized one. Implicit from both, so that calls read naturally.
 struct GemmOperand {
   ConstTensorView plain{};
   QuantTensorView quant{};
@@ -22,16 +22,16 @@ struct GemmOperand {
   GemmOperand(const ConstTensorView& t) : plain(t) {}   // NOLINT
   GemmOperand(const TensorView& t) : plain(t) {}        // NOLINT
   GemmOperand(const QuantTensorView& q) : quant(q) {}   // NOLINT
-  bool is_quantised() const { return !quant.empty(); }
-  int64_t rows() const { return is_quantised() ? quant.rows : plain.rows(); }
-  int64_t cols() const { return is_quantised() ? quant.cols : plain.cols(); }
+  bool is_quantized() const { return !quant.empty(); }
+  int64_t rows() const { return is_quantized() ? quant.rows : plain.rows(); }
+  int64_t cols() const { return is_quantized() ? quant.cols : plain.cols(); }
 };
 
-/// d = sum (+ bias) (+ d when accumulate): fp32 accumulation, scales of quantised operands applied exactly
+/// d = sum (+ bias) (+ d when accumulate): fp32 accumulation, scales of quantized operands applied exactly
 /// (numerics: docs/mixed-precision.md), one rounding to d's dtype.
 struct GemmArgs {
   GemmRole role;
-  GemmOperand a;              // both operands plain of one act dtype, or both quantised
+  GemmOperand a;              // both operands plain of one act dtype, or both quantized
   GemmOperand b;
   TensorView d;               // act or f32
   ConstTensorView bias = {};  // [columns of d], fprop only; dtype of the plain act or of d
@@ -45,9 +45,9 @@ struct GemmArgs {
     expect_shape("gemm", "d", d, {d_rows(), d_cols()});
     const int64_t other = role == GemmRole::fprop ? b.cols() : b.rows();
     MBT_CHECK(summed() == other, "gemm ", name_of(role), ": summed dimensions ", summed(), " and ", other);
-    MBT_CHECK(a.is_quantised() == b.is_quantised(), "gemm ", name_of(role), ": one operand is quantised, the other is not");
+    MBT_CHECK(a.is_quantized() == b.is_quantized(), "gemm ", name_of(role), ": one operand is quantized, the other is not");
     if (!bias.empty()) expect_shape("gemm", "bias", bias, {d_cols()});
-    if (!a.is_quantised()) expect_dtype("gemm", "b", b.plain, a.plain.dtype);
+    if (!a.is_quantized()) expect_dtype("gemm", "b", b.plain, a.plain.dtype);
   }
 };
 

@@ -8,7 +8,7 @@ namespace mbt {
 enum class NormKind : uint8_t { rmsnorm, layernorm };
 
 /// h = x (+ delta), rounded to act;  rstd = 1/sqrt(mean((h - mean)^2) + eps), mean = 0 for rmsnorm;
-/// y = (h - mean) * rstd * weight (+ bias). Statistics from the rounded h. quantised: y (quant_output.h).
+/// y = (h - mean) * rstd * weight (+ bias). Statistics from the rounded h. quantized: y (quant_output.h).
 struct NormFwdArgs {
   NormKind kind;
   ConstTensorView x;           // [N,C] act
@@ -20,7 +20,7 @@ struct NormFwdArgs {
   ConstTensorView delta = {};  // [N,C] act: output of the sub-layer before, added to the residual stream x
   TensorView h = {};           // [N,C] act: receives x + delta; required with delta; may alias x
   float eps = 1e-5f;
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
   bool keeps_y = true;         // false: y is scratch
 
   void check() const {
@@ -36,12 +36,12 @@ struct NormFwdArgs {
       expect_tensor("norm_fwd", "delta", delta, x.dtype, s);
       expect_tensor("norm_fwd", "h", h, x.dtype, s);
     }
-    check_quantised("norm_fwd", "y", quantised, y, keeps_y);
+    check_quantized("norm_fwd", "y", quantized, y, keeps_y);
   }
 };
 
 /// d_h (+)= gradient of y with respect to h; d_weight += sum_n d_y * x_hat; d_bias += sum_n d_y.
-/// quantised: d_h, which is d_y of the linear layer that backward reaches next.
+/// quantized: d_h, which is d_y of the linear layer that backward reaches next.
 struct NormBwdArgs {
   NormKind kind;
   ConstTensorView d_y;       // [N,C] act
@@ -53,7 +53,7 @@ struct NormBwdArgs {
   ConstTensorView mean = {};  // [N] f32, layernorm only
   TensorView d_bias = {};    // [C] f32, +=, layernorm only
   bool accumulate = true;
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
 
   void check() const {
     const Shape s{h.rows(), h.cols()};
@@ -66,11 +66,11 @@ struct NormBwdArgs {
       expect_tensor("norm_bwd", "mean", mean, DType::f32, {h.rows()});
       expect_tensor("norm_bwd", "d_bias", d_bias, DType::f32, {h.cols()});
     }
-    check_quantised("norm_bwd", "d_h", quantised, d_h);
+    check_quantized("norm_bwd", "d_h", quantized, d_h);
   }
 };
 
-/// RMSNorm of each query and key head over its D values (Qwen3): qkv_out = qkv with q and k heads normalised, v copied.
+/// RMSNorm of each query and key head over its D values (Qwen3): qkv_out = qkv with q and k heads normalized, v copied.
 struct QkNormFwdArgs {
   ConstTensorView qkv;       // [N,(H+2K)*D] act; all query heads, then all key heads, then all value heads
   ConstTensorView q_weight;  // [D] act
@@ -91,7 +91,7 @@ struct QkNormFwdArgs {
 };
 
 /// d_qkv holds the gradient of qkv_out on entry and that of qkv on return (in place; the v part is untouched).
-/// quantised: d_qkv as it is on return, the v part with it.
+/// quantized: d_qkv as it is on return, the v part with it.
 struct QkNormBwdArgs {
   TensorView d_qkv;          // [N,(H+2K)*D] act, in place
   ConstTensorView qkv;       // [N,(H+2K)*D] act: the input of forward
@@ -102,14 +102,14 @@ struct QkNormBwdArgs {
   TensorView d_k_weight;     // [D] f32, +=
   int64_t num_heads;
   int64_t num_kv_heads;
-  QuantOutput quantised = {};
+  QuantOutput quantized = {};
 
   void check() const {
     expect_tensor("qk_norm_bwd", "d_qkv", d_qkv, qkv.dtype, qkv.shape);
     expect_tensor("qk_norm_bwd", "d_q_weight", d_q_weight, DType::f32, {q_weight.cols()});
     expect_tensor("qk_norm_bwd", "d_k_weight", d_k_weight, DType::f32, {k_weight.cols()});
     expect_tensor("qk_norm_bwd", "rstd", rstd, DType::f32, {qkv.rows(), num_heads + num_kv_heads});
-    check_quantised("qk_norm_bwd", "d_qkv", quantised, d_qkv);
+    check_quantized("qk_norm_bwd", "d_qkv", quantized, d_qkv);
   }
 };
 

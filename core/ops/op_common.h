@@ -2,7 +2,7 @@
 // Letters: B batch, T sequence, N = B*T tokens, C model width, H query heads, K key/value heads, D head width, F feed-forward
 // width, V vocabulary. Rules of all ops:
 //  - parameter gradients accumulate (+=) in f32; activation gradients overwrite (=), except d_residual streams, which accumulate;
-//  - required fields have no initialiser, optional ones do (the build uses -Werror=missing-field-initializers);
+//  - required fields have no initializer, optional ones do (the build uses -Werror=missing-field-initializers);
 //  - arithmetic is fp32 inside, rounded once (to nearest even) to the dtype of the output;
 //  - `act` below means the activation dtype: f32, bf16 or f16, the same for all act tensors of one call.
 #pragma once

@@ -62,7 +62,7 @@ struct DecideStepArgs {
 /// Adam with decoupled weight decay on one contiguous range:
 ///   g = grad * grad_scale[0];  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
 ///   master *= 1 - lr wd;  master -= lr * (m / bias_correction1) / (sqrt(v / bias_correction2) + eps);  param = round(master)
-/// With decoupled = false, g += wd * master instead (L2 regularisation).
+/// With decoupled = false, g += wd * master instead (L2 regularization).
 /// A bf16 moment is widened, updated in f32, used for the step as it is then, and rounded to nearest even on its way back.
 struct AdamwArgs {
   TensorView master;          // [n] f32

@@ -1,4 +1,4 @@
-// The quantised output that `quantize`, and every op that makes an operand of a quantised GEMM, can write.
+// The quantized output that `quantize`, and every op that makes an operand of a quantized GEMM, can write.
 #pragma once
 
 #include "core/ops/op_common.h"
@@ -7,13 +7,13 @@ namespace mbt {
 
 /// Where codes and scales go, and how they are made. empty(): none are wanted.
 ///
-/// As an op's `quantised` it means that op's output, rounded to its dtype: codes, scales and amax have the very bits that the op alone,
+/// As an op's `quantized` it means that op's output, rounded to its dtype: codes, scales and amax have the very bits that the op alone,
 /// and `quantize` after it, would give. What a backend saves by it is its own business. The CUDA backend:
-///  - delayed: norm and activation, forward and backward, write codes from registers; the others quantise in a pass of its own;
+///  - delayed: norm and activation, forward and backward, write codes from registers; the others quantize in a pass of its own;
 ///  - tensorwise, and nvfp4 without a transformed copy: the op leaves the partial maxima, so that no pass looks for the amax;
 ///  - blockwise and mxfp8 need neither: one pass after the op.
-/// Ops have a `keeps_*` flag where a plain output may have no other reader: when false, with `quantised` given, that output is scratch whose
-/// contents are undefined afterwards. All other plain outputs are as without `quantised`.
+/// Ops have a `keeps_*` flag where a plain output may have no other reader: when false, with `quantized` given, that output is scratch whose
+/// contents are undefined afterwards. All other plain outputs are as without `quantized`.
 struct QuantOutput {
   QuantTensorView q{};
   bool stage_amax = true;    // false in evaluation: an eval must not leak into the next update
@@ -29,10 +29,10 @@ struct QuantOutput {
   }
 };
 
-/// For ops whose output `x` may be quantised: nothing wanted, or it fits. `keeps`: the plain output is wanted too.
-inline void check_quantised(const char* op, const char* name, const QuantOutput& quantised, const ConstTensorView& x, bool keeps = true) {
-  if (!quantised.empty()) quantised.check(op, name, x);
-  MBT_CHECK(keeps || !quantised.empty(), op, ": neither '", name, "' nor its codes are wanted");
+/// For ops whose output `x` may be quantized: nothing wanted, or it fits. `keeps`: the plain output is wanted too.
+inline void check_quantized(const char* op, const char* name, const QuantOutput& quantized, const ConstTensorView& x, bool keeps = true) {
+  if (!quantized.empty()) quantized.check(op, name, x);
+  MBT_CHECK(keeps || !quantized.empty(), op, ": neither '", name, "' nor its codes are wanted");
 }
 
 }  // namespace mbt

@@ -1,4 +1,4 @@
-// Quantisation of tensors, and the delayed-scaling state. Bit-exact on every backend.
+// Quantization of tensors, and the delayed-scaling state. Bit-exact on every backend.
 #pragma once
 
 #include "core/ops/quant_output.h"
@@ -6,9 +6,9 @@
 namespace mbt {
 
 /// Fills the copies that `to.q` has (row-wise, column-wise) from x, by its spec; see core/numerics/scaling.h for the exact arithmetic.
-/// With round_to = bf16 or f16 an f32 x is rounded to that dtype first: weights requantised from their fp32 masters get the very codes
+/// With round_to = bf16 or f16 an f32 x is rounded to that dtype first: weights requantized from their fp32 masters get the very codes
 /// that the rounded working weight would give.
-/// Delayed: quantises with *q.scale, writes scale_inv = 1/scale, and with stage_amax sets *q.amax = max(*q.amax, max|x|).
+/// Delayed: quantizes with *q.scale, writes scale_inv = 1/scale, and with stage_amax sets *q.amax = max(*q.amax, max|x|).
 struct QuantizeArgs {
   ConstTensorView x;  // [rows, cols] act
   QuantOutput to;

@@ -1,4 +1,4 @@
-// Quantisation of a weight that exists only as codes, by ranks that each own a slice of its fp32 master (numerics reference 9.1). In a
+// Quantization of a weight that exists only as codes, by ranks that each own a slice of its fp32 master (numerics reference 9.1). In a
 // step: shard_amax on each rank, a MAX all-reduce of amaxes, quantize_shard on each rank, an all-gather of codes, complete_copies on each.
 // Codes, scales and amaxes are then, on every rank, bit for bit those that `quantize` makes of the whole master.
 //
@@ -12,7 +12,7 @@
 
 namespace mbt {
 
-/// Entries of the amax that ranks agree on before they quantise: one a block; tensorwise: one; delayed: none, its scale is known already.
+/// Entries of the amax that ranks agree on before they quantize: one a block; tensorwise: one; delayed: none, its scale is known already.
 inline int64_t shard_amax_size(const QuantSpec& spec, int64_t rows, int64_t cols) {
   if (spec.scaling == QuantScaling::delayed) return 0;
   const QuantCopyShape shape = quant_copy_shape(spec, rows, cols, false);

@@ -17,7 +17,7 @@ ConstTensorView or_nothing(const TensorView& slice) {
 int64_t CodeExchange::amax_bytes(const WeightsPlan& plan) {
   int64_t count = 0;
   for (size_t i = 0; i < plan.params.specs.size(); ++i)
-    if (plan.params.specs[i].is_codes_only) count += amaxes_of(plan.quantised[i].spec, plan.params.specs[i].shape);
+    if (plan.params.specs[i].is_codes_only) count += amaxes_of(plan.quantized[i].spec, plan.params.specs[i].shape);
   return count * 4;
 }
 
@@ -28,7 +28,7 @@ CodeExchange::CodeExchange(Backend& backend, Collectives& collectives, DType act
     const ParamSpec& s = weights.spec(i);
     amaxes_of_.push_back({count, 0});
     if (!s.is_codes_only) continue;
-    const QuantSpec& spec = weights.quantised(i).spec;
+    const QuantSpec& spec = weights.quantized(i).spec;
     amaxes_of_.back().count = amaxes_of(spec, s.shape);
     count += amaxes_of_.back().count;
     travels_in_gradients_ |= spec.scaling == QuantScaling::mxfp8;
@@ -38,7 +38,7 @@ CodeExchange::CodeExchange(Backend& backend, Collectives& collectives, DType act
   amaxes_ = {memory_.data(), DType::f32, {count}};
 }
 
-TensorView CodeExchange::travelling(const Bucket& bucket) const {
+TensorView CodeExchange::traveling(const Bucket& bucket) const {
   if (!travels_in_gradients_)
     return weights_.codes_buffer().element_range(bucket.elements.first - weights_.params().plain_size, bucket.elements.count);
   return {slice_of(weights_.grad(), bucket.elements).data, act_, {bucket.elements.count}};  // the first half
@@ -52,7 +52,7 @@ void CodeExchange::prepare() {
     const Amaxes& a = amaxes_of_[static_cast<size_t>(i)];
     backend_.quantize_shard({.x = or_nothing(weights_.held_part(weights_.master(), i)),
                              .first = weights_.held(i).first,
-                             .q = weights_.quantised(i),
+                             .q = weights_.quantized(i),
                              .amax = a.count > 0 ? amaxes_.element_range(a.first, a.count) : TensorView{},
                              .round_to = act_});
   }
@@ -68,7 +68,7 @@ void CodeExchange::agree_on_amaxes() {
                          .first = weights_.held(i).first,
                          .rows = s.shape[0],
                          .cols = s.shape[1],
-                         .spec = weights_.quantised(i).spec,
+                         .spec = weights_.quantized(i).spec,
                          .amax = amaxes_.element_range(a.first, a.count),
                          .round_to = act_});
   }
@@ -78,7 +78,7 @@ void CodeExchange::agree_on_amaxes() {
 void CodeExchange::round_into_gradients() {
   for (const Bucket& bucket : weights_.params().buckets) {
     if (!bucket.holds_codes) continue;
-    const TensorView bits = travelling(bucket);
+    const TensorView bits = traveling(bucket);
     for (int64_t i = bucket.first_param; i < bucket.end_param; ++i) {
       const TensorView master = weights_.held_part(weights_.master(), i);
       if (!weights_.spec(i).is_codes_only || master.empty()) continue;
@@ -89,16 +89,16 @@ void CodeExchange::round_into_gradients() {
 }
 
 void CodeExchange::complete(const Bucket& bucket) {
-  const TensorView bits = travels_in_gradients_ ? travelling(bucket) : TensorView{};
+  const TensorView bits = travels_in_gradients_ ? traveling(bucket) : TensorView{};
   for (int64_t i = bucket.first_param; i < bucket.end_param; ++i) {
     const ParamSpec& s = weights_.spec(i);
     if (!s.is_codes_only) continue;
     if (!travels_in_gradients_) {
-      backend_.complete_copies({.q = weights_.quantised(i)});
+      backend_.complete_copies({.q = weights_.quantized(i)});
       continue;
     }
     const TensorView whole = bits.element_range(s.offset - bucket.elements.first, s.shape.size()).reshaped(s.shape);
-    backend_.quantize({.x = whole, .to = {.q = weights_.quantised(i)}});
+    backend_.quantize({.x = whole, .to = {.q = weights_.quantized(i)}});
   }
   if (travels_in_gradients_) backend_.fill_zero(slice_of(weights_.grad(), bucket.elements));
 }

@@ -8,19 +8,19 @@
 
 namespace mbt {
 
-/// Codes of one byte travel: ranks agree on amaxes, so all scales are the same everywhere, and each quantises its slices; then whole copies
+/// Codes of one byte travel: ranks agree on amaxes, so all scales are the same everywhere, and each quantizes its slices; then whole copies
 /// are completed from what has arrived. MXFP8's two copies have codes of their own; it travels in 16 bits instead, in the gradients' memory
-/// (reuse_grad_buf_for_mxfp8_param_ag), and every rank quantises whole weights.
+/// (reuse_grad_buf_for_mxfp8_param_ag), and every rank quantizes whole weights.
 class CodeExchange {
  public:
-  /// All must outlive it. act: what masters are rounded to before they are quantised.
+  /// All must outlive it. act: what masters are rounded to before they are quantized.
   CodeExchange(Backend& backend, Collectives& collectives, DType act, Weights& weights);
 
-  /// From the masters: what this rank sends, in its pieces of travelling().
+  /// From the masters: what this rank sends, in its pieces of traveling().
   void prepare();
   /// The bucket as it travels: codes, or 16-bit weights in its gradients.
-  TensorView travelling(const Bucket& bucket) const;
-  /// It has arrived: both copies of its weights. Gradients that it travelled in are zero again.
+  TensorView traveling(const Bucket& bucket) const;
+  /// It has arrived: both copies of its weights. Gradients that it traveled in are zero again.
   void complete(const Bucket& bucket);
   bool travels_in_gradients() const { return travels_in_gradients_; }
 

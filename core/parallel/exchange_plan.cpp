@@ -14,7 +14,7 @@ ExchangePlan plan_exchange(const WeightsPlan& weights, const PrecisionPolicy& po
   plan.all_gather_bytes = plan.reduce_scatter_bytes;
   if (!params.sharding.is_sharded()) return plan;
   bool in_16_bits = false;
-  for (const QuantSlots& q : weights.quantised) in_16_bits |= !q.empty() && q.spec.scaling == QuantScaling::mxfp8;
+  for (const QuantSlots& q : weights.quantized) in_16_bits |= !q.empty() && q.spec.scaling == QuantScaling::mxfp8;
   const int64_t code_bytes = in_16_bits ? 2 : 1;
   plan.all_gather_bytes = params.plain_size * size_of(policy.act) + (params.flat_size - params.plain_size) * code_bytes;
   return plan;

@@ -9,7 +9,7 @@ ParamExchange::ParamExchange(Backend& backend, Collectives& collectives, DType a
     : backend_(backend), collectives_(collectives), weights_(weights), codes_(backend, collectives, act, weights) {
   for (const Bucket& b : weights.params().buckets) buckets_.push_back({b, 0});
   std::stable_sort(buckets_.begin(), buckets_.end(),
-                   [](const Travelling& a, const Travelling& b) { return a.bucket.first_unit < b.bucket.first_unit; });
+                   [](const Traveling& a, const Traveling& b) { return a.bucket.first_unit < b.bucket.first_unit; });
   arrived_ = buckets_.size();
   for (const Bucket& b : weights.params().buckets) last_unit_ = std::max(last_unit_, b.last_unit);
 }
@@ -18,8 +18,8 @@ void ParamExchange::launch() {
   const Range range(backend_, "parameter exchange");
   codes_.prepare();
   const int64_t rank = collectives_.rank(), ranks = collectives_.ranks();
-  for (Travelling& t : buckets_) {
-    const TensorView whole = t.bucket.holds_codes ? codes_.travelling(t.bucket) : slice_of(weights_.working_buffer(), t.bucket.elements);
+  for (Traveling& t : buckets_) {
+    const TensorView whole = t.bucket.holds_codes ? codes_.traveling(t.bucket) : slice_of(weights_.working_buffer(), t.bucket.elements);
     const int64_t n = t.bucket.elements.count / ranks;
     t.ticket = collectives_.all_gather({.in = whole.element_range(rank * n, n), .out = whole});
   }
@@ -30,11 +30,11 @@ void ParamExchange::launch() {
 
 void ParamExchange::arrive(int64_t unit) {
   for (; arrived_ < buckets_.size() && buckets_[arrived_].bucket.first_unit <= unit; ++arrived_) {
-    const Travelling& t = buckets_[arrived_];
+    const Traveling& t = buckets_[arrived_];
     collectives_.wait(t.ticket);
     if (t.bucket.holds_codes) codes_.complete(t.bucket);
   }
-  for (; next_unit_ <= unit; ++next_unit_) weights_.quantise_working(next_unit_);
+  for (; next_unit_ <= unit; ++next_unit_) weights_.quantize_working(next_unit_);
 }
 
 void ParamExchange::finish() { arrive(last_unit_); }

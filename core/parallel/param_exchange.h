@@ -29,7 +29,7 @@ class ParamExchange {
   bool is_under_way() const { return arrived_ < buckets_.size(); }
 
  private:
-  struct Travelling {
+  struct Traveling {
     Bucket bucket;
     Collectives::Ticket ticket = 0;
   };
@@ -38,7 +38,7 @@ class ParamExchange {
   Collectives& collectives_;
   Weights& weights_;
   CodeExchange codes_;
-  std::vector<Travelling> buckets_;  // by first_unit
+  std::vector<Traveling> buckets_;  // by first_unit
   size_t arrived_ = 0;
   int64_t next_unit_ = 0;            // whose codes are still to be made
   int64_t last_unit_ = 0;

@@ -15,7 +15,7 @@ class WeightHasher {
   uint64_t of(const Weights& weights, int64_t i) {
     XxHash64 hash;
     if (!weights.working(i).empty()) add(hash, weights.working(i));
-    const QuantTensorView& q = weights.quantised(i);
+    const QuantTensorView& q = weights.quantized(i);
     if (weights.spec(i).is_codes_only) {
       const QuantCopyShape shape = quant_copy_shape(q.spec, q.rows, q.cols, false);
       add(hash, {q.rowwise.codes, DType::u8, {shape.codes_bytes}});

@@ -1,4 +1,4 @@
-// Vocabulary of quantisation: how one operand of a linear layer's GEMM is stored in few bits.
+// Vocabulary of quantization: how one operand of a linear layer's GEMM is stored in few bits.
 // Sources of every rule: docs/mixed-precision.md.
 #pragma once
 
@@ -23,7 +23,7 @@ enum class QuantScaling : uint8_t {
 /// Which tensor of a linear layer Y[M,N] = X[M,K] W[N,K]^T.
 enum class TensorRole : uint8_t { input, weight, grad_output };
 
-/// One operand's quantisation. The row-wise copy has its blocks along the last dimension, the column-wise copy along the first.
+/// One operand's quantization. The row-wise copy has its blocks along the last dimension, the column-wise copy along the first.
 struct QuantSpec {
   QuantFormat format = QuantFormat::e4m3;
   QuantScaling scaling = QuantScaling::tensorwise;

@@ -1,4 +1,4 @@
-// A quantised matrix: codes, scales and amax of up to two copies, travelling together.
+// A quantized matrix: codes, scales and amax of up to two copies, traveling together.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct QuantTensorView {
   int64_t cols = 0;
   QuantCopy rowwise{};     ///< for GEMMs that sum over cols
   QuantCopy columnwise{};  ///< for GEMMs that sum over rows; when spec.columnwise_shares_codes() it aliases `rowwise`, unless transposed
-  const float* scale = nullptr;  ///< delayed only, f32 [1]: the scale to quantise with
+  const float* scale = nullptr;  ///< delayed only, f32 [1]: the scale to quantize with
   float* amax = nullptr;         ///< f32 [1]: receives max(old, amax of the tensor); delayed: the staging slot of the history
 
   bool empty() const { return rowwise.empty() && columnwise.empty(); }

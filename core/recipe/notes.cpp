@@ -32,7 +32,7 @@ class Notes {
 
   void note_idle_switches() {
     const MixedPrecisionConfig& p = config_.mixed_precision;
-    if (!p.fp8_wgrad) idle("fp8_wgrad=false", "weight gradients are computed from quantised operands, as upstream's current version does");
+    if (!p.fp8_wgrad) idle("fp8_wgrad=false", "weight gradients are computed from quantized operands, as upstream's current version does");
     if (p.autocast_enabled) idle("autocast_enabled", "nothing reads it, as upstream");
     if (is_given("autocast_dtype")) idle("autocast_dtype", "there is no autocast region");
     if (is_given("pipeline_dtype")) idle("pipeline_dtype", "there is one pipeline stage");
@@ -60,7 +60,7 @@ class Notes {
     const int64_t start = model_.num_layers_at_start_in_bf16, end = model_.num_layers_at_end_in_bf16;
     if (start + end == 0) idle("first_last_layers_bf16", "num_layers_at_start_in_bf16 and num_layers_at_end_in_bf16 are 0");
     if (start + end >= model_.num_layers)
-      notes_.push_back(text("no layer is quantised: the recipe keeps the first ", start, " and the last ", end,
+      notes_.push_back(text("no layer is quantized: the recipe keeps the first ", start, " and the last ", end,
                             " layers in 16 bits, the model has ", model_.num_layers));
   }
 

@@ -40,7 +40,7 @@ LinearPrecision nvfp4_linear() {
 
 }  // namespace
 
-LinearPrecision quantised_linear(const ModelConfig& model) {
+LinearPrecision quantized_linear(const ModelConfig& model) {
   if (model.fp8) return fp8_linear(model);
   if (model.fp4) return nvfp4_linear();
   return {};
@@ -54,16 +54,16 @@ PrecisionPolicy make_policy(const ModelConfig& model, const DdpConfig& ddp) {
   PrecisionPolicy policy;
   policy.act = model.bf16 ? DType::bf16 : model.fp16 ? DType::f16 : DType::f32;
   policy.grad_reduce = ddp.grad_reduce_in_fp32 ? DType::f32 : policy.act;
-  policy.quantised_params = (model.fp8 && model.fp8_param) || (model.fp4 && model.fp4_param);
+  policy.quantized_params = (model.fp8 && model.fp8_param) || (model.fp4 && model.fp4_param);
   policy.is_delayed = model.fp8 && model.fp8_recipe == "delayed";
   policy.amax_history_len = model.fp8_amax_history_len;
   policy.margin = model.fp8_margin;
   policy.amax_algorithm = model.fp8_amax_compute_algo == "max" ? AmaxAlgorithm::max : AmaxAlgorithm::most_recent;
 
-  const LinearPrecision quantised = quantised_linear(model);
+  const LinearPrecision quantized = quantized_linear(model);
   policy.layers.resize(static_cast<size_t>(model.num_layers));
   for (int64_t i = 0; i < model.num_layers; ++i)
-    if (!is_high_precision_layer(model, i)) policy.layers[static_cast<size_t>(i)] = quantised;
+    if (!is_high_precision_layer(model, i)) policy.layers[static_cast<size_t>(i)] = quantized;
   return policy;
 }
 

@@ -7,10 +7,10 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
-#include "core/config/hf_config.h"
+#include "core/hf/hf_config.h"
 #include "core/config/validate.h"
 #include "core/recipe/finalize.h"
-#include "core/recipe/hf_overrides.h"
+#include "core/hf/hf_overrides.h"
 #include "core/recipe/library.h"
 #include "core/recipe/validate.h"
 #include "core/tokenizer/tokenizer.h"
@@ -58,7 +58,7 @@ class Resolver {
     derive_batch();
     if (!problems_.empty()) add_shape_problems();
     stop_on_problems();  // the rules below would only repeat in other words what is wrong with one value
-    run_.overwrites = synchronise(run_.config, run_.origins, problems_);
+    run_.overwrites = synchronize(run_.config, run_.origins, problems_);
     derive();
     validate_shape(run_.config, ranks_, problems_);
     validate_precision(run_.config, run_.origins, problems_);

@@ -7,7 +7,7 @@
 #include "core/config/assign.h"
 #include "core/config/config_input.h"
 #include "core/config/run_config.h"
-#include "core/recipe/synchronise.h"
+#include "core/recipe/synchronize.h"
 
 namespace mbt {
 
@@ -21,7 +21,7 @@ struct ResolvedRun {
   std::vector<std::string> notes;  ///< to be shown: settings without effect and the like
 };
 
-/// Defaults, then model.hf_path's architecture, then the user's assignments, then the recipe with the assignments to mixed_precision over it, finalized and synchronised; then
+/// Defaults, then model.hf_path's architecture, then the user's assignments, then the recipe with the assignments to mixed_precision over it, finalized and synchronized; then
 /// derived values and all rules. `ranks` >= 1: data-parallel processes. Throws one InputError with every problem of the input.
 ResolvedRun resolve_run(const ConfigInput& input, int ranks = 1);
 

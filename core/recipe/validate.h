@@ -10,7 +10,7 @@
 
 namespace mbt {
 
-/// Adds one problem for each broken rule (docs/mixed-precision.md, "What is refused"). From the synchronised config.
+/// Adds one problem for each broken rule (docs/mixed-precision.md, "What is refused"). From the synchronized config.
 void validate_precision(const RunConfig& config, const Origins& origins, std::vector<Problem>& problems);
 
 /// Settings without effect, layers that a recipe leaves in 16 bits on a small model, sizes that a GPU would refuse: one sentence each.

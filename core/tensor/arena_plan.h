@@ -13,7 +13,7 @@ namespace mbt {
 /// What a tensor is for; `mbtrain plan` reports memory by these.
 enum class MemoryCategory : uint8_t {
   weights,            ///< working weights in the activation dtype
-  quantised_weights,  ///< codes and scales of weights
+  quantized_weights,  ///< codes and scales of weights
   masters,            ///< fp32 master weights
   moments,            ///< Adam's two moments
   gradients,          ///< fp32 main gradients
@@ -22,7 +22,7 @@ enum class MemoryCategory : uint8_t {
 };
 constexpr int kMemoryCategories = 7;
 constexpr std::string_view name_of(MemoryCategory c) {
-  constexpr std::string_view names[] = {"weights", "quantised weights", "master weights", "Adam moments", "main gradients", "activations", "workspace"};
+  constexpr std::string_view names[] = {"weights", "quantized weights", "master weights", "Adam moments", "main gradients", "activations", "workspace"};
   return names[static_cast<int>(c)];
 }
 

@@ -1,4 +1,4 @@
-// Element types of tensors. Quantised codes are u8 here; their meaning stands in a QuantSpec (core/quant).
+// Element types of tensors. Quantized codes are u8 here; their meaning stands in a QuantSpec (core/quant).
 #pragma once
 
 #include <cstdint>

@@ -7,7 +7,7 @@
 #include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/io/files.h"
-#include "core/tokenizer/hf_tokenizer.h"
+#include "core/tokenizer/bpe/hf_tokenizer.h"
 #include "core/tokenizer/sentencepiece_tokenizer.h"
 #include "core/tokenizer/tokenizer.h"
 

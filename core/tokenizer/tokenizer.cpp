@@ -3,7 +3,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/base/xxhash.h"
-#include "core/tokenizer/unicode.h"
+#include "core/tokenizer/unicode/unicode.h"
 
 namespace mbt {
 namespace {

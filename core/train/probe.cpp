@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "core/io/safetensors.h"
-#include "core/model/hf_weights.h"
-#include "core/model/initialise.h"
+#include "core/hf/hf_weights.h"
+#include "core/model/initialize.h"
 #include "core/model/transformer.h"
 #include "core/optim/lr_schedule.h"
 #include "core/optim/optimizer.h"
@@ -93,7 +93,7 @@ class Probe {
         batches_(batches),
         weights_(backend, config.model, policy, true),
         transformer_(backend, config.model, policy, weights_, batches.batch, true) {
-    initialise_weights(weights_, config.model, static_cast<uint64_t>(config.rng.seed));
+    initialize_weights(weights_, config.model, static_cast<uint64_t>(config.rng.seed));
     weights_.refresh_working();
   }
 

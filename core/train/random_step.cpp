@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/base/philox.h"
-#include "core/model/initialise.h"
+#include "core/model/initialize.h"
 
 namespace mbt {
 namespace {
@@ -29,7 +29,7 @@ RandomStep::RandomStep(Backend& backend, World& world, const RunConfig& config, 
       scaler_(make_loss_scaler(config.optimizer)) {
   backend_.reserve_scratch(static_cast<size_t>(memory.scratch_bytes));
   transformer_.set_replay(config.train.cuda_graph);
-  initialise_weights(weights_, config.model, 1);
+  initialize_weights(weights_, config.model, 1);
   transformer_.set_amax_exchange([this](TensorView staged) { parallel_.reduce_amax(staged); });
   parallel_.publish_masters();
   const int64_t n = config.train.micro_batch_size * config.model.seq_length;

@@ -11,7 +11,7 @@
 #include "core/model/weights.h"
 #include "core/optim/optimizer.h"
 #include "core/parallel/data_parallel.h"
-#include "core/train/memory_check.h"
+#include "core/train/plan/memory_check.h"
 
 namespace mbt {
 

@@ -8,7 +8,7 @@
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
-#include "core/model/initialise.h"
+#include "core/model/initialize.h"
 #include "core/parallel/replica_check.h"
 
 namespace mbt {
@@ -81,7 +81,7 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
   transformer_.set_replay(config.train.cuda_graph);
   transformer_.set_amax_exchange([this](TensorView staged) { parallel_.reduce_amax(staged); });
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);
-  initialise_weights(weights_, config.model, seed_of(config));
+  initialize_weights(weights_, config.model, seed_of(config));
   agree(world_, [&] {  // load() replaces it
     if (world_.is_first()) saver_.carry(files_to_carry(config, nullptr));
   });
@@ -104,10 +104,10 @@ double Trainer::accumulate_gradients() {
     const Batch batch = batches_.get(first_sample);
     const double in_loss = tokens_in_loss(batch);
     tokens += in_loss;
-    // Upstream's normalisation: each micro-batch's mean, averaged over the micro-batches. Per token: as if every position were in the loss,
+    // Upstream's normalization: each micro-batch's mean, averaged over the micro-batches. Per token: as if every position were in the loss,
     // which grad_factor() makes good.
-    const double normaliser = config_.model.calculate_per_token_loss ? static_cast<double>(batch.loss_mask.size()) : std::max(1.0, in_loss);
-    const double scale = static_cast<double>(scaler_.scale) * parallel_.loss_factor() / (normaliser * static_cast<double>(micro_batches));
+    const double normalizer = config_.model.calculate_per_token_loss ? static_cast<double>(batch.loss_mask.size()) : std::max(1.0, in_loss);
+    const double scale = static_cast<double>(scaler_.scale) * parallel_.loss_factor() / (normalizer * static_cast<double>(micro_batches));
     const PassContext pass{.is_training = true, .seed = seed_of(config_), .stream = static_cast<uint64_t>(first_sample)};
     transformer_.forward_backward(pass, view_of(batch), static_cast<float>(scale), parallel_.hooks(m == 0, m + 1 == micro_batches));
   }

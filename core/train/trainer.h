@@ -16,9 +16,9 @@
 #include "core/optim/lr_schedule.h"
 #include "core/optim/optimizer.h"
 #include "core/parallel/data_parallel.h"
-#include "core/train/checkpoint.h"
-#include "core/train/checkpoint_saver.h"
-#include "core/train/memory_check.h"
+#include "core/train/checkpoint/checkpoint.h"
+#include "core/train/checkpoint/checkpoint_saver.h"
+#include "core/train/plan/memory_check.h"
 #include "core/train/records.h"
 
 namespace mbt {
@@ -42,7 +42,7 @@ enum class ExitReason : uint8_t { finished, signal, duration, interval };
 class Trainer {
  public:
   /// Everything is allocated and loaded here, after a look at whether it fits (memory_check.h); InputError and Error before the first
-  /// step. config: resolved, synchronised, validated for as many ranks as `world` has; every rank makes and runs its trainer alike.
+  /// step. config: resolved, synchronized, validated for as many ranks as `world` has; every rank makes and runs its trainer alike.
   /// The backend, the world, the dataset and the observer must outlive it.
   Trainer(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer);
 

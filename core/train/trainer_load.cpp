@@ -4,7 +4,7 @@
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
-#include "core/train/checkpoint_folder.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/tokenizer/tokenizer.h"
 #include "core/train/trainer.h"
 

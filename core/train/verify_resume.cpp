@@ -4,8 +4,8 @@
 #include <set>
 
 #include "core/base/xxhash.h"
-#include "core/train/checkpoint.h"
-#include "core/train/checkpoint_index.h"
+#include "core/train/checkpoint/checkpoint.h"
+#include "core/train/checkpoint/checkpoint_index.h"
 #include "core/train/trainer.h"
 
 namespace mbt {

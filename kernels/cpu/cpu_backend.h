@@ -49,7 +49,7 @@ class CpuBackend final : public Backend {
 
  private:
   /// What ops do last that have made `x`: its codes, when they are wanted.
-  void quantise(const ConstTensorView& x, const QuantOutput& quantised);
+  void quantize(const ConstTensorView& x, const QuantOutput& quantized);
 
   int num_threads_;
   size_t allocated_bytes_ = 0;

@@ -62,14 +62,14 @@ void CpuBackend::do_norm_fwd(const NormFwdArgs& args) {
   if (!args.h.empty()) expect_tensor("norm_fwd", "h", args.h, args.x.dtype, args.x.shape);
   use_threads(num_threads_);
   MBT_AT_LEVEL(norm_fwd)(args);
-  quantise(args.y, args.quantised);
+  quantize(args.y, args.quantized);
 }
 
 void CpuBackend::do_norm_bwd(const NormBwdArgs& args) {
   expect_act("norm_bwd", "h", args.h);
   use_threads(num_threads_);
   MBT_AT_LEVEL(norm_bwd)(args, scratch_.get<float>(2 * row_partials(args.h.cols())));
-  quantise(args.d_h, args.quantised);
+  quantize(args.d_h, args.quantized);
 }
 
 void CpuBackend::do_qk_norm_fwd(const QkNormFwdArgs& args) {
@@ -82,7 +82,7 @@ void CpuBackend::do_qk_norm_bwd(const QkNormBwdArgs& args) {
   expect_act("qk_norm_bwd", "qkv", args.qkv);
   use_threads(num_threads_);
   MBT_AT_LEVEL(qk_norm_bwd)(args, scratch_.get<float>(2 * row_partials(args.q_weight.cols())));
-  quantise(args.d_qkv, args.quantised);
+  quantize(args.d_qkv, args.quantized);
 }
 
 void CpuBackend::do_rope(const RopeArgs& args) {
@@ -90,19 +90,19 @@ void CpuBackend::do_rope(const RopeArgs& args) {
   if (!args.positions.empty()) expect_indices("rope", "positions", args.positions, args.cos_sin.rows());
   use_threads(num_threads_);
   MBT_AT_LEVEL(rope)(args);
-  quantise(args.qkv, args.quantised);
+  quantize(args.qkv, args.quantized);
 }
 
 void CpuBackend::do_attention_fwd(const AttentionFwdArgs& args) {
   use_threads(num_threads_);
   attention_.fwd(args);
-  quantise(args.out, args.quantised);
+  quantize(args.out, args.quantized);
 }
 
 void CpuBackend::do_attention_bwd(const AttentionBwdArgs& args) {
   use_threads(num_threads_);
   attention_.bwd(args);
-  quantise(args.d_qkv, args.quantised);
+  quantize(args.d_qkv, args.quantized);
 }
 
 void CpuBackend::do_attention_cached(const AttentionCachedArgs& args) {
@@ -114,14 +114,14 @@ void CpuBackend::do_activation_fwd(const ActivationFwdArgs& args) {
   expect_act("activation_fwd", "x", args.x);
   use_threads(num_threads_);
   MBT_AT_LEVEL(activation_fwd)(args);
-  quantise(args.y, args.quantised);
+  quantize(args.y, args.quantized);
 }
 
 void CpuBackend::do_activation_bwd(const ActivationBwdArgs& args) {
   expect_act("activation_bwd", "x", args.x);
   use_threads(num_threads_);
   MBT_AT_LEVEL(activation_bwd)(args);
-  quantise(args.d_x, args.quantised);
+  quantize(args.d_x, args.quantized);
 }
 
 void CpuBackend::do_cross_entropy(const CrossEntropyArgs& args) {
@@ -142,8 +142,8 @@ void CpuBackend::do_bias_bwd(const BiasBwdArgs& args) {
   MBT_AT_LEVEL(bias_bwd)(args, scratch_.get<double>(row_partials(args.d_y.cols())));
 }
 
-void CpuBackend::quantise(const ConstTensorView& x, const QuantOutput& quantised) {
-  if (!quantised.empty()) do_quantize({.x = x, .to = quantised});
+void CpuBackend::quantize(const ConstTensorView& x, const QuantOutput& quantized) {
+  if (!quantized.empty()) do_quantize({.x = x, .to = quantized});
 }
 
 void CpuBackend::do_quantize(const QuantizeArgs& args) {

@@ -15,8 +15,8 @@ constexpr int64_t kRowMultiple = 64;
 constexpr int64_t kFewRows = 8;  // up to here products are bound by reading the weight
 
 /// bf16 when the bf16 units can take both operands as they are, or as decoded codes.
-DType operand_type_of(bool is_quantised, DType act) {
-  return (is_quantised || act == DType::bf16) && GemmEngine::has_bf16() ? DType::bf16 : DType::f32;
+DType operand_type_of(bool is_quantized, DType act) {
+  return (is_quantized || act == DType::bf16) && GemmEngine::has_bf16() ? DType::bf16 : DType::f32;
 }
 
 /// How a product runs: sizes of d[m,n], k summed; which operands exist only as copies; in how many rows of d at a time, so that the copies
@@ -29,14 +29,14 @@ struct Layout {
   bool needs_sum;     // d has neither f32 nor the operands' type: the engine's f32 sum is rounded after
   int64_t block_rows;
 
-  Layout(const GemmShape& s, bool is_quantised, DType act, DType result, int64_t block_elements)
+  Layout(const GemmShape& s, bool is_quantized, DType act, DType result, int64_t block_elements)
       : m(s.role == GemmRole::wgrad ? s.out_features : s.tokens),
         n(s.role == GemmRole::fprop ? s.out_features : s.in_features),
         k(s.role == GemmRole::fprop ? s.in_features : s.role == GemmRole::dgrad ? s.out_features : s.tokens),
-        operand_type(operand_type_of(is_quantised, act)),
-        copies_a(is_quantised || act != operand_type),
+        operand_type(operand_type_of(is_quantized, act)),
+        copies_a(is_quantized || act != operand_type),
         copies_b(copies_a),
-        is_a_decoded(is_quantised),
+        is_a_decoded(is_quantized),
         needs_sum(result != DType::f32 && result != operand_type) {
     const int64_t per_row = (copies_a && !is_a_decoded ? k : 0) + (needs_sum ? n : 0);
     const int64_t blocks = std::max<int64_t>(1, (m * per_row + block_elements - 1) / block_elements);
@@ -63,8 +63,8 @@ GemmShape shape_of(const GemmArgs& g) {
   return {};
 }
 
-bool has_few_rows(const GemmShape& s, bool is_quantised, DType act) {
-  return s.role == GemmRole::fprop && !is_quantised && act != DType::f32 && s.tokens <= kFewRows;
+bool has_few_rows(const GemmShape& s, bool is_quantized, DType act) {
+  return s.role == GemmRole::fprop && !is_quantized && act != DType::f32 && s.tokens <= kFewRows;
 }
 
 /// The f32 copy of a and the f32 sum.
@@ -117,23 +117,23 @@ Gemm::Gemm(int64_t block_elements) : state_(std::make_unique<State>()), block_el
 Gemm::~Gemm() = default;
 
 void Gemm::run(const GemmArgs& g) {
-  const bool is_quantised = g.a.is_quantised();
+  const bool is_quantized = g.a.is_quantized();
   const DType act = g.a.plain.dtype;
-  MBT_CHECK(is_quantised || act == DType::f32 || act == DType::bf16 || act == DType::f16, "gemm of ", name_of(act));
+  MBT_CHECK(is_quantized || act == DType::f32 || act == DType::bf16 || act == DType::f16, "gemm of ", name_of(act));
   State& s = *state_;
-  if (has_few_rows(shape_of(g), is_quantised, act)) return run_few_rows(g, s.operands, s.prepare_bias(g.bias));
+  if (has_few_rows(shape_of(g), is_quantized, act)) return run_few_rows(g, s.operands, s.prepare_bias(g.bias));
   const bool a_columnwise = g.role == GemmRole::wgrad, b_columnwise = g.role != GemmRole::fprop;
-  const Layout l(shape_of(g), is_quantised, act, g.d.dtype, block_elements_);
+  const Layout l(shape_of(g), is_quantized, act, g.d.dtype, block_elements_);
   char* const a_copy = s.operands.get<char>(l.scratch_bytes());
   char* const b_copy = a_copy + l.a_bytes();
   char* const sum = b_copy + l.b_bytes();
-  if (is_quantised) {
+  if (is_quantized) {
     decode_operand(g.a.quant, a_columnwise, l.operand_type, a_copy);
     decode_operand(g.b.quant, b_columnwise, l.operand_type, b_copy);
   } else if (l.copies_b) {
     MBT_AT_LEVEL(gemm_widen)(g.b.plain, 0, g.b.plain.cols(), reinterpret_cast<float*>(b_copy));
   }
-  const float alpha = is_quantised ? gemm_alpha(g.a.quant, a_columnwise) * gemm_alpha(g.b.quant, b_columnwise) : 1.0f;
+  const float alpha = is_quantized ? gemm_alpha(g.a.quant, a_columnwise) * gemm_alpha(g.b.quant, b_columnwise) : 1.0f;
   const float* bias = s.prepare_bias(g.bias);
   for (int64_t first = 0; first < l.m; first += l.block_rows) {
     const int64_t rows = std::min(l.block_rows, l.m - first);
@@ -153,7 +153,7 @@ size_t Gemm::scratch_bytes_for(const GemmShape& shape, const QuantSpec* a, const
 
 GemmSupport Gemm::support(const QuantSpec* a, const QuantSpec* b, DType act) const {
   const bool has_bf16 = GemmEngine::has_bf16();
-  if ((a == nullptr) != (b == nullptr)) return {Execution::unsupported, "one operand is quantised, the other is not"};
+  if ((a == nullptr) != (b == nullptr)) return {Execution::unsupported, "one operand is quantized, the other is not"};
   if (a != nullptr)
     return {Execution::emulated, text(has_bf16 ? "bf16" : "fp32", " GEMM on exactly decoded codes, scales on the fp32 sums")};
   switch (act) {

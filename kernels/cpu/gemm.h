@@ -1,7 +1,7 @@
 // Matrix products of the CPU backend (contract: core/ops/gemm.h). Through oneDNN where the build has it, else own blocked loops.
 //  - few rows of 16 bits read the weight as it is, in own loops: they are bound by memory;
 //  - bf16 operands run on AVX512-BF16 or AMX where those are faster than fp32; elsewhere, and f16 everywhere, as exact f32 copies;
-//  - quantised operands are emulated exactly: codes with their power-of-two and block scales are exact bf16 numbers, and the
+//  - quantized operands are emulated exactly: codes with their power-of-two and block scales are exact bf16 numbers, and the
 //    per-tensor factors multiply the fp32 accumulator before its only rounding.
 // Same bits for the same operands and thread count.
 #pragma once

@@ -137,7 +137,7 @@ struct CopyPlan {
         is_columnwise(columnwise) {}
 };
 
-/// Quantises the tile `t` of x; `part` is the tile's data, transformed or not.
+/// Quantizes the tile `t` of x; `part` is the tile's data, transformed or not.
 void encode_part(const CopyPlan& plan, const Source& part, const Tile& t) {
   const QuantTensorView& q = plan.args.to.q;
   // Row-wise and column-wise copies draw from the two halves of the counter's range.

@@ -1,4 +1,4 @@
-// Quantisation on the CPU: codes and scales bit for bit those of core/numerics, at every instruction level and thread count; and the
+// Quantization on the CPU: codes and scales bit for bit those of core/numerics, at every instruction level and thread count; and the
 // way back as operands of an emulated GEMM.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What the files of quantisation on the CPU share.
+// What the files of quantization on the CPU share.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Quantisation of a slice of a weight on the CPU (core/ops/shard_quantize.h). All bits are those of quantize.h's `quantize` of the whole
+// Quantization of a slice of a weight on the CPU (core/ops/shard_quantize.h). All bits are those of quantize.h's `quantize` of the whole
 // weight, at every instruction level and thread count.
 #pragma once
 

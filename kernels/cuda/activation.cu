@@ -1,15 +1,15 @@
 // Activations of the MLP: a thread for a pack of each row, packs of 16 bytes where rows are aligned, else of one element.
 //   activation_fwd_kernel, activation_bwd_kernel           y = f(x)
 //   gated_fwd_kernel, gated_bwd_kernel                     y = f(gate) * up, x = gate | up in each row
-// The output is quantised on the way where that is wanted (device/output_quantiser.h); fewer threads then take several rows each, so that
+// The output is quantized on the way where that is wanted (device/output_quantizer.h); fewer threads then take several rows each, so that
 // there are few maxima.
 // exp is the accurate one (no -use_fast_math) and divisions are reciprocals rounded to nearest: still far from the arithmetic's limit.
 #include <algorithm>
 
-#include "kernels/cuda/device/output_quantiser.h"
+#include "kernels/cuda/device/output_quantizer.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.h"
 
@@ -17,17 +17,17 @@ namespace mbt::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kBlocksPerMultiprocessor = 8;  // where the output is quantised
+constexpr int kBlocksPerMultiprocessor = 8;  // where the output is quantized
 
-/// body(row, column, quantiser) for the thread's pack in each of its rows.
+/// body(row, column, quantizer) for the thread's pack in each of its rows.
 template <bool kFused, class Body>
 __device__ void for_rows_of_pack(int pack_size, int64_t rows, int64_t cols, const FusedQuant& quant, const Body& body) {
-  OutputQuantiser<kFused> quantiser(quant);
+  OutputQuantizer<kFused> quantizer(quant);
   const int64_t c = pack_of_row() * pack_size;
   if (c < cols) {
-    for (int64_t n = first_row(); n < rows; n += row_step()) body(n, c, quantiser);
+    for (int64_t n = first_row(); n < rows; n += row_step()) body(n, c, quantizer);
   }
-  if constexpr (kFused) quantiser.finish(shared_array<float>(0, 1));
+  if constexpr (kFused) quantizer.finish(shared_array<float>(0, 1));
 }
 
 __device__ float sigmoid_of(float x) { return __frcp_rn(1.0F + expf(-x)); }
@@ -88,49 +88,49 @@ struct ActivationBwd {
   int64_t rows, cols;
 };
 
-/// A pack of the output: stored where it is wanted, and quantised.
+/// A pack of the output: stored where it is wanted, and quantized.
 template <bool kFused, class P, class T>
-__device__ void put_output(const P& p, T* out, int64_t at, OutputQuantiser<kFused>& quantiser) {
+__device__ void put_output(const P& p, T* out, int64_t at, OutputQuantizer<kFused>& quantizer) {
   if (!kFused || out != nullptr) p.put(out, at);
-  quantiser.add(p, at);
+  quantizer.add(p, at);
 }
 
 template <class F, class T, bool kWide, bool kFused>
 __global__ void __launch_bounds__(kThreads) activation_fwd_kernel(ActivationFwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantizer<kFused>& quantizer) {
     P p = P::at(a.x, n * a.cols + c);
     p.set_each([&](int k) { return F::value(p[k]); });
-    put_output<kFused>(p, a.y, n * a.cols + c, quantiser);
+    put_output<kFused>(p, a.y, n * a.cols + c, quantizer);
   });
 }
 
 template <class F, class T, bool kWide, bool kFused>
 __global__ void __launch_bounds__(kThreads) activation_bwd_kernel(ActivationBwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantizer<kFused>& quantizer) {
     P d = P::at(a.d_y, n * a.cols + c);
     const P p = P::at(a.x, n * a.cols + c);
     d.set_each([&](int k) { return d[k] * F::slope(p[k]); });
-    put_output<kFused>(d, a.d_x, n * a.cols + c, quantiser);
+    put_output<kFused>(d, a.d_x, n * a.cols + c, quantizer);
   });
 }
 
 template <class F, class T, bool kWide, bool kFused>
 __global__ void __launch_bounds__(kThreads) gated_fwd_kernel(ActivationFwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantizer<kFused>& quantizer) {
     P gate = P::at(a.x, n * 2 * a.cols + c);
     const P up = P::at(a.x, n * 2 * a.cols + a.cols + c);
     gate.set_each([&](int k) { return F::value(gate[k]) * up[k]; });
-    put_output<kFused>(gate, a.y, n * a.cols + c, quantiser);
+    put_output<kFused>(gate, a.y, n * a.cols + c, quantizer);
   });
 }
 
 template <class F, class T, bool kWide, bool kFused>
 __global__ void __launch_bounds__(kThreads) gated_bwd_kernel(ActivationBwd<T> a, FusedQuant quant) {
   using P = RowPack<T, kWide>;
-  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantiser<kFused>& quantiser) {
+  for_rows_of_pack<kFused>(P::kSize, a.rows, a.cols, quant, [&](int64_t n, int64_t c, OutputQuantizer<kFused>& quantizer) {
     const P d = P::at(a.d_y, n * a.cols + c);
     P gate = P::at(a.x, n * 2 * a.cols + c), up = P::at(a.x, n * 2 * a.cols + a.cols + c);
     float d_gate[P::kSize], d_up[P::kSize];
@@ -141,14 +141,14 @@ __global__ void __launch_bounds__(kThreads) gated_bwd_kernel(ActivationBwd<T> a,
     }
     gate.set_all(d_gate);
     up.set_all(d_up);
-    put_output<kFused>(gate, a.d_x, n * 2 * a.cols + c, quantiser);
-    put_output<kFused>(up, a.d_x, n * 2 * a.cols + a.cols + c, quantiser);
+    put_output<kFused>(gate, a.d_x, n * 2 * a.cols + c, quantizer);
+    put_output<kFused>(up, a.d_x, n * 2 * a.cols + a.cols + c, quantizer);
   });
 }
 
-/// A launch over a.rows rows of a.cols outputs, and what is left of the output's quantisation.
+/// A launch over a.rows rows of a.cols outputs, and what is left of the output's quantization.
 template <bool kFused, class A>
-void run(const char* name, void (*kernel)(A, FusedQuant), const A& a, int64_t packs, const ConstTensorView& out, const QuantOutput& quantised,
+void run(const char* name, void (*kernel)(A, FusedQuant), const A& a, int64_t packs, const ConstTensorView& out, const QuantOutput& quantized,
          Fusion fusion, const LaunchContext& context) {
   LaunchShape shape = shape_of_rows(a.rows, packs);
   if (kFused) {
@@ -158,8 +158,8 @@ void run(const char* name, void (*kernel)(A, FusedQuant), const A& a, int64_t pa
   }
   const size_t blocks = size_t{shape.grid.x} * shape.grid.y;
   float* parts = fusion == Fusion::amax ? context.scratch.get<float>(blocks) : nullptr;
-  launch(name, kernel, shape, context.stream, a, fused_quant(quantised, fusion, parts));
-  launch_rest_of_quantise(out, quantised, fusion, {parts, static_cast<int>(blocks)}, context);
+  launch(name, kernel, shape, context.stream, a, fused_quant(quantized, fusion, parts));
+  launch_rest_of_quantize(out, quantized, fusion, {parts, static_cast<int>(blocks)}, context);
 }
 
 template <class F, class T, bool kWide, bool kFused>
@@ -169,7 +169,7 @@ void fwd(const ActivationFwdArgs& args, Fusion fusion, const LaunchContext& cont
   if constexpr (F::kIsGate) {
     if (is_gated(args.kind)) kernel = gated_fwd_kernel<F, T, kWide, kFused>;
   }
-  run<kFused>("activation_fwd", kernel, a, a.cols / RowPack<T, kWide>::kSize, args.y, args.quantised, fusion, context);
+  run<kFused>("activation_fwd", kernel, a, a.cols / RowPack<T, kWide>::kSize, args.y, args.quantized, fusion, context);
 }
 
 template <class F, class T, bool kWide, bool kFused>
@@ -180,7 +180,7 @@ void bwd(const ActivationBwdArgs& args, Fusion fusion, const LaunchContext& cont
   if constexpr (F::kIsGate) {
     if (is_gated(args.kind)) kernel = gated_bwd_kernel<F, T, kWide, kFused>;
   }
-  run<kFused>("activation_bwd", kernel, a, a.cols / RowPack<T, kWide>::kSize, args.d_x, args.quantised, fusion, context);
+  run<kFused>("activation_bwd", kernel, a, a.cols / RowPack<T, kWide>::kSize, args.d_x, args.quantized, fusion, context);
 }
 
 /// f(std::bool_constant of wide packs, std::bool_constant of fusion). f32 is never fused (fusion_of()).
@@ -209,7 +209,7 @@ void with_function(ActivationKind kind, F&& f) {
 }  // namespace
 
 void launch_activation_fwd(const ActivationFwdArgs& args, const LaunchContext& context) {
-  const Fusion fusion = fusion_of(args.quantised, args.y);
+  const Fusion fusion = fusion_of(args.quantized, args.y);
   with_act("activation_fwd", args.x.dtype, [&]<class T>(T*) {
     const bool is_wide = rows_are_aligned<T>(args.y.cols(), {args.x.data, args.y.data});
     with_function(args.kind, [&]<class F>(F*) {
@@ -221,7 +221,7 @@ void launch_activation_fwd(const ActivationFwdArgs& args, const LaunchContext& c
 }
 
 void launch_activation_bwd(const ActivationBwdArgs& args, const LaunchContext& context) {
-  const Fusion fusion = fusion_of(args.quantised, args.d_x);
+  const Fusion fusion = fusion_of(args.quantized, args.d_x);
   with_act("activation_bwd", args.x.dtype, [&]<class T>(T*) {
     const bool is_wide = rows_are_aligned<T>(args.d_y.cols(), {args.d_y.data, args.x.data, args.d_x.data});
     with_function(args.kind, [&]<class F>(F*) {

@@ -5,7 +5,7 @@
 #include "core/comm/host_collectives.h"
 #include "kernels/cuda/make_cuda_backend.h"
 #if MBT_HAVE_NCCL
-#include "kernels/cuda/nccl_collectives.h"
+#include "kernels/cuda/nccl/nccl_collectives.h"
 #endif
 
 namespace mbt::cuda {

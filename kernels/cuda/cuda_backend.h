@@ -7,13 +7,13 @@
 #include <string>
 
 #include "core/backend/backend.h"
-#include "kernels/cuda/fault.h"
-#include "kernels/cuda/gemm.h"
-#include "kernels/cuda/graph.h"
-#include "kernels/cuda/host_wait.h"
+#include "kernels/cuda/runtime/fault.h"
+#include "kernels/cuda/gemm/gemm.h"
+#include "kernels/cuda/runtime/graph.h"
+#include "kernels/cuda/runtime/host_wait.h"
 #include "kernels/cuda/launchers.h"
-#include "kernels/cuda/memory.h"
-#include "kernels/cuda/staging.h"
+#include "kernels/cuda/runtime/memory.h"
+#include "kernels/cuda/runtime/staging.h"
 
 namespace mbt::cuda {
 

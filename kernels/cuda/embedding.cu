@@ -13,7 +13,7 @@
 
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.h"
 

@@ -14,8 +14,8 @@
 #include "core/ops/optimizer.h"
 #include "core/ops/quantize.h"
 #include "core/ops/shard_quantize.h"
-#include "kernels/cuda/fault.h"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/runtime/fault.h"
+#include "kernels/cuda/runtime/memory.h"
 
 namespace mbt::cuda {
 

@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {

@@ -1,13 +1,13 @@
 // rope: rotates pairs (i, i + R/2) of each query and key head in place. A thread has the same pack of pairs in every blockDim.y-th head of
 // a token, so that it reads its cosines and sines once; blocks hold several tokens where heads are few. Packs are 16 bytes where both
-// halves of every head are aligned, else one element. Where qkv is quantised on the way (device/output_quantiser.h), threads also read what
+// halves of every head are aligned, else one element. Where qkv is quantized on the way (device/output_quantizer.h), threads also read what
 // does not turn, and blocks take several tokens each.
 #include <algorithm>
 
-#include "kernels/cuda/device/output_quantiser.h"
+#include "kernels/cuda/device/output_quantizer.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 
 namespace mbt::cuda {
@@ -40,7 +40,7 @@ __device__ int64_t position_of(const Rope<T>& a, int64_t n, Fault* fault) {
 
 /// The thread's pairs of token n.
 template <class T, bool kWide, bool kFused>
-__device__ void turn_token(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>& quantiser, Fault* fault) {
+__device__ void turn_token(const Rope<T>& a, int64_t n, OutputQuantizer<kFused>& quantizer, Fault* fault) {
   using P = RowPack<T, kWide>;
   using Table = Pack<float, P::kSize>;
   const float* table = a.cos_sin + position_of(a, n, fault) * 2 * a.half;
@@ -60,37 +60,37 @@ __device__ void turn_token(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>&
       high.set_all(turned_high);
       low.put(head, i);
       high.put(head, a.half + i);
-      quantiser.add(low, n * a.cols + h * a.width + i);
-      quantiser.add(high, n * a.cols + h * a.width + a.half + i);
+      quantizer.add(low, n * a.cols + h * a.width + i);
+      quantizer.add(high, n * a.cols + h * a.width + a.half + i);
     }
   }
 }
 
 /// Token n's elements that do not turn: the ends of heads, and the value heads.
 template <class T, bool kWide, bool kFused>
-__device__ void add_rest(const Rope<T>& a, int64_t n, OutputQuantiser<kFused>& quantiser) {
+__device__ void add_rest(const Rope<T>& a, int64_t n, OutputQuantizer<kFused>& quantizer) {
   using P = RowPack<T, kWide>;
   for (int h = static_cast<int>(threadIdx.y); h * a.width < a.cols; h += static_cast<int>(blockDim.y)) {
     const int64_t first = (h < a.heads ? 2 * a.half : 0) + static_cast<int64_t>(threadIdx.x) * P::kSize;
     for (int64_t i = first; i < a.width; i += static_cast<int64_t>(blockDim.x) * P::kSize) {
       const int64_t at = n * a.cols + h * a.width + i;
-      quantiser.add(P::at(a.qkv, at), at);
+      quantizer.add(P::at(a.qkv, at), at);
     }
   }
 }
 
 template <class T, bool kWide, bool kFused>
 __global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a, FusedQuant quant, Fault* fault) {
-  OutputQuantiser<kFused> quantiser(quant);
+  OutputQuantizer<kFused> quantizer(quant);
   int64_t n = static_cast<int64_t>(blockIdx.x) * blockDim.z + threadIdx.z;
   if constexpr (kFused) {
     for (; n < a.rows; n += static_cast<int64_t>(gridDim.x) * blockDim.z) {
-      turn_token<T, kWide>(a, n, quantiser, fault);
-      add_rest<T, kWide>(a, n, quantiser);
+      turn_token<T, kWide>(a, n, quantizer, fault);
+      add_rest<T, kWide>(a, n, quantizer);
     }
-    quantiser.finish(shared_array<float>(0, 1));
+    quantizer.finish(shared_array<float>(0, 1));
   } else {
-    if (n < a.rows) turn_token<T, kWide>(a, n, quantiser, fault);
+    if (n < a.rows) turn_token<T, kWide>(a, n, quantizer, fault);
   }
 }
 
@@ -107,8 +107,8 @@ void launch_packed(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const 
   launch("rope", rope_kernel<T, kWide, kFused>,
          {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)),
           kFused ? sizeof(float) : 0},
-         context.stream, a, fused_quant(args.quantised, fusion, parts), context.fault);
-  launch_rest_of_quantise(args.qkv, args.quantised, fusion, {parts, static_cast<int>(blocks)}, context);
+         context.stream, a, fused_quant(args.quantized, fusion, parts), context.fault);
+  launch_rest_of_quantize(args.qkv, args.quantized, fusion, {parts, static_cast<int>(blocks)}, context);
 }
 
 template <class T, bool kWide>
@@ -122,8 +122,8 @@ void launch_variant(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const
 void launch_rope(const RopeArgs& args, const LaunchContext& context) {
   MBT_CHECK(args.qkv.rows() <= INT32_MAX && args.sequence_length <= INT32_MAX, "rope: ", args.qkv.str(), ", expected fewer than 2^31 rows");
   const int half = static_cast<int>(args.cos_sin.cols() / 2);
-  const Fusion fusion = fusion_of(args.quantised, args.qkv);
-  if (half == 0) return launch_rest_of_quantise(args.qkv, args.quantised, Fusion::none, {}, context);
+  const Fusion fusion = fusion_of(args.quantized, args.qkv);
+  if (half == 0) return launch_rest_of_quantize(args.qkv, args.quantized, Fusion::none, {}, context);
   with_act("rope", args.qkv.dtype, [&]<class T>(T*) {
     const Rope<T> a{.qkv = args.qkv.as<T>(),
                     .cos_sin = args.cos_sin.as<float>(),

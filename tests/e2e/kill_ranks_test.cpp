@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "core/base/philox.h"
-#include "core/train/checkpoint_folder.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/verify_resume.h"
 #include "tests/support/catch.h"
 #include "tests/support/run_binary.h"

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/data/indexed_reader.h"
+#include "core/data/megatron/indexed_reader.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/run_binary.h"

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "core/base/strings.h"
-#include "core/data/indexed_writer.h"
+#include "core/data/megatron/indexed_writer.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/run_binary.h"

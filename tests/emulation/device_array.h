@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 

@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/tokenizer/tokenizer.h"
-#include "core/tokenizer/unicode.h"
+#include "core/tokenizer/unicode/unicode.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto tokenizer = mbt::open_tokenizer("tests/golden/tokenizers/o200k");  // from the repository's root

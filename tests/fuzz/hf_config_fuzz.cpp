@@ -4,8 +4,8 @@
 #include <string>
 
 #include "core/base/error.h"
-#include "core/config/hf_config.h"
-#include "core/config/hf_config_writer.h"
+#include "core/hf/hf_config.h"
+#include "core/hf/hf_config_writer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);

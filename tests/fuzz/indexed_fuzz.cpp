@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/data/indexed_reader.h"
+#include "core/data/megatron/indexed_reader.h"
 
 namespace {
 

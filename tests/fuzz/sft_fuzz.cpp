@@ -5,7 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_reader.h"
-#include "core/data/chat_template.h"
+#include "core/data/sft/chat_template.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto tokenizer = mbt::make_byte_tokenizer();

@@ -51,7 +51,7 @@ def split(pattern, behavior="isolated"):
 
 
 def styles():
-    """name: pre-tokenizers before ByteLevel, options of ByteLevel, normaliser, options of the model, added tokens"""
+    """name: pre-tokenizers before ByteLevel, options of ByteLevel, normalizer, options of the model, added tokens"""
     plain = [AddedToken("<|end|>", special=True, normalized=False), AddedToken("<|start|>", special=True, normalized=False)]
     many = plain + [AddedToken("ab", single_word=True), AddedToken("<|st", normalized=False), AddedToken("abc", normalized=True),
                     AddedToken("<tool>", lstrip=True, rstrip=True, normalized=False), AddedToken("\u00c5ngstr\u00f6m", normalized=True)]

@@ -1,7 +1,7 @@
 // NCCL itself with one rank, where there is a GPU: what can be told of it without a second. On the emulated device its twin.
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/nccl_collectives.h"
-#include "kernels/cuda/nccl_library.h"
+#include "kernels/cuda/nccl/nccl_collectives.h"
+#include "kernels/cuda/nccl/nccl_library.h"
 #include "tests/support/catch.h"
 #include "tests/support/collective_cases.h"
 #if defined(MBT_EMULATED_DEVICE)

@@ -1,11 +1,11 @@
-// Products of quantised operands for parity tests: what recipes give to a linear layer, tensors quantised as the device asks, and the product
+// Products of quantized operands for parity tests: what recipes give to a linear layer, tensors quantized as the device asks, and the product
 // of the values that they stand for.
 #pragma once
 
 #include <vector>
 
 #include "core/quant/dequantize.h"
-#include "kernels/cuda/gemm_rules.h"
+#include "kernels/cuda/gemm/gemm_rules.h"
 #include "tests/support/op_cases.h"
 
 namespace mbt::test {
@@ -39,10 +39,10 @@ inline const QuantSpec& b_spec(const Specs& s, GemmRole role) { return role == G
 
 using ManagedBytes = std::vector<uint8_t, TestAllocator<uint8_t>>;
 
-/// A tensor quantised on the device, with the copies that the device asks for.
-class QuantisedMatrix {
+/// A tensor quantized on the device, with the copies that the device asks for.
+class QuantizedMatrix {
  public:
-  QuantisedMatrix(Backend& device, const QuantSpec& spec, Shape shape, uint32_t seed) {
+  QuantizedMatrix(Backend& device, const QuantSpec& spec, Shape shape, uint32_t seed) {
     view_.spec = spec;
     view_.rows = shape[0], view_.cols = shape[1];
     const bool is_transposed = device.wants_transposed(spec);
@@ -60,8 +60,8 @@ class QuantisedMatrix {
     device.quantize({.x = x, .to = {.q = view_}});
     device.synchronize();  // x goes
   }
-  QuantisedMatrix(const QuantisedMatrix&) = delete;
-  QuantisedMatrix& operator=(const QuantisedMatrix&) = delete;
+  QuantizedMatrix(const QuantizedMatrix&) = delete;
+  QuantizedMatrix& operator=(const QuantizedMatrix&) = delete;
   const QuantTensorView& view() const { return view_; }
 
  private:
@@ -120,7 +120,7 @@ inline double worst_error(GemmRole role, const GemmExtents& e, const std::vector
 }
 
 inline void check_product(Backend& device, const Specs& specs, GemmRole role, const GemmExtents& e, DType d_type, bool accumulate) {
-  const QuantisedMatrix a(device, a_spec(specs, role), a_shape(role, e), 3), b(device, b_spec(specs, role), b_shape(role, e), 4);
+  const QuantizedMatrix a(device, a_spec(specs, role), a_shape(role, e), 3), b(device, b_spec(specs, role), b_shape(role, e), 4);
   const bool has_bias = role == GemmRole::fprop && d_type != DType::f32;
   const bool is_native = device.gemm_support(&a.view().spec, &b.view().spec, DType::bf16).execution == Execution::native;
   const double sum_error = is_native ? kNarrowSumError : kSumError;

@@ -1,9 +1,9 @@
-// Products on this device: quantised operands in the copies that it asks for, natively or decoded, and plain ones.
+// Products on this device: quantized operands in the copies that it asks for, natively or decoded, and plain ones.
 #include "tests/parity/product_cases.h"
 
 namespace mbt::test {
 
-TEST_CASE("gemm of quantised operands is the product of the values they stand for") {
+TEST_CASE("gemm of quantized operands is the product of the values they stand for") {
   for (const Specs& specs : all_product_specs()) {
     INFO(specs.name);
     for (const GemmRole role : kRoles) {

@@ -1,4 +1,4 @@
-// Quantisation on the device: codes, scales and amax are those of the CPU's backend, byte for byte, for every spec, shape and source.
+// Quantization on the device: codes, scales and amax are those of the CPU's backend, byte for byte, for every spec, shape and source.
 #include <cuda_runtime.h>
 
 #include <cmath>
@@ -11,7 +11,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/kernels.h"
 #include "tests/support/op_cases.h"
-#include "tests/support/quantised.h"
+#include "tests/support/quantized.h"
 
 namespace mbt::test {
 namespace {
@@ -52,7 +52,7 @@ void decode(const QuantTensorView& q, bool columnwise, TensorView out) {
   cuda::check(cudaDeviceSynchronize(), "waiting for launch_decode");
 }
 
-QuantizeArgs args_of(GuardedTensor& x, const Quantised& q, DType round_to, bool stage_amax = true) {
+QuantizeArgs args_of(GuardedTensor& x, const Quantized& q, DType round_to, bool stage_amax = true) {
   return {.x = x, .to = {.q = q.view, .stage_amax = stage_amax, .random_seed = 7, .random_stream = 3}, .round_to = round_to};
 }
 
@@ -62,7 +62,7 @@ TEST_CASE("quantize: every byte is the CPU's") {
   for (const QuantSpec& spec : all_specs()) {
     INFO(describe(spec));
     for_each_source([&](GuardedTensor x, const Shape2& s, DType round_to) {
-      Quantised want(spec, s.rows, s.cols, Copies::both), got(spec, s.rows, s.cols, Copies::both);
+      Quantized want(spec, s.rows, s.cols, Copies::both), got(spec, s.rows, s.cols, Copies::both);
       cpu().quantize(args_of(x, want, round_to));
       backend().quantize(args_of(x, got, round_to));
       REQUIRE(got == want);
@@ -76,7 +76,7 @@ TEST_CASE("quantize: the micro-batch that stochastic rounding draws for is a val
     if (!spec.stochastic_rounding) continue;
     INFO(describe(spec));
     GuardedTensor x = values(DType::bf16, 130, 257, 0, 5);
-    Quantised want(spec, 130, 257, Copies::both), got(spec, 130, 257, Copies::both), first(spec, 130, 257, Copies::both);
+    Quantized want(spec, 130, 257, Copies::both), got(spec, 130, 257, Copies::both), first(spec, 130, 257, Copies::both);
     QuantizeArgs args = args_of(x, want, DType::f32);
     args.to.random_stream += pass[0] << 24;
     cpu().quantize(args);
@@ -95,7 +95,7 @@ TEST_CASE("quantize: one copy alone, amax not staged") {
       INFO(describe(spec) << (copies == Copies::rows ? " rows" : " columns"));
       for (const Shape2& s : {Shape2{130, 257}, Shape2{64, 128}}) {
         GuardedTensor x = values(DType::bf16, s.rows, s.cols, 0, 5);
-        Quantised want(spec, s.rows, s.cols, copies), got(spec, s.rows, s.cols, copies);
+        Quantized want(spec, s.rows, s.cols, copies), got(spec, s.rows, s.cols, copies);
         cpu().quantize(args_of(x, want, DType::f32, false));
         backend().quantize(args_of(x, got, DType::f32, false));
         REQUIRE(got == want);
@@ -109,12 +109,12 @@ TEST_CASE("quantize: a transposed column-wise copy holds the same codes") {
     if (spec.scaling == nvfp4) continue;
     INFO(describe(spec));
     for_each_source([&](GuardedTensor x, const Shape2& s, DType round_to) {
-      Quantised want(spec, s.rows, s.cols, Copies::both);
+      Quantized want(spec, s.rows, s.cols, Copies::both);
       cpu().quantize(args_of(x, want, round_to));
       const bool shares = spec.columnwise_shares_codes();
       Bytes &want_codes = shares ? want.row_codes : want.column_codes, &want_scales = shares ? want.row_scales : want.column_scales;
       for (Copies copies : {Copies::both, Copies::columns}) {
-        Quantised got(spec, s.rows, s.cols, copies, true);
+        Quantized got(spec, s.rows, s.cols, copies, true);
         backend().quantize(args_of(x, got, round_to));
         if (copies == Copies::both) REQUIRE(got.row_codes == want.row_codes);
         if (copies == Copies::both) REQUIRE(got.row_scales == want.row_scales);
@@ -129,10 +129,10 @@ TEST_CASE("quantize: a transposed column-wise copy holds the same codes") {
   }
 }
 
-TEST_CASE("quantize: transposed codes are dequantised, and refused where they cannot be") {
+TEST_CASE("quantize: transposed codes are dequantized, and refused where they cannot be") {
   const QuantSpec spec{.format = e4m3, .scaling = tensorwise}, packed{.format = e2m1, .scaling = nvfp4};
   GuardedTensor x = values(DType::bf16, 3, 50, 0, 1);
-  Quantised q(spec, 3, 50, Copies::both, true), wrong(packed, 3, 50, Copies::both, true);
+  Quantized q(spec, 3, 50, Copies::both, true), wrong(packed, 3, 50, Copies::both, true);
   CHECK_THROWS_WITH(cpu().quantize(args_of(x, q, DType::f32)), ContainsSubstring("no transposed copy"));
   backend().quantize(args_of(x, q, DType::f32));
   CHECK(dequantize(q.view, true) == dequantize(q.view, false));
@@ -146,7 +146,7 @@ TEST_CASE("decode: the CPU's bf16 values") {
     for (const Shape2& s : {Shape2{1, 1}, Shape2{33, 15}, Shape2{130, 257}, Shape2{144, 272}}) {
       INFO(describe(spec) << " [" << s.rows << "," << s.cols << "]");
       GuardedTensor x = values(DType::bf16, s.rows, s.cols, 1, 9);
-      Quantised q(spec, s.rows, s.cols, Copies::both);
+      Quantized q(spec, s.rows, s.cols, Copies::both);
       cpu().quantize(args_of(x, q, DType::f32));
       for (bool columnwise : {false, true}) {
         GuardedTensor want = zeros(DType::bf16, {s.rows, s.cols}), got = want;
@@ -156,7 +156,7 @@ TEST_CASE("decode: the CPU's bf16 values") {
       }
       if (spec.scaling == nvfp4) continue;
       GuardedTensor want = zeros(DType::bf16, {s.rows, s.cols}), got = want;
-      Quantised transposed(spec, s.rows, s.cols, Copies::columns, true);
+      Quantized transposed(spec, s.rows, s.cols, Copies::columns, true);
       backend().quantize(args_of(x, transposed, DType::f32));
       cpu::decode_to_bf16(q.view, true, want.view().as<uint16_t>());
       decode(transposed.view, true, got);
@@ -169,7 +169,7 @@ TEST_CASE("decode: every code has the CPU's bits, NaN and infinities too") {
   for (const QuantSpec& spec : all_specs()) {
     INFO(describe(spec));
     GuardedTensor x = values(DType::bf16, 16, 256, 1, 9);
-    Quantised q(spec, 16, 256, Copies::both);
+    Quantized q(spec, 16, 256, Copies::both);
     cpu().quantize(args_of(x, q, DType::f32));
     const int64_t codes = spec.format == e2m1 ? 16 : 256;
     for (int64_t i = 0; i < 16 * 256; ++i) q.row_codes[i] = static_cast<uint8_t>(i % codes);

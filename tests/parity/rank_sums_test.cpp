@@ -1,7 +1,7 @@
 // Sums in the order of ranks: the host's bits, on aligned and unaligned tensors.
-#include "kernels/cuda/rank_sums.h"
+#include "kernels/cuda/nccl/rank_sums.h"
 
-#include "kernels/cuda/graph.h"
+#include "kernels/cuda/runtime/graph.h"
 #include "tests/support/catch.h"
 #include "tests/support/collective_cases.h"
 

@@ -251,7 +251,7 @@ TEST_CASE("embedding_fwd: wide rows have the CPU's bits") {
   }
 }
 
-TEST_CASE("a NaN or an infinity in any place of a pack has the CPU's bits, and so have its neighbours") {
+TEST_CASE("a NaN or an infinity in any place of a pack has the CPU's bits, and so have its neighbors") {
   for (DType dtype : kActTypes) {
     GuardedTensor a = normal_tensor(dtype, {91}, 1), b = normal_tensor(dtype, {91}, 2), got(dtype, {91}), want = got;
     for (int64_t i = 0; i < 91; i += 9) a.set(i, i % 2 == 0 ? NAN : -INFINITY);

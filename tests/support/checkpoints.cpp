@@ -1,6 +1,6 @@
 #include "tests/support/checkpoints.h"
 
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint/checkpoint.h"
 #include "tests/support/tiny_run.h"
 
 namespace mbt::test {

@@ -1,4 +1,4 @@
-// The ops that quantise what they make (core/ops/quant_output.h), on inputs of a given kind, so that a test can run each with and without.
+// The ops that quantize what they make (core/ops/quant_output.h), on inputs of a given kind, so that a test can run each with and without.
 #pragma once
 
 #include <functional>
@@ -7,17 +7,17 @@
 
 #include "core/backend/backend.h"
 #include "tests/support/op_cases.h"
-#include "tests/support/quantised.h"
+#include "tests/support/quantized.h"
 
 namespace mbt::test {
 
-/// What a producer wrote: first the output that may be quantised.
+/// What a producer wrote: first the output that may be quantized.
 using Written = std::vector<GuardedTensor>;
 
 struct Producer {
   std::string name;
   /// keeps false: the plain output is scratch, where the op allows that.
-  std::function<Written(Backend& backend, DType act, int kind, const QuantOutput& quantised, bool keeps)> run;
+  std::function<Written(Backend& backend, DType act, int kind, const QuantOutput& quantized, bool keeps)> run;
   bool may_drop_plain;
 };
 
@@ -34,7 +34,7 @@ inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
   for (NormKind kind_of_norm : {NormKind::rmsnorm, NormKind::layernorm}) {
     const std::string name = kind_of_norm == NormKind::rmsnorm ? "rmsnorm" : "layernorm";
     all.push_back({name + "_fwd" + of,
-                   [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool keeps) {
+                   [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool keeps) {
                      GuardedTensor x = input(act, s, kind, 1), delta = input(act, s, 0, 2), weight = normal_tensor(act, {cols}, 3);
                      GuardedTensor bias = normal_tensor(act, {cols}, 4), y(act, s), h(act, s), rstd(DType::f32, {tokens}), mean = rstd;
                      on.norm_fwd({.kind = kind_of_norm,
@@ -46,13 +46,13 @@ inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
                                   .mean = mean,
                                   .delta = delta,
                                   .h = h,
-                                  .quantised = quantised,
+                                  .quantized = quantized,
                                   .keeps_y = keeps});
                      return Written{y, h, rstd, mean};
                    },
                    true});
     all.push_back({name + "_bwd" + of,
-                   [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool) {
+                   [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool) {
                      GuardedTensor d_y = input(act, s, kind, 1), h = normal_tensor(act, s, 2), weight = normal_tensor(act, {cols}, 3);
                      GuardedTensor d_h = kind == 2 ? input(act, s, 2, 0) : normal_tensor(act, s, 4), rstd(DType::f32, {tokens}), mean = rstd;
                      GuardedTensor d_weight(DType::f32, {cols}), d_bias = d_weight;
@@ -66,7 +66,7 @@ inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
                                   .d_weight = d_weight,
                                   .mean = mean,
                                   .d_bias = d_bias,
-                                  .quantised = quantised});
+                                  .quantized = quantized});
                      return Written{d_h, d_weight, d_bias};
                    },
                    false});
@@ -75,16 +75,16 @@ inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
     const Shape s_x{tokens, is_gated(function) ? 2 * cols : cols};
     const std::string name = is_gated(function) ? "swiglu" : "gelu";
     all.push_back({name + "_fwd" + of,
-                   [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool keeps) {
+                   [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool keeps) {
                      GuardedTensor x = input(act, s_x, kind, 1), y(act, s);
-                     on.activation_fwd({.kind = function, .x = x, .y = y, .quantised = quantised, .keeps_y = keeps});
+                     on.activation_fwd({.kind = function, .x = x, .y = y, .quantized = quantized, .keeps_y = keeps});
                      return Written{y};
                    },
                    true});
     all.push_back({name + "_bwd" + of,
-                   [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool keeps) {
+                   [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool keeps) {
                      GuardedTensor x = normal_tensor(act, s_x, 1), d_y = input(act, s, kind, 2), d_x(act, s_x);
-                     on.activation_bwd({.kind = function, .d_y = d_y, .x = x, .d_x = d_x, .quantised = quantised, .keeps_d_x = keeps});
+                     on.activation_bwd({.kind = function, .d_y = d_y, .x = x, .d_x = d_x, .quantized = quantized, .keeps_d_x = keeps});
                      return Written{d_x};
                    },
                    true});
@@ -99,7 +99,7 @@ inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int6
   const float scale = 1.0F / std::sqrt(static_cast<float>(width));
   std::vector<Producer> all;
   all.push_back({"rope" + of,
-                 [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool) {
+                 [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool) {
                    GuardedTensor qkv = input(act, s, kind, 1), table = normal_tensor(DType::f32, {length, rotated}, 2);
                    on.rope({.qkv = qkv,
                             .cos_sin = table,
@@ -107,12 +107,12 @@ inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int6
                             .num_kv_heads = kv_heads,
                             .sequence_length = length,
                             .inverse = true,
-                            .quantised = quantised});
+                            .quantized = quantized});
                    return Written{qkv};
                  },
                  false});
   all.push_back({"qk_norm_bwd" + of,
-                 [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool) {
+                 [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool) {
                    GuardedTensor qkv = normal_tensor(act, s, 1), d = input(act, s, kind, 2), q = normal_tensor(act, {width}, 3), k = q;
                    GuardedTensor rstd(DType::f32, {tokens, heads + kv_heads}), d_q(DType::f32, {width}), d_k = d_q;
                    rstd.fill([](int64_t i) { return 0.8 + 0.001 * static_cast<double>(i); });
@@ -125,11 +125,11 @@ inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int6
                                    .d_k_weight = d_k,
                                    .num_heads = heads,
                                    .num_kv_heads = kv_heads,
-                                   .quantised = quantised});
+                                   .quantized = quantized});
                    return Written{d, d_q, d_k};
                  },
                  false});
-  const auto forward = [=](Backend& on, DType act, int kind, const QuantOutput& quantised, GuardedTensor& out, GuardedTensor& lse) {
+  const auto forward = [=](Backend& on, DType act, int kind, const QuantOutput& quantized, GuardedTensor& out, GuardedTensor& lse) {
     GuardedTensor qkv = input(act, s, kind, 1, 2.0);
     on.attention_fwd({.qkv = qkv,
                       .out = out,
@@ -138,18 +138,18 @@ inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int6
                       .num_kv_heads = kv_heads,
                       .sequence_length = length,
                       .scale = scale,
-                      .quantised = quantised});
+                      .quantized = quantized});
     return qkv;
   };
   all.push_back({"attention_fwd" + of,
-                 [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool) {
+                 [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool) {
                    GuardedTensor out(act, s_out), lse(DType::f32, {tokens / length, heads, length});
-                   forward(on, act, kind, quantised, out, lse);
+                   forward(on, act, kind, quantized, out, lse);
                    return Written{out, lse};
                  },
                  false});
   all.push_back({"attention_bwd" + of,
-                 [=](Backend& on, DType act, int kind, const QuantOutput& quantised, bool) {
+                 [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool) {
                    GuardedTensor out(act, s_out), lse(DType::f32, {tokens / length, heads, length}), d_qkv(act, s);
                    GuardedTensor qkv = forward(on, act, 0, {}, out, lse), d_out = input(act, s_out, kind, 5);
                    on.attention_bwd({.d_out = d_out,
@@ -161,7 +161,7 @@ inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int6
                                      .num_kv_heads = kv_heads,
                                      .sequence_length = length,
                                      .scale = scale,
-                                     .quantised = quantised});
+                                     .quantized = quantized});
                    return Written{d_qkv};
                  },
                  false});

@@ -1,4 +1,4 @@
-// Quantisation element by element from the rules of core/numerics: what every backend must reproduce bit for bit.
+// Quantization element by element from the rules of core/numerics: what every backend must reproduce bit for bit.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/io/files.h"
-#include "core/train/checkpoint_folder.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/trainer.h"
 #include "tests/support/checkpoints.h"
 #include "tests/support/resolved.h"

@@ -4,7 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/data/data_source.h"
-#include "core/data/indexed_writer.h"
+#include "core/data/megatron/indexed_writer.h"
 #include "core/data/loader.h"
 #include "tests/support/catch.h"
 #include "tests/support/dataset_of.h"

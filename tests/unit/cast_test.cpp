@@ -21,7 +21,7 @@ TEST_CASE("cast rounds once, from any float type to any other", "[loops]") {
 }
 
 TEST_CASE("cast from f64 to 16 bits does not round twice", "[loops]") {
-  // Just above a midpoint of neighbours, by less than fp32 can see: by way of fp32 these would round to even, downwards.
+  // Just above a midpoint of neighbors, by less than fp32 can see: by way of fp32 these would round to even, downwards.
   const double above_bf16 = 1.0 + 0x1p-8 + 0x1p-40, above_f16 = 1.0 + 0x1p-11 + 0x1p-40;
   GuardedTensor src(DType::f64, {4}), bf16(DType::bf16, {4}), f16(DType::f16, {4});
   const double inputs[] = {above_bf16, -above_bf16, above_f16, -above_f16};

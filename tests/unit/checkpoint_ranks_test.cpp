@@ -1,6 +1,6 @@
 // Checkpoints of many ranks: written by some, read by others, the same bits; saving beside training; what fails on one rank.
 #include "core/backend/timing_backend.h"
-#include "core/train/checkpoint_saver.h"
+#include "core/train/checkpoint/checkpoint_saver.h"
 #include "kernels/kernels.h"
 #include "tests/support/catch.h"
 #include "tests/support/thread_world.h"

@@ -1,5 +1,5 @@
 // Checkpoints: which are kept, what is loaded, what is refused, and a full disk.
-#include "core/train/checkpoint.h"
+#include "core/train/checkpoint/checkpoint.h"
 
 #include <sys/mount.h>
 

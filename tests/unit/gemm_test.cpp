@@ -76,10 +76,10 @@ void check_plain(cpu::Gemm& gemm, GemmRole role, const Extents& e, DType act, DT
   CHECK(d.guards_intact());
 }
 
-/// A quantised matrix with its memory.
-class QuantisedMatrix {
+/// A quantized matrix with its memory.
+class QuantizedMatrix {
  public:
-  QuantisedMatrix(const QuantSpec& spec, GuardedTensor x, float delayed_scale = 0.0f) : values_(std::move(x)), scale_(delayed_scale) {
+  QuantizedMatrix(const QuantSpec& spec, GuardedTensor x, float delayed_scale = 0.0f) : values_(std::move(x)), scale_(delayed_scale) {
     view_.spec = spec;
     view_.rows = values_.view().rows();
     view_.cols = values_.view().cols();
@@ -90,8 +90,8 @@ class QuantisedMatrix {
     args.check();
     cpu::quantize(args);
   }
-  QuantisedMatrix(const QuantisedMatrix&) = delete;
-  QuantisedMatrix& operator=(const QuantisedMatrix&) = delete;
+  QuantizedMatrix(const QuantizedMatrix&) = delete;
+  QuantizedMatrix& operator=(const QuantizedMatrix&) = delete;
   const QuantTensorView& view() const { return view_; }
   Values values(bool columnwise) const {
     const std::vector<float> out = dequantize(view_, columnwise);
@@ -241,14 +241,14 @@ TEST_CASE("gemm support says how operands are multiplied") {
   CHECK(gemm.support(nullptr, nullptr, DType::bf16).execution == (has_bf16 ? Execution::native : Execution::emulated));
 }
 
-TEST_CASE("gemm of quantised operands equals the product of the values they represent") {
+TEST_CASE("gemm of quantized operands equals the product of the values they represent") {
   cpu::Gemm gemm;
   const Extents e{33, 50, 161};
   for (const OperandSpecs& specs : operand_specs()) {
     for (GemmRole role : kRoles) {
       const bool a_columnwise = role == GemmRole::wgrad, b_columnwise = role != GemmRole::fprop;
-      const QuantisedMatrix a(role == GemmRole::fprop ? specs.input : specs.gradient, normal_matrix(a_shape(role, e), 3), 100.0f);
-      const QuantisedMatrix b(role == GemmRole::wgrad ? specs.input : specs.weight, normal_matrix(b_shape(role, e), 4), 50.0f);
+      const QuantizedMatrix a(role == GemmRole::fprop ? specs.input : specs.gradient, normal_matrix(a_shape(role, e), 3), 100.0f);
+      const QuantizedMatrix b(role == GemmRole::wgrad ? specs.input : specs.weight, normal_matrix(b_shape(role, e), 4), 50.0f);
       for (DType d_type : {DType::f32, DType::bf16, DType::f16}) {
         for (bool accumulate : {false, true}) {
           GuardedTensor d = matrix(d_type, e.m, e.n, Values(static_cast<size_t>(e.m * e.n), 0.75)), bias(DType::f32, {e.n});
@@ -271,8 +271,8 @@ TEST_CASE("gemm of quantised operands equals the product of the values they repr
 
 TEST_CASE("gemm of per-tensor FP8 operands: the reference vector") {
   QuantSpec spec;  // tensorwise E4M3
-  const QuantisedMatrix x(spec, matrix(DType::bf16, 2, 4, {.5, -1, 2, 3, 1.5, .25, -.75, .1}));
-  const QuantisedMatrix w(spec, matrix(DType::bf16, 2, 4, {1, .3, -.6, .2, -.4, .9, .05, 1.2}));
+  const QuantizedMatrix x(spec, matrix(DType::bf16, 2, 4, {.5, -1, 2, 3, 1.5, .25, -.75, .1}));
+  const QuantizedMatrix w(spec, matrix(DType::bf16, 2, 4, {1, .3, -.6, .2, -.4, .9, .05, 1.2}));
   GuardedTensor y(DType::f32, {2, 2}), rounded(DType::bf16, {2, 2});
   cpu::Gemm gemm;
   gemm.run({GemmRole::fprop, x.view(), w.view(), y.view()});
@@ -293,7 +293,7 @@ TEST_CASE("gemm of 1x128 by 128x128 blocks: the reference vector") {
   spec.scaling = QuantScaling::blockwise;
   QuantSpec square = spec;
   square.is_2d = true;
-  const QuantisedMatrix a(spec, matrix(DType::bf16, 1, 256, x)), b(square, matrix(DType::bf16, 1, 256, w));
+  const QuantizedMatrix a(spec, matrix(DType::bf16, 1, 256, x)), b(square, matrix(DType::bf16, 1, 256, w));
   GuardedTensor y(DType::f32, {1, 1});
   cpu::Gemm().run({GemmRole::fprop, a.view(), b.view(), y.view()});
   CHECK(y.at(0) == -704.0);

@@ -1,5 +1,5 @@
 // Hugging Face folders: config.json to our fields, tensor names to our parameters, and everything we must refuse.
-#include "core/config/hf_config.h"
+#include "core/hf/hf_config.h"
 
 #include <cstring>
 #include <filesystem>
@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/io/safetensors_folder.h"
-#include "core/model/hf_weights.h"
+#include "core/hf/hf_weights.h"
 #include "tests/support/catch.h"
 #include "tests/support/model_folder.h"
 #include "tests/support/resolved.h"

@@ -10,13 +10,13 @@
 #include <random>
 #include <set>
 
-#include "core/config/hf_config.h"
-#include "core/config/hf_config_writer.h"
+#include "core/hf/hf_config.h"
+#include "core/hf/hf_config_writer.h"
 #include "core/io/atomic_folder.h"
 #include "core/io/files.h"
 #include "core/io/float_elements.h"
-#include "core/model/hf_source.h"
-#include "core/train/hf_export.h"
+#include "core/hf/hf_source.h"
+#include "core/hf/convert/hf_export.h"
 #include "tests/support/catch.h"
 #include "tests/support/model_folder.h"
 #include "tests/support/resolved.h"
@@ -194,8 +194,8 @@ TEST_CASE("16-bit elements come back through fp32, all of them; fp32 is rounded 
   CHECK(encode_elements(SafetensorsType::BF16, values.data(), 6, reinterpret_cast<char*>(out.data())) == -1);
   CHECK((out[0] == 0x3F80 && out[1] == 0x3F82 && out[2] == 0x3F81));
   CHECK(encode_elements(SafetensorsType::F16, values.data(), 6, reinterpret_cast<char*>(out.data())) == 3);
-  const float signalling = std::bit_cast<float>(0x7F800001U);  // a NaN whose upper bits are an infinity's
-  encode_elements(SafetensorsType::BF16, &signalling, 1, reinterpret_cast<char*>(out.data()));
+  const float signaling = std::bit_cast<float>(0x7F800001U);  // a NaN whose upper bits are an infinity's
+  encode_elements(SafetensorsType::BF16, &signaling, 1, reinterpret_cast<char*>(out.data()));
   CHECK((out[0] & 0x7FFF) > 0x7F80);
 }
 

@@ -1,6 +1,6 @@
 // RoPE as config.json says it: two forms, both at once, and numbers that make no frequencies.
 #include "core/base/error.h"
-#include "core/config/hf_config.h"
+#include "core/hf/hf_config.h"
 #include "tests/support/catch.h"
 
 using namespace mbt;

@@ -1,5 +1,5 @@
 // Cached indices: found again, built again when stale or damaged, whole under the hands of several processes.
-#include "core/data/index_cache.h"
+#include "core/data/cache/index_cache.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

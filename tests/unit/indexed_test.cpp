@@ -6,8 +6,8 @@
 #include <random>
 
 #include "core/base/error.h"
-#include "core/data/indexed_reader.h"
-#include "core/data/indexed_writer.h"
+#include "core/data/megatron/indexed_reader.h"
+#include "core/data/megatron/indexed_writer.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -8,7 +8,7 @@
 #include <csignal>
 #include <filesystem>
 
-#include "core/data/indexed_writer.h"
+#include "core/data/megatron/indexed_writer.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

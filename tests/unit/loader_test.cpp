@@ -45,18 +45,18 @@ TEST_CASE("permuted is a permutation for every size", "[loader]") {
 
 TEST_CASE("permutations differ by seed and epoch and mix well", "[loader]") {
   constexpr int64_t n = 1000;
-  int64_t same_epoch = 0, same_seed = 0, neighbours = 0;
+  int64_t same_epoch = 0, same_seed = 0, neighbors = 0;
   double correlation = 0;
   for (int64_t i = 0; i < n; ++i) {
     const int64_t p = permuted(1, 0, n, i);
     same_epoch += p == permuted(1, 1, n, i);
     same_seed += p == permuted(2, 0, n, i);
-    neighbours += i > 0 && std::abs(p - permuted(1, 0, n, i - 1)) == 1;
+    neighbors += i > 0 && std::abs(p - permuted(1, 0, n, i - 1)) == 1;
     correlation += (static_cast<double>(i) - 499.5) * (static_cast<double>(p) - 499.5);
   }
   CHECK(same_epoch < 8);  // a random permutation has one such place on average
   CHECK(same_seed < 8);
-  CHECK(neighbours < 10);                                              // two on average
+  CHECK(neighbors < 10);                                              // two on average
   CHECK(std::abs(correlation) / (n * (n * n - 1.0) / 12) < 4 / 31.6);  // four standard deviations
 }
 

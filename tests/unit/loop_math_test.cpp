@@ -62,7 +62,7 @@ TEST_CASE("every 16-bit code survives the way to fp32 and back", "[loops]") {
   }
 }
 
-/// Both sides of every midpoint of neighbours, and the midpoint itself.
+/// Both sides of every midpoint of neighbors, and the midpoint itself.
 template <class T>
 void check_rounding(uint16_t infinity) {
   for (uint16_t code = 0; code + 1 < infinity; ++code) {

@@ -1,5 +1,5 @@
 // Megatron's sample order, number for number: against numpy (tests/golden/make_megatron_order.py) and the vectors everybody knows.
-#include "core/data/megatron_order.h"
+#include "core/data/megatron/megatron_order.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -7,8 +7,8 @@
 
 #include "core/base/error.h"
 #include "core/data/blend_order.h"
-#include "core/data/indexed_dataset.h"
-#include "core/data/indexed_writer.h"
+#include "core/data/megatron/indexed_dataset.h"
+#include "core/data/megatron/indexed_writer.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

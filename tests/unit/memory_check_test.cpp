@@ -1,10 +1,10 @@
 // What a run says of memory before it takes any, on a backend whose memory is no limit.
-#include "core/train/memory_check.h"
+#include "core/train/plan/memory_check.h"
 
 #include "core/backend/timing_backend.h"
 #include "core/config/command_line.h"
 #include "core/recipe/resolve.h"
-#include "core/train/plan.h"
+#include "core/train/plan/plan.h"
 #include "kernels/kernels.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"

@@ -4,9 +4,9 @@
 #include <map>
 #include <set>
 
-#include "core/config/hf_config.h"
+#include "core/hf/hf_config.h"
 #include "core/config/architecture.h"
-#include "core/config/hf_config_writer.h"
+#include "core/hf/hf_config_writer.h"
 #include "core/model/params.h"
 #include "tests/support/catch.h"
 #include "tests/support/resolved.h"

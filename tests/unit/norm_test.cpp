@@ -91,7 +91,7 @@ void check_bwd(NormKind kind, DType dtype, int64_t rows, int64_t cols, bool accu
   CHECK(mismatch("norm_bwd", d_bias, want_bias) == "");
 }
 
-TEST_CASE("norm_fwd normalises x or the sum it has just written", "[loops]") {
+TEST_CASE("norm_fwd normalizes x or the sum it has just written", "[loops]") {
   for (NormKind kind : kKinds)
     for (bool with_delta : {false, true})
       for_each_case([&](DType dtype, int64_t rows, int64_t cols) { check_fwd(kind, dtype, rows, cols, with_delta); });
@@ -128,7 +128,7 @@ TEST_CASE("layernorm of a row far from zero keeps its precision", "[loops]") {
   for (int64_t n = 0; n < 3; ++n) CHECK(rstd.at(n) == Approx(NormRow(NormKind::layernorm, row_of(x, n, 500), 1e-5).rstd).epsilon(1e-5));
 }
 
-TEST_CASE("qk_norm normalises query and key heads and keeps the values", "[loops]") {
+TEST_CASE("qk_norm normalizes query and key heads and keeps the values", "[loops]") {
   constexpr int64_t kHeads = 3, kKvHeads = 2, kAll = kHeads + 2 * kKvHeads, kNormed = kHeads + kKvHeads;
   for_each_case([](DType dtype, int64_t rows, int64_t width) {
     GuardedTensor qkv = normal_tensor(dtype, {rows, kAll * width}, 1), d_out = normal_tensor(dtype, {rows, kAll * width}, 2);

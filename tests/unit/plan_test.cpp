@@ -1,5 +1,5 @@
 // The plan of a run: published FLOP and parameter counts, the precision map, memory, JSON.
-#include "core/train/plan.h"
+#include "core/train/plan/plan.h"
 
 #include <set>
 
@@ -286,11 +286,11 @@ TEST_CASE("transposed copies cost a byte an element of weights and of the curren
   };
   const int64_t layer_weights = int64_t{32} * 4096 * (6144 + 4096 + 2 * 14336 + 14336);
   const int64_t tokens = 8192, gradients = tokens * (6144 + 4096 + 2 * 14336 + 4096), few = 1 << 20;
-  const auto check = [&](const char* recipe, int64_t quantised_weights) {
+  const auto check = [&](const char* recipe, int64_t quantized_weights) {
     INFO(recipe);
     const RunPlan before = plan(recipe, false, true), after = plan(recipe, true, true);
     const auto growth = [&](const char* category) { return bytes_of(after, category) - bytes_of(before, category); };
-    CHECK(std::abs(growth("quantised_weights") - quantised_weights) < 2 * few);
+    CHECK(std::abs(growth("quantised_weights") - quantized_weights) < 2 * few);
     CHECK(std::abs(growth("activations")) < few);
     CHECK(growth("weights") == 0);
     return growth("workspace");

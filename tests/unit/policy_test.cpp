@@ -1,4 +1,4 @@
-// From the model's precision fields to the quantisation of every layer and operand (numerics reference 4, 6.2, 7.5, 8.2).
+// From the model's precision fields to the quantization of every layer and operand (numerics reference 4, 6.2, 7.5, 8.2).
 #include "core/recipe/policy.h"
 
 #include "tests/support/catch.h"
@@ -29,7 +29,7 @@ std::vector<int64_t> high_precision_layers(const ModelConfig& m) {
   std::vector<int64_t> r;
   const PrecisionPolicy p = make_policy(m, DdpConfig{});
   for (int64_t i = 0; i < m.num_layers; ++i)
-    if (!p.linear(i, LinearKind::qkv).is_quantised()) r.push_back(i);
+    if (!p.linear(i, LinearKind::qkv).is_quantized()) r.push_back(i);
   return r;
 }
 
@@ -53,21 +53,21 @@ TEST_CASE("first and last layers stay in 16 bits by layer number") {
 
 TEST_CASE("hybrid takes e5m2 for gradients alone, e4m3 takes it nowhere") {
   for (const char* recipe : {"delayed", "tensorwise", "blockwise", "mxfp8"}) {
-    const LinearPrecision hybrid = quantised_linear(fp8_model("hybrid", recipe));
+    const LinearPrecision hybrid = quantized_linear(fp8_model("hybrid", recipe));
     CHECK(hybrid.input->format == QuantFormat::e4m3);
     CHECK(hybrid.weight->format == QuantFormat::e4m3);
     CHECK(hybrid.grad_output->format == QuantFormat::e5m2);
-    CHECK(quantised_linear(fp8_model("e4m3", recipe)).grad_output->format == QuantFormat::e4m3);
+    CHECK(quantized_linear(fp8_model("e4m3", recipe)).grad_output->format == QuantFormat::e4m3);
     CHECK(name_of(hybrid.input->scaling) == recipe);
   }
 }
 
 TEST_CASE("only blockwise and nvfp4 weights have square blocks, and only blockwise and nvfp4 accumulate exactly in fprop") {
-  CHECK_FALSE(quantised_linear(fp8_model("hybrid", "mxfp8")).weight->is_2d);
-  CHECK(quantised_linear(fp8_model("hybrid", "mxfp8")).fast_accumulation_fprop);
-  CHECK(quantised_linear(fp8_model("hybrid", "delayed")).fast_accumulation_fprop);
-  CHECK(quantised_linear(fp8_model("hybrid", "tensorwise")).fast_accumulation_fprop);
-  const LinearPrecision block = quantised_linear(fp8_model("hybrid", "blockwise"));
+  CHECK_FALSE(quantized_linear(fp8_model("hybrid", "mxfp8")).weight->is_2d);
+  CHECK(quantized_linear(fp8_model("hybrid", "mxfp8")).fast_accumulation_fprop);
+  CHECK(quantized_linear(fp8_model("hybrid", "delayed")).fast_accumulation_fprop);
+  CHECK(quantized_linear(fp8_model("hybrid", "tensorwise")).fast_accumulation_fprop);
+  const LinearPrecision block = quantized_linear(fp8_model("hybrid", "blockwise"));
   CHECK(block.weight->is_2d);
   CHECK_FALSE(block.input->is_2d);
   CHECK_FALSE(block.grad_output->is_2d);
@@ -76,13 +76,13 @@ TEST_CASE("only blockwise and nvfp4 weights have square blocks, and only blockwi
 
 TEST_CASE("nvfp4: square weights, Hadamard on what wgrad reads, stochastic rounding on gradients") {
   const ModelConfig m = fp4_model("e2m1");
-  const LinearPrecision p = quantised_linear(m);
+  const LinearPrecision p = quantized_linear(m);
   CHECK(p.input == QuantSpec{.format = QuantFormat::e2m1, .scaling = QuantScaling::nvfp4, .hadamard_columnwise = true});
   CHECK(p.weight == QuantSpec{.format = QuantFormat::e2m1, .scaling = QuantScaling::nvfp4, .is_2d = true});
   CHECK(p.grad_output ==
         QuantSpec{.format = QuantFormat::e2m1, .scaling = QuantScaling::nvfp4, .stochastic_rounding = true, .hadamard_columnwise = true});
   CHECK_FALSE(p.fast_accumulation_fprop);
-  CHECK(make_policy(m, DdpConfig{}).quantised_params);
+  CHECK(make_policy(m, DdpConfig{}).quantized_params);
 }
 
 TEST_CASE("dtypes: activations follow fp16 and bf16, the exchange follows grad_reduce_in_fp32, main gradients are fp32") {

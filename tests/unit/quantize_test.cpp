@@ -1,4 +1,4 @@
-// The CPU's quantise against the element-by-element reference (tests/support/quantize_reference.h) and the vectors of the numerics
+// The CPU's quantize against the element-by-element reference (tests/support/quantize_reference.h) and the vectors of the numerics
 // reference.
 #include "kernels/cpu/quantize.h"
 
@@ -72,7 +72,7 @@ struct Matrix {
   }
 };
 
-struct Quantised {
+struct Quantized {
   QuantSpec spec;
   OwnedCopy row, column;
   float amax = 0;
@@ -88,8 +88,8 @@ struct Options {
 };
 
 /// Runs the kernel; copies that share codes alias, as the contract asks.
-Quantised run(const Matrix& m, const QuantSpec& spec, const Options& o = {}) {
-  Quantised r{.spec = spec, .row = {spec, m.rows, m.cols, false}, .column = {spec, m.rows, m.cols, true}};
+Quantized run(const Matrix& m, const QuantSpec& spec, const Options& o = {}) {
+  Quantized r{.spec = spec, .row = {spec, m.rows, m.cols, false}, .column = {spec, m.rows, m.cols, true}};
   r.view = {.spec = spec, .rows = m.rows, .cols = m.cols, .scale = &o.scale, .amax = &r.amax};
   const bool shares = spec.columnwise_shares_codes();
   if (o.rowwise) r.view.rowwise = r.row.view();
@@ -153,7 +153,7 @@ TEST_CASE("codes and scales equal the reference for every spec, dtype and odd sh
         for (const QuantSpec& spec : all_specs()) {
           INFO(describe(spec) << " of " << name_of(dtype) << " [" << rows << "," << cols << "]" << (with_inf ? " with inf" : ""));
           const Options o{.scale = 3.7F};
-          const Quantised q = run(m, spec, o);
+          const Quantized q = run(m, spec, o);
           const OwnedCopy row = expected(m, spec, false, o), column = expected(m, spec, true, o);
           REQUIRE((q.row.codes == row.codes));
           REQUIRE((q.row.scale_inv == row.scale_inv));
@@ -172,7 +172,7 @@ TEST_CASE("one copy alone is the same as one of two", "[quantize]") {
   const Matrix m(70, 200, DType::bf16, gaussian(70 * 200, 1));
   for (const QuantSpec& spec : all_specs()) {
     INFO(describe(spec));
-    const Quantised both = run(m, spec);
+    const Quantized both = run(m, spec);
     CHECK((run(m, spec, {.columnwise = false}).row == both.row));
     CHECK((run(m, spec, {.rowwise = false}).column == both.column));
   }
@@ -202,7 +202,7 @@ TEST_CASE("an f32 tensor rounded to the model's dtype first has the codes of the
     const Matrix narrow(40, 300, t, values);
     for (const QuantSpec& spec : all_specs()) {
       INFO(describe(spec));
-      const Quantised a = run(wide, spec, {.round_to = t}), b = run(narrow, spec);
+      const Quantized a = run(wide, spec, {.round_to = t}), b = run(narrow, spec);
       CHECK((a.row == b.row));
       CHECK((a.column == b.column));
       CHECK(a.amax == b.amax);
@@ -215,7 +215,7 @@ TEST_CASE("one tensor, four ways", "[quantize]") {
   for (uint32_t b : {0x3dcd, 0xbe80, 0x3f00, 0x3f80, 0xc000, 0x4040, 0x3b45, 0xba38}) x.push_back(bits(b << 16));
   const Matrix m(1, 8, DType::bf16, x);
   using Codes = std::vector<uint8_t>;
-  const Quantised a = run(m, {.format = e4m3, .scaling = tensorwise});
+  const Quantized a = run(m, {.format = e4m3, .scaling = tensorwise});
   CHECK(a.row.codes == Codes{0x57, 0xe1, 0x69, 0x71, 0xf9, 0x7e, 0x2e, 0x9d});
   CHECK(bits(a.row.scale_f32(0)) == 0x3bdb6db7);
   const std::vector<float> values = dequantize(a.view, false);
@@ -223,10 +223,10 @@ TEST_CASE("one tensor, four ways", "[quantize]") {
   CHECK(values[5] == 3.0F);
   CHECK(run(m, {.format = e5m2, .scaling = tensorwise}).row.codes == Codes{0x67, 0xed, 0x71, 0x75, 0xf9, 0x7b, 0x53, 0xcb});
   const Codes pow2{0x55, 0xe0, 0x68, 0x70, 0xf8, 0x7c, 0x2c, 0x9c};
-  const Quantised b = run(m, {.format = e4m3, .scaling = blockwise});
+  const Quantized b = run(m, {.format = e4m3, .scaling = blockwise});
   CHECK(b.row.codes == pow2);
   CHECK(b.row.scale_f32(0) == 1.0F / 128);
-  const Quantised c = run(m, {.format = e4m3, .scaling = mxfp8});
+  const Quantized c = run(m, {.format = e4m3, .scaling = mxfp8});
   CHECK(c.row.codes == pow2);
   CHECK(c.row.scale_inv[0] == 120);
 }
@@ -234,7 +234,7 @@ TEST_CASE("one tensor, four ways", "[quantize]") {
 TEST_CASE("blockwise vectors", "[quantize]") {
   std::vector<float> ramp(128);
   for (int i = 0; i < 128; ++i) ramp[static_cast<size_t>(i)] = static_cast<float>(i + 1);
-  const Quantised q = run(Matrix(1, 128, DType::bf16, ramp), {.format = e4m3, .scaling = blockwise});
+  const Quantized q = run(Matrix(1, 128, DType::bf16, ramp), {.format = e4m3, .scaling = blockwise});
   CHECK(q.row.scale_f32(0) == 0.5F);
   const std::pair<size_t, int> codes[] = {{1, 0x40},  {16, 0x60}, {17, 0x60},  {18, 0x61},  {19, 0x62},
                                           {33, 0x68}, {34, 0x68}, {100, 0x74}, {127, 0x78}, {128, 0x78}};
@@ -243,7 +243,7 @@ TEST_CASE("blockwise vectors", "[quantize]") {
   std::vector<float> rows(128 * 128);
   for (int r = 0; r < 128; ++r) std::fill_n(rows.begin() + r * 128, 128, round_to_bf16(std::ldexp(1.1F, -r)));
   const Matrix m(128, 128, DType::bf16, rows);
-  const Quantised one = run(m, {.format = e4m3, .scaling = blockwise}), two = run(m, {.format = e4m3, .scaling = blockwise, .is_2d = true});
+  const Quantized one = run(m, {.format = e4m3, .scaling = blockwise}), two = run(m, {.format = e4m3, .scaling = blockwise, .is_2d = true});
   const std::pair<size_t, float> scales[] = {{0, 256.0F}, {3, 2048.0F}, {7, 32768.0F}};
   for (const auto& [r, scale] : scales) {
     CHECK(one.row.scale_f32(r) == 1 / scale);
@@ -261,8 +261,8 @@ TEST_CASE("1D x 2D blockwise product from decoded operands", "[quantize]") {
   std::fill_n(x.begin() + 128, 128, 3.0F);
   std::fill_n(w.begin(), 128, 0.5F);
   std::fill_n(w.begin() + 128, 128, -2.0F);
-  const Quantised qx = run(Matrix(1, 256, DType::bf16, x), {.format = e4m3, .scaling = blockwise});
-  const Quantised qw = run(Matrix(1, 256, DType::bf16, w), {.format = e4m3, .scaling = blockwise, .is_2d = true});
+  const Quantized qx = run(Matrix(1, 256, DType::bf16, x), {.format = e4m3, .scaling = blockwise});
+  const Quantized qw = run(Matrix(1, 256, DType::bf16, w), {.format = e4m3, .scaling = blockwise, .is_2d = true});
   CHECK(qx.row.codes[0] == 0x78);
   CHECK(qx.row.codes[128] == 0x7C);
   CHECK(qw.row.codes[0] == 0x78);
@@ -279,7 +279,7 @@ TEST_CASE("mxfp8 block vectors", "[quantize]") {
   std::vector<float> x(32);
   for (int i = 0; i < 32; ++i) x[static_cast<size_t>(i)] = static_cast<float>((i - 16) * 0.37);
   const QuantSpec spec{.format = e4m3, .scaling = mxfp8};
-  const Quantised q = run(Matrix(1, 32, DType::bf16, x), spec);
+  const Quantized q = run(Matrix(1, 32, DType::bf16, x), spec);
   CHECK(q.row.scale_inv[0] == 121);
   CHECK(q.row.codes == std::vector<uint8_t>{0xfc, 0xfb, 0xfa, 0xfa, 0xf9, 0xf8, 0xf7, 0xf5, 0xf4, 0xf2, 0xf1,
                                             0xef, 0xec, 0xe9, 0xe4, 0xdc, 0x00, 0x5c, 0x64, 0x69, 0x6c, 0x6f,
@@ -288,7 +288,7 @@ TEST_CASE("mxfp8 block vectors", "[quantize]") {
   tiny[0] = 0x1p-130F;
   tiny[1] = 0x1p-127F;
   tiny[2] = 0x1p-126F;
-  const Quantised t = run(Matrix(1, 32, DType::bf16, tiny), spec);
+  const Quantized t = run(Matrix(1, 32, DType::bf16, tiny), spec);
   CHECK(t.row.scale_inv[0] == 0);
   CHECK((std::vector<uint8_t>(t.row.codes.begin(), t.row.codes.begin() + 4) == std::vector<uint8_t>{0x20, 0x38, 0x40, 0x00}));
   const std::vector<float> back = dequantize(t.view, false);
@@ -304,7 +304,7 @@ TEST_CASE("nvfp4 block vectors", "[quantize]") {
     x[48 + i] = 1e-7F;
   }
   x.resize(5 * 16, 6.0F);
-  const Quantised q = run(Matrix(5, 16, DType::bf16, x), {.format = e2m1, .scaling = nvfp4});
+  const Quantized q = run(Matrix(5, 16, DType::bf16, x), {.format = e2m1, .scaling = nvfp4});
   const std::vector<uint8_t> codes{0x0, 0x1, 0xA, 0x2, 0xB, 0x4, 0xC, 0x5, 0xD, 0x6, 0xE, 0x6, 0xE, 0x7, 0xF, 0x7};
   CHECK(q.row.global_amax == 6);
   CHECK(q.row.scale_inv == std::vector<uint8_t>{0x6E, 0x1E, 0x00, 0x00, 0x7E});
@@ -318,8 +318,8 @@ TEST_CASE("nvfp4 block vectors", "[quantize]") {
 }
 
 TEST_CASE("per-tensor FP8 product, forward", "[quantize]") {
-  const Quantised x = run(Matrix(2, 4, DType::bf16, {.5F, -1, 2, 3, 1.5F, .25F, -.75F, .1F}), {.format = e4m3, .scaling = tensorwise});
-  const Quantised w = run(Matrix(2, 4, DType::bf16, {1, .3F, -.6F, .2F, -.4F, .9F, .05F, 1.2F}), {.format = e4m3, .scaling = tensorwise});
+  const Quantized x = run(Matrix(2, 4, DType::bf16, {.5F, -1, 2, 3, 1.5F, .25F, -.75F, .1F}), {.format = e4m3, .scaling = tensorwise});
+  const Quantized w = run(Matrix(2, 4, DType::bf16, {1, .3F, -.6F, .2F, -.4F, .9F, .05F, 1.2F}), {.format = e4m3, .scaling = tensorwise});
   CHECK(x.row.codes == std::vector<uint8_t>{0x69, 0xf1, 0x79, 0x7e, 0x76, 0x61, 0xee, 0x57});
   CHECK(w.row.codes == std::vector<uint8_t>{0x7c, 0x6e, 0xf6, 0x69, 0xf1, 0x7a, 0x59, 0x7e});
   CHECK(bits(x.row.scale_f32(0)) == 0x3bdb6db7);
@@ -338,13 +338,13 @@ TEST_CASE("per-tensor FP8 product, forward", "[quantize]") {
   }
 }
 
-TEST_CASE("dequantise and decode give back what codes and scales stand for", "[quantize]") {
+TEST_CASE("dequantize and decode give back what codes and scales stand for", "[quantize]") {
   const Matrix m(67, 530, DType::bf16, wild_values(67 * 530, 9, true));
   const auto n = static_cast<size_t>(67 * 530);
   for (const QuantSpec& spec : all_specs()) {
     for (bool columnwise : {false, true}) {
       INFO(describe(spec) << (columnwise ? " column-wise" : " row-wise"));
-      const Quantised q = run(m, spec, {.scale = 3.7F});
+      const Quantized q = run(m, spec, {.scale = 3.7F});
       std::vector<float> decoded(n);
       std::vector<uint16_t> narrow(n);
       const std::vector<float> values = dequantize(q.view, columnwise);
@@ -384,7 +384,7 @@ TEST_CASE("every code decodes at both widths", "[quantize]") {
 TEST_CASE("amax is staged, and only when asked for", "[quantize]") {
   const Matrix m(4, 40, DType::bf16, gaussian(160, 3));
   for (const QuantSpec& spec : all_specs()) {
-    Quantised q = run(m, spec);
+    Quantized q = run(m, spec);
     CHECK(q.amax == amax_of(m.values));
     q.amax = 100;
     const float scale = 1;
@@ -418,12 +418,12 @@ TEST_CASE("stochastic rounding is unbiased, reproducible, and independent betwee
   std::vector<float> x(64 * 512, 1.1F);
   for (size_t i = 0; i < x.size(); i += 16) x[i] = 6;  // amax of every block along rows: enc = 1
   const Matrix m(64, 512, DType::f32, x);
-  const Quantised a = run(m, spec), b = run(m, spec), other = run(m, spec, {.stream = 4});
+  const Quantized a = run(m, spec), b = run(m, spec), other = run(m, spec, {.stream = 4});
   CHECK((a.row == b.row));
   CHECK((a.column == b.column));
   CHECK(a.row.codes != other.row.codes);
   const uint64_t pass = 5;  // of which micro-batch: the upper bits of the stream
-  const Quantised fifth = run(m, spec, {.stream = 3 + (pass << 24)}), same_fifth = run(m, spec, {.stream = 3, .pass = &pass});
+  const Quantized fifth = run(m, spec, {.stream = 3 + (pass << 24)}), same_fifth = run(m, spec, {.stream = 3, .pass = &pass});
   CHECK((fifth.row == same_fifth.row));
   CHECK((fifth.column == same_fifth.column));
   CHECK(fifth.row.codes != a.row.codes);
@@ -433,16 +433,16 @@ TEST_CASE("stochastic rounding is unbiased, reproducible, and independent betwee
 
   std::vector<float> square(16 * 16, 1.1F);
   for (size_t i = 0; i < 16; ++i) square[i * 17] = 6;  // the same multiplier along rows and columns
-  const Quantised s = run(Matrix(16, 16, DType::f32, square), spec);
+  const Quantized s = run(Matrix(16, 16, DType::f32, square), spec);
   CHECK(s.row.codes != s.column.codes);
 }
 
-TEST_CASE("MXFP8 of dequantised MXFP8 lowers exactly the scales whose block had room", "[quantize]") {
+TEST_CASE("MXFP8 of dequantized MXFP8 lowers exactly the scales whose block had room", "[quantize]") {
   const QuantSpec spec{.format = e4m3, .scaling = mxfp8};
   const Matrix m(256, 512, DType::bf16, gaussian(256 * 512, 11));
-  const Quantised first = run(m, spec, {.columnwise = false});
+  const Quantized first = run(m, spec, {.columnwise = false});
   const std::vector<float> values = dequantize(first.view, false);
-  const Quantised again = run(Matrix(256, 512, DType::bf16, values), spec, {.columnwise = false});
+  const Quantized again = run(Matrix(256, 512, DType::bf16, values), spec, {.columnwise = false});
   int lowered = 0, wrong = 0;
   for (size_t k = 0; k < first.row.scale_inv.size(); ++k) {
     const float amax = amax_of(std::span(values).subspan(k * 32, 32));
@@ -458,7 +458,7 @@ TEST_CASE("MXFP8 of dequantised MXFP8 lowers exactly the scales whose block had 
 TEST_CASE("blocks never saturate", "[quantize]") {
   const Matrix m(64, 256, DType::bf16, gaussian(64 * 256, 12, 1e3F));
   for (QuantScaling scaling : {blockwise, mxfp8}) {
-    const Quantised q = run(m, {.format = e4m3, .scaling = scaling});
+    const Quantized q = run(m, {.format = e4m3, .scaling = scaling});
     const std::vector<float> values = dequantize(q.view, false);
     int far = 0;
     for (size_t i = 0; i < values.size(); ++i) far += std::fabs(values[i] - m.values[i]) > std::fabs(m.values[i]) / 16 + 1e-3F * 1e3F;
@@ -480,9 +480,9 @@ TEST_CASE("the number of threads does not change a bit", "[quantize]") {
   const int before = omp_get_max_threads();
   for (const QuantSpec& spec : all_specs()) {
     omp_set_num_threads(1);
-    const Quantised one = run(m, spec);
+    const Quantized one = run(m, spec);
     omp_set_num_threads(3);
-    const Quantised three = run(m, spec);
+    const Quantized three = run(m, spec);
     CHECK((one.row == three.row));
     CHECK((one.column == three.column));
   }

@@ -2,7 +2,7 @@
 #include "core/train/random_step.h"
 
 #include "core/backend/timing_backend.h"
-#include "core/train/plan_memory.h"
+#include "core/train/plan/plan_memory.h"
 #include "kernels/kernels.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"

@@ -1,7 +1,7 @@
 // Weights that have come apart between ranks are noticed, and named.
 #include "core/parallel/replica_check.h"
 
-#include "core/model/initialise.h"
+#include "core/model/initialize.h"
 #include "kernels/kernels.h"
 #include "tests/support/catch.h"
 #include "tests/support/resolved.h"
@@ -19,7 +19,7 @@ std::vector<std::string> check(const std::string& recipe, const std::function<vo
   return run_threads(3, [&](World& world) {
     const auto backend = make_backend("cpu", 1);
     Weights weights(*backend, c.model, policy, true);
-    initialise_weights(weights, c.model, 1);
+    initialize_weights(weights, c.model, 1);
     weights.refresh_working();
     if (world.rank() == 2) spoil(*backend, weights);
     check_replicas(*backend, world, weights);
@@ -50,7 +50,7 @@ TEST_CASE("ranks with the same weights pass, and one bit in one of them does not
 
 TEST_CASE("codes and scales count where weights exist as nothing else") {
   const std::string recipe = "bf16_with_fp8_delayed_scaling_mixed";
-  const auto fc1 = [](Weights& w) { return w.quantised(w.params().index_of("layers.0.fc1.weight")).rowwise; };
+  const auto fc1 = [](Weights& w) { return w.quantized(w.params().index_of("layers.0.fc1.weight")).rowwise; };
   for (const auto& thrown : {check(recipe, [&](Backend& b, Weights& w) { flip_byte(b, fc1(w).codes); }),
                              check(recipe, [&](Backend& b, Weights& w) { flip_byte(b, fc1(w).scale_inv); })})
     for (const std::string& what : thrown) CHECK_THAT(what, ContainsSubstring("layers.0.fc1.weight"));

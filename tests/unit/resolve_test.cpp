@@ -31,7 +31,7 @@ const std::string kCurrent = "bf16_with_fp8_current_scaling_mixed";
 
 }  // namespace
 
-TEST_CASE("no arguments: the default recipe, synchronised") {
+TEST_CASE("no arguments: the default recipe, synchronized") {
   const ResolvedRun run = resolve({});
   CHECK(run.config.mixed_precision.name == "bf16_mixed");
   CHECK(run.config.model.bf16);
@@ -39,7 +39,7 @@ TEST_CASE("no arguments: the default recipe, synchronised") {
   CHECK(run.config.model.num_layers_at_start_in_bf16 == 0);
   CHECK(run.config.ddp.grad_reduce_in_fp32);
   CHECK(origin_of(run.origins, "mixed_precision.bf16").kind == Origin::Kind::recipe);
-  CHECK(origin_of(run.origins, "model.bf16").kind == Origin::Kind::synchronised);
+  CHECK(origin_of(run.origins, "model.bf16").kind == Origin::Kind::synchronized);
   CHECK(run.notes.empty());
 }
 
@@ -53,7 +53,7 @@ TEST_CASE("every built-in recipe resolves on the default model") {
     CHECK(error_of({"--mixed-precision", name}).empty());
   }
   CHECK(has_note(resolve({"--mixed-precision", "nemotron-h-bf16-with-fp8-current-scaling-mixed"}), "made for Nemotron-H"));
-  CHECK(has_note(resolve({"--mixed-precision", "nemotron_3_super_bf16_with_nvfp4_mixed"}), "no layer is quantised"));
+  CHECK(has_note(resolve({"--mixed-precision", "nemotron_3_super_bf16_with_nvfp4_mixed"}), "no layer is quantized"));
 }
 
 TEST_CASE("a second moment that bf16 cannot let decay is noted, and a switch without effect") {

@@ -26,7 +26,7 @@ std::vector<float> many_amaxes() {
 }
 
 struct DelayedStep {
-  float amax, quantised_with;
+  float amax, quantized_with;
   std::vector<float> history;
   float scale;
 };
@@ -37,7 +37,7 @@ void check_sequence(const std::vector<DelayedStep>& steps, size_t length, float 
   int step = 0;
   for (const DelayedStep& s : steps) {
     INFO("step " << ++step);
-    CHECK(scale == s.quantised_with);
+    CHECK(scale == s.quantized_with);
     history[0] = std::max(history[0], s.amax);
     update_delayed_scale(history, scale, fp8_max, margin, window_max);
     CHECK(history == s.history);

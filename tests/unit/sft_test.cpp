@@ -6,11 +6,11 @@
 #include <random>
 
 #include "core/base/error.h"
-#include "core/data/chat_template.h"
+#include "core/data/sft/chat_template.h"
 #include "core/data/loader.h"
-#include "core/data/packing.h"
-#include "core/data/sft_dataset.h"
-#include "core/data/tokenised_cache.h"
+#include "core/data/sft/packing.h"
+#include "core/data/sft/sft_dataset.h"
+#include "core/data/cache/tokenized_cache.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/dataset_of.h"
@@ -222,25 +222,25 @@ TEST_CASE("text through a tokenizer is made into a pair once, and again when the
   source.kind = DataKind::jsonl;
   source.path = folder.file("x.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"\"}\n{\"text\":\"de\"}\n");
   source.files = {source.path};
-  const TokenisedOptions options{"text", 1000, 256, {folder.path("cache"), false}};
-  const std::string prefix = tokenised_pair(source, kChat, options);
+  const TokenizedOptions options{"text", 1000, 256, {folder.path("cache"), false}};
+  const std::string prefix = tokenized_pair(source, kChat, options);
   const IndexedReader reader(prefix);
   REQUIRE(reader.num_documents() == 3);
   std::vector<int32_t> tokens(4);
   reader.read(0, 0, 4, tokens.data());
   CHECK(tokens == std::vector<int32_t>{'a', 'b', 'c', 256});
   const int calls = kChat.calls;
-  CHECK(tokenised_pair(source, kChat, options) == prefix);
+  CHECK(tokenized_pair(source, kChat, options) == prefix);
   CHECK(kChat.calls == calls);
   folder.file("x.jsonl", "{\"text\":\"abcd\"}\n");
-  const std::string other = tokenised_pair(source, kChat, options);
+  const std::string other = tokenized_pair(source, kChat, options);
   CHECK(other != prefix);
   CHECK(IndexedReader(other).num_tokens() == 5);
   folder.file("x.jsonl", "{\"txt\":\"abcd\"}\n");
-  CHECK_THROWS_WITH(tokenised_pair(source, kChat, options),
+  CHECK_THROWS_WITH(tokenized_pair(source, kChat, options),
                     ContainsSubstring("x.jsonl:1: has no key \"text\"") && ContainsSubstring("dataset.json_key"));
   folder.file("file", "");
-  CHECK_THROWS_WITH(tokenised_pair(source, kChat, {"text", 1000, 256, {folder.path("file/cache"), false}}),
+  CHECK_THROWS_WITH(tokenized_pair(source, kChat, {"text", 1000, 256, {folder.path("file/cache"), false}}),
                     ContainsSubstring("name another folder as dataset.path_to_cache"));
 }
 
@@ -250,10 +250,10 @@ TEST_CASE("tokens in the cache that are missing, cut or longer are made again", 
   source.kind = DataKind::jsonl;
   source.path = folder.file("x.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"de\"}\n");
   source.files = {source.path};
-  const TokenisedOptions options{"text", 1000, 256, {folder.path("cache"), false}};
+  const TokenizedOptions options{"text", 1000, 256, {folder.path("cache"), false}};
   const std::string examples =
       folder.file("y.jsonl", "{\"prompt\":\"ab\",\"completion\":\"c\"}\n{\"prompt\":\"d\",\"completion\":\"ef\"}\n");
-  const auto pair_tokens = [&] { return IndexedReader(tokenised_pair(source, kChat, options)).num_tokens(); };
+  const auto pair_tokens = [&] { return IndexedReader(tokenized_pair(source, kChat, options)).num_tokens(); };
   const auto sft_samples = [&] { return SftDataset({examples}, kChat, options_of(folder, 8)).num_samples(Split::train); };
   const int64_t tokens = pair_tokens(), samples = sft_samples();
   CHECK(tokens == 7);

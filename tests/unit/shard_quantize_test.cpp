@@ -1,11 +1,11 @@
-// Slices of a weight, quantised one by one under amaxes that their owners agree on, are what `quantize` makes of the whole weight: every
+// Slices of a weight, quantized one by one under amaxes that their owners agree on, are what `quantize` makes of the whole weight: every
 // code, scale and amax. On whichever backend is tested.
 #include "core/ops/shard_quantize.h"
 
 #include <deque>
 
 #include "tests/support/op_cases.h"
-#include "tests/support/quantised.h"
+#include "tests/support/quantized.h"
 
 namespace mbt::test {
 namespace {
@@ -56,7 +56,7 @@ struct Options {
 struct Rank {
   int64_t first, count, shift;
   GuardedTensor memory, amax;  // of the slice: shift elements, then x
-  Quantised q;
+  Quantized q;
 
   Rank(const GuardedTensor& whole, const QuantSpec& spec, const Matrix& m, int64_t begin, int64_t end, const Options& o)
       : first(begin),
@@ -95,7 +95,7 @@ bool writes_its_slice_alone(Rank& rank, Bytes untouched) {
 }
 
 /// One step of all ranks, on the tested backend.
-void quantise_by_ranks(std::deque<Rank>& ranks, const QuantSpec& spec, const Matrix& m, const Options& o) {
+void quantize_by_ranks(std::deque<Rank>& ranks, const QuantSpec& spec, const Matrix& m, const Options& o) {
   if (spec.scaling != delayed) {
     for (Rank& r : ranks)
       backend().shard_amax(
@@ -122,11 +122,11 @@ void quantise_by_ranks(std::deque<Rank>& ranks, const QuantSpec& spec, const Mat
 void check(GuardedTensor x, const QuantSpec& spec, const Matrix& m, const Cuts& cuts, const Options& o) {
   INFO(describe(spec) << " [" << m.rows << "," << m.cols << "] as " << name_of(o.round_to) << ", " << cuts.size() - 1
                       << " slices, the second from " << cuts[1] << (o.transposed ? ", transposed" : "") << ", shift " << o.shift);
-  Quantised want(spec, m.rows, m.cols, Copies::both, o.transposed, o.shift);
+  Quantized want(spec, m.rows, m.cols, Copies::both, o.transposed, o.shift);
   backend().quantize({.x = x, .to = {.q = want.view, .stage_amax = o.stage_amax}, .round_to = o.round_to});
   std::deque<Rank> ranks;
   for (size_t i = 0; i + 1 < cuts.size(); ++i) ranks.emplace_back(x, spec, m, cuts[i], cuts[i + 1], o);
-  quantise_by_ranks(ranks, spec, m, o);
+  quantize_by_ranks(ranks, spec, m, o);
   for (Rank& r : ranks) REQUIRE(r.q == want);
 }
 
@@ -170,7 +170,7 @@ TEST_CASE("complete_copies: the transposed copy is the one that quantize makes; 
   for (const QuantSpec& spec : kSpecs) {
     if (spec.scaling == nvfp4) continue;
     if (backend().name() == "cpu") {
-      Quantised q(spec, 48, 80, Copies::both, true);
+      Quantized q(spec, 48, 80, Copies::both, true);
       CHECK_THROWS_WITH(backend().complete_copies({.q = q.view}), ContainsSubstring("makes no transposed copy"));
       continue;
     }
@@ -184,7 +184,7 @@ TEST_CASE("complete_copies: the transposed copy is the one that quantize makes; 
 TEST_CASE("complete_copies: nothing to do for a copy that is shared, or not wanted") {
   for (const QuantSpec& spec : kSpecs)
     for (Copies copies : {Copies::both, Copies::rows}) {
-      Quantised q(spec, 48, 80, copies), before(spec, 48, 80, copies);
+      Quantized q(spec, 48, 80, copies), before(spec, 48, 80, copies);
       backend().complete_copies({.q = q.view});
       CHECK(q == before);
     }
@@ -225,7 +225,7 @@ TEST_CASE("a rank without elements needs no memory for them, and writes all scal
       amax.fill([](int64_t) { return 3.0; });
       args.amax = amax;
     }
-    Quantised q(spec, 48, 80, Copies::both), want(spec, 48, 80, Copies::both);
+    Quantized q(spec, 48, 80, Copies::both), want(spec, 48, 80, Copies::both);
     args.q = q.view;
     backend().quantize_shard(args);
     GuardedTensor threes = zeros(DType::f32, {48, 80});
@@ -250,7 +250,7 @@ TEST_CASE("shard_amax and quantize_shard have the same bits on any number of thr
       }));
     }
     CHECK(same_bits_on_any_threads(GuardedTensor(DType::u8, {m.rows, m.cols}), [&](Backend& b, GuardedTensor& codes) {
-      Quantised q(spec, m.rows, m.cols, Copies::rows);
+      Quantized q(spec, m.rows, m.cols, Copies::rows);
       GuardedTensor amax = normal_tensor(DType::f32, {entries}, 2);
       amax.fill([&](int64_t k) { return std::fabs(amax.at(k)) + 1; });
       QuantizeShardArgs args{.x = x, .first = first, .q = q.view, .round_to = DType::bf16};
@@ -299,7 +299,7 @@ TEST_CASE("quantize_shard refuses what it cannot do, and says what and why") {
   const QuantSpec late{.format = e4m3, .scaling = delayed}, plain{.format = e4m3, .scaling = tensorwise};
   const QuantSpec square{.format = e2m1, .scaling = nvfp4, .is_2d = true};
   const auto refused = [&](const QuantSpec& spec, const ConstTensorView& amax, const char* why, auto change) {
-    Quantised q(spec, 48, 80, Copies::both);
+    Quantized q(spec, 48, 80, Copies::both);
     QuantizeShardArgs args{.x = x, .first = 0, .q = q.view, .amax = amax};
     change(args);
     CHECK_THROWS_WITH(backend().quantize_shard(args), ContainsSubstring("quantize_shard: ") && ContainsSubstring(why));
@@ -323,19 +323,19 @@ TEST_CASE("quantize_shard refuses what it cannot do, and says what and why") {
 TEST_CASE("complete_copies refuses copies that do not belong together") {
   const QuantSpec plain{.format = e4m3, .scaling = tensorwise}, square{.format = e2m1, .scaling = nvfp4, .is_2d = true};
   const auto refused = [](const QuantSpec& spec, bool transposed, const char* why, auto change) {
-    Quantised q(spec, 48, 80, Copies::both, transposed);
+    Quantized q(spec, 48, 80, Copies::both, transposed);
     CompleteCopiesArgs args{.q = q.view};
     change(args.q, q);
     CHECK_THROWS_WITH(backend().complete_copies(args), ContainsSubstring("complete_copies: ") && ContainsSubstring(why));
   };
-  const auto as_it_is = [](QuantTensorView&, Quantised&) {};
+  const auto as_it_is = [](QuantTensorView&, Quantized&) {};
   refused({.format = e4m3, .scaling = mxfp8}, false, "mxfp8", as_it_is);
   refused(square, true, "transposed copy under nvfp4", as_it_is);
-  refused(plain, false, "expected the row-wise copy", [](QuantTensorView& v, Quantised& q) { v.columnwise.codes = q.column_codes.data(); });
-  refused(plain, true, "of its own", [](QuantTensorView& v, Quantised&) { v.columnwise.codes = v.rowwise.codes; });
-  refused(plain, true, "of its own", [](QuantTensorView& v, Quantised&) { v.columnwise.scale_inv = v.rowwise.scale_inv; });
-  refused(plain, true, "of its own", [](QuantTensorView& v, Quantised&) { v.columnwise.scale_inv = nullptr; });
-  refused(plain, true, "lacks its codes", [](QuantTensorView& v, Quantised&) { v.rowwise = {}; });
+  refused(plain, false, "expected the row-wise copy", [](QuantTensorView& v, Quantized& q) { v.columnwise.codes = q.column_codes.data(); });
+  refused(plain, true, "of its own", [](QuantTensorView& v, Quantized&) { v.columnwise.codes = v.rowwise.codes; });
+  refused(plain, true, "of its own", [](QuantTensorView& v, Quantized&) { v.columnwise.scale_inv = v.rowwise.scale_inv; });
+  refused(plain, true, "of its own", [](QuantTensorView& v, Quantized&) { v.columnwise.scale_inv = nullptr; });
+  refused(plain, true, "lacks its codes", [](QuantTensorView& v, Quantized&) { v.rowwise = {}; });
 }
 
 }  // namespace

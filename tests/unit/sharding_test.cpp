@@ -5,7 +5,7 @@
 #include "core/optim/optimizer.h"
 #include "core/parallel/data_parallel.h"
 #include "core/parallel/exchange_plan.h"
-#include "core/train/plan_memory.h"
+#include "core/train/plan/plan_memory.h"
 #include "kernels/kernels.h"
 #include "tests/support/catch.h"
 #include "tests/support/resolved.h"

@@ -61,7 +61,7 @@ TEST_CASE("headers and tokens of each format", "[tokens]") {
     std::vector<int32_t> tokens(21);
     file.read(0, 21, tokens.data());
     CHECK(tokens == ramp<int32_t>(21));
-    CHECK(TokenFile::recognises(file.path()));
+    CHECK(TokenFile::recognizes(file.path()));
   };
   check(llmc(21), "llm.c uint16", 0);
   check(header({20240801, 7, 21}) + bytes_of(ramp<uint32_t>(21)), "llm.c uint32", 0);
@@ -71,8 +71,8 @@ TEST_CASE("headers and tokens of each format", "[tokens]") {
   first_version[8] = 1;
   std::fill(first_version.begin() + 20, first_version.begin() + 1024, '*');  // no vocabulary, no masks
   check(first_version, "llmq int32", 0);
-  CHECK_FALSE(TokenFile::recognises(folder.file("y", std::string(2000, 'x'))));
-  CHECK_FALSE(TokenFile::recognises(folder.path("none")));
+  CHECK_FALSE(TokenFile::recognizes(folder.file("y", std::string(2000, 'x'))));
+  CHECK_FALSE(TokenFile::recognizes(folder.path("none")));
 }
 
 TEST_CASE("what a header gets wrong is named", "[tokens]") {

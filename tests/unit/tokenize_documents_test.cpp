@@ -1,5 +1,5 @@
 // Documents of files to tokens: order, memory and errors.
-#include "core/data/tokenize_documents.h"
+#include "core/data/text/tokenize_documents.h"
 
 #include <sys/stat.h>
 
@@ -9,8 +9,8 @@
 
 #include "core/base/error.h"
 #include "core/io/files.h"
-#include "core/tokenizer/hf_tokenizer.h"
-#include "core/tokenizer/normalizer.h"
+#include "core/tokenizer/bpe/hf_tokenizer.h"
+#include "core/tokenizer/unicode/normalizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 

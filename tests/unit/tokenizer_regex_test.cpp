@@ -3,8 +3,8 @@
 #include <random>
 
 #include "core/base/error.h"
-#include "core/tokenizer/known_patterns.h"
-#include "core/tokenizer/regex.h"
+#include "core/tokenizer/pattern/known_patterns.h"
+#include "core/tokenizer/pattern/regex.h"
 #include "tests/support/catch.h"
 
 using namespace mbt;

@@ -7,9 +7,9 @@
 
 #include "core/base/error.h"
 #include "core/io/files.h"
-#include "core/tokenizer/hf_tokenizer.h"
-#include "core/tokenizer/normalizer.h"
-#include "core/tokenizer/unicode.h"
+#include "core/tokenizer/bpe/hf_tokenizer.h"
+#include "core/tokenizer/unicode/normalizer.h"
+#include "core/tokenizer/unicode/unicode.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -161,7 +161,7 @@ TEST_CASE("Merges of a long piece are those of a short one", "[tokenizer]") {
     for (int n = 0; n < 60; ++n) piece += "theoquickbrwnfxjumps"[random() % 20];
     const std::vector<int32_t> whole = ids_of(tokenizer, piece);
     CHECK(tokenizer.decode(whole) == piece);
-    // No pair of neighbours in the result can be merged, and no token of the result is the start of a better one: merging is idempotent.
+    // No pair of neighbors in the result can be merged, and no token of the result is the start of a better one: merging is idempotent.
     for (size_t k = 0; k + 1 < whole.size(); ++k) {
       const std::string pair = tokenizer.decode(std::vector<int32_t>{whole[k], whole[k + 1]});
       CHECK(ids_of(tokenizer, pair).size() == 2);

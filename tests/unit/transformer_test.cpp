@@ -152,9 +152,9 @@ TEST_CASE("weights that exist only as codes give the codes and gradients of roun
   for (const std::string& recipe : all_recipes()) {
     INFO(recipe);
     Setup s(recipe);
-    if (std::none_of(s.policy.layers.begin(), s.policy.layers.end(), [](const LinearPrecision& l) { return l.is_quantised(); })) continue;
+    if (std::none_of(s.policy.layers.begin(), s.policy.layers.end(), [](const LinearPrecision& l) { return l.is_quantized(); })) continue;
     PrecisionPolicy codes_only = s.policy;
-    s.policy.quantised_params = false, codes_only.quantised_params = true;
+    s.policy.quantized_params = false, codes_only.quantized_params = true;
     TinyModel plain(s.model, s.policy, 2), coded(s.model, codes_only, 2);
     OptimizerConfig adam;
     Optimizer plain_optimizer(*plain.backend, adam, plain.weights), coded_optimizer(*coded.backend, adam, coded.weights);
@@ -166,7 +166,7 @@ TEST_CASE("weights that exist only as codes give the codes and gradients of roun
           CHECK((plain.weights.get(plain.weights.grad(), i) == coded.weights.get(coded.weights.grad(), i)));
       }
       for (int64_t i = 0; i < plain.weights.num_params(); ++i) {
-        const QuantTensorView &p = plain.weights.quantised(i), &q = coded.weights.quantised(i);
+        const QuantTensorView &p = plain.weights.quantized(i), &q = coded.weights.quantized(i);
         REQUIRE(p.empty() == q.empty());
         if (!p.empty()) {
           CHECK(coded.weights.working(i).empty());
@@ -217,12 +217,12 @@ TEST_CASE("delayed scaling: activations advance with every micro-batch, weights 
 TEST_CASE("stochastic rounding draws anew for each seed, layer and micro-batch, and the same for the same") {
   const Setup s("bf16_with_nvfp4_mixed");
   const std::unique_ptr<Backend> backend = make_backend("cpu");
-  const QuantSpec spec = *quantised_linear(s.model).grad_output;
+  const QuantSpec spec = *quantized_linear(s.model).grad_output;
   ArenaPlan arena;
-  const QuantSlots slots = plan_quantised(arena, MemoryCategory::workspace, spec, 32, 64, {});
+  const QuantSlots slots = plan_quantized(arena, MemoryCategory::workspace, spec, 32, 64, {});
   const TensorSlot x_slot = arena.add(MemoryCategory::workspace, DType::bf16, {32, 64});
   Buffer memory(*backend, static_cast<size_t>(arena.total_bytes()));
-  const QuantTensorView q = bind_quantised(arena, memory.data(), slots);
+  const QuantTensorView q = bind_quantized(arena, memory.data(), slots);
   const TensorView x = arena.bind(memory.data(), x_slot);
   std::vector<uint16_t> values(32 * 64);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint16_t>(0x3f80 + i % 97);  // 1 ... 1.75
@@ -230,7 +230,7 @@ TEST_CASE("stochastic rounding draws anew for each seed, layer and micro-batch, 
   const auto codes = [&](uint64_t seed, uint64_t stream, int64_t id) {
     LinearParams w;
     w.id = id;
-    quantise_for(*backend, {.seed = seed, .stream = stream}, w, x, q);
+    quantize_for(*backend, {.seed = seed, .stream = stream}, w, x, q);
     return row_codes(*backend, q);
   };
   const std::vector<uint8_t> once = codes(1, 2, 3);
@@ -256,9 +256,9 @@ TEST_CASE("layers that a recipe leaves in 16 bits have no codes") {
     const TinyModel m(s.model, policy, 1);
     for (int64_t i = 0; i < m.weights.num_params(); ++i) {
       const ParamSpec& spec = m.weights.spec(i);
-      const bool is_quantised = spec.kind == ParamKind::linear && spec.layer >= kept && spec.layer < s.model.num_layers - 1;
+      const bool is_quantized = spec.kind == ParamKind::linear && spec.layer >= kept && spec.layer < s.model.num_layers - 1;
       INFO(spec.name);
-      CHECK(m.weights.quantised(i).empty() == !is_quantised);
+      CHECK(m.weights.quantized(i).empty() == !is_quantized);
     }
   }
 }
@@ -271,7 +271,7 @@ TEST_CASE("generation with a cache gives the logits of the whole forward") {
     check_generator(family.model, plain_policy(family.model), 1e-5);
     check_generator(family.model, plain_policy(family.model, DType::bf16), 0.03);
   }
-  Setup s("bf16_with_mxfp8_mixed");  // blocks lie within a token: its codes do not depend on its neighbours
+  Setup s("bf16_with_mxfp8_mixed");  // blocks lie within a token: its codes do not depend on its neighbors
   s.model.seq_length = 80;
   check_generator(s.model, s.policy, 0.03);
 }

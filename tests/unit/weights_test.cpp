@@ -1,6 +1,6 @@
 #include "core/model/weights.h"
 
-#include "core/model/initialise.h"
+#include "core/model/initialize.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_models.h"
 
@@ -25,7 +25,7 @@ TEST_CASE("without training there are masters only where something works on them
     const PrecisionPolicy policy = test::plain_policy(model, act);
     Weights trained(*backend, model, policy, true), used(*backend, model, policy, false);
     for (Weights* w : {&trained, &used}) {
-      initialise_weights(*w, model, 5);
+      initialize_weights(*w, model, 5);
       w->refresh_working();
     }
     CAPTURE(name_of(act));

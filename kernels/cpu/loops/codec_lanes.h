@@ -1,4 +1,4 @@
-// The codecs of core/numerics/codecs.h as branch-free lane operations that compilers vectorise. No operation meets or makes an fp32
+// The codecs of core/numerics/codecs.h as branch-free lane operations that compilers vectorize. No operation meets or makes an fp32
 // subnormal unless the data has them. Included by loop files only: everything has internal linkage.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Elements of act tensors in the vectorised loops: load to fp32, round once on store. Branch-free integer arithmetic, so that every
+// Elements of act tensors in the vectorized loops: load to fp32, round once on store. Branch-free integer arithmetic, so that every
 // x86-64 level (and arm64) gives the same bits, NaN and subnormals included.
 // All of it lives in the namespace of the level being compiled: the linker must never merge a v4 copy with the one a v2 machine calls.
 #pragma once

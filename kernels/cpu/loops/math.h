@@ -1,4 +1,4 @@
-// exp and its relatives for the vectorised loops: fp32, no tables, no branches, a few ulp at most (tests/unit/loop_math_test.cpp).
+// exp and its relatives for the vectorized loops: fp32, no tables, no branches, a few ulp at most (tests/unit/loop_math_test.cpp).
 #pragma once
 
 #include "kernels/cpu/loops/element.h"

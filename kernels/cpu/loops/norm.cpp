@@ -25,7 +25,7 @@ template <class T>
   return sum / static_cast<float>(cols);
 }
 
-/// The row that is normalised: x, or h = x + delta after writing it.
+/// The row that is normalized: x, or h = x + delta after writing it.
 template <class T>
 const T* residual_row(const NormFwdArgs& a, int64_t n, int64_t cols) {
   const T* x = a.x.as<T>() + n * cols;

@@ -46,7 +46,7 @@ void encode_rows(const Source& x, int64_t rows, int64_t cols, float scale, Quant
   }
 }
 
-constexpr int64_t kLanes = 64;  // many vectors, so that compilers keep the loop over lanes and vectorise it
+constexpr int64_t kLanes = 64;  // many vectors, so that compilers keep the loop over lanes and vectorize it
 constexpr uint32_t kHadamardNegative = 0xD7E8;
 
 /// v[16][kLanes] = H v, unscaled.

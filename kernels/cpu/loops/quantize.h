@@ -1,4 +1,4 @@
-// The inner loops of quantisation on one thread, compiled once per CPU level. All levels give the same bits: every operation is an integer
+// The inner loops of quantization on one thread, compiled once per CPU level. All levels give the same bits: every operation is an integer
 // operation or one correctly rounded fp32 operation, lane by lane.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace mbt::cpu {
 
-/// How quantisation reads its input. f32_as_*: rounded to that dtype first.
+/// How quantization reads its input. f32_as_*: rounded to that dtype first.
 enum class SourceKind : uint8_t { bf16, f16, f32, f32_as_bf16, f32_as_f16 };
 
 /// A row-major matrix; `stride` elements lie between the starts of two rows.
@@ -35,7 +35,7 @@ struct RandomBits {
   uint64_t row_step;
 };
 
-/// Quantises one tile, rows <= kTileRows and cols <= kTileCols, in blocks of block_rows x block_cols (1 x b, b x 1 or b x b).
+/// Quantizes one tile, rows <= kTileRows and cols <= kTileCols, in blocks of block_rows x block_cols (1 x b, b x 1 or b x b).
 struct BlockJob {
   Source x;
   int64_t rows;

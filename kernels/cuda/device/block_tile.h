@@ -1,6 +1,6 @@
-// Quantisation with one scale a block, in one pass over x for both copies. A tile of 128 x 128 elements is a block of 8 warps; a warp has 16
+// Quantization with one scale a block, in one pass over x for both copies. A tile of 128 x 128 elements is a block of 8 warps; a warp has 16
 // rows, a thread 16 rows of 4 columns, so that blocks of 16 rows lie in one thread, longer ones in the same lanes of several warps, and
-// blocks along a row in neighbouring lanes.
+// blocks along a row in neighboring lanes.
 #pragma once
 
 #include "core/base/philox.h"
@@ -9,7 +9,7 @@
 #include "kernels/cuda/device/four.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/quantize_parts.h"
+#include "kernels/cuda/quantize/quantize_parts.h"
 
 namespace mbt::cuda {
 
@@ -30,8 +30,8 @@ struct BlockOutput {
 struct BlockArgs {
   const void* x;  // [rows, cols]
   bool is_wide;    // x is f32, whatever it counts as
-  bool is_vector;  // four neighbouring elements, or codes, are one access
-  bool is_column_vector;  // sixteen neighbouring transposed codes are one access
+  bool is_vector;  // four neighboring elements, or codes, are one access
+  bool is_column_vector;  // sixteen neighboring transposed codes are one access
   int64_t rows, cols;
   BlockOutput row, column;  // squares: the one that there is
   float* amax;              // staging slot or null
@@ -265,7 +265,7 @@ __device__ inline void share_out_maxima(float (&m)[kThreadRows], int lane) {
 }
 
 template <class Rule, class H>
-__device__ inline void quantise_rows(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale) {
+__device__ inline void quantize_rows(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale) {
   constexpr int kLanes = Rule::kBlock / 4, kShare = kThreadRows > kLanes ? kThreadRows / kLanes : 1;
   float m[kThreadRows];
 #pragma unroll
@@ -318,7 +318,7 @@ __device__ inline void column_maxima(const Four<H> (&x)[kThreadRows], float (&m)
 }
 
 template <class Rule, class H>
-__device__ inline void quantise_columns(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale,
+__device__ inline void quantize_columns(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale,
                                         TileShared& shared) {
   float m[4], multiplier[4];
   column_maxima(x, m);
@@ -358,7 +358,7 @@ __device__ inline int64_t square_index(const Place& p, int64_t scale_cols) {
 }
 
 template <class Rule, class H>
-__device__ inline void quantise_squares(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale,
+__device__ inline void quantize_squares(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale,
                                         TileShared& shared) {
   const BlockOutput& out = a.row.codes != nullptr ? a.row : a.column;
   float scale = 0;

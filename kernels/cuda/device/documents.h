@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/fault.h"
+#include "kernels/cuda/runtime/fault.h"
 
 namespace mbt::cuda {
 

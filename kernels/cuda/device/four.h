@@ -1,4 +1,4 @@
-// Four neighbouring elements of a matrix that is quantised, in registers: packed as they are where they have 16 bits.
+// Four neighboring elements of a matrix that is quantized, in registers: packed as they are where they have 16 bits.
 #pragma once
 
 #include <cuda_runtime.h>

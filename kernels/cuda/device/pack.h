@@ -1,4 +1,4 @@
-// A few neighbouring elements, moved by as few accesses as possible and kept as their bits: half the registers of Vector<T> for 16-bit
+// A few neighboring elements, moved by as few accesses as possible and kept as their bits: half the registers of Vector<T> for 16-bit
 // types. Kernels that work on packs become their own scalar path with packs of one.
 #pragma once
 

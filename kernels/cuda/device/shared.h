@@ -11,7 +11,7 @@
 
 namespace mbt::cuda {
 
-/// `count` elements of T, `offset` bytes into the block's shared memory (a multiple of T's alignment). Not initialised; every call sees the
+/// `count` elements of T, `offset` bytes into the block's shared memory (a multiple of T's alignment). Not initialized; every call sees the
 /// same bytes. The emulated device throws when the launch asked for fewer bytes.
 #if defined(MBT_EMULATED_DEVICE)
 template <class T>

@@ -10,7 +10,7 @@ namespace {
 
 // Pages that a kernel does not touch cost nothing; AddressSanitizer's frames are several times as large.
 constexpr size_t kStackBytes = kAddressSanitizer ? 512 << 10 : 128 << 10;
-constexpr size_t kStagger = 320;  // 5 cache lines, so that 64 neighbours spread over a page's lines
+constexpr size_t kStagger = 320;  // 5 cache lines, so that 64 neighbors spread over a page's lines
 
 Fiber* leaving = nullptr;  // who switched last
 

@@ -1,5 +1,5 @@
 // cuBLASLt's conditions, from the documentation of cublasLtMatmul ("Datatypes Supported" and the lists above its tables of FP8 and FP4
-// kernels), of tensor core usage and of the scale modes. Written from there, not from kernels/cuda/gemm_rules.cpp.
+// kernels), of tensor core usage and of the scale modes. Written from there, not from kernels/cuda/gemm/gemm_rules.cpp.
 #include "tests/emulation/gemm/product_twin.h"
 
 namespace mbt::cuda {

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/numerics/codecs.h"
-#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/gemm/gemm.h"
 #include "tests/emulation/engine/stream.h"
 
 namespace mbt::cuda {

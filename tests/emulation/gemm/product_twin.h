@@ -1,10 +1,10 @@
 // cuBLASLt on the host: multiplies what a Product describes, read strictly by cuBLASLt's documented contract, and refuses what cuBLASLt
-// refuses on a GPU of the emulated device's compute capability. It knows nothing of how products are made (kernels/cuda/gemm_prepare.cpp).
+// refuses on a GPU of the emulated device's compute capability. It knows nothing of how products are made (kernels/cuda/gemm/gemm_prepare.cpp).
 #pragma once
 
 #include <string>
 
-#include "kernels/cuda/gemm_rules.h"
+#include "kernels/cuda/gemm/gemm_rules.h"
 
 namespace mbt::cuda {
 

@@ -15,5 +15,5 @@
 #include "tests/emulation/device/atomics.h"
 #include "tests/emulation/device/intrinsics.h"
 #include "tests/emulation/device/runtime_api.h"
-#include "tests/emulation/device/synchronisation.h"
+#include "tests/emulation/device/synchronization.h"
 #include "tests/emulation/device/vector_types.h"

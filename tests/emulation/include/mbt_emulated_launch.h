@@ -1,4 +1,4 @@
-// What kernels/cuda/launch.h and kernels/cuda/device/shared.h hand to the emulated device.
+// What kernels/cuda/runtime/launch.h and kernels/cuda/device/shared.h hand to the emulated device.
 #pragma once
 
 #include "tests/emulation/engine/device.h"

@@ -1,7 +1,7 @@
 #include "tests/emulation/kernels/matrix.h"
 
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {

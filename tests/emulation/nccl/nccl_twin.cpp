@@ -11,7 +11,7 @@
 #include "core/base/error.h"
 #include "core/comm/gather.h"
 #include "core/numerics/codecs.h"
-#include "kernels/cuda/nccl_library.h"
+#include "kernels/cuda/nccl/nccl_library.h"
 #include "tests/emulation/engine/memory.h"
 #include "tests/emulation/engine/stream.h"
 

@@ -1,4 +1,4 @@
-// What the device saves where ops quantise their own outputs: launches, and the writing of plain outputs. That the codes are right is the
+// What the device saves where ops quantize their own outputs: launches, and the writing of plain outputs. That the codes are right is the
 // business of tests/unit/quant_output_test.cpp, which runs here too.
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/emulation/engine/launch_log.h"
@@ -18,14 +18,14 @@ void check_transposed(const Producer& producer, const QuantSpec& spec) {
   Written plain = producer.run(backend(), DType::bf16, 0, {}, true);
   const int64_t rows = plain[0].view().rows(), cols = plain[0].view().cols();
   for (Copies copies : {Copies::both, Copies::columns}) {
-    Quantised want(spec, rows, cols, copies, true), got(spec, rows, cols, copies, true);
+    Quantized want(spec, rows, cols, copies, true), got(spec, rows, cols, copies, true);
     backend().quantize({.x = plain[0], .to = {.q = want.view}});
     producer.run(backend(), DType::bf16, 0, {.q = got.view}, true);
     REQUIRE(got == want);
   }
 }
 
-TEST_CASE("quantised outputs: transposed copies hold the same codes") {
+TEST_CASE("quantized outputs: transposed copies hold the same codes") {
   for (const QuantSpec& spec : {QuantSpec{.format = e4m3, .scaling = delayed}, QuantSpec{.format = e5m2, .scaling = tensorwise}}) {
     for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{5, 15}, {32, 64}, {130, 136}})
       for (const Producer& p : row_producers(rows, cols)) check_transposed(p, spec);
@@ -38,13 +38,13 @@ TEST_CASE("delayed scaling: an output that is not kept is not written") {
     if (!p.may_drop_plain) continue;
     INFO(p.name);
     const Written kept = p.run(backend(), DType::bf16, 0, {}, true);
-    Quantised q({.format = e4m3, .scaling = delayed}, 5, kept[0].size() / 5, Copies::both);
+    Quantized q({.format = e4m3, .scaling = delayed}, 5, kept[0].size() / 5, Copies::both);
     const Written dropped = p.run(backend(), DType::bf16, 0, {.q = q.view}, false);
     CHECK(dropped[0].same_bits(GuardedTensor(DType::bf16, {5, kept[0].size() / 5})));  // as it was made: zeros
   }
 }
 
-/// Launches of one micro-batch, weights already quantised, of a model whose attention runs on the tensor cores.
+/// Launches of one micro-batch, weights already quantized, of a model whose attention runs on the tensor cores.
 void launches_of_micro_batch(const std::string& recipe, const std::vector<std::string>& more, emulation::LaunchLog& log) {
   std::vector<std::string> args = {"--mixed-precision", recipe, "--model.num_layers", "3", "--model.hidden_size", "64",
                                    "--model.num_attention_heads", "1", "--model.ffn_hidden_size", "64", "--seq-length", "16",
@@ -64,7 +64,7 @@ void launches_of_micro_batch(const std::string& recipe, const std::vector<std::s
   transformer.forward_backward({}, batch.view(), 0.01F);
 }
 
-TEST_CASE("a micro-batch under delayed scaling has no pass that quantises") {
+TEST_CASE("a micro-batch under delayed scaling has no pass that quantizes") {
   const emulation::RunOnce once;
   for (const std::vector<std::string>& more :
        {std::vector<std::string>{}, {"--model.qk_layernorm", "true"},

@@ -7,8 +7,8 @@
 
 #include "core/io/files.h"
 #include "core/numerics/codecs.h"
-#include "kernels/cuda/gemm_choices.h"
-#include "kernels/cuda/gemm_timing.h"
+#include "kernels/cuda/gemm/gemm_choices.h"
+#include "kernels/cuda/gemm/gemm_timing.h"
 #include "tests/emulation/gemm/product_twin.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"

@@ -6,8 +6,8 @@
 #include <tuple>
 
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/gemm_kernels.h"
-#include "kernels/cuda/gemm_prepare.h"
+#include "kernels/cuda/gemm/gemm_kernels.h"
+#include "kernels/cuda/gemm/gemm_prepare.h"
 #include "tests/emulation/engine/settings.h"
 #include "tests/emulation/gemm/product_twin.h"
 #include "tests/parity/product_cases.h"
@@ -42,7 +42,7 @@ std::string how(const Backend& device, const Specs& s, GemmRole role) {
 
 }  // namespace
 
-TEST_CASE("gemm of quantised operands is the product of the values they stand for, on every kind of GPU") {
+TEST_CASE("gemm of quantized operands is the product of the values they stand for, on every kind of GPU") {
   const emulation::RunOnce once;
   on_every_device([](Backend& device, int, const Specs& specs) {
     for (const GemmRole role : kRoles) {
@@ -55,7 +55,7 @@ TEST_CASE("gemm of quantised operands is the product of the values they stand fo
   });
 }
 
-TEST_CASE("gemm of quantised operands twice over: the same bits in both orders of threads") {
+TEST_CASE("gemm of quantized operands twice over: the same bits in both orders of threads") {
   const emulation::WithCapability as(120);
   CudaBackend device;
   for (const Specs& specs : all_product_specs())
@@ -71,7 +71,7 @@ TEST_CASE("gemm takes the scratch that it says it takes") {
     for (const GemmRole role : kRoles)
       for (const DType act : {DType::bf16, DType::f16}) {
         const GemmExtents e{144, 48, 160};
-        const QuantisedMatrix a(device, a_spec(specs, role), a_shape(role, e), 3), b(device, b_spec(specs, role), b_shape(role, e), 4);
+        const QuantizedMatrix a(device, a_spec(specs, role), a_shape(role, e), 3), b(device, b_spec(specs, role), b_shape(role, e), 4);
         GuardedTensor d(role == GemmRole::wgrad ? DType::f32 : act, {e.rows, e.cols}), bias(act, {e.cols});
         GemmArgs args{role, a.view(), b.view(), d.view()};
         if (role == GemmRole::fprop) args.bias = bias;
@@ -159,7 +159,7 @@ TEST_CASE("sizes that narrow products do not take are named, before the run and 
   CHECK(size_problem(hopper, {GemmRole::wgrad, 7, 5, 3}, nullptr, nullptr, DType::bf16).empty());
 
   CudaBackend device;
-  const QuantisedMatrix a(device, spec, {24, 48}, 1), b(device, spec, {24, 80}, 2);
+  const QuantizedMatrix a(device, spec, {24, 48}, 1), b(device, spec, {24, 80}, 2);
   GuardedTensor d(DType::f32, {48, 80});
   CHECK_THROWS_WITH(device.gemm({GemmRole::wgrad, a.view(), b.view(), d.view()}), ContainsSubstring("gemm wgrad") && ContainsSubstring("it is 24"));
 }
@@ -167,7 +167,7 @@ TEST_CASE("sizes that narrow products do not take are named, before the run and 
 TEST_CASE("a column-wise copy that does not lie as products read it is refused, not misread") {
   CudaBackend device;
   const QuantSpec spec{};
-  QuantisedMatrix a(device, spec, {32, 48}, 1), b(device, spec, {32, 80}, 2);
+  QuantizedMatrix a(device, spec, {32, 48}, 1), b(device, spec, {32, 80}, 2);
   GuardedTensor d(DType::f32, {48, 80});
   QuantTensorView untransposed = b.view(), missing = b.view();
   untransposed.columnwise = untransposed.rowwise;

@@ -1,7 +1,7 @@
 // A run that does not fit into the GPU is refused before anything is allocated, with a table of what needs how much.
-#include "core/train/memory_check.h"
+#include "core/train/plan/memory_check.h"
 
-#include "core/train/plan_memory.h"
+#include "core/train/plan/plan_memory.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/emulation/engine/settings.h"
 #include "tests/support/catch.h"

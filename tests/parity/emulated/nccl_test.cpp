@@ -4,7 +4,7 @@
 
 #include "core/comm/host_collectives.h"
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/nccl_collectives.h"
+#include "kernels/cuda/nccl/nccl_collectives.h"
 #include "tests/emulation/engine/settings.h"
 #include "tests/emulation/nccl/nccl_twin.h"
 #include "tests/support/catch.h"

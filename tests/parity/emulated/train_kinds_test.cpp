@@ -1,5 +1,5 @@
 // Training on every kind of GPU: native products on some, decoded ones on others, transposed copies where products want them.
-#include "core/train/plan_memory.h"
+#include "core/train/plan/plan_memory.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/emulation/engine/settings.h"
 #include "tests/parity/loss_tolerance.h"

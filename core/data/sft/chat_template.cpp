@@ -1,0 +1,164 @@
+#include "core/data/sft/chat_template.h"
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+
+namespace mbt {
+namespace {
+
+using nlohmann::json;
+
+const std::string& string_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) throw InputError(text("has no \"", key, "\""));
+  if (!found->is_string()) throw InputError(text("\"", key, "\" is ", found->type_name(), ", expected a string"));
+  return found->get_ref<const std::string&>();
+}
+
+void add_token(int32_t token, bool in_loss, ChatExample& out) {
+  out.tokens.push_back(token);
+  out.in_loss.push_back(in_loss ? 1 : 0);
+}
+
+/// What would change what is learned is not left out in silence.
+void refuse_present(const json& object, std::initializer_list<const char*> keys, const char* what) {
+  for (const char* key : keys)
+    if (const auto found = object.find(key); found != object.end() && !found->empty())
+      throw InputError(text(what, " has \"", key, "\", which is not supported"));
+}
+
+/// "weight" of an answer, as OpenAI's format has it: 0 leaves it out of the loss.
+bool has_weight(const json& message) {
+  const auto found = message.find("weight");
+  if (found == message.end() || found->is_null()) return true;
+  if (*found == 0 || *found == 1) return *found == 1;
+  throw InputError(text("\"weight\" is ", found->dump(), ", expected 0 or 1"));
+}
+
+/// What the tokenizer puts in front of a text, if that is its token for beginnings.
+std::optional<int32_t> beginning(const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids;
+  tokenizer.encode("", ids, true);
+  return !ids.empty() && tokenizer.bos_id() == ids.front() ? tokenizer.bos_id() : std::nullopt;
+}
+
+}  // namespace
+
+ChatTemplate::ChatTemplate(const std::string& name, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text)
+    : style_(name == "chatml"   ? Style::chatml
+             : name == "llama3" ? Style::llama3
+                                : Style::plain),
+      name_(name),
+      tokenizer_(tokenizer),
+      end_of_text_(end_of_text),
+      begin_(beginning(tokenizer)) {
+  try {
+    marks_ = find_marks();
+    begin_ = marks_->begin;
+  } catch (const InputError& e) {
+    no_marks_ = e.what();
+  }
+}
+
+ChatTemplate::Marks ChatTemplate::find_marks() const {
+  switch (style_) {
+    case Style::chatml: return {begin_, special("<|im_start|>"), 0, special("<|im_end|>")};
+    case Style::llama3:
+      return {special("<|begin_of_text|>"), special("<|start_header_id|>"), special("<|end_header_id|>"), special("<|eot_id|>")};
+    case Style::plain: break;
+  }
+  return {begin_, 0, 0, end_of_text()};
+}
+
+int32_t ChatTemplate::special(const char* name) const {
+  if (const auto id = tokenizer_.token_id(name)) return *id;
+  throw InputError(text("dataset.chat_template ", name_, " needs the token ", name, ", which the tokenizer lacks (", tokenizer_.describe(),
+                        "); take another template (chatml, llama3, plain)"));
+}
+
+int32_t ChatTemplate::end_of_text() const {
+  if (end_of_text_) return *end_of_text_;
+  throw InputError(text("the end of an answer needs a token, and the tokenizer has none for the end of a text (", tokenizer_.describe(),
+                        "): set dataset.eod_token_id"));
+}
+
+void ChatTemplate::add_text(std::string_view content, bool in_loss, ChatExample& out) const {
+  tokenizer_.encode(content, out.tokens);
+  out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
+}
+
+void ChatTemplate::add_content(std::string_view content, bool in_loss, ChatExample& out) const {
+  tokenizer_.encode_content(content, out.tokens);
+  out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
+}
+
+void ChatTemplate::add_message(const std::string& role, const std::string& content, bool is_answer, ChatExample& out) const {
+  const auto& [begin, start, header_end, end] = *marks_;
+  if (role != "assistant" && role != "user" && role != "system" && role != "tool")
+    throw InputError(text("role ", shown(role), ", expected system, user, assistant or tool"));
+  switch (style_) {
+    case Style::chatml:
+      add_token(start, false, out);
+      add_text(role + "\n", false, out);
+      add_content(content, is_answer, out);
+      add_token(end, is_answer, out);
+      return add_text("\n", false, out);
+    case Style::llama3:
+      add_token(start, false, out);
+      add_text(role, false, out);
+      add_token(header_end, false, out);
+      add_text("\n\n", false, out);
+      add_content(content, is_answer, out);
+      return add_token(end, is_answer, out);
+    case Style::plain:
+      add_text(role + ": ", false, out);
+      add_content(content, is_answer, out);
+      if (role == "assistant") add_token(end, is_answer, out);
+      return add_text("\n", false, out);
+  }
+}
+
+ChatExample ChatTemplate::encode(const json& example) const {
+  if (!example.is_object())
+    throw InputError(text("is ", example.type_name(), ", expected an object with \"messages\", or with \"prompt\" and \"completion\""));
+  const auto messages = example.find("messages");
+  if (messages == example.end()) return completion(example);
+  if (example.contains("prompt") || example.contains("completion"))
+    throw InputError("has \"messages\", and \"prompt\" or \"completion\" too: give one of the two");
+  refuse_present(example, {"tools", "functions"}, "the example");
+  if (!messages->is_array()) throw InputError(text("\"messages\" is ", messages->type_name(), ", expected an array"));
+  return conversation(*messages);
+}
+
+ChatExample ChatTemplate::completion(const json& example) const {
+  if (!example.contains("prompt"))
+    throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"; plain text cannot be part of fine-tuning data");
+  ChatExample out;
+  if (begin_) add_token(*begin_, false, out);
+  add_text(string_of(example, "prompt"), false, out);
+  const std::string& completion = string_of(example, "completion");
+  if (completion.empty()) throw InputError("\"completion\" is empty: nothing to learn");
+  add_text(completion, true, out);
+  add_token(end_of_text(), true, out);
+  return out;
+}
+
+ChatExample ChatTemplate::conversation(const json& messages) const {
+  if (!marks_) throw InputError(no_marks_);
+  ChatExample out;
+  if (begin_) add_token(*begin_, false, out);
+  bool has_answer = false;
+  for (const json& message : messages) {
+    if (!message.is_object())
+      throw InputError(text("a message is ", message.type_name(), ", expected an object with \"role\" and \"content\""));
+    refuse_present(message, {"tool_calls", "function_call", "reasoning_content"}, "a message");
+    const std::string& role = string_of(message, "role");
+    const bool is_answer = role == "assistant" && has_weight(message);
+    add_message(role, string_of(message, "content"), is_answer, out);
+    has_answer |= is_answer;
+  }
+  if (!has_answer) throw InputError("no message of role \"assistant\" with a weight: nothing to learn");
+  return out;
+}
+
+}  // namespace mbt

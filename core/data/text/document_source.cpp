@@ -1,0 +1,247 @@
+#include "core/data/text/document_source.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "core/base/json_reader.h"
+#include "core/base/strings.h"
+#include "core/data/text/compressed.h"
+#include "core/tokenizer/unicode/unicode.h"
+
+namespace mbt {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int64_t kReadBytes = 1 << 20;
+constexpr int64_t kPieceBytes = 16 << 20;  // of files too large for one document: some for each thread fit into memory
+
+bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == std::string_view::npos; }
+
+/// The character at `at`; nothing when that is no UTF-8 or the end cuts it.
+std::optional<uint32_t> character_at(std::string_view text, size_t at) {
+  if (at >= text.size()) return std::nullopt;
+  const auto first = static_cast<unsigned char>(text[at]);
+  const size_t width = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  if (at + width > text.size() || find_invalid_utf8(text.substr(at, width)) != std::string_view::npos) return std::nullopt;
+  return code_point_at(text, at);
+}
+
+bool is_black(std::optional<uint32_t> c) { return c && (char_table().bits[*c] & kIsSpace) == 0; }
+
+/// Whether text[at - 1] ends a line between two words. A "/" may belong to what ends the line before it, in o200k's pattern.
+bool is_between_lines(std::string_view text, size_t at) {
+  if (at < 2 || text[at - 1] != '\n' || text[at] == '/') return false;
+  return is_black(character_at(text, at)) && is_black(character_at(text, previous_start(text, at - 1)));
+}
+
+/// Whether the last one of some white space stands there, a blank or tab.
+bool is_last_blank(std::string_view text, size_t at) {
+  return (text[at] == ' ' || text[at] == '\t') && is_black(character_at(text, at + 1));
+}
+
+/// Where a text is best cut, in its second half. Patterns of pre-tokenizers take white space together, but for the last before a word, and
+/// that of line ends: they cut behind a line between two words, and before the last blank of some. Else behind any line; else before a
+/// character.
+size_t place_to_cut(std::string_view text) {
+  size_t after_line = 0, last_blank = 0;
+  for (size_t at = text.size() - 1; at > text.size() / 2; --at) {
+    if (is_between_lines(text, at)) return at;
+    if (after_line == 0 && text[at - 1] == '\n') after_line = at;
+    if (last_blank == 0 && is_last_blank(text, at)) last_blank = at;
+  }
+  if (last_blank > 0) return last_blank;
+  if (after_line > 0) return after_line;
+  size_t at = text.size() - 1;
+  for (int back = 0; back < 3 && at > 1 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; ++back) --at;
+  return at;
+}
+
+/// The 16 bits of "\uXXXX" at `at`; -1: there is no such escape.
+int escape_at(std::string_view text, size_t at) {
+  if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return -1;
+  int value = 0;
+  const auto parsed = std::from_chars(text.data() + at + 2, text.data() + at + 6, value, 16);
+  return parsed.ptr == text.data() + at + 6 ? value : -1;
+}
+
+void replace_lone_surrogates(std::string& line) {
+  const auto is_high = [](int code) { return code >= 0xD800 && code < 0xDC00; };
+  const auto is_low = [](int code) { return code >= 0xDC00 && code < 0xE000; };
+  for (size_t at = line.find('\\'); at != line.npos; at = line.find('\\', at)) {
+    const int code = escape_at(line, at);
+    if (code < 0) {
+      at += 2;  // "\n", or a backslash that stands for itself
+      continue;
+    }
+    const bool is_pair = is_high(code) && is_low(escape_at(line, at + 6));
+    if (!is_pair && (is_high(code) || is_low(code))) line.replace(at + 2, 4, "fffd");
+    at += is_pair ? 12 : 6;
+  }
+}
+
+}  // namespace
+
+std::string RawDocument::where() const {
+  const std::string name = *path == "-" ? "standard input" : *path;
+  return line > 0 ? text(name, ":", line) : offset > 0 ? text(name, ", from byte ", offset, " on") : name;
+}
+
+nlohmann::json json_of(const RawDocument& document) {
+  JsonLimits limits;
+  limits.max_bytes = INT64_MAX;  // the source has a limit of its own
+  limits.record_lines = false;
+  limits.first_line = document.line;
+  const std::string source = *document.path == "-" ? "standard input" : *document.path;
+  if (document.bytes.find("\\u") == std::string::npos) return parse_json(document.bytes, source, limits).root;
+  std::string mended = document.bytes;
+  replace_lone_surrogates(mended);
+  return parse_json(mended, source, limits).root;
+}
+
+nlohmann::json object_of(const RawDocument& document) {
+  nlohmann::json object = json_of(document);
+  if (!object.is_object())
+    throw InputError(text(document.where(), ": is ", object.type_name(), ", expected an object on each line, such as {\"text\": \"...\"}"));
+  return object;
+}
+
+const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document, const char* option) {
+  const auto found = object.find(key);
+  if (found == object.end()) {
+    std::vector<std::string> keys;
+    for (const auto& [name, value] : object.items()) keys.push_back(shown(name));
+    throw InputError(text(document.where(), ": has no key ", shown(key), ", only ", keys.empty() ? "none" : join(keys, ", "),
+                          "; name the key of the text with ", option));
+  }
+  if (!found->is_string()) {
+    const std::string value = found->is_structured() || found->is_null() ? "" : " " + found->dump();
+    throw InputError(text(document.where(), ": ", shown(key), " is ", found->type_name(), value,
+                          ", expected a string; leave the line out, or name another key with ", option));
+  }
+  return found->get_ref<const std::string&>();
+}
+
+DocumentSource::DocumentSource(const DocumentSourceOptions& options) : options_(options) {
+  for (const std::string& input : options.inputs) {
+    std::error_code ignored;
+    if (!fs::is_directory(input, ignored)) {
+      paths_.push_back(input);
+      continue;
+    }
+    const std::vector<std::string> files = list_files_recursive(input);
+    if (files.empty()) throw InputError(input + ": has no files");
+    paths_.insert(paths_.end(), files.begin(), files.end());
+  }
+  for (const std::string& path : paths_) {
+    static_cast<void>(kind_of(path));
+    if (options_.takes_streams && is_stream(path))
+      total_bytes_.reset();
+    else if (const FileReader file(path); total_bytes_)
+      *total_bytes_ += file.size();
+  }
+}
+
+DocumentKind DocumentSource::kind_of(const std::string& path) const {
+  if (options_.kind) return *options_.kind;
+  const std::string suffix = fs::path(path).extension().string();
+  if (suffix == ".jsonl" || suffix == ".ndjson") return DocumentKind::jsonl;
+  if (!options_.takes_streams || !is_stream(path)) return options_.plain;
+  if (options_.stream_kind) return *options_.stream_kind;
+  throw InputError(text("--input ", path, ": a stream has no name that tells what it holds; say it: --document jsonl, line or file"));
+}
+
+void DocumentSource::refuse_size(const std::string& what) const {
+  throw InputError(text(what, ": is larger than ", options_.max_document_bytes, " bytes; ", options_.limit_hint));
+}
+
+std::optional<RawDocument> DocumentSource::next() {
+  while (file_ < paths_.size()) {
+    if (!open_) open();
+    if (kind_of(paths_[file_]) == DocumentKind::file) return file_or_piece();
+    if (auto line = next_line()) return line;
+    close();
+  }
+  return std::nullopt;
+}
+
+void DocumentSource::open() {
+  open_ = std::make_unique<InputStream>(paths_[file_], options_.takes_streams, options_.stop);
+  buffer_.clear();
+  begin_ = 0;
+  offset_ = line_ = 0;
+  is_in_pieces_ = options_.splits_files && open_->size().value_or(0) > options_.max_document_bytes;
+  fill();
+  refuse_compressed(buffer_, paths_[file_]);
+}
+
+void DocumentSource::close() {
+  open_.reset();
+  ++file_;
+}
+
+RawDocument DocumentSource::file_or_piece() {
+  const std::string& path = paths_[file_];
+  const auto left = [&] { return static_cast<int64_t>(buffer_.size() - begin_); };
+  if (!is_in_pieces_) {
+    if (open_->size().value_or(0) > options_.max_document_bytes) refuse_size(path);
+    while (left() <= options_.max_document_bytes && fill()) {
+    }
+    is_in_pieces_ = left() > options_.max_document_bytes;
+    if (is_in_pieces_ && !options_.splits_files) refuse_size(path);
+  }
+  RawDocument document{.bytes = {}, .kind = DocumentKind::file, .path = &path, .offset = offset_};
+  const int64_t most = is_in_pieces_ ? std::min(kPieceBytes, options_.max_document_bytes) : options_.max_document_bytes;
+  while (left() <= most && fill()) {
+  }
+  document.continues = left() > most;
+  if (document.continues) {
+    document.bytes = buffer_.substr(begin_, place_to_cut(std::string_view(buffer_).substr(begin_, static_cast<size_t>(most) + 1)));
+    begin_ += document.bytes.size();
+    offset_ += static_cast<int64_t>(document.bytes.size());
+    return document;
+  }
+  buffer_.erase(0, begin_);
+  document.bytes = std::move(buffer_);
+  close();
+  return document;
+}
+
+/// Reads on; false at the end.
+bool DocumentSource::fill() {
+  buffer_.erase(0, begin_);
+  begin_ = 0;
+  const size_t had = buffer_.size();
+  const int64_t wanted = std::min(kReadBytes, open_->left().value_or(kReadBytes));
+  buffer_.resize(had + static_cast<size_t>(wanted));
+  const int64_t count = open_->read(buffer_.data() + had, wanted);
+  buffer_.resize(had + static_cast<size_t>(count));
+  bytes_read_ += count;
+  return count > 0;
+}
+
+std::optional<RawDocument> DocumentSource::next_line() {
+  const std::string& path = paths_[file_];
+  const DocumentKind kind = kind_of(path);
+  size_t searched = 0;  // of what begins at begin_
+  while (true) {
+    const size_t end = buffer_.find('\n', begin_ + searched);
+    const bool is_whole = end != std::string::npos;
+    if (!is_whole) {
+      searched = buffer_.size() - begin_;
+      if (static_cast<int64_t>(searched) > options_.max_document_bytes) refuse_size(text(path, ":", line_ + 1));
+      if (fill()) continue;
+      if (searched == 0) return std::nullopt;
+    }
+    std::string line = buffer_.substr(begin_, is_whole ? end - begin_ : std::string::npos);
+    begin_ += line.size() + (is_whole ? 1 : 0);
+    searched = 0;
+    ++line_;
+    if (static_cast<int64_t>(line.size()) > options_.max_document_bytes) refuse_size(text(path, ":", line_));
+    if (kind == DocumentKind::jsonl && is_blank(line)) continue;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    return RawDocument{.bytes = std::move(line), .kind = kind, .path = &path, .line = line_};
+  }
+}
+
+}  // namespace mbt

@@ -1,0 +1,34 @@
+// The architecture in a Hugging Face config.json as fields of section "model".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/json_reader.h"
+#include "core/config/assign.h"
+
+namespace mbt {
+
+/// `folder`/config.json. InputError when it cannot be read, with what to do where `folder` is a name of the Hugging Face Hub or a run's.
+JsonDocument read_hf_config(const std::string& folder);
+
+/// What `folder`/config.json says of the architecture: model_type gpt2, llama, mistral, qwen2 or qwen3. InputError names the key: what
+/// would change the model's result and is not implemented (rope types other than llama3, experts, soft-capping, quantized weights, ...)
+/// is refused, never ignored. Settings that do not belong to the architecture (dropout, token ids, dtype) are not looked at.
+/// An attention with a sliding window sets model.sliding_window: on sequences no longer than the window it has no effect.
+std::vector<Assignment> hf_assignments(const std::string& folder);
+/// The same of a config.json that has been read.
+std::vector<Assignment> hf_assignments(const JsonDocument& config);
+
+/// Applies them. InputError as above, and for values out of a field's range.
+void apply_hf_config(const std::string& folder, RunConfig& config, Origins& origins);
+
+/// The model that a config.json describes; everything else in it has its default. InputError as above.
+ModelConfig hf_model(const JsonDocument& config);
+
+/// "model_type" of `folder`/config.json, one of those above.
+std::string hf_model_type(const std::string& folder);
+std::string hf_model_type(const JsonDocument& config);
+
+}  // namespace mbt

@@ -1,0 +1,26 @@
+#include "core/hf/hf_overrides.h"
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/config/architecture.h"
+
+namespace mbt {
+
+void compare_with_import(const RunConfig& imported, const RunConfig& config, const Origins& origins, std::vector<Problem>& problems,
+                         std::vector<std::string>& notes) {
+  const std::string& folder = config.model.hf_path;
+  std::vector<std::string> changes;
+  for (const ArchitectureDifference& d : architecture_differences(imported.model, config.model)) {
+    if (d.part == ArchitecturePart::arithmetic) changes.push_back(text("model.", d.name, " ", d.left.dump(), " -> ", d.right.dump()));
+    if (d.part != ArchitecturePart::weights) continue;
+    const auto origin = origins.find("model." + d.name);  // properties of several fields have none
+    const std::string where = origin == origins.end() ? "model, " + d.name : text("model.", d.name, " (", to_string(origin->second), ")");
+    problems.push_back({where, text("got ", d.right.dump(), ", expected ", d.left.dump(), ", which the weights in ", folder,
+                                    " have (model.hf_path): leave the setting out")});
+  }
+  if (!changes.empty())
+    notes.push_back(text("the weights of model.hf_path (", folder, ") were trained to compute something else: ", join(changes, ", "),
+                         ". If this is not meant, leave it out; `convert to-hf` may have no way to say it in config.json"));
+}
+
+}  // namespace mbt

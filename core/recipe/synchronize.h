@@ -1,0 +1,32 @@
+// The precision section is the authority: what it says replaces what model, optimizer and ddp say under the same name.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/config/assign.h"
+#include "core/config/problem.h"
+#include "core/config/run_config.h"
+
+namespace mbt {
+
+/// One value that gave way.
+struct Overwrite {
+  std::string section;
+  std::string field;
+  nlohmann::json old_value;
+  nlohmann::json new_value;
+  Origin old_origin;   ///< who had set the old value
+  std::string source;  ///< the field it was copied from: "mixed_precision.fp8"
+
+  /// Someone wrote the old value; else it was a default.
+  bool was_given() const { return old_origin.kind != Origin::Kind::default_value; }
+};
+
+/// Copies each field of config.mixed_precision (finalized: core/recipe/finalize.h) whose name exists on model, optimizer or ddp over it,
+/// in that order, defaults and nulls too, as upstream. Then use_distributed_optimizer and overlap_param_gather are made equal on ddp and
+/// optimizer: the one that was given wins; both given and different is a problem. Copied fields get the origin `synchronized`.
+std::vector<Overwrite> synchronize(RunConfig& config, Origins& origins, std::vector<Problem>& problems);
+
+}  // namespace mbt

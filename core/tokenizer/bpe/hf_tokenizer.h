@@ -1,0 +1,66 @@
+// Byte-level BPE from a Hugging Face tokenizer.json (GPT-2, Llama 3, Qwen, ...), token for token as the `tokenizers` package.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/tokenizer/bpe/added_tokens.h"
+#include "core/tokenizer/bpe/bpe.h"
+#include "core/tokenizer/unicode/normalizer.h"
+#include "core/tokenizer/pattern/pre_tokenizer.h"
+#include "core/tokenizer/tokenizer.h"
+
+namespace mbt {
+
+/// What a tokenizer.json says, read and checked.
+struct HfTokenizerParts {
+  std::string source;                              ///< path, for messages
+  uint64_t fingerprint = 0;                        ///< of the file
+  std::unordered_map<std::string, int32_t> vocab;  ///< of the model, as written
+  std::vector<Bpe::Merge> merges;
+  Bpe::Options options;
+  std::vector<AddedToken> added;
+  Normalizer normalizer;
+  std::unique_ptr<PreTokenizer> pre_tokenizer;
+  std::vector<int32_t> before, after;  ///< what the post-processor puts around a text
+};
+
+/// InputError: as open_tokenizer; the text names the file and the field.
+HfTokenizerParts parse_hf_tokenizer(std::string_view json, const std::string& source);
+
+class HfTokenizer : public Tokenizer {
+ public:
+  explicit HfTokenizer(HfTokenizerParts parts);
+
+  int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
+  void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const override;
+  void encode_content(std::string_view text, std::vector<int32_t>& ids) const override { encode_parts(added_to_content_, text, ids); }
+  std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const override;
+  std::optional<int32_t> token_id(std::string_view name) const override;
+  const char* type() const override { return "HuggingFaceTokenizer"; }
+  std::string describe() const override;
+  uint64_t fingerprint() const override { return parts_.fingerprint; }
+
+ private:
+  struct Token {
+    std::string bytes;
+    bool is_there = false, is_special = false;
+  };
+  Bpe make_bpe() const;
+  void encode_parts(const AddedTokens& added, std::string_view text, std::vector<int32_t>& ids) const;
+  void set_token(const std::string& name, int32_t id);
+  std::unique_ptr<PieceCache> take_cache() const;
+
+  HfTokenizerParts parts_;
+  AddedTokens added_, added_to_content_;  ///< the latter without special ones
+  Bpe bpe_;
+  std::vector<Token> tokens_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<PieceCache>> caches_;  ///< those not in use
+};
+
+}  // namespace mbt

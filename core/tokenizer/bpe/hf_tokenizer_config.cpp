@@ -1,0 +1,41 @@
+#include "core/tokenizer/bpe/hf_tokenizer_config.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/tokenizer/sentencepiece_tokenizer.h"
+
+namespace mbt {
+namespace {
+
+/// Control tokens of SentencePiece stand for no text: they are known by these names, the library's defaults.
+std::optional<std::string> name_of(const Tokenizer& tokenizer, int32_t id) {
+  std::string as_text = tokenizer.decode_bytes(std::array{id}, false);
+  if (tokenizer.token_id(as_text) == id) return as_text;
+  for (const char* name : {"<s>", "</s>", "<unk>"})
+    if (tokenizer.token_id(name) == id) return name;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string tokenizer_config_text(const Tokenizer& tokenizer, int64_t longest) {
+  const bool is_sentencepiece = std::string_view(tokenizer.type()) == "SentencePieceTokenizer";
+  nlohmann::ordered_json j{{"tokenizer_class", is_sentencepiece ? "LlamaTokenizer" : "PreTrainedTokenizerFast"},
+                           {"model_max_length", longest},
+                           {"clean_up_tokenization_spaces", false}};
+  const auto add = [&](const char* key, std::optional<int32_t> id) {
+    if (const auto name = id ? name_of(tokenizer, *id) : std::nullopt) j[key] = *name;
+  };
+  add("bos_token", tokenizer.bos_id());
+  add("eos_token", tokenizer.eos_id());
+  if (is_sentencepiece) {
+    add("unk_token", tokenizer.token_id("<unk>"));
+    j["add_bos_token"] = SentencePieceAdds{}.bos;
+    j["add_eos_token"] = SentencePieceAdds{}.eos;
+  }
+  return j.dump(2) + "\n";
+}
+
+}  // namespace mbt

@@ -1,0 +1,203 @@
+#include "core/train/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/config/assign.h"
+#include "core/config/field_table.h"
+#include "core/hf/hf_config.h"
+#include "core/config/validate.h"
+#include "core/numerics/codecs.h"
+#include "core/recipe/validate.h"
+
+namespace mbt {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kTokenizerPrefix = "tokenizer-";  // before the names that its files have elsewhere
+
+/// Into an f32 or bf16 tensor, rounded to nearest even where that is narrower than the file's.
+void upload_rounded(Backend& backend, const std::vector<float>& values, const TensorView& to) {
+  if (to.dtype == DType::f32) return backend.upload(values.data(), to);
+  std::vector<uint16_t> rounded(values.size());
+  std::transform(values.begin(), values.end(), rounded.begin(), encode_bf16);
+  backend.upload(rounded.data(), to);
+}
+
+json state_json(const TrainState& s, const LossScaler& scaler) {
+  return {{"iteration", s.iteration},
+          {"consumed_samples", s.consumed_samples},
+          {"scheduler_samples", s.scheduler_samples},
+          {"optimizer_updates", s.optimizer_updates},
+          {"skipped_iterations", s.skipped_iterations},
+          {"flops", s.flops},
+          {"loss_scaler",
+           {{"scale", scaler.scale}, {"growth_tracker", scaler.growth_tracker}, {"hysteresis_tracker", scaler.hysteresis_tracker}}}};
+}
+
+TrainState state_from(const json& j, LossScaler& scaler) {
+  TrainState s;
+  s.iteration = count_at(j, "iteration");
+  s.consumed_samples = count_at(j, "consumed_samples");
+  s.scheduler_samples = count_at(j, "scheduler_samples");
+  s.optimizer_updates = count_at(j, "optimizer_updates");
+  s.skipped_iterations = count_at(j, "skipped_iterations");
+  s.flops = j.at("flops");
+  const json& l = j.at("loss_scaler");
+  if (scaler.kind == LossScaling::constant) return s;  // a constant scale is the config's
+  scaler.scale = l.at("scale");
+  if (!(scaler.scale > 0) || !std::isfinite(scaler.scale))
+    throw InputError(text("'scale' is ", l.at("scale").dump(), ", expected a number above 0"));
+  scaler.growth_tracker = count_at(l, "growth_tracker");
+  scaler.hysteresis_tracker = l.at("hysteresis_tracker");
+  return s;
+}
+
+/// The elements that this rank holds.
+void read_held(const CheckpointReader& checkpoint, Backend& backend, const Weights& weights, const std::string& prefix,
+               const TensorView& buffer) {
+  for (int64_t i = 0; i < weights.num_params(); ++i) {
+    const TensorView to = weights.held_part(buffer, i);
+    if (!to.empty()) upload_rounded(backend, checkpoint.read(prefix + weights.spec(i).name, weights.spec(i).shape, weights.held(i)), to);
+  }
+}
+
+bool is_moment(const std::string& tensor) { return tensor.rfind("exp_avg.", 0) == 0 || tensor.rfind("exp_avg_sq.", 0) == 0; }
+
+/// The tokenizer of the run that saved it; empty: bytes.
+TokenizerFiles run_tokenizer(const CheckpointReader& checkpoint) {
+  TokenizerFiles files;
+  for (const CheckpointFile& file : checkpoint.index().files)
+    if (file.name.rfind(kTokenizerPrefix, 0) == 0)
+      files.emplace_back(file.name.substr(std::string_view(kTokenizerPrefix).size()), checkpoint.content(file.name));
+  return files;
+}
+
+/// Also of what this rank reads nothing.
+void require_same_model(const CheckpointReader& checkpoint, const Weights& weights) {
+  for (const CheckpointTensor& t : checkpoint.index().tensors) {
+    if (!is_moment(t.name) && weights.params().index_of(t.name) < 0)
+      throw InputError(text(checkpoint.index_path(), ": tensor '", t.name, "' is none of this model's parameters. The checkpoint is of another model; its config is in ",
+                            kConfigFile, " beside it"));
+  }
+  for (int64_t i = 0; i < weights.num_params(); ++i) static_cast<void>(checkpoint.read(weights.spec(i).name, weights.spec(i).shape, {}));
+}
+
+}  // namespace
+
+std::string state_text(const TrainState& state, const LossScaler& scaler) { return state_json(state, scaler).dump(2) + "\n"; }
+std::string config_text(const RunConfig& config) { return to_json(config).dump(2) + "\n"; }
+
+void load_weights(const CheckpointReader& checkpoint, Weights& weights) {
+  require_same_model(checkpoint, weights);
+  constexpr int64_t kAtOnce = 1 << 22;
+  for (int64_t i = 0; i < weights.num_params(); ++i) {
+    const ElementRange held = weights.held(i);
+    for (int64_t first = 0; first < held.count; first += kAtOnce) {
+      const ElementRange part{held.first + first, std::min(kAtOnce, held.count - first)};
+      weights.set(i, checkpoint.read(weights.spec(i).name, weights.spec(i).shape, part), first);
+    }
+  }
+}
+
+void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights) {
+  const DelayedState& delayed = weights.delayed();
+  if (delayed.empty()) return;
+  if (!checkpoint.index().find_file(kPrecisionFile)) {
+    throw InputError(text(checkpoint.path(), ": holds no ", kPrecisionFile,
+                          ". It was saved by a recipe without delayed scaling: continue with that one, or set checkpoint.finetune=true"));
+  }
+  const SafetensorsFile& file = checkpoint.file(kPrecisionFile);
+  const auto load = [&](const char* name, const TensorView& to) {
+    const SafetensorsEntry& e = file.at(name);
+    if (e.shape != extents_of(to.shape))
+      throw InputError(text(file.path(), ": tensor '", name, "' has shape ", shape_text(e.shape), ", this run's is ", to.shape.str(),
+                            ": the checkpoint is of another recipe or another model"));
+    backend.upload(file.read_f32(e).data(), to);
+  };
+  load("amax_history", delayed.history());
+  load("scale", delayed.scale());
+}
+
+TrainState load_training_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler,
+                               bool with_optimizer) {
+  if (with_optimizer) {
+    const std::vector<CheckpointTensor>& tensors = checkpoint.index().tensors;
+    if (std::none_of(tensors.begin(), tensors.end(), [](const CheckpointTensor& t) { return is_moment(t.name); })) {
+      throw InputError(text(checkpoint.path(),
+                            ": holds weights alone, no moments of Adam, as `convert from-hf` and checkpoint.save_optim=false write it. To "
+                            "begin a run with these weights set checkpoint.finetune=true; to go on with the one that saved them, "
+                            "checkpoint.load_optim=false (moments start afresh)"));
+    }
+    read_held(checkpoint, backend, weights, "exp_avg.", weights.exp_avg());
+    read_held(checkpoint, backend, weights, "exp_avg_sq.", weights.exp_avg_sq());
+  }
+  load_precision_state(checkpoint, backend, weights);
+  const JsonDocument document = checkpoint.json(kStateFile);
+  try {
+    const TrainState state = state_from(document.root, scaler);
+    if (state.iteration != checkpoint.index().iteration)
+      throw InputError(text("'iteration' is ", state.iteration, " in the checkpoint of iteration ", checkpoint.index().iteration));
+    return state;
+  } catch (const std::exception& e) {
+    throw InputError(text(document.source, ": not the state of a training run: ", e.what()));
+  }
+}
+
+std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint) {
+  if (!checkpoint.index().find_file(kHfSourceFile)) return std::nullopt;
+  return read_hf_source_files([&](const std::string& name) { return checkpoint.content(name); });
+}
+
+void check_source_window(const CheckpointReader& checkpoint, const ModelConfig& model) {
+  const std::optional<HfSource> source = load_hf_source(checkpoint);
+  if (!source) return;
+  const JsonDocument document = parse_json(source->config, text(checkpoint.path(), "/hf.config.json"));
+  const std::string problem = sliding_window_problem(hf_model(document), model.seq_length);
+  if (!problem.empty()) throw InputError(text(document.where("/sliding_window"), ": ", problem));
+}
+
+TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint) {
+  const TokenizerFiles files = run_tokenizer(checkpoint);
+  if (has_tokenizer(files)) return files;
+  const std::optional<HfSource> source = load_hf_source(checkpoint);
+  return source && has_tokenizer(source->files) ? source->files : TokenizerFiles{};
+}
+
+std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded) {
+  if (config.checkpoint.save.empty()) return {};  // nobody will ask: a tokenizer is megabytes
+  std::optional<HfSource> source = loaded != nullptr ? load_hf_source(*loaded) : std::nullopt;
+  if (!source && !config.model.hf_path.empty()) source = HfSource::read(config.model.hf_path, config.model);
+  std::vector<std::pair<std::string, std::string>> files = source ? hf_source_files(*source) : TokenizerFiles{};
+  TokenizerFiles tokenizer;
+  if (config.tokenizer.has_files())
+    tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model);
+  else if (loaded != nullptr) tokenizer = run_tokenizer(*loaded);
+  for (auto& [name, content] : tokenizer) files.emplace_back(kTokenizerPrefix + name, std::move(content));
+  return files;
+}
+
+RunConfig load_run_config(const CheckpointReader& checkpoint) {
+  const JsonDocument document = checkpoint.json(kConfigFile);
+  std::vector<Assignment> assignments;
+  std::vector<Problem> problems;
+  for (const auto& [section, fields] : document.root.items()) {
+    if (!fields.is_object()) throw InputError(text(document.source, ": section ", section, " is not an object"));
+    for (const auto& [field, value] : fields.items()) {
+      assignments.push_back({section, field, value, {Origin::Kind::config_file, document.where("/" + section + "/" + field)}});
+    }
+  }
+  RunConfig config;
+  Origins origins;
+  apply_assignments(config, assignments, origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+  validate_shape(config, static_cast<int>(checkpoint.index().ranks), problems);
+  validate_precision(config, origins, problems);
+  if (!problems.empty()) throw_problems(problems);
+  return config;
+}
+
+}  // namespace mbt

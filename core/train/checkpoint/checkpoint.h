@@ -1,0 +1,65 @@
+// What a run continues from: its state beside tensors, and reading a checkpoint into a model that may be spread over another number of
+// ranks. Which files there are: checkpoint_writer.h, checkpoint_index.h; how they get there: checkpoint_saver.h; which checkpoint counts:
+// checkpoint_folder.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/config/run_config.h"
+#include "core/hf/hf_source.h"
+#include "core/model/weights.h"
+#include "core/optim/loss_scaler.h"
+#include "core/tokenizer/tokenizer.h"
+#include "core/train/checkpoint/checkpoint_reader.h"
+
+namespace mbt {
+
+/// Everything beside tensors that a run continues from. Random numbers are drawn by counters that follow from these and the config's seed.
+struct TrainState {
+  int64_t iteration = 0;          ///< finished iterations
+  int64_t consumed_samples = 0;   ///< of the training split
+  int64_t scheduler_samples = 0;  ///< samples of the steps that succeeded: the schedules' clock
+  int64_t optimizer_updates = 0;  ///< Adam's t
+  int64_t skipped_iterations = 0;
+  double flops = 0.0;  ///< model FLOPs so far
+};
+
+// -- the files of a checkpoint that are one for all ranks
+constexpr const char* kPrecisionFile = "precision.safetensors";
+constexpr const char* kStateFile = "train_state.json";
+constexpr const char* kConfigFile = "run_config.json";
+
+/// The text of train_state.json.
+std::string state_text(const TrainState& state, const LossScaler& scaler);
+/// The text of run_config.json.
+std::string config_text(const RunConfig& config);
+
+// -- loading: every rank reads the elements that its Weights hold, from whatever number of ranks wrote them; nothing is exchanged.
+/// Weights only (finetune, generate, evaluate): masters from the checkpoint; refresh_working() must follow, or what does it across ranks
+/// (DataParallel::publish_masters).
+void load_weights(const CheckpointReader& checkpoint, Weights& weights);
+/// Delayed scaling's histories and scales; nothing for other recipes. Part of load_training_state.
+void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights);
+/// The rest: moments, delayed-scaling state, scaler, counters. Moments that were saved in another dtype than `weights` keeps are converted
+/// (to bf16: rounded to nearest even).
+TrainState load_training_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler,
+                               bool with_optimizer);
+/// What the checkpoint carries of the Hugging Face folder that its model has come from; nothing: it has come from none.
+std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint);
+/// InputError: the run's sequences are longer than the sliding window of the Hugging Face model that the checkpoint has come from, also
+/// where the run's config does not tell of it: training would make another model.
+void check_source_window(const CheckpointReader& checkpoint, const ModelConfig& model);
+/// What every checkpoint of a run gets, for CheckpointSaver::carry: what its Hugging Face folder held, and its tokenizer. `loaded`, the
+/// checkpoint that it continues from if any, comes before model.hf_path; a tokenizer of the config before the one that `loaded` carries.
+/// Nothing for a run that does not save.
+std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded);
+/// What the checkpoint carries of a tokenizer: the run's, else that of the Hugging Face folder; empty: neither, as with bytes.
+TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint);
+/// The config the checkpoint was made with: resolved and synchronized, for as many ranks as wrote it.
+RunConfig load_run_config(const CheckpointReader& checkpoint);
+
+}  // namespace mbt

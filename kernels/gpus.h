@@ -12,14 +12,14 @@ struct GpuDevice {
   std::string name;
   int major = 0, minor = 0;  ///< compute capability
   size_t total_bytes = 0;
-  std::string uuid;          ///< "GPU-9f5a3c81-...": names the card, or the slice of it, whatever number it has; empty: unknown
+  std::string uuid;  ///< "GPU-9f5a3c81-...": names the card, or the slice of it, whatever number it has; empty: unknown
 };
 
 struct GpuProbe {
-  bool has_driver = false;      ///< libcuda.so.1 can be loaded
-  std::string driver_error;     ///< why it cannot, or why it refuses to start; empty: it runs
-  std::string driver_release;   ///< of the kernel module, "580.65.06"; empty: unknown
-  int driver_cuda = 0;          ///< newest CUDA that it runs, 13000 for 13.0
+  bool has_driver = false;     ///< libcuda.so.1 can be loaded
+  std::string driver_error;    ///< why it cannot, or why it refuses to start; empty: it runs
+  std::string driver_release;  ///< of the kernel module, "580.65.06"; empty: unknown
+  int driver_cuda = 0;         ///< newest CUDA that it runs, 13000 for 13.0
   std::vector<GpuDevice> devices;
 };
 GpuProbe probe_gpus();

@@ -63,8 +63,9 @@ std::unique_ptr<World> make_world() {
   const LaunchedAs launched = launched_as();
   if (launched.launcher.empty()) return std::make_unique<SingleWorld>();
   if (!launched.has_mpi)
-    throw InputError(text(launched.launcher, " started ", launched.processes,
-                          " processes without telling them how to find each other; use srun --mpi=pmix (srun --mpi=list shows what there is)"));
+    throw InputError(
+        text(launched.launcher, " started ", launched.processes,
+             " processes without telling them how to find each other; use srun --mpi=pmix (srun --mpi=list shows what there is)"));
   std::unique_ptr<World> world(make_mpi_world());
   if (world->ranks() != launched.processes)
     throw InputError(text(launched.launcher, " started ", launched.processes, " processes, but ", world->name(), " sees ", world->ranks(),

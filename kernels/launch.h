@@ -17,8 +17,8 @@ struct LaunchedAs {
 };
 LaunchedAs launched_as();
 
-/// One rank, or MPI's when a launcher started several. The MPI part is a library beside the program. Throws InputError when it is missing, or
-/// when MPI does not see the processes that the launcher started, with what to do.
+/// One rank, or MPI's when a launcher started several. The MPI part is a library beside the program. Throws InputError when it is missing,
+/// or when MPI does not see the processes that the launcher started, with what to do.
 std::unique_ptr<World> make_world();
 
 }  // namespace mbt

@@ -93,7 +93,7 @@ def main():
     known = subprocess.run(["perl", "-e", r'for (0..0x10ffff) { print "$_\n" if chr($_) =~ /\p{Present_In: %s}/ }' % NORMALIZER_UNICODE],
                            capture_output=True, text=True, check=True).stdout.split()
     print("// Made by scripts/make_unicode_tables.py with tokenizers " + __import__("tokenizers").__version__ + "; do not edit.")
-    print('#include "core/tokenizer/unicode/unicode_tables.h"\n\nnamespace mbt {\n')
+    print('// clang-format off\n#include "core/tokenizer/unicode/unicode_tables.h"\n\nnamespace mbt {\n')
     emit("First code point << 8 | category of each run of code points of one category.", "uint32_t", "kCategoryRuns",
          [f"0x{c << 8 | category[c]:x}" for c in starts])
     space = matched(r"\s")

@@ -296,8 +296,7 @@ std::vector<OpBenchMaker> op_benches(bool has_transposed) {
       {"cast f32 to act", [](B& b, const S& s) { return cast(b, s, "cast f32 to act", kF32, s.act); }},
       {"cast act to f32", [](B& b, const S& s) { return cast(b, s, "cast act to f32", s.act, kF32); }},
   };
-  for (const QuantCase& c : quant_cases(has_transposed))
-    all.push_back({c.name, [c](B& b, const S& s) { return quantize(b, s, c); }});
+  for (const QuantCase& c : quant_cases(has_transposed)) all.push_back({c.name, [c](B& b, const S& s) { return quantize(b, s, c); }});
   return all;
 }
 

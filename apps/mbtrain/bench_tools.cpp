@@ -67,7 +67,8 @@ BenchTensor random_indices(Backend& backend, int64_t n, int64_t limit, int64_t* 
   return t;
 }
 
-BenchQuantTensor::BenchQuantTensor(Backend& backend, const QuantSpec& spec, int64_t rows, int64_t cols, bool with_columns, bool transposed) {
+BenchQuantTensor::BenchQuantTensor(Backend& backend, const QuantSpec& spec, int64_t rows, int64_t cols, bool with_columns,
+                                   bool transposed) {
   view_.spec = spec;
   view_.rows = rows;
   view_.cols = cols;

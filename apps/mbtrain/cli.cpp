@@ -113,7 +113,8 @@ int run_sub_verb(const std::string& verb, const std::string& description, std::s
   }
   if (word == "--help" || word == "-h" || word == "help") throw HelpRequest{help + "\nEach has its own --help.\n"};
   const std::string problem = args.empty() ? "WHAT is missing" : "got " + shown(word);
-  throw InputError(text(command, ": ", problem, ", expected one of ", join(names, ", "), "; see `", command, " --help`", did_you_mean(word, names)));
+  throw InputError(
+      text(command, ": ", problem, ", expected one of ", join(names, ", "), "; see `", command, " --help`", did_you_mean(word, names)));
 }
 
 }  // namespace mbt

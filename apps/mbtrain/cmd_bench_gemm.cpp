@@ -111,16 +111,19 @@ struct Options {
 };
 
 Options parse(const std::vector<std::string>& args) {
-  CLI::App app("Time the matrix products of a model's linear layers, alone on an idle machine, against a large square product of the same operands",
-               "mbtrain bench gemm");
+  CLI::App app(
+      "Time the matrix products of a model's linear layers, alone on an idle machine, against a large square product of the same operands",
+      "mbtrain bench gemm");
   Options o;
   app.add_flag("--json", o.as_json, "Print JSON");
   app.add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process")->capture_default_str();
   app.add_option("--tokens", o.tokens, "M: tokens of a micro-batch; 0: 16384 on a GPU, 1024 on a CPU")
-      ->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   app.add_option("--square", o.square, "Side of the square product that is the peak; 0: 8192 on a GPU, 2048 on a CPU")
-      ->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 16));
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 16));
   app.add_option("--layer", o.layers, "A linear layer KxN, repeatable; none: those of Qwen2.5-1.5B on a GPU, of GPT-2 124M on a CPU");
   parse_args(app, args);
   return o;
@@ -130,8 +133,8 @@ Options parse(const std::vector<std::string>& args) {
 LinearShape parse_layer(const std::string& word, int64_t tokens) {
   int64_t k = 0, n = 0;
   const std::vector<std::string> sides = split(word, 'x');
-  if (sides.size() != 2 || parse_integer(sides[0], k) != ParseResult::ok || parse_integer(sides[1], n) != ParseResult::ok || k < 1 || n < 1 ||
-      k > 1 << 24 || n > 1 << 24)
+  if (sides.size() != 2 || parse_integer(sides[0], k) != ParseResult::ok || parse_integer(sides[1], n) != ParseResult::ok || k < 1 ||
+      n < 1 || k > 1 << 24 || n > 1 << 24)
     throw InputError(text("--layer ", shown(word), ": expected KxN, in and out features, for instance 768x2304"));
   return {tokens, k, n};
 }
@@ -153,7 +156,8 @@ std::vector<Peak> measure_peaks(Backend& backend, const std::vector<OperandKind>
     if (kind.specs) input = &kind.specs->input, weight = &kind.specs->weight;
     Peak peak{&kind, backend.gemm_support(input, weight, kind.act)};
     const LinearShape square{side, side, side};
-    if (peak.support.execution != Execution::unsupported) peak.tflops = tflops_of(square, time_role(backend, square, GemmRole::fprop, kind));
+    if (peak.support.execution != Execution::unsupported)
+      peak.tflops = tflops_of(square, time_role(backend, square, GemmRole::fprop, kind));
     peaks.push_back(std::move(peak));
   }
   return peaks;
@@ -177,8 +181,8 @@ void print_table(const Backend& backend, int64_t side, const std::vector<Peak>& 
   for (const auto& [name, value] : backend.facts()) std::cout << name << ": " << value << "\n";
   std::printf("\npeak: a square product of side %lld\n", static_cast<long long>(side));
   for (const Peak& p : peaks)
-    std::printf("  %-15s %9.3f TFLOP/s  %s%s%s\n", p.kind->name.c_str(), p.tflops, word_of(p.support.execution), p.support.how.empty() ? "" : ": ",
-                p.support.how.c_str());
+    std::printf("  %-15s %9.3f TFLOP/s  %s%s%s\n", p.kind->name.c_str(), p.tflops, word_of(p.support.execution),
+                p.support.how.empty() ? "" : ": ", p.support.how.c_str());
   std::printf("\n%6s %6s %6s  %-5s  %-15s %10s %9s %8s\n", "M", "K", "N", "role", "operands", "ms", "TFLOP/s", "of peak");
   for (const Row& r : rows)
     std::printf("%6lld %6lld %6lld  %-5s  %-15s %10.3f %9.3f %7.0f%%\n", static_cast<long long>(r.shape.m),

@@ -43,7 +43,8 @@ Options parse(const std::vector<std::string>& args) {
       ->capture_default_str()
       ->check(size);
   app.add_option("--vocabulary", o.shape.vocabulary, "V: of embeddings and logits; 0: 32768 on a GPU, 8192 on a CPU")
-      ->capture_default_str()->check(size);
+      ->capture_default_str()
+      ->check(size);
   app.add_option("--act", o.act, "Activation dtype")->capture_default_str()->check(CLI::IsMember({"f32", "bf16", "f16"}));
   app.add_option("--only", o.only, "Only ops whose name contains this");
   parse_args(app, args);

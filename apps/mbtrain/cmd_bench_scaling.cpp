@@ -63,8 +63,9 @@ LinkModel measure_link(Backend& backend, World& world, const Options& o) {
   LinkModel link{.latency_s = o.latency_us * 1e-6, .bytes_per_s = o.bandwidth_gbs * 1e9};
   if (o.latency_us >= 0 && o.bandwidth_gbs > 0) return link;
   if (world.ranks() == 1)
-    throw InputError("bench scaling needs to know the links between ranks: start it under mpirun or srun, where it measures them, or give "
-                     "--latency-us and --bandwidth-gbs (bytes a second that one rank sends, in 10^9)");
+    throw InputError(
+        "bench scaling needs to know the links between ranks: start it under mpirun or srun, where it measures them, or give "
+        "--latency-us and --bandwidth-gbs (bytes a second that one rank sends, in 10^9)");
   const std::unique_ptr<Collectives> collectives = backend.connect(world);
   const double small = seconds_of(backend, world, *collectives, Collective::reduce_scatter, kSmall);
   const double large = seconds_of(backend, world, *collectives, Collective::reduce_scatter, kLarge);

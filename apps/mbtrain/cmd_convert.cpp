@@ -12,9 +12,9 @@
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/text_table.h"
 #include "core/base/strings.h"
-#include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/hf/convert/hf_export.h"
 #include "core/hf/convert/hf_import.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
 
 namespace mbt {
 namespace {

@@ -116,10 +116,8 @@ int show_batch(const InspectOptions& o, const ConfigInput& input) {
   for (int64_t r = 0; r < o.rows; ++r) {
     const Row row{batch, r};
     const auto& of_row = pieces[static_cast<size_t>(r)];
-    if (o.as_json)
-      rows.push_back(to_json(row, o.first + r, of_row, tokenizer ? tokenizer->decode(row.of(batch.tokens), false) : ""));
-    else
-      print_row(row, o.first + r, of_row, tokenizer.get(), o.tokens);
+    if (o.as_json) rows.push_back(to_json(row, o.first + r, of_row, tokenizer ? tokenizer->decode(row.of(batch.tokens), false) : ""));
+    else print_row(row, o.first + r, of_row, tokenizer.get(), o.tokens);
   }
   if (o.as_json) {
     const ordered_json all = {

@@ -79,7 +79,7 @@ std::string runtime_text() {
   return build.is_built_in ? text(cuda_version_text(build.runtime), ", linked statically") : "not built in";
 }
 
-// -- JSON ----------------------------------------------------------------------------------------------------------------------------------
+// -- JSON --------------------------------------------------------------------------------------------------------------------------------
 
 Json gpus_to_json(const GpuProbe& gpus) {
   Json driver = {{"is_installed", gpus.has_driver}, {"release", gpus.driver_release}, {"cuda", nullptr}, {"problem", gpus.driver_error}};
@@ -131,7 +131,7 @@ Json to_json(const Report& r) {
   return out;
 }
 
-// -- text ----------------------------------------------------------------------------------------------------------------------------------
+// -- text --------------------------------------------------------------------------------------------------------------------------------
 
 void print_build() {
   TextTable table("lll");
@@ -179,7 +179,8 @@ void print_recipes(const Report& r) {
       table.add({recipe.name, word_of(v.execution), v.how});
     }
     std::cout << table.str();
-    std::cout << (d.name == "cpu" ? "  What is emulated runs without asking.\n\n" : "  What is emulated runs with --emulate-precision alone.\n\n");
+    std::cout << (d.name == "cpu" ? "  What is emulated runs without asking.\n\n"
+                                  : "  What is emulated runs with --emulate-precision alone.\n\n");
   }
   TextTable native("ll");
   native.add({"recipe", "native on these NVIDIA GPUs"});
@@ -195,7 +196,8 @@ int cmd_doctor(const std::vector<std::string>& args) {
   bool as_json = false;
   app.add_flag("--json", as_json, "Print one JSON object");
   parse_args(app, args);
-  Report report{.devices = {}, .gpus = probe_gpus(), .libraries = machine_libraries(), .memory = host_memory(), .recipes = RecipeLibrary::load()};
+  Report report{
+      .devices = {}, .gpus = probe_gpus(), .libraries = machine_libraries(), .memory = host_memory(), .recipes = RecipeLibrary::load()};
   for (const char* name : {"cpu", "cuda"}) report.devices.push_back(open_device(name));
   if (as_json) {
     std::cout << to_json(report).dump(2) << "\n";

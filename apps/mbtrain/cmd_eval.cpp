@@ -83,7 +83,7 @@ void for_each_document(const Options& o, DocumentSource& source, const char* uni
   }
 }
 
-// -- perplexity ---------------------------------------------------------------------------------------------------------------------
+// -- perplexity --------------------------------------------------------------------------------------------------------------------------
 void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride, bool has_leading) {
   if (o.as_json) {
     const Json j = {{"nats_per_token", t.nats_per_token()},
@@ -145,7 +145,7 @@ int eval_perplexity(const std::vector<std::string>& args) {
   return 0;
 }
 
-// -- multiple choice ----------------------------------------------------------------------------------------------------------------
+// -- multiple choice ---------------------------------------------------------------------------------------------------------------------
 void print_choice(const Options& o, const ChoiceTotals& t) {
   const struct {
     const char *name, *key;

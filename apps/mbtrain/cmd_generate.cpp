@@ -52,8 +52,10 @@ GenerateOptions parse(const std::vector<std::string>& args) {
                  "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   app.add_flag("--ignore-eos", o.goes_on, "Go on behind the end-of-text token");
-  app.add_option("--num-samples", o.num_samples, "Independent continuations, between lines `--- sample 2 of 3 ---`")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  app.add_flag("--json", o.as_json, "One JSON object a line and continuation: sample, prompt, text, tokens, finished (by an end-of-text token)");
+  app.add_option("--num-samples", o.num_samples, "Independent continuations, between lines `--- sample 2 of 3 ---`")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  app.add_flag("--json", o.as_json,
+               "One JSON object a line and continuation: sample, prompt, text, tokens, finished (by an end-of-text token)");
   app.add_option("--temperature", o.sampling.temperature, "Divides the logits; 0: always the most probable token");
   app.add_option("--top-k", o.sampling.top_k, "Only the k most probable tokens; 0: all");
   app.add_option("--top-p", o.sampling.top_p, "Only the most probable tokens that make up this probability; 1: all");

@@ -17,16 +17,15 @@ int cmd_plan(const std::vector<std::string>& args) {
   int ranks = launched_as().processes;
   app.add_flag("--json", as_json, "Print one JSON object");
   app.add_flag("--all", show_all, "Print every field and every overwrite");
-  app.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks; not given: those of this launch")->check(CLI::Range(1, 1000000));
+  app.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks; not given: those of this launch")
+      ->check(CLI::Range(1, 1000000));
   const ConfigInput input = parse_config_args(app, args);
   ResolvedRun run = resolve_run(input, ranks);
   const TrainConfig& train = run.config.train;
   const std::unique_ptr<Backend> backend = make_backend(train.device, static_cast<int>(train.num_threads));
   const RunPlan plan = make_plan(std::move(run), ranks, queries_of(*backend));
-  if (as_json)
-    std::cout << to_json(plan).dump(2) << "\n";
-  else
-    std::cout << plan_text(plan, show_all);
+  if (as_json) std::cout << to_json(plan).dump(2) << "\n";
+  else std::cout << plan_text(plan, show_all);
   return 0;
 }
 

@@ -4,8 +4,8 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "core/recipe/resolve.h"
-#include "core/train/probe.h"
 #include "core/train/plan/plan_precision.h"
+#include "core/train/probe.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -17,7 +17,8 @@ int cmd_probe(const std::vector<std::string>& args) {
       "mbtrain probe");
   std::string batch, out;
   int64_t steps = 0;
-  app.add_option("--batch", batch, "safetensors with input_ids, labels (already shifted) and loss_mask, each [steps, batch, sequence]")->required();
+  app.add_option("--batch", batch, "safetensors with input_ids, labels (already shifted) and loss_mask, each [steps, batch, sequence]")
+      ->required();
   app.add_option("--out", out, "safetensors to write")->required();
   app.add_option("--steps", steps, "Optimizer steps; each takes one batch")->check(CLI::Range(int64_t{0}, int64_t{1000000}));
   ConfigInput input = parse_config_args(app, args);

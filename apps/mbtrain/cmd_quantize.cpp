@@ -96,8 +96,9 @@ Result quantize_tensor(Backend& backend, const Choice& choice, bool columnwise, 
   const Buffer in = upload(backend, narrow.data(), DType::bf16, {r.rows, r.cols}), scale_in = upload(backend, &scale, DType::f32, {1});
   const Buffer codes(backend, r.codes.size()), scale_inv(backend, r.scale_inv.size()), global_amax(backend, sizeof(float));
   const QuantCopy copy{codes.data(), scale_inv.data(), static_cast<float*>(global_amax.data())};
-  QuantizeArgs args{.x = {in.data(), DType::bf16, {r.rows, r.cols}},
-                    .to = {.q = {.spec = choice.spec, .rows = r.rows, .cols = r.cols, .scale = static_cast<const float*>(scale_in.data())}}};
+  QuantizeArgs args{
+      .x = {in.data(), DType::bf16, {r.rows, r.cols}},
+      .to = {.q = {.spec = choice.spec, .rows = r.rows, .cols = r.cols, .scale = static_cast<const float*>(scale_in.data())}}};
   (columnwise ? args.to.q.columnwise : args.to.q.rowwise) = copy;
   backend.quantize(args);
   download(backend, codes, r.codes.data());

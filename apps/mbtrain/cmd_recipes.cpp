@@ -101,10 +101,8 @@ void print_difference(const Recipe& left, const Recipe& right, bool as_json) {
     list.push_back({{"field", key}, {"left", value}, {"right", b[key]}});
     table.add({key, value.dump(), b[key].dump()});
   }
-  if (as_json)
-    std::cout << list.dump(2) << "\n";
-  else
-    std::cout << (list.empty() ? "the two recipes are equal\n" : table.str(""));
+  if (as_json) std::cout << list.dump(2) << "\n";
+  else std::cout << (list.empty() ? "the two recipes are equal\n" : table.str(""));
 }
 
 Recipe finalized(Recipe r) {
@@ -128,12 +126,9 @@ int show(const std::vector<std::string>& args) {
   parse_args(app, args);
   const RecipeLibrary library = RecipeLibrary::load(files);
   const Recipe recipe = finalized(library.get_or_read(name));
-  if (!other.empty())
-    print_difference(recipe, finalized(library.get_or_read(other)), as_json);
-  else if (as_json)
-    std::cout << recipe_json(recipe).dump(2) << "\n";
-  else
-    print_recipe(recipe);
+  if (!other.empty()) print_difference(recipe, finalized(library.get_or_read(other)), as_json);
+  else if (as_json) std::cout << recipe_json(recipe).dump(2) << "\n";
+  else print_recipe(recipe);
   return 0;
 }
 

@@ -170,10 +170,8 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
     size_t from = 0;
     for (size_t i = 0; i < batch.ends.size(); ++i) {
       const std::span<const int32_t> ids(batch.ids.data() + from, batch.ends[i] - from);
-      if (output)
-        output->add(i % keys, ids, batch.continues[i]);
-      else
-        print_ids(ids);
+      if (output) output->add(i % keys, ids, batch.continues[i]);
+      else print_ids(ids);
       from = batch.ends[i];
       texts += batch.continues[i] ? 0 : 1;
     }

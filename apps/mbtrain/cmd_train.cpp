@@ -16,9 +16,9 @@
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
-#include "core/train/trainer.h"
 #include "core/train/plan/plan_memory.h"
 #include "core/train/plan/plan_precision.h"
+#include "core/train/trainer.h"
 #include "kernels/gpus.h"
 #include "kernels/kernels.h"
 
@@ -42,8 +42,8 @@ void on_stop_signal(int signal) {
   std::signal(signal, SIG_DFL);  // a second one ends the program at once
 }
 
-/// While it lives, SIGTERM and SIGINT ask the trainer to stop. It ends before the trainer does, on the way of an error too: a launcher signals the
-/// other ranks as soon as one has ended.
+/// While it lives, SIGTERM and SIGINT ask the trainer to stop. It ends before the trainer does, on the way of an error too: a launcher
+/// signals the other ranks as soon as one has ended.
 class SignalsStop {
  public:
   SignalsStop(Trainer& trainer, bool is_on) : is_on_(is_on) {

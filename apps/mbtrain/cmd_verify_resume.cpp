@@ -99,8 +99,8 @@ std::optional<int> wait_or_kill(pid_t child, std::chrono::duration<double> limit
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/// `config`, which loads and saves in one folder after every step, in processes of its own that are killed at random moments and started again
-/// until one ends by itself. Returns how often that was.
+/// `config`, which loads and saves in one folder after every step, in processes of its own that are killed at random moments and started
+/// again until one ends by itself. Returns how often that was.
 int64_t run_with_kills(const RunConfig& config, int64_t most, double seconds_of_run) {
   const std::string& folder = config.checkpoint.save;
   fs::create_directories(folder);
@@ -165,7 +165,8 @@ int verify(World& world, const std::vector<std::string>& args) {
       throw InputError("--kills starts processes of its own, one rank each; under a launcher take --kills 0, and kill ranks from outside");
     const CheckpointConfig& c = run.config.checkpoint;
     if (!c.save.empty() || !c.load.empty())
-      throw InputError("verify-resume saves and loads in folders of its own (--folder keeps them); leave checkpoint.save and checkpoint.load out");
+      throw InputError(
+          "verify-resume saves and loads in folders of its own (--folder keeps them); leave checkpoint.save and checkpoint.load out");
     dataset = make_dataset(traced_config(run.config, o.before + o.after, ""));  // Megatron's order depends on the length of the run
   });
   require_same_run(world, run.config, *dataset);

@@ -7,8 +7,8 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/data/data_source.h"
-#include "core/data/text/document_source.h"
 #include "core/data/megatron/indexed_reader.h"
+#include "core/data/text/document_source.h"
 #include "core/data/token_file.h"
 #include "core/tokenizer/unicode/unicode.h"
 

@@ -102,8 +102,7 @@ std::optional<HostMemory> host_memory() {
 }
 
 std::vector<MachineLibrary> machine_libraries() {
-  return {look_for("cuBLASLt", cublaslt_files(), cublaslt_version),
-          look_for("NCCL", {"libnccl.so.2"}, nccl_version),
+  return {look_for("cuBLASLt", cublaslt_files(), cublaslt_version), look_for("NCCL", {"libnccl.so.2"}, nccl_version),
           look_for("MPI", {"libmpi.so.40", "libmpi.so.12"}, mpi_version)};  // Open MPI; MPICH and Intel MPI
 }
 

@@ -88,7 +88,8 @@ int flush_output() {
   }
   const int reason = errno;
   if (reason != EPIPE)
-    std::cerr << "mbtrain: error: cannot write to standard output" << (reason != 0 ? std::string(": ") + std::strerror(reason) : "") << "\n";
+    std::cerr << "mbtrain: error: cannot write to standard output" << (reason != 0 ? std::string(": ") + std::strerror(reason) : "")
+              << "\n";
   return 1;
 }
 
@@ -119,8 +120,9 @@ int run(std::vector<std::string> args) {
 void restart_with_patient_threads(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("GOMP_SPINCOUNT", "1000", 0);  // microseconds: alone as fast as ever, two at once each at half the speed
-  char path[4096] = "";                  // the file itself, so that ps and pkill find the process by its name
-  if (readlink("/proc/self/exe", path, sizeof path - 1) > 0) execv(path, argv);  // returns only where there is no /proc: then the threads spin
+  char path[4096] = "";                 // the file itself, so that ps and pkill find the process by its name
+  if (readlink("/proc/self/exe", path, sizeof path - 1) > 0)
+    execv(path, argv);  // returns only where there is no /proc: then the threads spin
 }
 
 }  // namespace

@@ -10,8 +10,10 @@ namespace mbt {
 void ModelOptions::add_to(CLI::App& app) {
   app.add_option("--checkpoint.load,--load", folder.folder, "Folder of a run, of one checkpoint, or of a Hugging Face model")->required();
   app.add_option("--ckpt-step", folder.step, "Iteration to load; by default the newest");
-  app.add_option("--tokenizer", folder.tokenizer, "tokenizer.json, SentencePiece model, a folder with one, or bytes; by default the model's own");
-  app.add_option("--mixed-precision", folder.recipe, "Recipe to compute with; by default the one it was trained with, of a Hugging Face folder bf16_mixed");
+  app.add_option("--tokenizer", folder.tokenizer,
+                 "tokenizer.json, SentencePiece model, a folder with one, or bytes; by default the model's own");
+  app.add_option("--mixed-precision", folder.recipe,
+                 "Recipe to compute with; by default the one it was trained with, of a Hugging Face folder bf16_mixed");
   app.add_option("--device", device, "auto, cpu or cuda");
 }
 

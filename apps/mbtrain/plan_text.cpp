@@ -55,8 +55,7 @@ std::string overwrites_text(const RunPlan& plan, bool show_all) {
       if (o.was_given() != given) continue;
       if (given || show_all)
         rows.add({o.section + "." + o.field, o.old_value.dump(), "->", o.new_value.dump(), "was: " + to_string(o.old_origin)});
-      else
-        ++unseen;
+      else ++unseen;
     }
   std::string lines = rows.str();
   if (unseen > 0) lines += text("  ", unseen, " defaults of model, optimizer and ddp (--all lists them)\n");
@@ -143,7 +142,8 @@ std::string exchange_text(const RunPlan& plan) {
   if (e.buckets == 0) return "";
   const bool is_sharded = plan.run.config.ddp.use_distributed_optimizer;
   return text("  Between ranks, an iteration: ", human_bytes(e.reduce_scatter_bytes), " of gradients reduce-scattered in ", e.buckets,
-              e.buckets == 1 ? " bucket, " : " buckets, ", human_bytes(e.all_gather_bytes), is_sharded ? " of parameters" : " of them", " gathered\n");
+              e.buckets == 1 ? " bucket, " : " buckets, ", human_bytes(e.all_gather_bytes), is_sharded ? " of parameters" : " of them",
+              " gathered\n");
 }
 
 std::string run_text(const RunPlan& plan) {

@@ -1,4 +1,5 @@
-// A line on stderr that is written over while work goes on, where somebody looks: on a terminal. Elsewhere, if asked for, a line now and then.
+// A line on stderr that is written over while work goes on, where somebody looks: on a terminal. Elsewhere, if asked for, a line now and
+// then.
 #pragma once
 
 #include <chrono>

@@ -58,9 +58,7 @@ int run_body(World& world, const std::function<int(World&)>& body) {
 }
 
 /// Two builds of one version may compute differently.
-std::string program_name() {
-  return text("mbtrain ", MBT_VERSION, ", file ", hash_text(digest_of(FileReader("/proc/self/exe")).hash));
-}
+std::string program_name() { return text("mbtrain ", MBT_VERSION, ", file ", hash_text(digest_of(FileReader("/proc/self/exe")).hash)); }
 
 /// The values of two JSON objects that differ, as "train.lr: 1 on rank 0, 2 on rank 3".
 std::string differences(const std::string& first, const std::string& other, size_t rank) {

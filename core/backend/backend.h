@@ -106,8 +106,8 @@ class Backend {
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
-  // -- identity --------------------------------------------------------------------------------------------------------------------
-  virtual std::string name() const = 0;                                  ///< "cpu", "cuda"
+  // -- identity --------------------------------------------------------------------------------------------------------------------------
+  virtual std::string name() const = 0;  ///< "cpu", "cuda"
   virtual BackendFacts facts() const = 0;
   /// Plain act GEMMs: null specs.
   virtual GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
@@ -121,18 +121,18 @@ class Backend {
   /// Which way attention takes when `wanted` is asked for.
   virtual AttentionSupport attention_support(AttentionBackend wanted, const AttentionShape& shape) const = 0;
 
-  // -- memory ----------------------------------------------------------------------------------------------------------------------
-  virtual void* allocate(size_t bytes) = 0;       ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough
+  // -- memory ----------------------------------------------------------------------------------------------------------------------------
+  virtual void* allocate(size_t bytes) = 0;  ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough
   virtual void deallocate(void* data, size_t bytes) noexcept = 0;
-  virtual void upload(const void* host, TensorView device) = 0;          ///< host bytes in device order and dtype; free to change on return
-  /// Upload without a copy in between: returns as many bytes of host memory as `device` has, to be filled before submit_staged() sends them.
-  /// One at a time.
+  virtual void upload(const void* host, TensorView device) = 0;  ///< host bytes in device order and dtype; free to change on return
+  /// Upload without a copy in between: returns as many bytes of host memory as `device` has, to be filled before submit_staged() sends
+  /// them. One at a time.
   virtual void* stage(TensorView device) = 0;
   virtual void submit_staged() = 0;
-  virtual void download(ConstTensorView device, void* host) = 0;         ///< waits for earlier ops
+  virtual void download(ConstTensorView device, void* host) = 0;  ///< waits for earlier ops
   virtual void synchronize() = 0;
-  virtual size_t allocated_bytes() const = 0;                            ///< by allocate(), now
-  virtual size_t scratch_bytes() const = 0;                              ///< kept by the backend itself
+  virtual size_t allocated_bytes() const = 0;                                               ///< by allocate(), now
+  virtual size_t scratch_bytes() const = 0;                                                 ///< kept by the backend itself
   virtual std::optional<AvailableMemory> available_memory() const { return std::nullopt; }  ///< nothing: unknown
   /// Takes this much scratch now, so that no step is the first to ask for it.
   virtual void reserve_scratch(size_t) {}
@@ -143,7 +143,7 @@ class Backend {
   /// Scratch that those will keep, of one rank.
   virtual size_t exchange_scratch_bytes(int ranks) const = 0;
 
-  // -- sequences of ops --------------------------------------------------------------------------------------------------------------
+  // -- sequences of ops ------------------------------------------------------------------------------------------------------------------
   /// Runs `ops`: the same ops with the same arguments every time, so that only the contents of tensors differ, and nothing else of this
   /// class. A backend may run what it has recorded instead of calling `ops`.
   virtual void replay(Recording&, const std::function<void()>& ops) { ops(); }
@@ -151,39 +151,39 @@ class Backend {
   virtual void begin_range(const char*) {}
   virtual void end_range() noexcept {}
 
-  // -- ops: check, then do ---------------------------------------------------------------------------------------------------------
-#define MBT_FOR_EACH_OP(X)                             \
-  X(embedding_fwd, EmbeddingFwdArgs)                   \
-  X(embedding_bwd, EmbeddingBwdArgs)                   \
-  X(norm_fwd, NormFwdArgs)                             \
-  X(norm_bwd, NormBwdArgs)                             \
-  X(qk_norm_fwd, QkNormFwdArgs)                        \
-  X(qk_norm_bwd, QkNormBwdArgs)                        \
-  X(rope, RopeArgs)                                    \
-  X(attention_fwd, AttentionFwdArgs)                   \
-  X(attention_bwd, AttentionBwdArgs)                   \
-  X(attention_cached, AttentionCachedArgs)             \
-  X(activation_fwd, ActivationFwdArgs)                 \
-  X(activation_bwd, ActivationBwdArgs)                 \
-  X(cross_entropy, CrossEntropyArgs)                   \
-  X(gemm, GemmArgs)                                    \
-  X(bias_bwd, BiasBwdArgs)                             \
-  X(quantize, QuantizeArgs)                            \
-  X(delayed_scaling_update, DelayedScalingUpdateArgs)  \
-  X(shard_amax, ShardAmaxArgs)                         \
-  X(quantize_shard, QuantizeShardArgs)                 \
-  X(complete_copies, CompleteCopiesArgs)               \
-  X(grad_norm, GradNormArgs)                           \
-  X(clip_scale, ClipScaleArgs)                         \
-  X(decide_step, DecideStepArgs)                       \
-  X(adamw, AdamwArgs)                                  \
-  X(cast, CastArgs)                                    \
-  X(add, AddArgs)                                      \
+  // -- ops: check, then do ---------------------------------------------------------------------------------------------------------------
+#define MBT_FOR_EACH_OP(X)                            \
+  X(embedding_fwd, EmbeddingFwdArgs)                  \
+  X(embedding_bwd, EmbeddingBwdArgs)                  \
+  X(norm_fwd, NormFwdArgs)                            \
+  X(norm_bwd, NormBwdArgs)                            \
+  X(qk_norm_fwd, QkNormFwdArgs)                       \
+  X(qk_norm_bwd, QkNormBwdArgs)                       \
+  X(rope, RopeArgs)                                   \
+  X(attention_fwd, AttentionFwdArgs)                  \
+  X(attention_bwd, AttentionBwdArgs)                  \
+  X(attention_cached, AttentionCachedArgs)            \
+  X(activation_fwd, ActivationFwdArgs)                \
+  X(activation_bwd, ActivationBwdArgs)                \
+  X(cross_entropy, CrossEntropyArgs)                  \
+  X(gemm, GemmArgs)                                   \
+  X(bias_bwd, BiasBwdArgs)                            \
+  X(quantize, QuantizeArgs)                           \
+  X(delayed_scaling_update, DelayedScalingUpdateArgs) \
+  X(shard_amax, ShardAmaxArgs)                        \
+  X(quantize_shard, QuantizeShardArgs)                \
+  X(complete_copies, CompleteCopiesArgs)              \
+  X(grad_norm, GradNormArgs)                          \
+  X(clip_scale, ClipScaleArgs)                        \
+  X(decide_step, DecideStepArgs)                      \
+  X(adamw, AdamwArgs)                                 \
+  X(cast, CastArgs)                                   \
+  X(add, AddArgs)                                     \
   X(sum, SumArgs)
-#define MBT_DECLARE_OP(op, Args)  \
-  void op(const Args& args) {     \
-    args.check();                 \
-    do_##op(args);                \
+#define MBT_DECLARE_OP(op, Args) \
+  void op(const Args& args) {    \
+    args.check();                \
+    do_##op(args);               \
   }
   MBT_FOR_EACH_OP(MBT_DECLARE_OP)
 #undef MBT_DECLARE_OP

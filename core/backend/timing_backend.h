@@ -11,10 +11,10 @@
 namespace mbt {
 
 struct OpEvent {
-  std::string name;        ///< op, with the role for GEMMs: "gemm.wgrad"
-  double start_s = 0.0;    ///< since the backend was made
+  std::string name;      ///< op, with the role for GEMMs: "gemm.wgrad"
+  double start_s = 0.0;  ///< since the backend was made
   double seconds = 0.0;
-  double flops = 0.0;      ///< GEMMs only
+  double flops = 0.0;  ///< GEMMs only
 };
 
 class TimingBackend : public Backend {
@@ -66,10 +66,10 @@ class TimingBackend : public Backend {
   }
 
  protected:
-#define MBT_TIMED_OP(op, Args)                                             \
-  void do_##op(const Args& args) override {                                \
-    note(label(#op, args), flops_of(args), [&] { inner_.op(args); });      \
-    remember(args);                                                        \
+#define MBT_TIMED_OP(op, Args)                                        \
+  void do_##op(const Args& args) override {                           \
+    note(label(#op, args), flops_of(args), [&] { inner_.op(args); }); \
+    remember(args);                                                   \
   }
   MBT_FOR_EACH_OP(MBT_TIMED_OP)
 #undef MBT_TIMED_OP
@@ -86,7 +86,9 @@ class TimingBackend : public Backend {
   static double flops_of(const Args&) {
     return 0.0;
   }
-  static double flops_of(const GemmArgs& g) { return 2.0 * static_cast<double>(g.d_rows()) * static_cast<double>(g.d_cols()) * static_cast<double>(g.summed()); }
+  static double flops_of(const GemmArgs& g) {
+    return 2.0 * static_cast<double>(g.d_rows()) * static_cast<double>(g.d_cols()) * static_cast<double>(g.summed());
+  }
   template <class Args>
   void remember(const Args&) {}
   void remember(const GemmArgs& g) {

@@ -50,8 +50,7 @@ std::string text(const Parts&... parts) {
 }  // namespace mbt
 
 /// Internal contract: throws mbt::Error with the condition, the place and the given parts when it does not hold.
-#define MBT_CHECK(condition, ...)                                                                                 \
-  do {                                                                                                            \
-    if (!(condition))                                                                                             \
-      throw ::mbt::Error(::mbt::text("check failed: ", #condition, " (", __FILE__, ":", __LINE__, "): ", __VA_ARGS__)); \
+#define MBT_CHECK(condition, ...)                                                                                                       \
+  do {                                                                                                                                  \
+    if (!(condition)) throw ::mbt::Error(::mbt::text("check failed: ", #condition, " (", __FILE__, ":", __LINE__, "): ", __VA_ARGS__)); \
   } while (false)

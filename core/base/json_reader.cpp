@@ -189,12 +189,9 @@ std::string JsonDocument::where(const std::string& pointer) const {
 std::string json_pointer_member(std::string_view key) {
   std::string escaped;
   for (const char c : key) {
-    if (c == '~')
-      escaped += "~0";
-    else if (c == '/')
-      escaped += "~1";
-    else
-      escaped += c;
+    if (c == '~') escaped += "~0";
+    else if (c == '/') escaped += "~1";
+    else escaped += c;
   }
   return escaped;
 }

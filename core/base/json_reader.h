@@ -12,9 +12,9 @@ namespace mbt {
 struct JsonLimits {
   int64_t max_bytes = 16 << 20;
   int64_t max_depth = 100;
-  bool record_lines = true;  ///< false: for large machine-written headers
+  bool record_lines = true;     ///< false: for large machine-written headers
   bool large_integers = false;  ///< true: integers outside int64 become doubles: in files that others write, of which few fields matter
-  int64_t first_line = 1;    ///< where the text is part of a file: the line that it begins in
+  int64_t first_line = 1;       ///< where the text is part of a file: the line that it begins in
 };
 
 struct JsonDocument {

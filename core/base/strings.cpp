@@ -81,10 +81,8 @@ std::string shown(std::string_view text, size_t max_bytes) {
   std::string result = "\"";
   for (const char c : text.substr(0, max_bytes)) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\')
-      result += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
-    else
-      result += c;
+    if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\') result += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    else result += c;
   }
   return result + (text.size() > max_bytes ? "...\"" : "\"");
 }

@@ -1,5 +1,5 @@
-// XXH64 with seed 0: the hash by which checkpoints prove their files and ranks compare what they hold. `xxhsum -H1 FILE` gives the same number.
-// Source: the specification of XXH64 (xxHash fast digest algorithm, version 0.1.1).
+// XXH64 with seed 0: the hash by which checkpoints prove their files and ranks compare what they hold. `xxhsum -H1 FILE` gives the same
+// number. Source: the specification of XXH64 (xxHash fast digest algorithm, version 0.1.1).
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Collectives on tensors of a backend. Asynchronous: a call returns at once; the work begins when the ops that the backend was given before are
-// done, and wait() puts it before the ops that follow. Every rank makes the same calls in the same order.
+// Collectives on tensors of a backend. Asynchronous: a call returns at once; the work begins when the ops that the backend was given before
+// are done, and wait() puts it before the ops that follow. Every rank makes the same calls in the same order.
 #pragma once
 
 #include <cstdint>

@@ -20,8 +20,8 @@ std::vector<T> gather_values(World& world, const T& mine) {
 
 std::vector<std::string> gather_texts(World& world, const std::string& mine);
 
-/// Runs what makes no exchanges on every rank. Where it throws on any of them, all throw an AgreedError: what was wrong, and on which ranks unless
-/// it was the same on all.
+/// Runs what makes no exchanges on every rank. Where it throws on any of them, all throw an AgreedError: what was wrong, and on which ranks
+/// unless it was the same on all.
 void agree(World& world, const std::function<void()>& phase);
 
 /// What one rank gave, on all of them.

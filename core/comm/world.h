@@ -13,14 +13,12 @@ namespace mbt {
 struct RankPlace {
   int rank = 0;
   int ranks = 1;
-  int local_rank = 0;   ///< among the ranks of the same host
+  int local_rank = 0;  ///< among the ranks of the same host
   int local_ranks = 1;
-  std::string host;     ///< name of the host; empty: there is one rank
+  std::string host;  ///< name of the host; empty: there is one rank
 
   /// "rank 3 of 8 on node17"; for messages.
-  std::string str() const {
-    return "rank " + std::to_string(rank) + " of " + std::to_string(ranks) + (host.empty() ? "" : " on " + host);
-  }
+  std::string str() const { return "rank " + std::to_string(rank) + " of " + std::to_string(ranks) + (host.empty() ? "" : " on " + host); }
 };
 
 /// Exchanges wait for all ranks, and every rank makes the same ones in the same order, with the same sizes. The bits that arrive are those

@@ -78,10 +78,8 @@ void apply_assignments(RunConfig& config, const std::vector<Assignment>& assignm
     }
     const auto refused =
         assignment.is_text() ? field->set_text(assignment.value.get_ref<const std::string&>()) : field->set(assignment.value);
-    if (refused)
-      problems.push_back({place(assignment), *refused, field->path()});
-    else
-      origins[field->path()] = assignment.origin;
+    if (refused) problems.push_back({place(assignment), *refused, field->path()});
+    else origins[field->path()] = assignment.origin;
   }
 }
 

@@ -55,10 +55,8 @@ size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
   if (!argument.has_dashes && !argument.value) return 0;
   const size_t dot = argument.name.find('.');
   const Field* field = nullptr;
-  if (dot != std::string::npos)
-    field = table_.find(argument.name.substr(0, dot), argument.name.substr(dot + 1));
-  else if (argument.has_dashes)
-    field = table_.find_alias(argument.name);
+  if (dot != std::string::npos) field = table_.find(argument.name.substr(0, dot), argument.name.substr(dot + 1));
+  else if (argument.has_dashes) field = table_.find_alias(argument.name);
   const bool is_recipe_override = !argument.has_dashes && argument.name == "mixed_precision";
   const bool is_known = field || dot != std::string::npos || (argument.has_dashes && is_special(argument.name)) || is_recipe_override;
   if (!is_known) return 0;
@@ -79,12 +77,10 @@ size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
       return 1;
     }
   }
-  if (field)
-    take_field(argument.flag, field->section, field->info.name, *argument.value);
+  if (field) take_field(argument.flag, field->section, field->info.name, *argument.value);
   else if (dot != std::string::npos)
     take_field(argument.flag, argument.name.substr(0, dot), argument.name.substr(dot + 1), *argument.value);
-  else
-    take_special(argument.flag, argument.name, *argument.value);
+  else take_special(argument.flag, argument.name, *argument.value);
   return taken;
 }
 
@@ -103,10 +99,8 @@ void ConfigArguments::take_special(const std::string& flag, const std::string& n
 }
 
 void ConfigArguments::take_field(const std::string& flag, const std::string& section, const std::string& field, const std::string& value) {
-  if (section == "mixed_precision" && field == "name")
-    take_special(flag, section, value);
-  else
-    from_line_.assignments.push_back({section, field, value, {Origin::Kind::command_line, flag}});
+  if (section == "mixed_precision" && field == "name") take_special(flag, section, value);
+  else from_line_.assignments.push_back({section, field, value, {Origin::Kind::command_line, flag}});
 }
 
 size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags) {
@@ -119,8 +113,7 @@ size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, 
   }
   std::string what =
       argument.has_dashes ? "unknown flag" : "unexpected argument; fields are set by section.field=value or --section.field value";
-  if (!same_name.empty())
-    what += "; there is " + join(same_name, ", ");
+  if (!same_name.empty()) what += "; there is " + join(same_name, ", ");
   else if (argument.has_dashes)
     what += nearest(argument.flag, flags).empty() ? "; --help lists the flags" : did_you_mean(argument.flag, flags);
   from_line_.problems.push_back({"command line, " + shown(argument.flag), what});

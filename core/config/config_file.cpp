@@ -54,10 +54,8 @@ void read_section(const std::string& name, const json& section, const Member& me
   std::set<std::string> seen;
   for (const auto& [key, value] : section.items()) {
     const Member field = member_of(member.document, member.pointer, key);
-    if (seen.insert(underscored(key)).second)
-      input.assignments.push_back({name, key, value, field.origin()});
-    else
-      input.problems.push_back({field.where(), shown(key) + " appears twice, once with '-' and once with '_'; keep one of them"});
+    if (seen.insert(underscored(key)).second) input.assignments.push_back({name, key, value, field.origin()});
+    else input.problems.push_back({field.where(), shown(key) + " appears twice, once with '-' and once with '_'; keep one of them"});
   }
 }
 
@@ -70,10 +68,8 @@ void read_document(const JsonDocument& document, ConfigInput& input) {
   for (const auto& [key, value] : document.root.items()) {
     if (key == "$schema") continue;
     const Member member = member_of(document, "", key);
-    if (underscored(key) == "mixed_precision")
-      read_mixed_precision(value, member, input);
-    else
-      read_section(key, value, member, input);
+    if (underscored(key) == "mixed_precision") read_mixed_precision(value, member, input);
+    else read_section(key, value, member, input);
   }
 }
 

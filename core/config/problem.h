@@ -7,8 +7,8 @@
 namespace mbt {
 
 struct Problem {
-  std::string where;  ///< "run.json:12: model.hidden_size", "command line: --lr", "model"
-  std::string what;   ///< what came, what was expected, what to do
+  std::string where;       ///< "run.json:12: model.hidden_size", "command line: --lr", "model"
+  std::string what;        ///< what came, what was expected, what to do
   std::string field = {};  ///< "model.hidden_size" when that field did not get the value it was given
 };
 

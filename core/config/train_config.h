@@ -31,21 +31,66 @@ struct TrainConfig {
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.micro_batch_size, FieldInfo{.name = "micro_batch_size", .doc = "Samples of one forward and backward on one rank", .unit = "samples", .min = 1, .max = 1048576, .alias = "micro-batch-size"});
-    v(s.global_batch_size, FieldInfo{.name = "global_batch_size", .doc = "Samples of one optimizer step over all ranks; a multiple of micro_batch_size x ranks", .unit = "samples", .min = 1, .max = 1073741824, .alias = "global-batch-size"});
-    v(s.train_iters, FieldInfo{.name = "train_iters", .doc = "Optimizer steps; null with train_samples null: 200", .unit = "iterations", .min = 1, .max = 99999999, .alias = "train-iters"});
-    v(s.train_samples, FieldInfo{.name = "train_samples", .doc = "Length in samples instead of iterations", .unit = "samples", .min = 1, .max = 9e15, .alias = "train-samples"});
-    v(s.exit_interval, FieldInfo{.name = "exit_interval", .doc = "Save and exit when the iteration is a multiple of it", .unit = "iterations", .min = 1, .alias = "exit-interval"});
-    v(s.exit_duration_in_mins, FieldInfo{.name = "exit_duration_in_mins", .doc = "Save and exit after this long", .unit = "minutes", .min = 0, .alias = "exit-duration-in-mins"});
-    v(s.exit_signal_handler, FieldInfo{.name = "exit_signal_handler", .doc = "On SIGTERM or SIGINT: finish the step, save, exit", .alias = "exit-signal-handler"});
-    v(s.iterations_to_skip, FieldInfo{.name = "iterations_to_skip", .doc = "Iterations whose data is consumed without a step (data spikes)", .min = 1});
-    v(s.check_weight_hash_across_dp_replicas_interval, FieldInfo{.name = "check_weight_hash_across_dp_replicas_interval", .doc = "Compare a hash of all weights over the ranks", .unit = "iterations", .min = 1});
-    v(s.check_for_nan_in_loss, FieldInfo{.name = "check_for_nan_in_loss", .doc = "Apply nan_policy when the loss or the gradient norm is not finite"});
-    v(s.nan_policy, FieldInfo{.name = "nan_policy", .doc = "abort: stop, naming layer and tensor; skip: leave the weights, count, go on", .choices = {"abort", "skip"}});
-    v(s.cuda_graph, FieldInfo{.name = "cuda_graph", .doc = "On a GPU: record the kernels of a micro-batch once and launch them as one graph; false: launch each", .alias = "cuda-graph"});
-    v(s.device, FieldInfo{.name = "device", .doc = "auto: cuda when built and present, else cpu; where the GPU could be used but cuBLASLt cannot be loaded, auto is an error and not the CPU", .choices = {"auto", "cpu", "cuda"}, .other_words = {{"gpu", "cuda"}, {"nvidia", "cuda"}}, .alias = "device"});
+    v(s.micro_batch_size, FieldInfo{.name = "micro_batch_size",
+                                    .doc = "Samples of one forward and backward on one rank",
+                                    .unit = "samples",
+                                    .min = 1,
+                                    .max = 1048576,
+                                    .alias = "micro-batch-size"});
+    v(s.global_batch_size, FieldInfo{.name = "global_batch_size",
+                                     .doc = "Samples of one optimizer step over all ranks; a multiple of micro_batch_size x ranks",
+                                     .unit = "samples",
+                                     .min = 1,
+                                     .max = 1073741824,
+                                     .alias = "global-batch-size"});
+    v(s.train_iters, FieldInfo{.name = "train_iters",
+                               .doc = "Optimizer steps; null with train_samples null: 200",
+                               .unit = "iterations",
+                               .min = 1,
+                               .max = 99999999,
+                               .alias = "train-iters"});
+    v(s.train_samples, FieldInfo{.name = "train_samples",
+                                 .doc = "Length in samples instead of iterations",
+                                 .unit = "samples",
+                                 .min = 1,
+                                 .max = 9e15,
+                                 .alias = "train-samples"});
+    v(s.exit_interval, FieldInfo{.name = "exit_interval",
+                                 .doc = "Save and exit when the iteration is a multiple of it",
+                                 .unit = "iterations",
+                                 .min = 1,
+                                 .alias = "exit-interval"});
+    v(s.exit_duration_in_mins, FieldInfo{.name = "exit_duration_in_mins",
+                                         .doc = "Save and exit after this long",
+                                         .unit = "minutes",
+                                         .min = 0,
+                                         .alias = "exit-duration-in-mins"});
+    v(s.exit_signal_handler,
+      FieldInfo{.name = "exit_signal_handler", .doc = "On SIGTERM or SIGINT: finish the step, save, exit", .alias = "exit-signal-handler"});
+    v(s.iterations_to_skip,
+      FieldInfo{.name = "iterations_to_skip", .doc = "Iterations whose data is consumed without a step (data spikes)", .min = 1});
+    v(s.check_weight_hash_across_dp_replicas_interval, FieldInfo{.name = "check_weight_hash_across_dp_replicas_interval",
+                                                                 .doc = "Compare a hash of all weights over the ranks",
+                                                                 .unit = "iterations",
+                                                                 .min = 1});
+    v(s.check_for_nan_in_loss,
+      FieldInfo{.name = "check_for_nan_in_loss", .doc = "Apply nan_policy when the loss or the gradient norm is not finite"});
+    v(s.nan_policy, FieldInfo{.name = "nan_policy",
+                              .doc = "abort: stop, naming layer and tensor; skip: leave the weights, count, go on",
+                              .choices = {"abort", "skip"}});
+    v(s.cuda_graph, FieldInfo{.name = "cuda_graph",
+                              .doc = "On a GPU: record the kernels of a micro-batch once and launch them as one graph; false: launch each",
+                              .alias = "cuda-graph"});
+    v(s.device, FieldInfo{.name = "device",
+                          .doc = "auto: cuda when built and present, else cpu; where the GPU could be used but cuBLASLt cannot be loaded, "
+                                 "auto is an error and not the CPU",
+                          .choices = {"auto", "cpu", "cuda"},
+                          .other_words = {{"gpu", "cuda"}, {"nvidia", "cuda"}},
+                          .alias = "device"});
     v(s.num_threads, FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all given to the process", .min = 0, .max = 4096});
-    v(s.emulate_precision, FieldInfo{.name = "emulate_precision", .doc = "Run formats the device lacks on exactly dequantized values; null: on the CPU yes, on a GPU no", .alias = "emulate-precision"});
+    v(s.emulate_precision, FieldInfo{.name = "emulate_precision",
+                                     .doc = "Run formats the device lacks on exactly dequantized values; null: on the CPU yes, on a GPU no",
+                                     .alias = "emulate-precision"});
   }
 };
 
@@ -58,8 +103,16 @@ struct ValidationConfig {
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.eval_iters, FieldInfo{.name = "eval_iters", .doc = "Global batches of one evaluation; 0: none (upstream: 100)", .min = 0, .max = 99999999, .alias = "eval-iters"});
-    v(s.eval_interval, FieldInfo{.name = "eval_interval", .doc = "Iterations between evaluations; null: only at the end", .unit = "iterations", .min = 1, .alias = "eval-interval"});
+    v(s.eval_iters, FieldInfo{.name = "eval_iters",
+                              .doc = "Global batches of one evaluation; 0: none (upstream: 100)",
+                              .min = 0,
+                              .max = 99999999,
+                              .alias = "eval-iters"});
+    v(s.eval_interval, FieldInfo{.name = "eval_interval",
+                                 .doc = "Iterations between evaluations; null: only at the end",
+                                 .unit = "iterations",
+                                 .min = 1,
+                                 .alias = "eval-interval"});
     v(s.start_eval_at_iter, FieldInfo{.name = "start_eval_at_iter", .doc = "No evaluation before it", .unit = "iterations", .min = 0});
     v(s.skip_train, FieldInfo{.name = "skip_train", .doc = "Evaluate only", .alias = "skip-train"});
     v(s.full_validation, FieldInfo{.name = "full_validation", .doc = "Evaluate the whole validation split instead of eval_iters batches"});
@@ -71,7 +124,11 @@ struct RngConfig {
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.seed, FieldInfo{.name = "seed", .doc = "Seed of initial weights, data order and stochastic rounding", .min = 0, .max = 9007199254740991.0, .alias = "seed"});
+    v(s.seed, FieldInfo{.name = "seed",
+                        .doc = "Seed of initial weights, data order and stochastic rounding",
+                        .min = 0,
+                        .max = 9007199254740991.0,
+                        .alias = "seed"});
   }
 };
 

@@ -66,8 +66,8 @@ class ShapeRules {
     if (m.num_attention_heads % m.kv_heads() != 0)
       refuse("model.num_query_groups", "got ", m.kv_heads(), ", expected a divisor of num_attention_heads ", m.num_attention_heads);
     if (m.attention_backend == "cudnn")
-      refuse("model.attention_backend", "got cudnn, which is not built in; flash (on the tensor cores) and math (any head width) are: ",
-             "take auto, flash or math");
+      refuse("model.attention_backend",
+             "got cudnn, which is not built in; flash (on the tensor cores) and math (any head width) are: ", "take auto, flash or math");
   }
 
   void check_positions() {
@@ -75,8 +75,9 @@ class ShapeRules {
     const bool is_rope = m.position_embedding_type == "rope";
     if (m.position_embedding_type != "none" && m.max_positions() < m.seq_length)
       refuse("model.max_position_embeddings", "got ", m.max_positions(), ", less than seq_length ", m.seq_length,
-             m.position_embedding_type == "learned_absolute" && !m.hf_path.empty() ? "; the weights of model.hf_path have no more: shorten the sequence"
-                                                                                   : "; raise it or shorten the sequence");
+             m.position_embedding_type == "learned_absolute" && !m.hf_path.empty()
+                 ? "; the weights of model.hf_path have no more: shorten the sequence"
+                 : "; raise it or shorten the sequence");
     const std::string beyond_window = sliding_window_problem(m, m.seq_length);
     if (!beyond_window.empty()) refuse("model.seq_length", beyond_window);
     if (is_rope) check_rotary_width();

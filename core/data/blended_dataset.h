@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/data/dataset.h"
 #include "core/data/cache/index_cache.h"
+#include "core/data/dataset.h"
 #include "core/data/megatron/indexed_dataset.h"
 
 namespace mbt {

@@ -10,8 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
-#include "core/data/text/compressed.h"
 #include "core/data/megatron/indexed_format.h"
+#include "core/data/text/compressed.h"
 #include "core/data/token_file.h"
 #include "core/io/files.h"
 
@@ -91,12 +91,9 @@ DataSource find_source(const std::string& path, const std::string& kind) {
     return source;
   }
   const bool is_pattern = !exists(path) && path.find_first_of("*?[") != path.npos;
-  if (is_pattern)
-    source.files = matches_of(path);
-  else if (is_folder(path))
-    source.files = list_files_recursive(path);
-  else
-    source.files = {path};
+  if (is_pattern) source.files = matches_of(path);
+  else if (is_folder(path)) source.files = list_files_recursive(path);
+  else source.files = {path};
   if (is_pattern && source.files.empty()) throw InputError(text("dataset.path ", path, ": no file matches"));
   if (!source.files.empty()) refuse_compressed(source.files.front());
   const bool is_one = source.files.size() == 1 && source.files.front() == path;

@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "core/config/dataset_config.h"
-#include "core/data/text/documents.h"
 #include "core/data/sample.h"
+#include "core/data/text/documents.h"
 
 namespace mbt {
 

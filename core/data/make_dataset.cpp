@@ -4,12 +4,12 @@
 #include "core/base/strings.h"
 #include "core/data/blend_order.h"
 #include "core/data/blended_dataset.h"
+#include "core/data/cache/tokenized_cache.h"
 #include "core/data/data_source.h"
 #include "core/data/sft/sft_dataset.h"
 #include "core/data/synthetic.h"
 #include "core/data/text/text_dataset.h"
 #include "core/data/token_dataset.h"
-#include "core/data/cache/tokenized_cache.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace mbt {

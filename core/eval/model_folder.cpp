@@ -100,11 +100,12 @@ std::vector<int32_t> find_end_tokens(const ModelFolder& model) {
   const std::vector<int32_t> own = own_end_tokens(*model.tokenizer);
   if (model.checkpoint) {
     const std::optional<HfSource> source = load_hf_source(*model.checkpoint);
-    std::vector<int32_t> ends = !source ? std::vector<int32_t>() : hf_end_tokens([&](const std::string& name) -> std::optional<std::string> {
-      if (name == "config.json") return source->config;
-      const auto file = std::find_if(source->files.begin(), source->files.end(), [&](const auto& f) { return f.first == name; });
-      return file == source->files.end() ? std::nullopt : std::optional(file->second);
-    });
+    std::vector<int32_t> ends =
+        !source ? std::vector<int32_t>() : hf_end_tokens([&](const std::string& name) -> std::optional<std::string> {
+          if (name == "config.json") return source->config;
+          const auto file = std::find_if(source->files.begin(), source->files.end(), [&](const auto& f) { return f.first == name; });
+          return file == source->files.end() ? std::nullopt : std::optional(file->second);
+        });
     ends.insert(ends.end(), own.begin(), own.end());
     return ends;
   }

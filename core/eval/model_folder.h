@@ -25,8 +25,9 @@ struct ModelFolder {
   RunConfig config;
   std::unique_ptr<CheckpointReader> checkpoint;  ///< null: a Hugging Face folder, config.model.hf_path
   std::unique_ptr<Tokenizer> tokenizer;
-  std::vector<int32_t> end_tokens;               ///< any of them ends a text: the eos of generation_config.json or config.json; of a run or without those the tokenizer's eos and eod too
-  std::string note;  ///< to be shown as a warning: why another checkpoint was taken than one would expect
+  std::vector<int32_t> end_tokens;  ///< any of them ends a text: the eos of generation_config.json or config.json; of a run or without
+                                    ///< those the tokenizer's eos and eod too
+  std::string note;                 ///< to be shown as a warning: why another checkpoint was taken than one would expect
 };
 
 /// InputError: no model there, a damaged checkpoint, no tokenizer, or one with more tokens than the model.

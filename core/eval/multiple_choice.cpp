@@ -78,7 +78,8 @@ double ChoiceTotals::standard_error(int64_t right) const {
   return questions > 1 ? std::sqrt(p * (1 - p) / static_cast<double>(questions - 1)) : 0;
 }
 
-ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, const std::vector<int32_t>& leading, int64_t max_tokens) {
+ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, const std::vector<int32_t>& leading,
+                       int64_t max_tokens) {
   // White space at the end of the context belongs to the ending: tokenizers join a blank with the word behind it.
   std::string context = question.context;
   while (!context.empty() && is_blank(context.back())) context.pop_back();

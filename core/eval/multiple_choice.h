@@ -47,9 +47,9 @@ struct ChoiceRows {
   bool is_shortened = false, is_cut = false;  ///< see ChoiceTotals
 };
 
-/// Context and ending of each choice as tokens, behind `leading`: the text is "context ending", with one blank between unless there is white
-/// space already. It is tokenized as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens` >= 2:
-/// the beginning goes, of the context and, where that does not do, of the ending. InputError: an ending has no tokens.
+/// Context and ending of each choice as tokens, behind `leading`: the text is "context ending", with one blank between unless there is
+/// white space already. It is tokenized as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens`
+/// >= 2: the beginning goes, of the context and, where that does not do, of the ending. InputError: an ending has no tokens.
 ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, const std::vector<int32_t>& leading, int64_t max_tokens);
 
 class MultipleChoice {

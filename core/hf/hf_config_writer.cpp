@@ -152,10 +152,8 @@ ordered_json new_config(const ModelConfig& m, const std::string& family, const s
   const std::string& name = kNames.at(family);
   ordered_json j{{"architectures", {name + (family == "gpt2" ? "LMHeadModel" : "ForCausalLM")}}, {"model_type", family}};
   j.update(architecture_json(m, family));
-  if (family == "gpt2")
-    j.update(ordered_json{{"resid_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0}});
-  else
-    j["attention_dropout"] = 0.0;
+  if (family == "gpt2") j.update(ordered_json{{"resid_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0}});
+  else j["attention_dropout"] = 0.0;
   j.update(ordered_json{{"initializer_range", m.init_std()},
                         {"bos_token_id", id_json(tokens.bos)},
                         {"eos_token_id", id_json(tokens.eos)},

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/config/model_config.h"
-#include "core/io/safetensors_folder.h"
 #include "core/hf/hf_names.h"
+#include "core/io/safetensors_folder.h"
 
 namespace mbt {
 

@@ -5,8 +5,8 @@
 namespace mbt {
 namespace {
 
-/// Rows of one chunk of logits. Each chunk adds to the head's gradient, [Vp,C] in f32, which is read and written once more: with twice C rows
-/// that is a third of what the chunk itself moves. Whole tiles of a product; never more than kMost, unless that is less than one tile.
+/// Rows of one chunk of logits. Each chunk adds to the head's gradient, [Vp,C] in f32, which is read and written once more: with twice C
+/// rows that is a third of what the chunk itself moves. Whole tiles of a product; never more than kMost, unless that is less than one tile.
 int64_t logits_chunk_rows(const ModelShapes& s, DType act) {
   constexpr int64_t kLeast = 128 << 20, kMost = int64_t{1} << 30, kTile = 128;  // bytes, bytes, rows
   const int64_t row_bytes = s.padded_vocab * size_of(act);
@@ -162,8 +162,7 @@ void for_each_tensor(SharedSlots& from, SharedViews& to, F&& f) {
 }  // namespace
 
 BatchInputs batch_inputs(const DatasetConfig& dataset, const ModelConfig& model) {
-  return {.document_start = dataset.uses_document_mask(),
-          .positions = dataset.uses_positions() && model.position_embedding_type != "none"};
+  return {.document_start = dataset.uses_document_mask(), .positions = dataset.uses_positions() && model.position_embedding_type != "none"};
 }
 
 Recompute recompute_of(const ModelConfig& m, int64_t layer) {

@@ -21,19 +21,19 @@ enum class Recompute : uint8_t {
 /// The tensors of one layer, as slots (Slot = TensorSlot) or as views (Slot = TensorView); Quant is QuantSlots or QuantTensorView.
 template <class Slot, class Quant>
 struct LayerTensors {
-  Slot input;                     // [N,C] act: the residual stream at the input norm
-  Slot input_rstd, input_mean;    // [N] f32; mean with LayerNorm only
-  Slot input_norm;                // [N,C] act: output of the input norm
-  Slot qkv_raw;                   // [N,(H+2K)D] act: before QK-norm; only with it
-  Slot qk_rstd;                   // [N,H+K] f32; only with QK-norm
-  Slot qkv;                       // [N,(H+2K)D] act: after QK-norm and RoPE
-  Slot attention;                 // [N,H*D] act
-  Slot lse;                       // [B,H,T] f32
-  Slot middle;                    // [N,C] act: the stream after attention, input of the pre-MLP norm
-  Slot mlp_rstd, mlp_mean;        // [N] f32
-  Slot mlp_norm;                  // [N,C] act
-  Slot fc1;                       // [N,F] or [N,2F] act
-  Slot activation;                // [N,F] act
+  Slot input;                   // [N,C] act: the residual stream at the input norm
+  Slot input_rstd, input_mean;  // [N] f32; mean with LayerNorm only
+  Slot input_norm;              // [N,C] act: output of the input norm
+  Slot qkv_raw;                 // [N,(H+2K)D] act: before QK-norm; only with it
+  Slot qk_rstd;                 // [N,H+K] f32; only with QK-norm
+  Slot qkv;                     // [N,(H+2K)D] act: after QK-norm and RoPE
+  Slot attention;               // [N,H*D] act
+  Slot lse;                     // [B,H,T] f32
+  Slot middle;                  // [N,C] act: the stream after attention, input of the pre-MLP norm
+  Slot mlp_rstd, mlp_mean;      // [N] f32
+  Slot mlp_norm;                // [N,C] act
+  Slot fc1;                     // [N,F] or [N,2F] act
+  Slot activation;              // [N,F] act
   // Quantized inputs and output gradients of the linear layers; empty when the layer is not quantized.
   Quant x_qkv, x_proj, x_fc1, x_fc2;
   // Of gradients: memory shared by all layers, scales each layer's own. dy_fc2 is written in the backward of the layer above.
@@ -45,7 +45,7 @@ using LayerViews = LayerTensors<TensorView, QuantTensorView>;
 
 /// What is new in every micro-batch beside its tokens. On the device, so that the ops of all micro-batches are the same.
 struct BatchScalars {
-  uint64_t stream;            ///< PassContext::stream
+  uint64_t stream;  ///< PassContext::stream
   float loss_gradient_scale;
   float unused = 0.0F;
 };
@@ -70,14 +70,14 @@ struct SharedTensors {
   Slot delta;            // [N,C] act: output of proj or fc2, added to the stream by the next norm
   Slot final_input;      // [N,C] act: the stream at the final norm
   Slot final_rstd, final_mean;
-  Slot final_norm;       // [N,C] act
-  Slot logits;           // [chunk,Vp] act
-  Slot d_stream;         // [N,C] act: gradient of the residual stream
-  Slot d_norm;           // [N,C] act: gradient of a norm's output
-  Slot d_qkv;            // [N,(H+2K)D] act
-  Slot d_attention;      // [N,H*D] act
-  Slot d_fc1;            // [N,F] or [N,2F] act
-  Slot d_activation;     // [N,F] act
+  Slot final_norm;    // [N,C] act
+  Slot logits;        // [chunk,Vp] act
+  Slot d_stream;      // [N,C] act: gradient of the residual stream
+  Slot d_norm;        // [N,C] act: gradient of a norm's output
+  Slot d_qkv;         // [N,(H+2K)D] act
+  Slot d_attention;   // [N,H*D] act
+  Slot d_fc1;         // [N,F] or [N,2F] act
+  Slot d_activation;  // [N,F] act
 };
 
 using SharedSlots = SharedTensors<TensorSlot>;
@@ -87,7 +87,7 @@ struct ActivationsPlan {
   ArenaPlan arena;
   std::vector<LayerSlots> layers;  ///< tensors that layers may share carry the same slot
   SharedSlots shared;
-  int64_t logits_rows = 0;         ///< rows of one chunk of logits
+  int64_t logits_rows = 0;  ///< rows of one chunk of logits
 };
 
 /// How layer `i` recomputes under model.recompute_*.

@@ -1,7 +1,7 @@
 // One transformer layer: forward and backward side by side.
 //   x -> norm -> qkv -> (QK-norm, RoPE) -> attention -> proj -> + -> norm -> fc1 -> activation -> fc2 -> +
-// The two additions happen inside the norm that follows (core/ops/norm.h), so a layer hands on its stream and the last delta. Where a linear
-// layer is quantized, the op in front of it is asked for the codes too (core/ops/quant_output.h).
+// The two additions happen inside the norm that follows (core/ops/norm.h), so a layer hands on its stream and the last delta. Where a
+// linear layer is quantized, the op in front of it is asked for the codes too (core/ops/quant_output.h).
 #pragma once
 
 #include "core/backend/backend.h"
@@ -42,12 +42,12 @@ LayerParams bind_layer(const Weights& w, const ModelConfig& model, int64_t layer
 
 /// stream: where the residual stream stands; delta: the sub-layer output still to be added to it (empty for the first layer).
 /// On return `shared.delta` holds fc2's output, to be added to a.middle. When `without_fc2`, stops before fc2: recomputation.
-void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& shared,
-               ConstTensorView stream, ConstTensorView delta, bool without_fc2 = false);
+void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a,
+               const SharedViews& shared, ConstTensorView stream, ConstTensorView delta, bool without_fc2 = false);
 
 /// shared.d_stream: gradient of the layer's output on entry, with its codes in a.dy_fc2; of its input stream on return, with its codes in
 /// `d_input`, those of the layer below (empty for the first layer). Parameter gradients accumulate.
-void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a, const SharedViews& shared,
-               const QuantOutput& d_input);
+void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a,
+               const SharedViews& shared, const QuantOutput& d_input);
 
 }  // namespace mbt

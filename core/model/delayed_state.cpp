@@ -27,7 +27,8 @@ DelayedStatePlan plan_delayed_state(ArenaPlan& arena, const PrecisionPolicy& pol
   return plan;
 }
 
-DelayedState::DelayedState(Backend& backend, const PrecisionPolicy& policy, const DelayedStatePlan& plan, const ArenaPlan& arena, void* base)
+DelayedState::DelayedState(Backend& backend, const PrecisionPolicy& policy, const DelayedStatePlan& plan, const ArenaPlan& arena,
+                           void* base)
     : plan_(plan), margin_(policy.margin), algorithm_(policy.amax_algorithm) {
   if (plan.num_columns == 0) return;
   history_ = arena.bind(base, plan.history);
@@ -40,7 +41,8 @@ DelayedState::DelayedState(Backend& backend, const PrecisionPolicy& policy, cons
 
 void DelayedState::attach(QuantTensorView& q, int64_t layer, LinearKind linear, TensorRole role) const {
   if (q.empty() || q.spec.scaling != QuantScaling::delayed) return;
-  const int64_t column = plan_.first_column[static_cast<size_t>(layer)] + kColumnsPerLinear * static_cast<int64_t>(linear) + static_cast<int64_t>(role);
+  const int64_t column =
+      plan_.first_column[static_cast<size_t>(layer)] + kColumnsPerLinear * static_cast<int64_t>(linear) + static_cast<int64_t>(role);
   q.scale = static_cast<const float*>(scale_.data) + column;
   q.amax = static_cast<float*>(history_.data) + column;  // row 0 is the staging slot
 }

@@ -11,9 +11,9 @@ namespace mbt {
 
 struct DelayedStatePlan {
   int64_t num_columns = 0;
-  std::vector<float> fp8_max;        ///< per column: 448 (E4M3) or 57344 (E5M2)
-  std::vector<int64_t> first_column; ///< per layer; -1: the layer is not quantized
-  TensorSlot history, scale, max;    ///< f32 [length, n], [n], [n]
+  std::vector<float> fp8_max;         ///< per column: 448 (E4M3) or 57344 (E5M2)
+  std::vector<int64_t> first_column;  ///< per layer; -1: the layer is not quantized
+  TensorSlot history, scale, max;     ///< f32 [length, n], [n], [n]
 };
 
 DelayedStatePlan plan_delayed_state(ArenaPlan& arena, const PrecisionPolicy& policy);
@@ -33,7 +33,7 @@ class DelayedState {
   TensorView history() const { return history_; }  // [length, n] f32
   /// Row 0 of the history, [n]: the amaxes of the micro-batch under way.
   TensorView staged() const { return history_.element_range(0, history_.cols()); }
-  TensorView scale() const { return scale_; }      // [n] f32
+  TensorView scale() const { return scale_; }  // [n] f32
 
  private:
   DelayedStatePlan plan_;

@@ -15,7 +15,9 @@ constexpr int64_t kPiece = 64;  // tokens of a prompt fed at once
 Generator::Generator(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t capacity)
     : backend_(backend), model_(model), policy_(policy), weights_(weights), capacity_(capacity), s_(shapes_of(model, 1, kPiece)) {
   std::vector<std::pair<TensorSlot, TensorView*>> wanted;
-  auto want = [&](TensorView& view, DType t, const Shape& shape) { wanted.emplace_back(arena_.add(MemoryCategory::workspace, t, shape), &view); };
+  auto want = [&](TensorView& view, DType t, const Shape& shape) {
+    wanted.emplace_back(arena_.add(MemoryCategory::workspace, t, shape), &view);
+  };
   auto want_act = [&](TensorView& view, int64_t cols) { want(view, policy.act, {kPiece, cols}); };
   TensorView rope;
   want(tokens_, DType::i32, {kPiece});
@@ -38,7 +40,8 @@ Generator::Generator(Backend& backend, const ModelConfig& model, const Precision
     want(l.k_cache, policy.act, {capacity, s_.kv_heads * s_.head}), want(l.v_cache, policy.act, {capacity, s_.kv_heads * s_.head});
     const LinearPrecision& p = policy.linear(i, LinearKind::qkv);
     if (!p.is_quantized()) continue;
-    const std::pair<QuantTensorView*, int64_t> views[] = {{&l.x_qkv, s_.width}, {&l.x_proj, s_.attention}, {&l.x_fc1, s_.width}, {&l.x_fc2, s_.ffn}};
+    const std::pair<QuantTensorView*, int64_t> views[] = {
+        {&l.x_qkv, s_.width}, {&l.x_proj, s_.attention}, {&l.x_fc1, s_.width}, {&l.x_fc2, s_.ffn}};
     for (int k = 0; k < 4; ++k) {
       const QuantSlots slots = plan_quantized(arena_, MemoryCategory::workspace, *p.input, kPiece, views[k].second, {.columnwise = false});
       inputs.push_back({slots, views[k].first, i, static_cast<LinearKind>(k)});
@@ -145,7 +148,8 @@ void Generator::feed_piece(const int32_t* tokens, int64_t count) {
 std::vector<float> Generator::feed(const std::vector<int32_t>& tokens) {
   MBT_CHECK(!tokens.empty(), "nothing to feed");
   const auto n = static_cast<int64_t>(tokens.size());
-  if (position_ + n > capacity_) throw InputError(text("a sequence of ", position_ + n, " tokens does not fit into ", capacity_, " positions"));
+  if (position_ + n > capacity_)
+    throw InputError(text("a sequence of ", position_ + n, " tokens does not fit into ", capacity_, " positions"));
   if (weights_.codes_are_stale()) weights_.quantize_working();
   int64_t last = 0;
   for (int64_t first = 0; first < n; first += kPiece) {

@@ -5,11 +5,7 @@ namespace mbt {
 QuantOutput quantized_for(const PassContext& pass, const LinearParams& w, const QuantTensorView& q) {
   if (q.empty()) return {};
   const uint64_t stream = pass.stream << 24 | static_cast<uint64_t>(w.id);  // at most 2^24 linear layers
-  return {.q = q,
-          .stage_amax = pass.is_training,
-          .random_seed = pass.seed,
-          .random_stream = stream,
-          .random_pass = pass.device_stream};
+  return {.q = q, .stage_amax = pass.is_training, .random_seed = pass.seed, .random_stream = stream, .random_pass = pass.device_stream};
 }
 
 void quantize_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q) {
@@ -22,12 +18,8 @@ void linear_fwd(Backend& backend, const LinearPrecision& precision, const Linear
     backend.gemm({.role = GemmRole::fprop, .a = x, .b = w.weight, .d = y, .bias = w.bias});
     return;
   }
-  backend.gemm({.role = GemmRole::fprop,
-                .a = x_q,
-                .b = w.weight_q,
-                .d = y,
-                .bias = w.bias,
-                .fast_accumulation = precision.fast_accumulation_fprop});
+  backend.gemm(
+      {.role = GemmRole::fprop, .a = x_q, .b = w.weight_q, .d = y, .bias = w.bias, .fast_accumulation = precision.fast_accumulation_fprop});
 }
 
 void linear_bwd(Backend& backend, const LinearPrecision& precision, const LinearParams& w, ConstTensorView x, const QuantTensorView& x_q,

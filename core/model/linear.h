@@ -9,19 +9,19 @@ namespace mbt {
 
 /// One linear layer's parameters. weight is empty when it exists only as codes; weight_q when the layer is not quantized.
 struct LinearParams {
-  ConstTensorView weight;    // [out,in] act
+  ConstTensorView weight;  // [out,in] act
   QuantTensorView weight_q;
-  ConstTensorView bias;      // [out] act, optional
-  TensorView d_weight;       // [out,in] f32, accumulated; empty without training
-  TensorView d_bias;         // [out] f32
-  int64_t id = 0;            // distinct for every linear layer: each draws its own random numbers
+  ConstTensorView bias;  // [out] act, optional
+  TensorView d_weight;   // [out,in] f32, accumulated; empty without training
+  TensorView d_bias;     // [out] f32
+  int64_t id = 0;        // distinct for every linear layer: each draws its own random numbers
 };
 
 /// What a pass over the network is for: it decides whether amaxes are staged and where random numbers come from.
 struct PassContext {
-  bool is_training = true;          ///< false: evaluation and generation; delayed amaxes are not staged
-  uint64_t seed = 0;                ///< of stochastic rounding
-  uint64_t stream = 0;              ///< distinct for every micro-batch of the run
+  bool is_training = true;                  ///< false: evaluation and generation; delayed amaxes are not staged
+  uint64_t seed = 0;                        ///< of stochastic rounding
+  uint64_t stream = 0;                      ///< distinct for every micro-batch of the run
   const uint64_t* device_stream = nullptr;  ///< on the device, added to it: where the micro-batch changes and the ops must not
   bool operator==(const PassContext&) const = default;
 };

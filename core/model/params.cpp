@@ -10,7 +10,7 @@
 namespace mbt {
 namespace {
 
-constexpr int64_t kParamAlignment = 64;   // elements, as Megatron aligns parameter starts in its buffers
+constexpr int64_t kParamAlignment = 64;  // elements, as Megatron aligns parameter starts in its buffers
 constexpr int64_t kPieceAlignment =
     128;  // elements of a rank's piece: whole vectors for every kernel; a multiple of upstream's lcm(ranks, 128)
 constexpr int64_t kBandwidthMultiple = 1 << 16;
@@ -53,7 +53,8 @@ class ListBuilder {
     list_.num_params += shape.size();
   }
 
-  /// Buckets of one kind. Gradients are complete from the last layer to the first, so buckets fill from the end: the first one may be small.
+  /// Buckets of one kind. Gradients are complete from the last layer to the first, so buckets fill from the end: the first one may be
+  /// small.
   void place(bool codes) {
     std::vector<int64_t> params;
     for (size_t i = 0; i < list_.specs.size(); ++i)

@@ -34,8 +34,8 @@ struct ParamSpec {
   bool decays() const { return shape.rank() > 1; }
 };
 
-/// All parameters in the order of the forward pass, with offsets aligned to 64 elements. Flat buffers hold the parameters with a working copy
-/// first, then those that exist only as codes: each kind in buckets of its own, each in the order of the forward pass.
+/// All parameters in the order of the forward pass, with offsets aligned to 64 elements. Flat buffers hold the parameters with a working
+/// copy first, then those that exist only as codes: each kind in buckets of its own, each in the order of the forward pass.
 struct ParamList {
   std::vector<ParamSpec> specs;
   std::vector<Bucket> buckets;  ///< in the order of flat buffers
@@ -55,10 +55,11 @@ struct ParamList {
 };
 
 /// is_codes_only: of specs whose other fields are set, offset and unit included; empty: none is.
-ParamList list_params(const ModelConfig& model, const Sharding& sharding = {}, const std::function<bool(const ParamSpec&)>& is_codes_only = {});
+ParamList list_params(const ModelConfig& model, const Sharding& sharding = {},
+                      const std::function<bool(const ParamSpec&)>& is_codes_only = {});
 
-/// Elements `range` of a parameter's initial values, fp32: a pure function of (seed, name), the same on every backend and for every number of
-/// ranks.
+/// Elements `range` of a parameter's initial values, fp32: a pure function of (seed, name), the same on every backend and for every number
+/// of ranks.
 std::vector<float> initial_values(const ParamSpec& spec, const ModelConfig& model, uint64_t seed, ElementRange range);
 
 }  // namespace mbt

@@ -29,7 +29,8 @@ TransposedQuery transposed_query(const Backend& backend) {
   return [&backend](const QuantSpec& spec) { return backend.wants_transposed(spec); };
 }
 
-QuantSlots plan_quantized(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies) {
+QuantSlots plan_quantized(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols,
+                          QuantCopies copies) {
   QuantSlots slots;
   slots.spec = spec;
   slots.rows = rows;

@@ -17,9 +17,7 @@ float llama3_scaled(const ModelConfig& m, float inv_freq) {
 
 }  // namespace
 
-int64_t rotary_width(const ModelConfig& m) {
-  return static_cast<int64_t>(static_cast<double>(m.head_dim()) * m.rotary_percent) / 2 * 2;
-}
+int64_t rotary_width(const ModelConfig& m) { return static_cast<int64_t>(static_cast<double>(m.head_dim()) * m.rotary_percent) / 2 * 2; }
 
 std::vector<float> rope_table(const ModelConfig& m, int64_t positions) {
   const int64_t width = rotary_width(m), half = width / 2;

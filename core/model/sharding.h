@@ -23,9 +23,9 @@ inline TensorView slice_of(const TensorView& flat, ElementRange range) { return 
 struct Sharding {
   int rank = 0;
   int ranks = 1;
-  bool shards_optimizer = false;     ///< ZeRO-1: masters and moments of the own pieces alone
-  int64_t bucket_size = 0;           ///< parameters of a bucket, at least; 0: all in one
-  bool pads_for_bandwidth = false;   ///< buckets are multiples of 2^16 elements
+  bool shards_optimizer = false;    ///< ZeRO-1: masters and moments of the own pieces alone
+  int64_t bucket_size = 0;          ///< parameters of a bucket, at least; 0: all in one
+  bool pads_for_bandwidth = false;  ///< buckets are multiples of 2^16 elements
 
   bool is_sharded() const { return shards_optimizer && ranks > 1; }
 };

@@ -95,7 +95,9 @@ PassContext Transformer::upload(const PassContext& pass, const MicroBatch& batch
   const auto offset = [&](const TensorView& v) { return static_cast<char*>(v.data) - static_cast<char*>(t.tokens.data); };
   const TensorView block(t.tokens.data, DType::u8, {offset(t.scalars) + t.scalars.size_bytes()});
   char* const staged = static_cast<char*>(backend_.stage(block));
-  const auto put = [&](const TensorView& v, const void* from) { std::memcpy(staged + offset(v), from, static_cast<size_t>(v.size_bytes())); };
+  const auto put = [&](const TensorView& v, const void* from) {
+    std::memcpy(staged + offset(v), from, static_cast<size_t>(v.size_bytes()));
+  };
   put(t.tokens, batch.tokens), put(t.targets, batch.targets), put(t.loss_mask, batch.loss_mask), put(t.scalars, &scalars);
   const auto at = [&](const TensorView& v) { return v.empty() ? nullptr : reinterpret_cast<int32_t*>(staged + offset(v)); };
   put_sequence_inputs(batch, at(t.document_start), at(t.positions));
@@ -221,7 +223,8 @@ std::string Transformer::first_non_finite_activation() {
     return std::any_of(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
   };
   for (int64_t i = 0; i < model_.num_layers; ++i) {
-    if (has_non_finite(acts_.layers[static_cast<size_t>(i)].input)) return i == 0 ? "the embedding's output" : text("the output of layer ", i - 1);
+    if (has_non_finite(acts_.layers[static_cast<size_t>(i)].input))
+      return i == 0 ? "the embedding's output" : text("the output of layer ", i - 1);
   }
   if (has_non_finite(acts_.shared.final_input)) return text("the output of layer ", model_.num_layers - 1);
   return "";

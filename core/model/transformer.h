@@ -13,9 +13,9 @@ namespace mbt {
 
 /// One micro-batch on the host; [B,T] each, B and T as the model was built for.
 struct MicroBatch {
-  const int32_t* tokens;   ///< in [0, V)
-  const int32_t* targets;  ///< already shifted: the token that follows
-  const float* loss_mask;  ///< weight of each position in the loss
+  const int32_t* tokens;                    ///< in [0, V)
+  const int32_t* targets;                   ///< already shifted: the token that follows
+  const float* loss_mask;                   ///< weight of each position in the loss
   const int32_t* document_start = nullptr;  ///< where in its row each token's document begins (core/ops/attention.h); null: at 0
   const int32_t* positions = nullptr;       ///< in [0, T); null: 0 to T - 1
 };
@@ -51,7 +51,8 @@ class Transformer {
   /// Called with each chunk of logits (device view [rows,Vp] act, first row) before the loss overwrites it. For probing.
   using LogitsHook = std::function<void(ConstTensorView logits, int64_t first_row)>;
   void set_logits_hook(LogitsHook hook) { logits_hook_ = std::move(hook); }
-  /// Called with the amaxes that a micro-batch has staged (f32 [columns of DelayedState]) before they become scales: other ranks have theirs.
+  /// Called with the amaxes that a micro-batch has staged (f32 [columns of DelayedState]) before they become scales: other ranks have
+  /// theirs.
   using AmaxExchange = std::function<void(TensorView staged)>;
   void set_amax_exchange(AmaxExchange exchange) { amax_exchange_ = std::move(exchange); }
   /// False: every micro-batch runs op by op.
@@ -83,14 +84,14 @@ class Transformer {
   BlockContext context_;
   std::vector<LayerParams> layers_;
   NormParams final_norm_;
-  ConstTensorView word_, position_, head_;           // act
-  TensorView d_word_, d_position_, d_head_;          // f32
+  ConstTensorView word_, position_, head_;   // act
+  TensorView d_word_, d_position_, d_head_;  // f32
   LogitsHook logits_hook_;
   AmaxExchange amax_exchange_;
   bool replays_ = true;
-  Recording micro_batch_;                            // of forward and backward under recorded_pass_
+  Recording micro_batch_;  // of forward and backward under recorded_pass_
   PassContext recorded_pass_;
-  std::vector<std::string> layer_names_;             // of profiler ranges
+  std::vector<std::string> layer_names_;  // of profiler ranges
 };
 
 }  // namespace mbt

@@ -11,12 +11,14 @@ bool is_quantized_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
   return s.kind == ParamKind::linear && policy.linear(s.layer, s.linear).is_quantized();
 }
 
-TensorView slice(const TensorView& flat, int64_t first, const Shape& shape) { return flat.element_range(first, shape.size()).reshaped(shape); }
+TensorView slice(const TensorView& flat, int64_t first, const Shape& shape) {
+  return flat.element_range(first, shape.size()).reshaped(shape);
+}
 
 }  // namespace
 
-WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
-                         MomentTypes moments, const Sharding& sharding) {
+WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training,
+                         const TransposedQuery& wants_transposed, MomentTypes moments, const Sharding& sharding) {
   const auto is_codes_only = [&](const ParamSpec& s) { return policy.quantized_params && is_quantized_weight(s, policy); };
   WeightsPlan plan;
   plan.params = list_params(model, sharding, is_codes_only);
@@ -25,7 +27,8 @@ WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy
   const Shape flat{params.flat_size}, held{sharding.is_sharded() ? params.shard_size() : params.flat_size};
   const bool masters_work = policy.act == DType::f32;
   const bool has_codes_only = params.plain_size < params.flat_size;
-  if (with_training || masters_work || has_codes_only) plan.master = arena.add(MemoryCategory::masters, DType::f32, masters_work ? flat : held);
+  if (with_training || masters_work || has_codes_only)
+    plan.master = arena.add(MemoryCategory::masters, DType::f32, masters_work ? flat : held);
   else plan.staging = arena.add(MemoryCategory::workspace, DType::f32, {std::min(kStagedAtOnce, params.flat_size)});
   if (with_training) {
     plan.exp_avg = arena.add(MemoryCategory::moments, moments.exp_avg, held);

@@ -1,6 +1,6 @@
 // All the memory that belongs to parameters: fp32 masters, moments and main gradients in flat buffers; working weights in the activation
-// dtype; quantized copies of the linear weights; delayed-scaling state. With a sharded optimizer masters and moments are the own pieces alone.
-// Without training there are masters only where something works on them: in fp32, and where weights exist only as codes.
+// dtype; quantized copies of the linear weights; delayed-scaling state. With a sharded optimizer masters and moments are the own pieces
+// alone. Without training there are masters only where something works on them: in fp32, and where weights exist only as codes.
 #pragma once
 
 #include <span>
@@ -18,13 +18,13 @@ namespace mbt {
 struct WeightsPlan {
   ArenaPlan arena;
   ParamList params;
-  TensorSlot master;                   ///< f32 [flat_size], sharded: [shard_size]; in fp32 it serves as working weights: always [flat_size]
-  TensorSlot staging;                  ///< f32, without masters: new values on their way to the working weights, so many at a time
-  TensorSlot exp_avg, exp_avg_sq;      ///< as many elements as are held; empty without an optimizer
-  TensorSlot grad;                     ///< f32 [flat_size]; empty without training
-  TensorSlot working;                  ///< act [plain_size]; empty in fp32: the masters
-  TensorSlot codes;                    ///< u8 [flat_size - plain_size]: row-wise codes of what exists only as codes
-  std::vector<QuantSlots> quantized;   ///< per parameter; empty unless it is a quantized linear weight
+  TensorSlot master;                  ///< f32 [flat_size], sharded: [shard_size]; in fp32 it serves as working weights: always [flat_size]
+  TensorSlot staging;                 ///< f32, without masters: new values on their way to the working weights, so many at a time
+  TensorSlot exp_avg, exp_avg_sq;     ///< as many elements as are held; empty without an optimizer
+  TensorSlot grad;                    ///< f32 [flat_size]; empty without training
+  TensorSlot working;                 ///< act [plain_size]; empty in fp32: the masters
+  TensorSlot codes;                   ///< u8 [flat_size - plain_size]: row-wise codes of what exists only as codes
+  std::vector<QuantSlots> quantized;  ///< per parameter; empty unless it is a quantized linear weight
   DelayedStatePlan delayed;
 };
 
@@ -35,8 +35,8 @@ struct MomentTypes {
 
 /// with_training: masters, moments, gradients and the column-wise codes that dgrad reads too; without: what generation and evaluation need,
 /// masters only where the activation dtype is fp32 or weights exist only as codes.
-WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training, const TransposedQuery& wants_transposed,
-                         MomentTypes moments = {}, const Sharding& sharding = {});
+WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy, bool with_training,
+                         const TransposedQuery& wants_transposed, MomentTypes moments = {}, const Sharding& sharding = {});
 
 class Weights {
  public:

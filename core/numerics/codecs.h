@@ -97,7 +97,7 @@ constexpr uint16_t encode_bf16(float x) {
 constexpr float decode_bf16(uint16_t code) { return std::bit_cast<float>(static_cast<uint32_t>(code) << 16); }
 constexpr float round_to_bf16(float x) { return decode_bf16(encode_bf16(x)); }
 
-// -- E8M0: 2^(code - 127), 255 is NaN; neither zero nor sign ------------------------------------------------------------------------------
+// -- E8M0: 2^(code - 127), 255 is NaN; neither zero nor sign -----------------------------------------------------------------------------
 
 /// The smallest power of two >= v, for v >= 0; 0 and tiny values give 2^-127, large ones and Inf 2^127, NaN 255.
 constexpr uint8_t e8m0_roundup(float v) {

@@ -13,11 +13,11 @@ namespace mbt {
 /// without them, first_position + n % T.
 /// inverse = true rotates back: the backward pass. quantized: the whole of qkv as it is on return (quant_output.h).
 struct RopeArgs {
-  TensorView qkv;            // [N,(H+2K)*D] act, in place
-  ConstTensorView cos_sin;   // [P,R] f32: row p holds R/2 cosines, then R/2 sines
-  int64_t num_heads;         // H
-  int64_t num_kv_heads;      // K
-  int64_t sequence_length;   // T
+  TensorView qkv;           // [N,(H+2K)*D] act, in place
+  ConstTensorView cos_sin;  // [P,R] f32: row p holds R/2 cosines, then R/2 sines
+  int64_t num_heads;        // H
+  int64_t num_kv_heads;     // K
+  int64_t sequence_length;  // T
   bool inverse = false;
   int64_t first_position = 0;
   ConstTensorView positions = {};  // [N] i32, each in [0, P); optional, then first_position has no meaning
@@ -30,8 +30,7 @@ struct RopeArgs {
     MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), "rope: table ", cos_sin.str(), " for head width ", head_dim());
     if (positions.empty())
       MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "rope: position beyond the table of ", cos_sin.rows());
-    else
-      expect_tensor("rope", "positions", positions, DType::i32, {qkv.rows()});
+    else expect_tensor("rope", "positions", positions, DType::i32, {qkv.rows()});
     check_quantized("rope", "qkv", quantized, qkv);
   }
 };
@@ -64,13 +63,13 @@ inline void expect_document_start(const char* op, const ConstTensorView& documen
 /// out = softmax(scale * q k^T, causal, within documents) v for each of B sequences of T tokens; lse = log sum exp of the scaled scores.
 /// No [T,T] matrix is stored. quantized: out.
 struct AttentionFwdArgs {
-  ConstTensorView qkv;     // [N,(H+2K)*D] act
-  TensorView out;          // [N,H*D] act
-  TensorView lse;          // [B,H,T] f32, kept for backward
-  int64_t num_heads;       // H
-  int64_t num_kv_heads;    // K, divides H
-  int64_t sequence_length; // T, divides N
-  float scale;             // usually 1/sqrt(D)
+  ConstTensorView qkv;      // [N,(H+2K)*D] act
+  TensorView out;           // [N,H*D] act
+  TensorView lse;           // [B,H,T] f32, kept for backward
+  int64_t num_heads;        // H
+  int64_t num_kv_heads;     // K, divides H
+  int64_t sequence_length;  // T, divides N
+  float scale;              // usually 1/sqrt(D)
   AttentionBackend backend = AttentionBackend::automatic;
   ConstTensorView document_start = {};  // [N] i32, optional
   QuantOutput quantized = {};
@@ -78,7 +77,8 @@ struct AttentionFwdArgs {
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
   void check() const {
-    MBT_CHECK(num_kv_heads > 0 && num_heads % num_kv_heads == 0, "attention_fwd: ", num_heads, " heads, ", num_kv_heads, " key/value heads");
+    MBT_CHECK(num_kv_heads > 0 && num_heads % num_kv_heads == 0, "attention_fwd: ", num_heads, " heads, ", num_kv_heads,
+              " key/value heads");
     MBT_CHECK(qkv.rows() % sequence_length == 0, "attention_fwd: ", qkv.rows(), " tokens in sequences of ", sequence_length);
     expect_tensor("attention_fwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
     expect_tensor("attention_fwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
@@ -89,11 +89,11 @@ struct AttentionFwdArgs {
 
 /// d_qkv = gradient of out with respect to qkv (overwrites all three parts). quantized: d_qkv.
 struct AttentionBwdArgs {
-  ConstTensorView d_out;   // [N,H*D] act
-  ConstTensorView qkv;     // [N,(H+2K)*D] act
-  ConstTensorView out;     // [N,H*D] act
-  ConstTensorView lse;     // [B,H,T] f32
-  TensorView d_qkv;        // [N,(H+2K)*D] act
+  ConstTensorView d_out;  // [N,H*D] act
+  ConstTensorView qkv;    // [N,(H+2K)*D] act
+  ConstTensorView out;    // [N,H*D] act
+  ConstTensorView lse;    // [B,H,T] f32
+  TensorView d_qkv;       // [N,(H+2K)*D] act
   int64_t num_heads;
   int64_t num_kv_heads;
   int64_t sequence_length;
@@ -117,10 +117,10 @@ struct AttentionBwdArgs {
 /// Generation: S new tokens of one sequence at positions first_position .. first_position + S - 1. Their keys and values are
 /// written to the caches first; then each new token attends to every position up to its own.
 struct AttentionCachedArgs {
-  ConstTensorView qkv;     // [S,(H+2K)*D] act
-  TensorView k_cache;      // [P,K*D] act
-  TensorView v_cache;      // [P,K*D] act
-  TensorView out;          // [S,H*D] act
+  ConstTensorView qkv;  // [S,(H+2K)*D] act
+  TensorView k_cache;   // [P,K*D] act
+  TensorView v_cache;   // [P,K*D] act
+  TensorView out;       // [S,H*D] act
   int64_t num_heads;
   int64_t num_kv_heads;
   int64_t first_position;

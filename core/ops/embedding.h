@@ -13,7 +13,7 @@ struct EmbeddingFwdArgs {
   int64_t sequence_length;              // T
   ConstTensorView position_table = {};  // [P,C] act, optional
   int64_t first_position = 0;
-  ConstTensorView positions = {};       // [N] i32, each in [0, P), optional; without a position_table they have no meaning
+  ConstTensorView positions = {};  // [N] i32, each in [0, P), optional; without a position_table they have no meaning
 
   void check() const {
     expect_dtype("embedding_fwd", "tokens", tokens, DType::i32);
@@ -23,8 +23,7 @@ struct EmbeddingFwdArgs {
       if (positions.empty())
         MBT_CHECK(first_position + sequence_length <= position_table.rows(), "embedding_fwd: position beyond the table of ",
                   position_table.rows());
-      else
-        expect_tensor("embedding_fwd", "positions", positions, DType::i32, {tokens.size()});
+      else expect_tensor("embedding_fwd", "positions", positions, DType::i32, {tokens.size()});
     }
   }
 };
@@ -32,12 +31,12 @@ struct EmbeddingFwdArgs {
 /// d_table[tokens[n]] += d_out[n]; d_position_table[p(n)] += d_out[n], p(n) = positions[n], or n % T without them.
 /// Summed in order of n for each row: deterministic.
 struct EmbeddingBwdArgs {
-  ConstTensorView d_out;           // [N,C] act
-  ConstTensorView tokens;          // [N] i32
-  TensorView d_table;              // [V,C] f32, +=
-  int64_t sequence_length;         // T
+  ConstTensorView d_out;             // [N,C] act
+  ConstTensorView tokens;            // [N] i32
+  TensorView d_table;                // [V,C] f32, +=
+  int64_t sequence_length;           // T
   TensorView d_position_table = {};  // [P,C] f32, +=, optional
-  ConstTensorView positions = {};  // [N] i32, each in [0, P), optional
+  ConstTensorView positions = {};    // [N] i32, each in [0, P), optional
 
   void check() const {
     expect_shape("embedding_bwd", "d_out", d_out, {tokens.size(), d_table.cols()});
@@ -47,8 +46,7 @@ struct EmbeddingBwdArgs {
     expect_tensor("embedding_bwd", "d_position_table", d_position_table, DType::f32, {d_position_table.rows(), d_table.cols()});
     if (positions.empty())
       MBT_CHECK(sequence_length <= d_position_table.rows(), "embedding_bwd: position beyond the table of ", d_position_table.rows());
-    else
-      expect_tensor("embedding_bwd", "positions", positions, DType::i32, {tokens.size()});
+    else expect_tensor("embedding_bwd", "positions", positions, DType::i32, {tokens.size()});
   }
 };
 

@@ -19,9 +19,9 @@ struct GemmOperand {
   ConstTensorView plain{};
   QuantTensorView quant{};
 
-  GemmOperand(const ConstTensorView& t) : plain(t) {}   // NOLINT
-  GemmOperand(const TensorView& t) : plain(t) {}        // NOLINT
-  GemmOperand(const QuantTensorView& q) : quant(q) {}   // NOLINT
+  GemmOperand(const ConstTensorView& t) : plain(t) {}  // NOLINT
+  GemmOperand(const TensorView& t) : plain(t) {}       // NOLINT
+  GemmOperand(const QuantTensorView& q) : quant(q) {}  // NOLINT
   bool is_quantized() const { return !quant.empty(); }
   int64_t rows() const { return is_quantized() ? quant.rows : plain.rows(); }
   int64_t cols() const { return is_quantized() ? quant.cols : plain.cols(); }
@@ -31,11 +31,11 @@ struct GemmOperand {
 /// (numerics: docs/mixed-precision.md), one rounding to d's dtype.
 struct GemmArgs {
   GemmRole role;
-  GemmOperand a;              // both operands plain of one act dtype, or both quantized
+  GemmOperand a;  // both operands plain of one act dtype, or both quantized
   GemmOperand b;
-  TensorView d;               // act or f32
-  ConstTensorView bias = {};  // [columns of d], fprop only; dtype of the plain act or of d
-  bool accumulate = false;    // d += : wgrad into f32 main gradients
+  TensorView d;                    // act or f32
+  ConstTensorView bias = {};       // [columns of d], fprop only; dtype of the plain act or of d
+  bool accumulate = false;         // d += : wgrad into f32 main gradients
   bool fast_accumulation = false;  // FP8 on Hopper only: allowed to keep fewer accumulator bits
 
   int64_t d_rows() const { return role == GemmRole::wgrad ? a.cols() : a.rows(); }

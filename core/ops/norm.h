@@ -21,7 +21,7 @@ struct NormFwdArgs {
   TensorView h = {};           // [N,C] act: receives x + delta; required with delta; may alias x
   float eps = 1e-5f;
   QuantOutput quantized = {};
-  bool keeps_y = true;         // false: y is scratch
+  bool keeps_y = true;  // false: y is scratch
 
   void check() const {
     const Shape s{x.rows(), x.cols()};
@@ -44,14 +44,14 @@ struct NormFwdArgs {
 /// quantized: d_h, which is d_y of the linear layer that backward reaches next.
 struct NormBwdArgs {
   NormKind kind;
-  ConstTensorView d_y;       // [N,C] act
-  ConstTensorView h;         // [N,C] act: the norm's input of forward
-  ConstTensorView weight;    // [C] act
-  ConstTensorView rstd;      // [N] f32
-  TensorView d_h;            // [N,C] act; += when accumulate (the residual stream's gradient), else =
-  TensorView d_weight;       // [C] f32, +=
+  ConstTensorView d_y;        // [N,C] act
+  ConstTensorView h;          // [N,C] act: the norm's input of forward
+  ConstTensorView weight;     // [C] act
+  ConstTensorView rstd;       // [N] f32
+  TensorView d_h;             // [N,C] act; += when accumulate (the residual stream's gradient), else =
+  TensorView d_weight;        // [C] f32, +=
   ConstTensorView mean = {};  // [N] f32, layernorm only
-  TensorView d_bias = {};    // [C] f32, +=, layernorm only
+  TensorView d_bias = {};     // [C] f32, +=, layernorm only
   bool accumulate = true;
   QuantOutput quantized = {};
 

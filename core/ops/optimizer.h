@@ -10,11 +10,11 @@ namespace mbt {
 /// squared_norm[0] = sum over i of (grad[i] * inverse_scale)^2, accumulated in f64 over fixed chunks (independent of the thread count);
 /// non_finite[0] = 1 when any grad is NaN or infinite, else 0.
 struct GradNormArgs {
-  ConstTensorView grad;       // [n] f32
-  TensorView squared_norm;    // [1] f64
-  TensorView non_finite;      // [1] i32
-  float inverse_scale = 1.0f; // 1 / loss scale
-  bool accumulate = false;    // squared_norm[0] += and non_finite[0] |= instead
+  ConstTensorView grad;        // [n] f32
+  TensorView squared_norm;     // [1] f64
+  TensorView non_finite;       // [1] i32
+  float inverse_scale = 1.0f;  // 1 / loss scale
+  bool accumulate = false;     // squared_norm[0] += and non_finite[0] |= instead
 
   void check() const {
     expect_dtype("grad_norm", "grad", grad, DType::f32);
@@ -28,7 +28,7 @@ struct ClipScaleArgs {
   ConstTensorView squared_norm;  // [1] f64, of the unscaled gradients
   TensorView scale;              // [1] f32
   float max_norm;
-  float inverse_scale = 1.0f;    // 1 / loss scale
+  float inverse_scale = 1.0f;  // 1 / loss scale
 
   void check() const {
     expect_tensor("clip_scale", "squared_norm", squared_norm, DType::f64, {1});
@@ -65,20 +65,20 @@ struct DecideStepArgs {
 /// With decoupled = false, g += wd * master instead (L2 regularization).
 /// A bf16 moment is widened, updated in f32, used for the step as it is then, and rounded to nearest even on its way back.
 struct AdamwArgs {
-  TensorView master;          // [n] f32
-  TensorView exp_avg;         // [n] f32 or bf16: m
-  TensorView exp_avg_sq;      // [n] f32 or bf16, independent of exp_avg: v
-  ConstTensorView grad;       // [n] f32
+  TensorView master;      // [n] f32
+  TensorView exp_avg;     // [n] f32 or bf16: m
+  TensorView exp_avg_sq;  // [n] f32 or bf16, independent of exp_avg: v
+  ConstTensorView grad;   // [n] f32
   float lr;
   float beta1;
   float beta2;
   float eps;
   float weight_decay;
-  float bias_correction1;     // 1 - beta1^t
-  float bias_correction2;     // 1 - beta2^t
-  ConstTensorView grad_scale; // [1] f32: clip coefficient / loss scale (clip_scale)
-  TensorView param = {};      // [n] act: working copy, optional
-  ConstTensorView skip = {};  // [1] i32: when non-zero nothing changes (fp16 overflow); optional
+  float bias_correction1;      // 1 - beta1^t
+  float bias_correction2;      // 1 - beta2^t
+  ConstTensorView grad_scale;  // [1] f32: clip coefficient / loss scale (clip_scale)
+  TensorView param = {};       // [n] act: working copy, optional
+  ConstTensorView skip = {};   // [1] i32: when non-zero nothing changes (fp16 overflow); optional
   bool decoupled = true;
 
   void check() const {
@@ -92,7 +92,8 @@ struct AdamwArgs {
   }
   static void expect_moment(const char* name, const ConstTensorView& t, const Shape& shape) {
     expect_shape("adamw", name, t, shape);
-    if (t.dtype != DType::f32 && t.dtype != DType::bf16) throw Error(text("adamw: tensor '", name, "' is ", t.str(), ", expected f32 or bf16"));
+    if (t.dtype != DType::f32 && t.dtype != DType::bf16)
+      throw Error(text("adamw: tensor '", name, "' is ", t.str(), ", expected f32 or bf16"));
   }
 };
 

@@ -12,8 +12,8 @@ namespace mbt {
 ///  - delayed: norm and activation, forward and backward, write codes from registers; the others quantize in a pass of its own;
 ///  - tensorwise, and nvfp4 without a transformed copy: the op leaves the partial maxima, so that no pass looks for the amax;
 ///  - blockwise and mxfp8 need neither: one pass after the op.
-/// Ops have a `keeps_*` flag where a plain output may have no other reader: when false, with `quantized` given, that output is scratch whose
-/// contents are undefined afterwards. All other plain outputs are as without `quantized`.
+/// Ops have a `keeps_*` flag where a plain output may have no other reader: when false, with `quantized` given, that output is scratch
+/// whose contents are undefined afterwards. All other plain outputs are as without `quantized`.
 struct QuantOutput {
   QuantTensorView q{};
   bool stage_amax = true;    // false in evaluation: an eval must not leak into the next update

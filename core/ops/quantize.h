@@ -24,9 +24,9 @@ enum class AmaxAlgorithm : uint8_t { most_recent, max };
 
 /// One delayed-scaling update of n tensors at once (numerics reference 2.4). Column i: history[:,i], scale[i]; row 0 is the staging slot.
 struct DelayedScalingUpdateArgs {
-  TensorView history;        // [length, n] f32
-  TensorView scale;          // [n] f32
-  ConstTensorView fp8_max;   // [n] f32: 448 or 57344
+  TensorView history;       // [length, n] f32
+  TensorView scale;         // [n] f32
+  ConstTensorView fp8_max;  // [n] f32: 448 or 57344
   int64_t margin;
   AmaxAlgorithm algorithm;
 

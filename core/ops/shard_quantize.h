@@ -43,8 +43,8 @@ inline void check_slice(const char* op, const ConstTensorView& x, int64_t first,
   const int64_t n = x.size();
   if (n > 0) expect_shape(op, "x", x, {n});
   if (first < 0 || first + n > rows * cols) {
-    throw Error(text(op, ": x holds elements ", first, " to ", first + n, " of a weight [", rows, ",", cols, "], expected 0 to ",
-                     rows * cols));
+    throw Error(
+        text(op, ": x holds elements ", first, " to ", first + n, " of a weight [", rows, ",", cols, "], expected 0 to ", rows * cols));
   }
   if (round_to != DType::f32 && round_to != DType::bf16 && round_to != DType::f16) {
     throw Error(text(op, ": round_to is ", name_of(round_to), ", expected f32 (no rounding), bf16 or f16"));
@@ -92,10 +92,10 @@ struct ShardAmaxArgs {
 struct QuantizeShardArgs {
   ConstTensorView x;  // [n] f32: the slice of the master
   int64_t first;
-  QuantTensorView q;           // the whole weight
-  ConstTensorView amax = {};   // [shard_amax_size] f32, the maximum over all ranks; empty for delayed scaling
-  DType round_to = DType::f32; // as QuantizeArgs::round_to
-  bool stage_amax = true;      // as QuantOutput::stage_amax
+  QuantTensorView q;            // the whole weight
+  ConstTensorView amax = {};    // [shard_amax_size] f32, the maximum over all ranks; empty for delayed scaling
+  DType round_to = DType::f32;  // as QuantizeArgs::round_to
+  bool stage_amax = true;       // as QuantOutput::stage_amax
 
   void check() const {
     check_rowwise_copy("quantize_shard", q);

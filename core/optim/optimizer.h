@@ -14,15 +14,15 @@ MomentTypes moment_types(const OptimizerConfig& config);
 
 /// The loss as a reason to leave the weights alone.
 struct LossGuard {
-  TensorView sum = {};           ///< [1] f64 on the device, of this rank; step() makes it that of all ranks; empty: unknown
+  TensorView sum = {};  ///< [1] f64 on the device, of this rank; step() makes it that of all ranks; empty: unknown
   bool skip_non_finite = false;
 };
 
 struct StepOutcome {
-  double loss_sum = 0.0;    ///< LossGuard::sum of all ranks
-  double grad_norm = 0.0;   ///< of the unscaled gradients, before clipping; NaN or infinite when they are
-  bool is_finite = true;    ///< no NaN or infinity in the gradients
-  bool was_skipped = false; ///< the weights did not change
+  double loss_sum = 0.0;     ///< LossGuard::sum of all ranks
+  double grad_norm = 0.0;    ///< of the unscaled gradients, before clipping; NaN or infinite when they are
+  bool is_finite = true;     ///< no NaN or infinity in the gradients
+  bool was_skipped = false;  ///< the weights did not change
 };
 
 class Optimizer {
@@ -30,9 +30,9 @@ class Optimizer {
   /// `parallel`: the other ranks; nullptr: there are none. All must outlive it.
   Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights, DataParallel* parallel = nullptr);
 
-  /// Gradients are in weights.grad(), reduced over ranks, and scaled by scaler.scale / grad_factor. Order as upstream: unscale and check, update the scaler, skip on
-  /// overflow, clip, update. skip_non_finite: leave the weights alone also without a loss scaler (nan_policy skip or abort).
-  /// The device decides whether to skip; the host waits once, at the end.
+  /// Gradients are in weights.grad(), reduced over ranks, and scaled by scaler.scale / grad_factor. Order as upstream: unscale and check,
+  /// update the scaler, skip on overflow, clip, update. skip_non_finite: leave the weights alone also without a loss scaler (nan_policy
+  /// skip or abort). The device decides whether to skip; the host waits once, at the end.
   StepOutcome step(LossScaler& scaler, double lr, double weight_decay, bool skip_non_finite, const LossGuard& loss = {},
                    double grad_factor = 1.0);
 

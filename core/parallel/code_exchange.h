@@ -40,8 +40,8 @@ class CodeExchange {
   Weights& weights_;
   bool travels_in_gradients_ = false;
   Buffer memory_;
-  TensorView amaxes_;               // f32, those of all weights
-  std::vector<Amaxes> amaxes_of_;   // by parameter
+  TensorView amaxes_;              // f32, those of all weights
+  std::vector<Amaxes> amaxes_of_;  // by parameter
 };
 
 }  // namespace mbt

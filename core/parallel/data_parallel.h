@@ -12,8 +12,8 @@
 
 namespace mbt {
 
-/// A step: begin_step(); micro-batches, each with hooks(); reduce_gradients(); the optimizer, which calls add_up(); publish_step(). Every rank
-/// does it alike.
+/// A step: begin_step(); micro-batches, each with hooks(); reduce_gradients(); the optimizer, which calls add_up(); publish_step(). Every
+/// rank does it alike.
 class DataParallel {
  public:
   /// weights: planned for sharding_of(ddp, rank, ranks). All must outlive it.
@@ -68,7 +68,7 @@ class DataParallel {
   bool averages_in_collective_, overlaps_gradients_, overlaps_params_;
   std::unique_ptr<Collectives> collectives_;  // before what uses it
   std::unique_ptr<GradientExchange> gradients_;
-  std::unique_ptr<ParamExchange> params_;     // sharded optimizer only
+  std::unique_ptr<ParamExchange> params_;  // sharded optimizer only
   std::vector<ElementRange> norm_ranges_;
   Hooks hooks_{*this};
 };

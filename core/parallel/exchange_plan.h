@@ -28,13 +28,13 @@ LinkModel fit_link(double small_bytes, double small_s, double large_bytes, doubl
 struct StepParts {
   double micro_batch_s = 0.0;  ///< forward and backward of one
   int64_t micro_batches = 1;
-  double optimizer_s = 0.0;    ///< of all parameters
+  double optimizer_s = 0.0;         ///< of all parameters
   double backward_share = 2.0 / 3;  ///< of a micro-batch
 };
 
-/// MODEL, no measurement: a step at `ranks` ranks, each with the same work (the global batch grows with them). With overlap, gradients leave
-/// during the last backward and parameters arrive during the first forward: only what does not fit in there is waited for. Every rank and link
-/// is as fast as the measured one; stragglers, contention and memory traffic of the exchange are not in it.
+/// MODEL, no measurement: a step at `ranks` ranks, each with the same work (the global batch grows with them). With overlap, gradients
+/// leave during the last backward and parameters arrive during the first forward: only what does not fit in there is waited for. Every rank
+/// and link is as fast as the measured one; stragglers, contention and memory traffic of the exchange are not in it.
 struct ScaledStep {
   int64_t ranks = 1;
   double seconds = 0.0;

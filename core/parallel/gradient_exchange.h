@@ -34,8 +34,8 @@ class GradientExchange {
   float factor_;
   bool with_f32_sums_;
   Buffer transport_memory_;
-  TensorView buffer_;             // [flat_size] transport; the gradients themselves in f32
-  size_t launched_ = 0;           // buckets, counted from the last
+  TensorView buffer_;    // [flat_size] transport; the gradients themselves in f32
+  size_t launched_ = 0;  // buckets, counted from the last
   Collectives::Ticket last_ = 0;
 };
 

@@ -15,8 +15,8 @@ class ParamExchange {
   /// All must outlive it. The optimizer of `weights` is sharded; act: the activation dtype.
   ParamExchange(Backend& backend, Collectives& collectives, DType act, Weights& weights);
 
-  /// Own pieces of the working weights are those of the masters; sends them off, and the codes too. Parameters must not be read before they have
-  /// arrived.
+  /// Own pieces of the working weights are those of the masters; sends them off, and the codes too. Parameters must not be read before they
+  /// have arrived.
   void launch();
   /// What forward reads in `unit` has arrived, its codes too. Units in the order of forward.
   void arrive(int64_t unit);
@@ -40,7 +40,7 @@ class ParamExchange {
   CodeExchange codes_;
   std::vector<Traveling> buckets_;  // by first_unit
   size_t arrived_ = 0;
-  int64_t next_unit_ = 0;            // whose codes are still to be made
+  int64_t next_unit_ = 0;  // whose codes are still to be made
   int64_t last_unit_ = 0;
 };
 

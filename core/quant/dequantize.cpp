@@ -30,7 +30,8 @@ std::vector<float> dequantize(const QuantTensorView& q, bool columnwise) {
   values.reserve(static_cast<size_t>(q.rows * q.cols));
   for (int64_t r = 0; r < q.rows; ++r) {
     for (int64_t c = 0; c < q.cols; ++c) {
-      const float code = decode_code(q.spec.format, static_cast<const uint8_t*>(copy.codes)[copy.is_transposed ? c * q.rows + r : r * q.cols + c]);
+      const float code =
+          decode_code(q.spec.format, static_cast<const uint8_t*>(copy.codes)[copy.is_transposed ? c * q.rows + r : r * q.cols + c]);
       values.push_back(code * decode_scale(q.spec, copy, r / block_rows * scale_cols + c / block_cols) * factor);
     }
   }

@@ -27,10 +27,10 @@ enum class TensorRole : uint8_t { input, weight, grad_output };
 struct QuantSpec {
   QuantFormat format = QuantFormat::e4m3;
   QuantScaling scaling = QuantScaling::tensorwise;
-  bool is_2d = false;                  ///< square blocks (weights): row-wise and column-wise codes are then the same
-  bool stochastic_rounding = false;    ///< nvfp4 gradients
-  bool hadamard_columnwise = false;    ///< nvfp4: 16-point random Hadamard transform before the column-wise copy
-  bool power_of_two_scale = false;     ///< tensorwise option; blockwise always rounds its scale down to 2^k
+  bool is_2d = false;                ///< square blocks (weights): row-wise and column-wise codes are then the same
+  bool stochastic_rounding = false;  ///< nvfp4 gradients
+  bool hadamard_columnwise = false;  ///< nvfp4: 16-point random Hadamard transform before the column-wise copy
+  bool power_of_two_scale = false;   ///< tensorwise option; blockwise always rounds its scale down to 2^k
 
   bool operator==(const QuantSpec&) const = default;
 
@@ -52,9 +52,7 @@ struct QuantSpec {
   int64_t scale_bytes() const { return scaling == QuantScaling::mxfp8 || scaling == QuantScaling::nvfp4 ? 1 : 4; }
 };
 
-constexpr std::string_view name_of(QuantFormat f) {
-  return f == QuantFormat::e4m3 ? "e4m3" : f == QuantFormat::e5m2 ? "e5m2" : "e2m1";
-}
+constexpr std::string_view name_of(QuantFormat f) { return f == QuantFormat::e4m3 ? "e4m3" : f == QuantFormat::e5m2 ? "e5m2" : "e2m1"; }
 constexpr std::string_view name_of(QuantScaling s) {
   switch (s) {
     case QuantScaling::delayed: return "delayed";

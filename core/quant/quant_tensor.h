@@ -11,8 +11,8 @@ namespace mbt {
 /// One copy (row-wise or column-wise) of a logical [rows, cols] matrix.
 /// codes      u8 [rows, cols], one code a byte (e2m1 in the low nibble, high nibble zero).
 ///            is_transposed: u8 [cols, rows] instead, for a GEMM that wants the summed dimension contiguous. Only column-wise copies, never
-///            nvfp4's, and only on backends that ask for it (Backend::wants_transposed, never the CPU's): codes and scales are then of their
-///            own, not shared. Scales keep the order below.
+///            nvfp4's, and only on backends that ask for it (Backend::wants_transposed, never the CPU's): codes and scales are then of
+///            their own, not shared. Scales keep the order below.
 /// scale_inv  multiplies to restore. Per tensor: f32 [1]. Row-wise blocks of b: [rows, ceil(cols/b)]; column-wise: [ceil(rows/b), cols];
 ///            square: [ceil(rows/b), ceil(cols/b)]. f32 for blockwise, u8 E8M0 for mxfp8, u8 E4M3 for nvfp4.
 /// global_amax  nvfp4 only, f32 [1]: the tensor's amax G behind the second-level scale (of the transformed tensor for a Hadamard copy).

@@ -230,8 +230,7 @@ Recipe RecipeLibrary::get_or_read(const std::string& name_or_path) const {
   const Recipe* parent = nullptr;
   if (const auto extends = text_member(d, "extends", problems)) {
     parent = find(*extends);
-    if (parent == nullptr)
-      problems.push_back({d.where("extends"), no_recipe(*extends, recipes_)});
+    if (parent == nullptr) problems.push_back({d.where("extends"), no_recipe(*extends, recipes_)});
   }
   Recipe recipe = make_recipe(d, parent, reader);
   if (!problems.empty()) throw_problems(problems);
@@ -258,10 +257,8 @@ Recipe RecipeLibrary::from_inline(const nlohmann::json& object, const std::map<s
     if (key == std::string("name")) name = member->get<std::string>();
     else if (named != nullptr && !object.contains("name")) name = named->name;
     const bool is_own_name = key == std::string("name") && (object.contains("extends") || is_complete(object));
-    if (named != nullptr)
-      parent = named;
-    else if (!is_own_name)
-      problems.push_back({where(key), no_recipe(member->get<std::string>(), recipes_)});
+    if (named != nullptr) parent = named;
+    else if (!is_own_name) problems.push_back({where(key), no_recipe(member->get<std::string>(), recipes_)});
   }
   Recipe recipe = parent != nullptr ? inherit(*parent) : Recipe{};
   recipe.name = name;

@@ -32,10 +32,8 @@ std::vector<std::string> valid_keys(const FieldTable& table) {
 }  // namespace
 
 void RecipeReader::apply_text(const std::string& key, const nlohmann::json& value, const std::string& where, std::string& text) {
-  if (value.is_string())
-    text = value.get<std::string>();
-  else
-    problems_.push_back({where, shown(key) + " is " + shown(value.dump()) + ", expected a string"});
+  if (value.is_string()) text = value.get<std::string>();
+  else problems_.push_back({where, shown(key) + " is " + shown(value.dump()) + ", expected a string"});
 }
 
 void RecipeReader::apply_specific_to(const nlohmann::json& value, const std::string& where, Recipe& recipe) {
@@ -45,10 +43,8 @@ void RecipeReader::apply_specific_to(const nlohmann::json& value, const std::str
     return;
   }
   for (const auto& [key, member] : value.items()) {
-    if (const TextMember* specific = find_member(kSpecifics, key))
-      apply_text(key, member, where, recipe.*specific->text);
-    else
-      problems_.push_back({where, "\"specific_to\" has no member " + shown(key) + "; it has model, vendor and architecture"});
+    if (const TextMember* specific = find_member(kSpecifics, key)) apply_text(key, member, where, recipe.*specific->text);
+    else problems_.push_back({where, "\"specific_to\" has no member " + shown(key) + "; it has model, vendor and architecture"});
   }
 }
 

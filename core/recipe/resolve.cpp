@@ -7,10 +7,10 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
-#include "core/hf/hf_config.h"
 #include "core/config/validate.h"
-#include "core/recipe/finalize.h"
+#include "core/hf/hf_config.h"
 #include "core/hf/hf_overrides.h"
+#include "core/recipe/finalize.h"
 #include "core/recipe/library.h"
 #include "core/recipe/validate.h"
 #include "core/tokenizer/tokenizer.h"
@@ -83,9 +83,8 @@ class Resolver {
     std::vector<Problem> found;
     validate_shape(run_.config, ranks_, found);
     for (const Problem& p : found) {
-      const bool is_doubtful = std::any_of(refused.begin(), refused.end(), [&](const std::string& field) {
-        return has_word(p.where, field) || has_word(p.what, field);
-      });
+      const bool is_doubtful = std::any_of(refused.begin(), refused.end(),
+                                           [&](const std::string& field) { return has_word(p.where, field) || has_word(p.what, field); });
       if (!is_doubtful) problems_.push_back(p);
     }
   }
@@ -115,11 +114,12 @@ class Resolver {
     return kind == Origin::Kind::config_file || kind == Origin::Kind::command_line;
   }
 
-  /// A tokenizer that is named without its type has the type that its file says. A model from a folder, and nobody names a tokenizer: text is
-  /// the tokens that the model knows, or nothing that could be trained on.
+  /// A tokenizer that is named without its type has the type that its file says. A model from a folder, and nobody names a tokenizer: text
+  /// is the tokens that the model knows, or nothing that could be trained on.
   void derive_tokenizer() {
     TokenizerConfig& t = run_.config.tokenizer;
-    const std::string type_field = "tokenizer.tokenizer_type", model_field = "tokenizer.tokenizer_model", &folder = run_.config.model.hf_path;
+    const std::string type_field = "tokenizer.tokenizer_type", model_field = "tokenizer.tokenizer_model",
+                      &folder = run_.config.model.hf_path;
     const auto derive = [&](const std::string& field, const char* reason) { run_.origins[field] = {Origin::Kind::derived, reason}; };
     if (is_given(model_field)) {
       const Origin::Kind of_type = origin_of(run_.origins, type_field).kind, of_model = origin_of(run_.origins, model_field).kind;

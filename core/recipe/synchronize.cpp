@@ -30,10 +30,8 @@ class Synchronizer {
                             "); they are one setting, give one of them or both alike")});
       return;
     }
-    if (ddp_given)
-      copy(ddp, optimizer);
-    else
-      copy(optimizer, ddp);
+    if (ddp_given) copy(ddp, optimizer);
+    else copy(optimizer, ddp);
   }
 
   std::vector<Overwrite> take() { return std::move(overwrites_); }

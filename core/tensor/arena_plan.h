@@ -22,7 +22,8 @@ enum class MemoryCategory : uint8_t {
 };
 constexpr int kMemoryCategories = 7;
 constexpr std::string_view name_of(MemoryCategory c) {
-  constexpr std::string_view names[] = {"weights", "quantized weights", "master weights", "Adam moments", "main gradients", "activations", "workspace"};
+  constexpr std::string_view names[] = {"weights",        "quantized weights", "master weights", "Adam moments",
+                                        "main gradients", "activations",       "workspace"};
   return names[static_cast<int>(c)];
 }
 

@@ -112,10 +112,8 @@ std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& 
   if (content.empty()) throw InputError(source + ": is empty; expected a tokenizer.json or a SentencePiece model");
   if (source.ends_with(".json") && !looks_like_json(content))
     throw InputError(text(source, ": begins with ", shown(content, 20), ", expected a JSON object, which begins with {"));
-  if (looks_like_json(content))
-    tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, source));
-  else
-    tokenizer = make_sentencepiece_tokenizer(content, source, find_adds(files, folder));
+  if (looks_like_json(content)) tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, source));
+  else tokenizer = make_sentencepiece_tokenizer(content, source, find_adds(files, folder));
   tokenizer->set_special_ids(find_special_ids(*tokenizer, files, folder));
   return tokenizer;
 }

@@ -31,8 +31,8 @@ class Tokenizer {
   /// Appends the tokens of `text`, with add_special_tokens those that the tokenizer puts around a text too. InputError: the text is not
   /// UTF-8 (any bytes are good for `bytes`).
   virtual void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const = 0;
-  /// The same without special tokens, also where the text has their names in it: those are text like any other. For what others wrote, which
-  /// must not begin or end a turn of a conversation.
+  /// The same without special tokens, also where the text has their names in it: those are text like any other. For what others wrote,
+  /// which must not begin or end a turn of a conversation.
   virtual void encode_content(std::string_view text, std::vector<int32_t>& ids) const { encode(text, ids); }
   /// The bytes that the tokens stand for; the end may be within a character. InputError: an id that is none of the vocabulary's.
   virtual std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const = 0;
@@ -60,14 +60,13 @@ class Tokenizer {
 /// 256 tokens, one a byte.
 std::unique_ptr<Tokenizer> make_byte_tokenizer();
 
-/// `path`: a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json or else a tokenizer.model (with both: the .json, unless it is of
-/// a kind that is not done here). Beside it,
-/// tokenizer_config.json and special_tokens_map.json say which tokens are bos and eos. InputError: anything in the files that would change
-/// the tokens and is not done here, by its name.
+/// `path`: a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json or else a tokenizer.model (with both: the .json,
+/// unless it is of a kind that is not done here). Beside it, tokenizer_config.json and special_tokens_map.json say which tokens are bos and
+/// eos. InputError: anything in the files that would change the tokens and is not done here, by its name.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
-/// What tokenizer.tokenizer_type is for this tokenizer's file or folder, by its first bytes or its names; empty: there is none. InputError: it
-/// cannot be read.
+/// What tokenizer.tokenizer_type is for this tokenizer's file or folder, by its first bytes or its names; empty: there is none. InputError:
+/// it cannot be read.
 std::string tokenizer_type_in(const std::string& path);
 
 /// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.

@@ -5,8 +5,8 @@
 #include <list>
 #include <numeric>
 
-#include "core/io/safetensors.h"
 #include "core/hf/hf_weights.h"
+#include "core/io/safetensors.h"
 #include "core/model/initialize.h"
 #include "core/model/transformer.h"
 #include "core/optim/lr_schedule.h"

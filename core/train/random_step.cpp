@@ -57,8 +57,7 @@ void RandomStep::run() try {
   const auto optional = [](const std::vector<int32_t>& values) { return values.empty() ? nullptr : values.data(); };
   const MicroBatch batch{tokens_.data(), targets_.data(), mask_.data(), optional(document_start_), optional(positions_)};
   for (int64_t m = 0; m < micro_batches; ++m) {
-    transformer_.forward_backward({.seed = 1, .stream = stream_++}, batch, scale,
-                                  parallel_.hooks(m == 0, m + 1 == micro_batches));
+    transformer_.forward_backward({.seed = 1, .stream = stream_++}, batch, scale, parallel_.hooks(m == 0, m + 1 == micro_batches));
   }
   parallel_.reduce_gradients();
   parallel_.publish_step(optimizer_.step(scaler_, 1e-4, 0.01, true).was_skipped);

@@ -81,8 +81,9 @@ std::string EvaluationRecord::lines() const {
 }
 
 nlohmann::json to_json(const EvaluationRecord& r) {
-  return {{"kind", "evaluation"}, {"iteration", r.iteration}, {"split", r.split}, {"final", r.is_final}, {"lm_loss", number(r.loss)},
-          {"perplexity", number(r.perplexity())}, {"tokens", r.tokens}};
+  return {{"kind", "evaluation"}, {"iteration", r.iteration},  {"split", r.split},
+          {"final", r.is_final},  {"lm_loss", number(r.loss)}, {"perplexity", number(r.perplexity())},
+          {"tokens", r.tokens}};
 }
 
 }  // namespace mbt

@@ -10,19 +10,19 @@ namespace mbt {
 
 /// One optimizer step.
 struct IterationRecord {
-  int64_t iteration = 0;          ///< 1-based
+  int64_t iteration = 0;  ///< 1-based
   int64_t train_iters = 0;
   int64_t consumed_samples = 0;
   int64_t global_batch_size = 0;
   double elapsed_ms = 0.0;
-  double learning_rate = 0.0;     ///< of this step
-  double loss = 0.0;              ///< mean over the tokens in the loss
-  double loss_scale = 1.0;        ///< with which this step's gradients were computed
-  double grad_norm = 0.0;         ///< before clipping
-  bool was_skipped = false;       ///< the weights did not change
-  bool is_nan = false;            ///< the loss was not finite
+  double learning_rate = 0.0;  ///< of this step
+  double loss = 0.0;           ///< mean over the tokens in the loss
+  double loss_scale = 1.0;     ///< with which this step's gradients were computed
+  double grad_norm = 0.0;      ///< before clipping
+  bool was_skipped = false;    ///< the weights did not change
+  bool is_nan = false;         ///< the loss was not finite
   double tokens_per_second = 0.0;
-  double tflops = 0.0;            ///< model FLOP/s (docs: formula without recomputation) / 1e12
+  double tflops = 0.0;  ///< model FLOP/s (docs: formula without recomputation) / 1e12
   std::optional<double> params_norm;
   std::optional<int64_t> num_zeros;
 };
@@ -46,9 +46,9 @@ nlohmann::json to_json(const IterationRecord& r);
 
 struct EvaluationRecord {
   int64_t iteration = 0;
-  std::string split;         ///< "validation" or "test"
-  bool is_final = false;     ///< at the end of the run
-  double loss = 0.0;         ///< nats per token
+  std::string split;      ///< "validation" or "test"
+  bool is_final = false;  ///< at the end of the run
+  double loss = 0.0;      ///< nats per token
   int64_t tokens = 0;
   double perplexity() const;
   /// The two dashed lines with the result between, as upstream.

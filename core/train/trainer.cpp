@@ -91,8 +91,8 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
   throw OutOfMemory(text(e.what(), "\n", memory_owners(config, policy, backend, world.ranks())));
 }
 
-/// Enqueues the gradients and the sum of losses, of all ranks; returns how many tokens are in the loss, of this rank. Rank r takes every ranks-th
-/// micro-batch from the r-th on, so that the samples of a step do not depend on how many ranks there are.
+/// Enqueues the gradients and the sum of losses, of all ranks; returns how many tokens are in the loss, of this rank. Rank r takes every
+/// ranks-th micro-batch from the r-th on, so that the samples of a step do not depend on how many ranks there are.
 double Trainer::accumulate_gradients() {
   const int64_t micro_batch = config_.train.micro_batch_size, ranks = world_.ranks();
   const int64_t micro_batches = config_.train.global_batch_size / (micro_batch * ranks);
@@ -340,9 +340,7 @@ ExitReason Trainer::train_loop() {
   return ExitReason::finished;
 }
 
-ExitReason Trainer::run() try {
-  return train_loop();
-} catch (const AgreedError&) {
+ExitReason Trainer::run() try { return train_loop(); } catch (const AgreedError&) {
   settle_save();
   throw;
 } catch (const OutOfMemory& e) {

@@ -29,9 +29,9 @@ enum class SaveStage : uint8_t { started, scheduled, saved };
 class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
-  virtual void on_message(const std::string& text) = 0;                ///< something worth knowing
-  virtual void on_warning(const std::string& text) = 0;                ///< something that its owner may have to change
-  virtual void on_iteration(const IterationRecord& record) = 0;        ///< after every step
+  virtual void on_message(const std::string& text) = 0;          ///< something worth knowing
+  virtual void on_warning(const std::string& text) = 0;          ///< something that its owner may have to change
+  virtual void on_iteration(const IterationRecord& record) = 0;  ///< after every step
   virtual void on_evaluation(const EvaluationRecord& record) = 0;
   virtual void on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) = 0;
 };
@@ -44,7 +44,8 @@ class Trainer {
   /// Everything is allocated and loaded here, after a look at whether it fits (memory_check.h); InputError and Error before the first
   /// step. config: resolved, synchronized, validated for as many ranks as `world` has; every rank makes and runs its trainer alike.
   /// The backend, the world, the dataset and the observer must outlive it.
-  Trainer(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset, TrainObserver& observer);
+  Trainer(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset,
+          TrainObserver& observer);
 
   /// Trains to the end or until told to stop, evaluates and saves as configured.
   ExitReason run();

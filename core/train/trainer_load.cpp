@@ -4,8 +4,8 @@
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
-#include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/tokenizer/tokenizer.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/trainer.h"
 
 namespace mbt {
@@ -52,13 +52,15 @@ void Trainer::load_from(const std::string& path) {
 
 /// Paths change when folders move; it is the tokens that must not.
 void Trainer::compare_tokenizer(const CheckpointReader& checkpoint, const RunConfig& saved) {
-  if (config_.tokenizer == saved.tokenizer || config_.tokenizer.tokenizer_type == "none" || saved.tokenizer.tokenizer_type == "none") return;
+  if (config_.tokenizer == saved.tokenizer || config_.tokenizer.tokenizer_type == "none" || saved.tokenizer.tokenizer_type == "none")
+    return;
   const std::unique_ptr<Tokenizer> now = make_tokenizer(config_.tokenizer);
   const TokenizerFiles carried = load_tokenizer_files(checkpoint);
   const std::unique_ptr<Tokenizer> then = has_tokenizer(carried) ? open_tokenizer(carried, checkpoint.path()) : make_byte_tokenizer();
   if (now->fingerprint() != then->fingerprint())
-    observer_.on_warning(text("the tokenizer is another than the checkpoint's (", now->describe(), " instead of ", then->describe(),
-                              "): the model has learned what other tokens mean. If this is not meant, leave tokenizer.tokenizer_model as it was"));
+    observer_.on_warning(
+        text("the tokenizer is another than the checkpoint's (", now->describe(), " instead of ", then->describe(),
+             "): the model has learned what other tokens mean. If this is not meant, leave tokenizer.tokenizer_model as it was"));
 }
 
 /// Moments of another dtype were converted on their way in.
@@ -97,8 +99,8 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
                               join(of_model, ", "), ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
   const auto samples = [](const RunConfig& c) { return c.train.iterations() * c.train.global_batch_size; };
   if (dataset_.order(Split::train) == SampleOrder::own && samples(saved) != samples(config_))
-    observer_.on_warning(text("the order of this data depends on the length of the run, which was ", samples(saved), " samples and is ", samples(config_),
-                              ": samples that were seen may come again, and others later (docs/data.md)"));
+    observer_.on_warning(text("the order of this data depends on the length of the run, which was ", samples(saved), " samples and is ",
+                              samples(config_), ": samples that were seen may come again, and others later (docs/data.md)"));
   if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
 }
 

@@ -15,7 +15,7 @@ namespace mbt {
 
 /// What a run ended with: its losses, and its last checkpoint, which is all of its state.
 struct RunTrace {
-  std::vector<double> losses;   ///< by iteration
+  std::vector<double> losses;  ///< by iteration
   std::string checkpoint;
 };
 

@@ -32,7 +32,9 @@ struct Layout {
   Layout(const GemmShape& s, bool is_quantized, DType act, DType result, int64_t block_elements)
       : m(s.role == GemmRole::wgrad ? s.out_features : s.tokens),
         n(s.role == GemmRole::fprop ? s.out_features : s.in_features),
-        k(s.role == GemmRole::fprop ? s.in_features : s.role == GemmRole::dgrad ? s.out_features : s.tokens),
+        k(s.role == GemmRole::fprop   ? s.in_features
+          : s.role == GemmRole::dgrad ? s.out_features
+                                      : s.tokens),
         operand_type(operand_type_of(is_quantized, act)),
         copies_a(is_quantized || act != operand_type),
         copies_b(copies_a),

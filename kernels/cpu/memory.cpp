@@ -36,7 +36,7 @@ std::string readable(size_t bytes) {
 
 [[noreturn]] void throw_out_of_memory(size_t bytes) {
   throw OutOfMemory("out of memory: " + readable(bytes) + " asked for; this process may use " + readable(usable_memory_bytes()) +
-              ". A smaller model, micro-batch or sequence, or activation recompute, needs less");
+                    ". A smaller model, micro-batch or sequence, or activation recompute, needs less");
 }
 
 /// Maps one huge page more than needed and gives back what lies around the aligned block, so that huge pages fit.

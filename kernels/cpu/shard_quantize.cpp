@@ -39,7 +39,7 @@ float largest(const std::vector<uint32_t>& bits) {
   return bits.empty() ? 0.0F : std::bit_cast<float>(*std::max_element(bits.begin(), bits.end()));
 }
 
-// -- one scale a tensor -------------------------------------------------------------------------------------------------------------------
+// -- one scale a tensor ------------------------------------------------------------------------------------------------------------------
 
 /// Calls body(source, element of the weight, count) for each chunk of the slice; the maximum of what it returns, fp32 bits of magnitudes.
 template <class Body>
@@ -69,7 +69,7 @@ float cast_slice(const Slice& slice, const QuantTensorView& q, float scale, bool
   });
 }
 
-// -- one scale a block --------------------------------------------------------------------------------------------------------------------
+// -- one scale a block -------------------------------------------------------------------------------------------------------------------
 
 /// A row of blocks within one tile.
 struct Band {

@@ -9,9 +9,9 @@
 #include "kernels/cuda/device/output_quantizer.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -148,8 +148,8 @@ __global__ void __launch_bounds__(kThreads) gated_bwd_kernel(ActivationBwd<T> a,
 
 /// A launch over a.rows rows of a.cols outputs, and what is left of the output's quantization.
 template <bool kFused, class A>
-void run(const char* name, void (*kernel)(A, FusedQuant), const A& a, int64_t packs, const ConstTensorView& out, const QuantOutput& quantized,
-         Fusion fusion, const LaunchContext& context) {
+void run(const char* name, void (*kernel)(A, FusedQuant), const A& a, int64_t packs, const ConstTensorView& out,
+         const QuantOutput& quantized, Fusion fusion, const LaunchContext& context) {
   LaunchShape shape = shape_of_rows(a.rows, packs);
   if (kFused) {
     const auto rows_of_blocks = static_cast<unsigned>(kBlocksPerMultiprocessor * context.multiprocessors) / std::max(1U, shape.grid.x);
@@ -164,7 +164,8 @@ void run(const char* name, void (*kernel)(A, FusedQuant), const A& a, int64_t pa
 
 template <class F, class T, bool kWide, bool kFused>
 void fwd(const ActivationFwdArgs& args, Fusion fusion, const LaunchContext& context) {
-  const ActivationFwd<T> a{args.x.as<T>(), fusion == Fusion::codes && !args.keeps_y ? nullptr : args.y.as<T>(), args.y.rows(), args.y.cols()};
+  const ActivationFwd<T> a{args.x.as<T>(), fusion == Fusion::codes && !args.keeps_y ? nullptr : args.y.as<T>(), args.y.rows(),
+                           args.y.cols()};
   void (*kernel)(ActivationFwd<T>, FusedQuant) = activation_fwd_kernel<F, T, kWide, kFused>;
   if constexpr (F::kIsGate) {
     if (is_gated(args.kind)) kernel = gated_fwd_kernel<F, T, kWide, kFused>;

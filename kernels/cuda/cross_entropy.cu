@@ -1,11 +1,11 @@
-// Softmax cross-entropy: one block a row. The first sweep keeps a running maximum and the sum of exponentials under it; the second overwrites
-// the row with the gradient. Between them the row stays in the L2 cache only while the rows of all blocks on the device fit into it, so long
-// rows go to large blocks, of which fewer run at once. 16 bytes at a time where rows are aligned.
+// Softmax cross-entropy: one block a row. The first sweep keeps a running maximum and the sum of exponentials under it; the second
+// overwrites the row with the gradient. Between them the row stays in the L2 cache only while the rows of all blocks on the device fit into
+// it, so long rows go to large blocks, of which fewer run at once. 16 bytes at a time where rows are aligned.
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {

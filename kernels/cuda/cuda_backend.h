@@ -7,11 +7,11 @@
 #include <string>
 
 #include "core/backend/backend.h"
-#include "kernels/cuda/runtime/fault.h"
 #include "kernels/cuda/gemm/gemm.h"
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/fault.h"
 #include "kernels/cuda/runtime/graph.h"
 #include "kernels/cuda/runtime/host_wait.h"
-#include "kernels/cuda/launchers.h"
 #include "kernels/cuda/runtime/memory.h"
 #include "kernels/cuda/runtime/staging.h"
 
@@ -84,7 +84,7 @@ class CudaBackend final : public Backend {
   TensorView staged_;
   bool is_recording_ = false;
   const char* last_op_ = "none";  // that was handed to the GPU
-  Fault* fault_ = nullptr;  // pinned host memory that the device reaches too
+  Fault* fault_ = nullptr;        // pinned host memory that the device reaches too
   std::unique_ptr<Gemm> gemm_;
   size_t allocated_bytes_ = 0;
 };

@@ -10,9 +10,9 @@
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/partials.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -21,7 +21,7 @@ constexpr int kThreads = 256;
 constexpr int kCastPack = 8;    // elements
 constexpr int kBiasGroups = 8;  // warps of a block, each with rows of its own
 
-// -- conversions: each format as fp32 bits or f64, then to the other ----------------------------------------------------------------------
+// -- conversions: each format as fp32 bits or f64, then to the other ---------------------------------------------------------------------
 
 __device__ float widen(float x) { return x; }
 __device__ float widen(Bf16 x) { return to_float(x); }
@@ -62,19 +62,14 @@ __device__ void round_to(float x, F16& out) {
 template <class S, class D>
 __device__ void convert(S x, D& out) {
   constexpr bool is_from_f64 = std::is_same_v<S, double>, is_to_f64 = std::is_same_v<D, double>;
-  if constexpr (std::is_same_v<S, D>)
-    out = x;
-  else if constexpr (is_to_f64)
-    out = widen_further(widen(x));
-  else if constexpr (!is_from_f64)
-    round_to(widen(x), out);
-  else if constexpr (std::is_same_v<D, float>)
-    out = narrow(x);
-  else
-    round_to(narrow_to_odd(x), out);
+  if constexpr (std::is_same_v<S, D>) out = x;
+  else if constexpr (is_to_f64) out = widen_further(widen(x));
+  else if constexpr (!is_from_f64) round_to(widen(x), out);
+  else if constexpr (std::is_same_v<D, float>) out = narrow(x);
+  else round_to(narrow_to_odd(x), out);
 }
 
-// -- kernels ------------------------------------------------------------------------------------------------------------------------------
+// -- kernels -----------------------------------------------------------------------------------------------------------------------------
 
 /// The first `packs` threads take a pack each, the others one element each of the rest.
 template <class S, class D>
@@ -123,7 +118,9 @@ struct PairSum {
     lost = __fadd_rn(lost, other.lost);
   }
   /// Where the sum is infinite, what was lost is NaN.
-  __device__ double value() const { return isfinite(sum) ? static_cast<double>(sum) + static_cast<double>(lost) : static_cast<double>(sum); }
+  __device__ double value() const {
+    return isfinite(sum) ? static_cast<double>(sum) + static_cast<double>(lost) : static_cast<double>(sum);
+  }
 };
 
 /// A warp of columns' packs a block; blockIdx.y is the chunk of rows. partials [chunks, cols].
@@ -155,7 +152,7 @@ __global__ void __launch_bounds__(kWarp* kBiasGroups)
   }
 }
 
-// -- launchers ----------------------------------------------------------------------------------------------------------------------------
+// -- launchers ---------------------------------------------------------------------------------------------------------------------------
 
 dim3 flat_grid(int64_t threads) { return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)); }
 

@@ -13,9 +13,9 @@
 
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -23,18 +23,18 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kChunk = 512;  // keys of a block
 constexpr int kGradientThreads = 128;
-constexpr int kSegment = 256;  // places of the sorted keys; longer runs are summed in two levels
+constexpr int kSegment = 256;               // places of the sorted keys; longer runs are summed in two levels
 constexpr int kRowsAhead = 16;              // loads under way in a sum over rows
 constexpr uint32_t kNoToken = 0xFFFFFFFFU;  // sorts behind all tokens
 
 template <class T>
 struct EmbeddingFwd {
-  const int32_t* tokens;  // [rows]
-  const T* table;         // [vocabulary, cols]
+  const int32_t* tokens;     // [rows]
+  const T* table;            // [vocabulary, cols]
   const T* position_table;   // [P, cols] or null
   const int32_t* positions;  // [rows] or null
   int64_t position_rows;     // P
-  T* out;                 // [rows, cols]
+  T* out;                    // [rows, cols]
   int64_t rows, cols, vocabulary, first_position;
   uint32_t sequence_length;
 };
@@ -72,9 +72,8 @@ __device__ uint32_t token_of(uint64_t key) { return static_cast<uint32_t>(key >>
 __device__ int64_t row_of(uint64_t key) { return static_cast<int64_t>(key & 0xFFFFFFFFU); }
 
 /// keys [count]: each chunk sorted.
-__global__ void __launch_bounds__(kChunk)
-    sort_chunk_kernel(const int32_t* __restrict__ tokens, int64_t count, int64_t vocabulary, uint64_t* __restrict__ keys, Fault::Kind kind,
-                      Fault* fault) {
+__global__ void __launch_bounds__(kChunk) sort_chunk_kernel(const int32_t* __restrict__ tokens, int64_t count, int64_t vocabulary,
+                                                            uint64_t* __restrict__ keys, Fault::Kind kind, Fault* fault) {
   uint64_t* chunk = shared_array<uint64_t>(0, kChunk);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kChunk, n = first + threadIdx.x;
   const int size = static_cast<int>(min(static_cast<int64_t>(kChunk), count - first));
@@ -104,10 +103,8 @@ __global__ void __launch_bounds__(kThreads)
   int64_t low = other, high = other_end;  // the first key of the other run that is larger
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    if (keys[middle] < key)
-      low = middle + 1;
-    else
-      high = middle;
+    if (keys[middle] < key) low = middle + 1;
+    else high = middle;
   }
   out[(run & ~int64_t{1}) * length + (i - run * length) + (low - other)] = key;
 }
@@ -144,10 +141,8 @@ __device__ int64_t end_of_run(const uint64_t* keys, int64_t first, int64_t count
   }
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    if (token_of(keys[middle]) == token)
-      low = middle + 1;
-    else
-      high = middle;
+    if (token_of(keys[middle]) == token) low = middle + 1;
+    else high = middle;
   }
   return low;
 }
@@ -158,10 +153,8 @@ __device__ int64_t begin_of_run(const uint64_t* keys, int64_t at) {
   int64_t low = 0, high = at;
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    if (token_of(keys[middle]) == token)
-      high = middle;
-    else
-      low = middle + 1;
+    if (token_of(keys[middle]) == token) high = middle;
+    else low = middle + 1;
   }
   return low;
 }

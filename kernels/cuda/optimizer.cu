@@ -1,13 +1,14 @@
-// The optimizer step: sums over fixed chunks in fp64 (grad_norm, sum: a block a chunk, then one block over the chunks in order), clip_scale,
-// decide_step, and adamw, a grid-stride pass four elements at a time (16 bytes of fp32), or one by one where the tensors are not aligned.
+// The optimizer step: sums over fixed chunks in fp64 (grad_norm, sum: a block a chunk, then one block over the chunks in order),
+// clip_scale, decide_step, and adamw, a grid-stride pass four elements at a time (16 bytes of fp32), or one by one where the tensors are
+// not aligned.
 #include <algorithm>
 
 #include "kernels/cuda/device/element.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -18,7 +19,7 @@ constexpr int kUnroll = 4;
 
 bool is_aligned(const void* p, size_t bytes = 16) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
 
-// -- sums ---------------------------------------------------------------------------------------------------------------------------------
+// -- sums --------------------------------------------------------------------------------------------------------------------------------
 
 struct Identity {
   __device__ double operator()(float x) const { return static_cast<double>(x); }
@@ -33,8 +34,8 @@ struct SquareOfScaled {
 
 /// parts[block] = the sum of term(x) over the block's chunk.
 template <class Term>
-__global__ void __launch_bounds__(kThreads) chunk_sum_kernel(const float* __restrict__ x, int64_t n, bool is_vector, Term term,
-                                                             double* __restrict__ parts) {
+__global__ void __launch_bounds__(kThreads)
+    chunk_sum_kernel(const float* __restrict__ x, int64_t n, bool is_vector, Term term, double* __restrict__ parts) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kChunk, last = min(first + kChunk, n);
   double total = 0;
   if (is_vector && last - first == kChunk) {
@@ -52,10 +53,10 @@ __global__ void __launch_bounds__(kThreads) chunk_sum_kernel(const float* __rest
   if (threadIdx.x == 0) parts[blockIdx.x] = total;
 }
 
-/// Of one block: out[0] = (accumulate ? out[0] : 0) + sum of the parts; non_finite[0] = (accumulate ? non_finite[0] : 0) or whether that sum
-/// is NaN or infinite, which squares of finite fp32 values cannot make it.
-__global__ void __launch_bounds__(kFinalThreads) final_sum_kernel(const double* __restrict__ parts, int64_t count, double* out, bool accumulate,
-                                                                  int32_t* non_finite) {
+/// Of one block: out[0] = (accumulate ? out[0] : 0) + sum of the parts; non_finite[0] = (accumulate ? non_finite[0] : 0) or whether that
+/// sum is NaN or infinite, which squares of finite fp32 values cannot make it.
+__global__ void __launch_bounds__(kFinalThreads)
+    final_sum_kernel(const double* __restrict__ parts, int64_t count, double* out, bool accumulate, int32_t* non_finite) {
   double total = 0;
   for (int64_t i = threadIdx.x; i < count; i += kFinalThreads) total += parts[i];
   total = block_sum(total, shared_array<double>(0, kWarp));
@@ -72,8 +73,8 @@ void launch_sum_of(const ConstTensorView& x, Term term, double* out, bool accumu
   auto* parts = context.scratch.get<double>(static_cast<size_t>(std::max<int64_t>(chunks, 1)));
   launch("chunk_sum", chunk_sum_kernel<Term>, {dim3(static_cast<unsigned>(chunks)), dim3(kThreads), kWarp * sizeof(double)}, context.stream,
          x.as<float>(), n, is_aligned(x.data), term, parts);
-  launch("final_sum", final_sum_kernel, {dim3(1), dim3(kFinalThreads), kWarp * sizeof(double)}, context.stream, parts, chunks, out, accumulate,
-         non_finite);
+  launch("final_sum", final_sum_kernel, {dim3(1), dim3(kFinalThreads), kWarp * sizeof(double)}, context.stream, parts, chunks, out,
+         accumulate, non_finite);
 }
 
 __global__ void clip_scale_kernel(const double* squared_norm, double max_norm, double inverse_scale, float* scale) {
@@ -85,8 +86,7 @@ __global__ void clip_scale_kernel(const double* squared_norm, double max_norm, d
 __global__ void decide_step_kernel(const double* squared_norm, const int32_t* non_finite, const double* loss_sum, bool skip_non_finite,
                                    bool skip_non_finite_loss, double max_norm, int32_t* skip, double* report) {
   const double loss = loss_sum == nullptr ? 0.0 : *loss_sum;
-  const bool skips =
-      (skip_non_finite && *non_finite != 0) || sqrt(*squared_norm) > max_norm || (skip_non_finite_loss && !isfinite(loss));
+  const bool skips = (skip_non_finite && *non_finite != 0) || sqrt(*squared_norm) > max_norm || (skip_non_finite_loss && !isfinite(loss));
   *skip = skips ? 1 : 0;
   report[0] = loss;
   report[1] = *squared_norm;
@@ -94,7 +94,7 @@ __global__ void decide_step_kernel(const double* squared_norm, const int32_t* no
   report[3] = skips ? 1.0 : 0.0;
 }
 
-// -- AdamW --------------------------------------------------------------------------------------------------------------------------------
+// -- AdamW -------------------------------------------------------------------------------------------------------------------------------
 
 struct NoParam {};
 
@@ -218,9 +218,9 @@ void launch_clip_scale(const ClipScaleArgs& args, const LaunchContext& context) 
 }
 
 void launch_decide_step(const DecideStepArgs& args, const LaunchContext& context) {
-  launch("decide_step", decide_step_kernel, {dim3(1), dim3(1)}, context.stream, args.squared_norm.as<double>(), args.non_finite.as<int32_t>(),
-         args.loss_sum.as<double>(), args.skip_non_finite, args.skip_non_finite_loss, args.max_norm, args.skip.as<int32_t>(),
-         args.report.as<double>());
+  launch("decide_step", decide_step_kernel, {dim3(1), dim3(1)}, context.stream, args.squared_norm.as<double>(),
+         args.non_finite.as<int32_t>(), args.loss_sum.as<double>(), args.skip_non_finite, args.skip_non_finite_loss, args.max_norm,
+         args.skip.as<int32_t>(), args.report.as<double>());
 }
 
 void launch_adamw(const AdamwArgs& args, const LaunchContext& context) {

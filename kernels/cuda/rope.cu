@@ -7,8 +7,8 @@
 #include "kernels/cuda/device/output_quantizer.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -18,8 +18,8 @@ constexpr int kResidentThreads = 2048;  // of a multiprocessor
 
 template <class T>
 struct Rope {
-  T* qkv;                // [rows, cols]
-  const float* cos_sin;  // [P, 2 * half]
+  T* qkv;                    // [rows, cols]
+  const float* cos_sin;      // [P, 2 * half]
   const int32_t* positions;  // [rows] or null
   int64_t table_rows;        // P
   int64_t rows, cols, width, first_position;
@@ -114,7 +114,9 @@ void launch_packed(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const 
 template <class T, bool kWide>
 void launch_variant(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const LaunchContext& context) {
   if constexpr (sizeof(T) == sizeof(float)) return launch_packed<T, kWide, false>(a, args, fusion, context);  // fusion_of() says none
-  else fusion == Fusion::none ? launch_packed<T, kWide, false>(a, args, fusion, context) : launch_packed<T, kWide, true>(a, args, fusion, context);
+  else
+    fusion == Fusion::none ? launch_packed<T, kWide, false>(a, args, fusion, context)
+                           : launch_packed<T, kWide, true>(a, args, fusion, context);
 }
 
 }  // namespace

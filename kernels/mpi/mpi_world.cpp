@@ -34,8 +34,8 @@ void abort_if_requested() {
   if (requested_abort >= 0) MPI_Abort(MPI_COMM_WORLD, requested_abort);
 }
 
-/// Polls until all are complete. Short at first, for small messages between ranks that run; then it sleeps, because the rank it waits for may
-/// need this very core.
+/// Polls until all are complete. Short at first, for small messages between ranks that run; then it sleeps, because the rank it waits for
+/// may need this very core.
 void wait_all(std::vector<MPI_Request>& requests) {
   using namespace std::chrono_literals;
   const auto start = std::chrono::steady_clock::now();

@@ -148,8 +148,8 @@ TEST_CASE("A shown config reads back as the same config") {
 TEST_CASE("mbtrain --help tells which environment variables count") {
   const TemporaryFolder folder;
   const std::string help = run_binary({"--help"}, folder.path()).out;
-  for (const char* variable : {"MBTRAIN_RECIPES", "MBTRAIN_GEMM_ALGORITHMS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "MBT_CPU_LEVEL",
-                               "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"})
+  for (const char* variable : {"MBTRAIN_RECIPES", "MBTRAIN_GEMM_ALGORITHMS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS",
+                               "MBT_CPU_LEVEL", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"})
     CHECK_THAT(help, ContainsSubstring(variable));
 }
 

@@ -41,9 +41,9 @@ TEST_CASE("bench ops --json: every op with its time, bytes and share of a copy o
     CHECK(op["gb_per_second"].get<double>() == Approx(op["bytes"].get<double>() / op["microseconds"].get<double>() * 1e-3));
     CHECK(op["share_of_copy"].get<double>() == Approx(op["gb_per_second"].get<double>() / copy));
   }
-  for (const char* name : {"norm_fwd", "norm_bwd + residual", "rope", "qk_norm_bwd", "swiglu_bwd", "embedding_bwd", "cross_entropy + gradient", "adamw",
-                           "grad_norm", "bias_bwd", "cast act to f32", "quantize tensorwise", "quantize blockwise 128x128", "quantize mxfp8, both",
-                           "quantize nvfp4 hadamard stochastic, both"}) {
+  for (const char* name : {"norm_fwd", "norm_bwd + residual", "rope", "qk_norm_bwd", "swiglu_bwd", "embedding_bwd",
+                           "cross_entropy + gradient", "adamw", "grad_norm", "bias_bwd", "cast act to f32", "quantize tensorwise",
+                           "quantize blockwise 128x128", "quantize mxfp8, both", "quantize nvfp4 hadamard stochastic, both"}) {
     CAPTURE(name);
     CHECK(std::count(names.begin(), names.end(), name) == 1);
   }
@@ -73,8 +73,9 @@ TEST_CASE("bench ops refuses what it cannot measure") {
 }
 
 TEST_CASE("bench step --json: the whole step as train.cuda_graph has it, its parts op by op") {
-  const std::vector<std::string> tiny = {"step",   "--device",     "cpu", "--steps", "2",  "--json", "--num-layers", "1", "--hidden-size", "32",
-                                         "--num-attention-heads", "2", "--seq-length", "16"};
+  const std::vector<std::string> tiny = {
+      "step", "--device",     "cpu", "--steps", "2", "--json", "--num-layers", "1", "--hidden-size", "32", "--num-attention-heads",
+      "2",    "--seq-length", "16"};
   for (const char* graph : {"true", "false"}) {
     const RunResult r = bench(with(tiny, {"--cuda-graph", graph}));
     CAPTURE(r.err);
@@ -103,7 +104,8 @@ TEST_CASE("bench gemm compares each product with the square product of the same 
   const json report = json::parse(r.out);
   REQUIRE(report["gemm"].size() == 3 * report["peak_tflops"].size());
   for (const json& g : report["gemm"])
-    CHECK(g["share_of_peak"].get<double>() == Approx(g["tflops"].get<double>() / report["peak_tflops"][g["operands"].get<std::string>()].get<double>()));
+    CHECK(g["share_of_peak"].get<double>() ==
+          Approx(g["tflops"].get<double>() / report["peak_tflops"][g["operands"].get<std::string>()].get<double>()));
   const RunResult wrong = bench({"gemm", "--layer", "64"});
   CHECK(wrong.exit_code == 2);
   CHECK_THAT(wrong.err, ContainsSubstring("expected KxN"));

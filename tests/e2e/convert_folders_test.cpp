@@ -89,7 +89,8 @@ TEST_CASE("A model that has come from nowhere is exported with its tokenizer, an
     std::vector<std::string> args = kTiny;
     args.insert(args.end(), go_on.begin() + 1, go_on.end());
     args.push_back(tokenizer);
-    return succeed(folder, {"train", "--vocab-size", "422"}, args).err.find("the tokenizer is another than the checkpoint's") != std::string::npos;
+    return succeed(folder, {"train", "--vocab-size", "422"}, args).err.find("the tokenizer is another than the checkpoint's") !=
+           std::string::npos;
   };
   CHECK(!warning_with("moved"));
   CHECK(warning_with((kGolden / "tokenizers/o200k").string()));

@@ -60,7 +60,8 @@ TEST_CASE("doctor takes no library for what its name says, and asks for the cuBL
     CAPTURE(library);
     const auto& l = report["machine"]["libraries"][library];
     CHECK(l["is_found"] == false);
-    CHECK_THAT(l["problem"].get<std::string>(), ContainsSubstring("cannot be used: lib") && ContainsSubstring("no function that tells its version"));
+    CHECK_THAT(l["problem"].get<std::string>(),
+               ContainsSubstring("cannot be used: lib") && ContainsSubstring("no function that tells its version"));
   }
   CHECK_THAT(text.out, ContainsSubstring("cannot be used: libnccl.so.2"));
   const std::string cuda = report["build"]["cuda_runtime"].is_null() ? "13.0" : report["build"]["cuda_runtime"].get<std::string>();

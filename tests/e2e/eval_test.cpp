@@ -65,7 +65,8 @@ TEST_CASE("a trained model finds what it was trained on more probable than the r
   const RunResult each = succeed({"eval", "choice", "--load", "run", "--show-each", "questions.jsonl"}, folder);
   CHECK_THAT(each.out, ContainsSubstring(R"("where":"questions.jsonl:1","label":1)"));
   CHECK(good["bytes"] == good["tokens"]);  // the first byte of the text is not scored
-  const std::vector<std::string> generate = {"generate", "--load", "run", "--prompt", "tick to", "--max-new-tokens", "7", "--temperature", "0"};
+  const std::vector<std::string> generate = {"generate",         "--load", "run",           "--prompt", "tick to",
+                                             "--max-new-tokens", "7",      "--temperature", "0"};
   const auto generated = [&](std::vector<std::string> more) {
     more.insert(more.begin(), generate.begin(), generate.end());
     return succeed(more, folder);
@@ -73,10 +74,13 @@ TEST_CASE("a trained model finds what it was trained on more probable than the r
   CHECK(generated({}).out == "tick tock tick\n");
   CHECK(generated({"--num-samples", "2"}).out == "--- sample 1 of 2 ---\ntick tock tick\n--- sample 2 of 2 ---\ntick tock tick\n");
   const nlohmann::json line = nlohmann::json::parse(generated({"--json"}).out);
-  CHECK(line == nlohmann::json{{"sample", 0}, {"prompt", "tick to"}, {"text", "ck tick"}, {"finished", false},
-                               {"tokens", {'c', 'k', ' ', 't', 'i', 'c', 'k'}}});
+  CHECK(
+      line ==
+      nlohmann::json{
+          {"sample", 0}, {"prompt", "tick to"}, {"text", "ck tick"}, {"finished", false}, {"tokens", {'c', 'k', ' ', 't', 'i', 'c', 'k'}}});
   CHECK(generated({}).err.find("looks back") == std::string::npos);
-  CHECK_THAT(generated({"--max-length", "6"}).err, ContainsSubstring("the prompt has 7 tokens and the model looks back on 6: it sees the last 3 alone"));
+  CHECK_THAT(generated({"--max-length", "6"}).err,
+             ContainsSubstring("the prompt has 7 tokens and the model looks back on 6: it sees the last 3 alone"));
 }
 
 TEST_CASE("a model's tokenizer comes with it: from its folder, from an import, from a checkpoint, and back") {

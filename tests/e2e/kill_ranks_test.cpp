@@ -1,5 +1,5 @@
-// kill -9 of a random rank at random moments, saves under way included: the run goes on from a complete checkpoint every time, and ends in the
-// state of a run that nobody killed.
+// kill -9 of a random rank at random moments, saves under way included: the run goes on from a complete checkpoint every time, and ends in
+// the state of a run that nobody killed.
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -1,4 +1,5 @@
-// Several ranks under a real mpirun: the same numbers as one, sharded or not, overlapped or not; and what happens when ranks disagree or die.
+// Several ranks under a real mpirun: the same numbers as one, sharded or not, overlapped or not; and what happens when ranks disagree or
+// die.
 #include <sys/wait.h>
 
 #include <chrono>
@@ -66,7 +67,8 @@ TEST_CASE("2, 3 and 4 ranks lose as one does") {
 
 TEST_CASE("a sharded optimizer, overlapped or not, gives the bits of the plain one") {
   if (!has_mpirun()) return;
-  // Each way in which weights travel: plain, with delayed and current scales, in blocks of both kinds, in 16 bits; fp16 with a scale that holds.
+  // Each way in which weights travel: plain, with delayed and current scales, in blocks of both kinds, in 16 bits; fp16 with a scale that
+  // holds.
   const std::vector<std::vector<std::string>> runs = {
       {"fp32"},
       {"bf16_mixed", "--ddp.average_in_collective", "true"},

@@ -169,8 +169,7 @@ TEST_CASE("A full disk is said, with exit code 1, and leaves nothing", "[tokeniz
     CHECK(r.exit_code == 1);
     CHECK_THAT(r.err, ContainsSubstring("cannot write to standard output: No space left on device"));
   }
-  const RunResult r =
-      run("ulimit -f 1024; " MBT_BINARY " tokenize --tokenizer bytes --input a.txt --output " + output.path("data"));
+  const RunResult r = run("ulimit -f 1024; " MBT_BINARY " tokenize --tokenizer bytes --input a.txt --output " + output.path("data"));
   CHECK(r.exit_code == 1);
   CHECK_THAT(r.err, ContainsSubstring("data.bin: cannot write it: File too large"));
   CHECK(count_files(output.path()) == 0);

@@ -92,7 +92,8 @@ TEST_CASE("both ways of attention serve the shapes of flash, and automatic takes
     for (const Case& c : {Case{2, 65, 4, 2, 64}, Case{1, 70, 2, 1, 128}}) {
       for (AttentionBackend path : {AttentionBackend::flash, AttentionBackend::math}) compare(c, act, path);
       Inputs in(c, act);
-      const Outputs flash(c, in, backend(), AttentionBackend::flash), math(c, in, backend(), AttentionBackend::math), chosen(c, in, backend());
+      const Outputs flash(c, in, backend(), AttentionBackend::flash), math(c, in, backend(), AttentionBackend::math),
+          chosen(c, in, backend());
       CHECK((chosen.out.same_bits(flash.out) && chosen.d_qkv.same_bits(flash.d_qkv)));
       CHECK_FALSE(chosen.out.same_bits(math.out));
     }
@@ -104,7 +105,8 @@ TEST_CASE("what flash cannot serve: automatic takes math, asking for flash is an
     DType act;
     const char* why;
   };
-  for (const Unserved& u : {Unserved{{1, 9, 1, 1, 48}, DType::bf16, "not 48 in bf16"}, Unserved{{1, 9, 1, 1, 64}, DType::f32, "not 64 in f32"}}) {
+  for (const Unserved& u :
+       {Unserved{{1, 9, 1, 1, 48}, DType::bf16, "not 48 in bf16"}, Unserved{{1, 9, 1, 1, 64}, DType::f32, "not 64 in f32"}}) {
     Inputs in(u.c, u.act);
     CHECK_THROWS_WITH(Outputs(u.c, in, backend(), AttentionBackend::flash), ContainsSubstring(u.why));
     const AttentionShape shape{u.act, u.c.width, u.c.length, u.c.scale()};

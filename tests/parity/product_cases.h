@@ -1,5 +1,5 @@
-// Products of quantized operands for parity tests: what recipes give to a linear layer, tensors quantized as the device asks, and the product
-// of the values that they stand for.
+// Products of quantized operands for parity tests: what recipes give to a linear layer, tensors quantized as the device asks, and the
+// product of the values that they stand for.
 #pragma once
 
 #include <vector>
@@ -24,9 +24,11 @@ struct Specs {
 inline std::vector<Specs> all_product_specs() {
   const QuantSpec line{.format = e4m3, .scaling = blockwise}, square{.format = e4m3, .scaling = blockwise, .is_2d = true};
   const QuantSpec mx{.format = e4m3, .scaling = mxfp8}, mx_square{.format = e4m3, .scaling = mxfp8, .is_2d = true};
-  const QuantSpec fp4{.format = e2m1, .scaling = nvfp4, .hadamard_columnwise = true}, fp4_square{.format = e2m1, .scaling = nvfp4, .is_2d = true};
+  const QuantSpec fp4{.format = e2m1, .scaling = nvfp4, .hadamard_columnwise = true},
+      fp4_square{.format = e2m1, .scaling = nvfp4, .is_2d = true};
   std::vector<Specs> all;
-  for (const QuantScaling s : {delayed, tensorwise}) all.push_back({s == delayed ? "delayed" : "tensorwise", {e4m3, s}, {e4m3, s}, {e5m2, s}});
+  for (const QuantScaling s : {delayed, tensorwise})
+    all.push_back({s == delayed ? "delayed" : "tensorwise", {e4m3, s}, {e4m3, s}, {e5m2, s}});
   all.push_back({"blockwise", line, square, {.format = e5m2, .scaling = blockwise}});
   all.push_back({"blockwise, e4m3", line, square, line});
   all.push_back({"mxfp8", mx, mx, mx});
@@ -55,7 +57,8 @@ class QuantizedMatrix {
     std::mt19937 random(seed);
     // Blocks of very different sizes, so that a scale that is read in another's place shows.
     x.fill([&](int64_t i) {
-      return std::normal_distribution<double>()(random) * std::exp2(static_cast<double>((i / shape[1] / 16 * 7 + i % shape[1] / 16 * 3) % 11) - 5);
+      return std::normal_distribution<double>()(random) *
+             std::exp2(static_cast<double>((i / shape[1] / 16 * 7 + i % shape[1] / 16 * 3) % 11) - 5);
     });
     device.quantize({.x = x, .to = {.q = view_}});
     device.synchronize();  // x goes
@@ -69,7 +72,8 @@ class QuantizedMatrix {
     const QuantCopyShape shape = quant_copy_shape(view_.spec, view_.rows, view_.cols, i == 1);
     codes_[i] = ManagedBytes(static_cast<size_t>(shape.codes_bytes));
     scales_[i] = ManagedBytes(static_cast<size_t>(shape.scale_bytes));
-    return {.codes = codes_[i].data(), .scale_inv = scales_[i].data(), .global_amax = view_.spec.scaling == nvfp4 ? &floats_[i + 1] : nullptr};
+    return {
+        .codes = codes_[i].data(), .scale_inv = scales_[i].data(), .global_amax = view_.spec.scaling == nvfp4 ? &floats_[i + 1] : nullptr};
   }
 
   ManagedBytes codes_[2], scales_[2];
@@ -77,8 +81,12 @@ class QuantizedMatrix {
   QuantTensorView view_;
 };
 
-inline Shape a_shape(GemmRole role, const GemmExtents& e) { return role == GemmRole::wgrad ? Shape{e.summed, e.rows} : Shape{e.rows, e.summed}; }
-inline Shape b_shape(GemmRole role, const GemmExtents& e) { return role == GemmRole::fprop ? Shape{e.cols, e.summed} : Shape{e.summed, e.cols}; }
+inline Shape a_shape(GemmRole role, const GemmExtents& e) {
+  return role == GemmRole::wgrad ? Shape{e.summed, e.rows} : Shape{e.rows, e.summed};
+}
+inline Shape b_shape(GemmRole role, const GemmExtents& e) {
+  return role == GemmRole::fprop ? Shape{e.cols, e.summed} : Shape{e.summed, e.cols};
+}
 inline GemmShape shape_of(GemmRole role, const GemmExtents& e) {
   if (role == GemmRole::fprop) return {role, e.rows, e.cols, e.summed};
   if (role == GemmRole::dgrad) return {role, e.rows, e.summed, e.cols};
@@ -91,8 +99,8 @@ inline std::vector<double> values_of(const QuantTensorView& q, bool columnwise) 
 }
 
 /// What sums may lose of the magnitude of their terms. cuBLASLt's twin sums in double. Tensor cores cut off what does not fit into the
-/// accumulator, at every step of 16 along the sum: some 20 steps lose as many units of fp32, and of the 14 bits that FP8's accumulators keep
-/// until they are promoted. A scale in the wrong place is off by a power of two.
+/// accumulator, at every step of 16 along the sum: some 20 steps lose as many units of fp32, and of the 14 bits that FP8's accumulators
+/// keep until they are promoted. A scale in the wrong place is off by a power of two.
 #if defined(MBT_EMULATED_DEVICE)
 constexpr double kSumError = 0x1p-21, kNarrowSumError = kSumError;
 #else
@@ -100,8 +108,8 @@ constexpr double kSumError = 0x1p-18, kNarrowSumError = 0x1p-9;
 #endif
 
 /// The largest error in units of what fp32 sums and one rounding to d's dtype allow.
-inline double worst_error(GemmRole role, const GemmExtents& e, const std::vector<double>& a, const std::vector<double>& b, GuardedTensor* bias,
-                          const GuardedTensor* before, const GuardedTensor& d, double sum_error = kSumError) {
+inline double worst_error(GemmRole role, const GemmExtents& e, const std::vector<double>& a, const std::vector<double>& b,
+                          GuardedTensor* bias, const GuardedTensor* before, const GuardedTensor& d, double sum_error = kSumError) {
   double worst = 0;
   const auto at = [](const std::vector<double>& v, int64_t i) { return v[static_cast<size_t>(i)]; };
   for (int64_t i = 0; i < e.rows; ++i)
@@ -113,7 +121,8 @@ inline double worst_error(GemmRole role, const GemmExtents& e, const std::vector
         sum += product, magnitude += std::fabs(product);
       }
       const double more = (bias != nullptr ? bias->at(j) : 0.0) + (before != nullptr ? before->at(i * e.cols + j) : 0.0);
-      const double want = sum + more, allowed = sum_error * (magnitude + std::fabs(more)) + 1.01 * unit_of(d.dtype()) * std::fabs(want) + 0x1p-25;
+      const double want = sum + more,
+                   allowed = sum_error * (magnitude + std::fabs(more)) + 1.01 * unit_of(d.dtype()) * std::fabs(want) + 0x1p-25;
       worst = std::max(worst, std::fabs(d.at(i * e.cols + j) - want) / allowed);
     }
   return worst;
@@ -132,7 +141,8 @@ inline void check_product(Backend& device, const Specs& specs, GemmRole role, co
   if (has_bias) args.bias = bias;
   device.gemm(args);
   device.synchronize();
-  INFO(name_of(role) << " [" << e.rows << "," << e.cols << "] over " << e.summed << " into " << name_of(d_type) << (accumulate ? ", +=" : ""));
+  INFO(name_of(role) << " [" << e.rows << "," << e.cols << "] over " << e.summed << " into " << name_of(d_type)
+                     << (accumulate ? ", +=" : ""));
   const auto a_values = values_of(a.view(), role == GemmRole::wgrad), b_values = values_of(b.view(), role != GemmRole::fprop);
   CHECK(worst_error(role, e, a_values, b_values, has_bias ? &bias : nullptr, accumulate ? &before : nullptr, d, sum_error) <= 1.0);
   CHECK(d.guards_intact());

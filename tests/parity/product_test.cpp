@@ -29,7 +29,8 @@ TEST_CASE("gemm of plain operands: dtypes, bias, accumulation, odd sizes") {
           args.accumulate = accumulate;
           if (role == GemmRole::fprop) args.bias = bias;
           backend().gemm(args);
-          CHECK(worst_error(role, e, a.values(), b.values(), args.bias.empty() ? nullptr : &bias, accumulate ? &before : nullptr, d) <= 1.0);
+          CHECK(worst_error(role, e, a.values(), b.values(), args.bias.empty() ? nullptr : &bias, accumulate ? &before : nullptr, d) <=
+                1.0);
         }
 }
 

@@ -198,8 +198,7 @@ TEST_CASE("delayed_scaling_update: histories and scales are the CPU's") {
         max.fill([](int64_t i) { return i % 2 == 0 ? 448.0 : 57344.0; });
         GuardedTensor want_history = history, want_scale = scale;
         for (int step = 0; step < 2; ++step) {
-          cpu().delayed_scaling_update(
-              {.history = want_history, .scale = want_scale, .fp8_max = max, .margin = 1, .algorithm = algorithm});
+          cpu().delayed_scaling_update({.history = want_history, .scale = want_scale, .fp8_max = max, .margin = 1, .algorithm = algorithm});
           backend().delayed_scaling_update({.history = history, .scale = scale, .fp8_max = max, .margin = 1, .algorithm = algorithm});
           REQUIRE(history.same_bits(want_history));
           REQUIRE(scale.same_bits(want_scale));

@@ -80,8 +80,7 @@ inline void check_reduce_scatter(const Tested& tested, const ReduceScatterCase& 
   collectives.wait(collectives.reduce_scatter({.in = in, .out = result, .factor = c.factor, .with_f32_sums = c.with_f32_sums}));
   tested.finish();
   if (c.is_in_place) std::memcpy(out.view().data, own.data, static_cast<size_t>(own.size_bytes()));
-  for (int64_t i = 0; i < c.n; ++i)
-    expect(out.at(i) == want.at(i), text(c.str(), ": [", i, "] is ", out.at(i), ", expected ", want.at(i)));
+  for (int64_t i = 0; i < c.n; ++i) expect(out.at(i) == want.at(i), text(c.str(), ": [", i, "] is ", out.at(i), ", expected ", want.at(i)));
   expect(out.guards_intact() && in.guards_intact(), c.str() + ": wrote beside its tensors");
 }
 

@@ -54,7 +54,8 @@ inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
     all.push_back({name + "_bwd" + of,
                    [=](Backend& on, DType act, int kind, const QuantOutput& quantized, bool) {
                      GuardedTensor d_y = input(act, s, kind, 1), h = normal_tensor(act, s, 2), weight = normal_tensor(act, {cols}, 3);
-                     GuardedTensor d_h = kind == 2 ? input(act, s, 2, 0) : normal_tensor(act, s, 4), rstd(DType::f32, {tokens}), mean = rstd;
+                     GuardedTensor d_h = kind == 2 ? input(act, s, 2, 0) : normal_tensor(act, s, 4), rstd(DType::f32, {tokens}),
+                                   mean = rstd;
                      GuardedTensor d_weight(DType::f32, {cols}), d_bias = d_weight;
                      rstd.fill([](int64_t i) { return 0.9 + 0.01 * static_cast<double>(i); });
                      on.norm_bwd({.kind = kind_of_norm,
@@ -93,7 +94,8 @@ inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
 }
 
 /// Ops on the heads of `tokens` tokens, sequences of `length`, `rotated` values of each head turned.
-inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int64_t heads, int64_t kv_heads, int64_t width, int64_t rotated) {
+inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int64_t heads, int64_t kv_heads, int64_t width,
+                                            int64_t rotated) {
   const Shape s{tokens, (heads + 2 * kv_heads) * width}, s_out{tokens, heads * width};
   const std::string of = text(" [", tokens, " tokens, ", heads, " and ", kv_heads, " heads of ", width, "]");
   const float scale = 1.0F / std::sqrt(static_cast<float>(width));

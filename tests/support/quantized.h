@@ -76,8 +76,7 @@ struct Quantized {
     if (copies != Copies::columns) view.rowwise = {.codes = first, .scale_inv = row_scales.data(), .global_amax = f + 2};
     if (copies == Copies::rows) return;
     const bool shares = s.columnwise_shares_codes() && copies == Copies::both && !transposed;
-    const QuantCopy own{
-        .codes = column_codes.data(), .scale_inv = column_scales.data(), .global_amax = f + 3, .is_transposed = transposed};
+    const QuantCopy own{.codes = column_codes.data(), .scale_inv = column_scales.data(), .global_amax = f + 3, .is_transposed = transposed};
     view.columnwise = shares ? view.rowwise : own;
   }
   bool operator==(const Quantized& o) const {

@@ -8,8 +8,8 @@
 
 namespace mbt::test {
 
-/// Runs `job` on `ranks` threads. Returns what each rank threw, by rank; all empty: none did. A rank that has thrown is gone for the others:
-/// what they exchange with it throws too. Jobs may not use Catch2's assertions, which know one thread.
+/// Runs `job` on `ranks` threads. Returns what each rank threw, by rank; all empty: none did. A rank that has thrown is gone for the
+/// others: what they exchange with it throws too. Jobs may not use Catch2's assertions, which know one thread.
 inline std::vector<std::string> run_threads(int ranks, const std::function<void(World&)>& job) {
   Boards boards(ranks);
   std::vector<std::string> thrown(static_cast<size_t>(ranks));

@@ -37,8 +37,8 @@ struct RandomBatch {
 /// Weights and transformer on the CPU backend; initial values with every tensor non-trivial.
 struct TinyModel {
   TinyModel(const ModelConfig& model, const PrecisionPolicy& policy, int64_t batch, uint64_t seed = 1, const BatchInputs& inputs = {});
-  double loss(const RandomBatch& b);                  ///< mean, forward alone
-  std::vector<float> gradients(const RandomBatch& b); ///< flat, of the mean loss
+  double loss(const RandomBatch& b);                   ///< mean, forward alone
+  std::vector<float> gradients(const RandomBatch& b);  ///< flat, of the mean loss
 
   std::unique_ptr<Backend> backend;
   ModelConfig config;

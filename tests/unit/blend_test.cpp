@@ -4,8 +4,8 @@
 
 #include "core/base/error.h"
 #include "core/data/data_source.h"
-#include "core/data/megatron/indexed_writer.h"
 #include "core/data/loader.h"
+#include "core/data/megatron/indexed_writer.h"
 #include "tests/support/catch.h"
 #include "tests/support/dataset_of.h"
 #include "tests/support/temporary_folder.h"

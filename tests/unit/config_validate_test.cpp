@@ -86,7 +86,8 @@ TEST_CASE("Broken rules name the field and what to do", "[config_validate]") {
       {"profiling.trace_path=t.json --profile-step-end 10", "profiling.profile_step_end", "more than profile_step_start 10"},
       {"--num-layers 100000 --hidden-size 1048576 --num-attention-heads 1024 --ffn-hidden-size 16777216", "model",
        "no 64-bit number counts"},
-      {"--num-layers 1000 --seq-length 16777216 --micro-batch-size 1048576 --global-batch-size 1048576", "train.micro_batch_size", "no 64-bit number counts"},
+      {"--num-layers 1000 --seq-length 16777216 --micro-batch-size 1048576 --global-batch-size 1048576", "train.micro_batch_size",
+       "no 64-bit number counts"},
       {"--seq-length 16777216 --global-batch-size 1073741824 --train-iters 99999999", "train", "more than 64 bits count"},
   };
   for (const Case& c : cases) {

@@ -64,8 +64,13 @@ TEST_CASE("cross_entropy takes its scale from the device: the same bits", "[loop
     mask.fill([](int64_t n) { return n % 3 == 1 ? 0.5 : 1.0; });
     scale.set(0, 0.37);
     Indices targets(9, 65, 2);
-    CrossEntropyArgs args{
-        .logits = by_value, .targets = targets, .loss_mask = mask, .loss = loss, .vocab_size = 65, .compute_gradient = true, .d_scale = 0.37f};
+    CrossEntropyArgs args{.logits = by_value,
+                          .targets = targets,
+                          .loss_mask = mask,
+                          .loss = loss,
+                          .vocab_size = 65,
+                          .compute_gradient = true,
+                          .d_scale = 0.37f};
     backend().cross_entropy(args);
     args.logits = on_device, args.d_scale = 1.0f, args.device_scale = scale;
     backend().cross_entropy(args);

@@ -109,7 +109,7 @@ struct Packed {
 };
 
 /// Documents of one token, within a tile, over several, that end where tiles and sequences do, and that leave tiles out altogether.
-const Packed kPacked[] = {{{1, 1, 1, 1, 8}, {1}},          {{2, 9, 2, 1, 16}, {4, 1, 3}},        {{1, 40, 3, 3, 33}, {1}},
+const Packed kPacked[] = {{{1, 1, 1, 1, 8}, {1}},           {{2, 9, 2, 1, 16}, {4, 1, 3}},          {{1, 40, 3, 3, 33}, {1}},
                           {{2, 70, 4, 2, 64}, {33, 5, 40}}, {{1, 257, 2, 1, 64}, {20, 130, 1, 77}}, {{1, 200, 2, 1, 128}, {64, 7, 100}},
                           {{1, 150, 2, 2, 48}, {150}},      {{2, 131, 2, 1, 128}, {130, 3}},        {{1, 300, 1, 1, 64}, {2, 250}}};
 

@@ -75,12 +75,8 @@ TEST_CASE("embeddings by position ids, forward and backward", "[loops]") {
     // A sequence longer than the table: its length says nothing where there are ids.
     backend().embedding_fwd(
         {.tokens = tokens, .table = table, .out = out, .sequence_length = rows, .position_table = positions, .positions = ids});
-    backend().embedding_bwd({.d_out = d_out,
-                             .tokens = tokens,
-                             .d_table = d_table,
-                             .sequence_length = rows,
-                             .d_position_table = d_positions,
-                             .positions = ids});
+    backend().embedding_bwd(
+        {.d_out = d_out, .tokens = tokens, .d_table = d_table, .sequence_length = rows, .d_position_table = d_positions, .positions = ids});
     CHECK(mismatch("embedding_fwd", out, want) == "");
     CHECK(mismatch("embedding_bwd", d_positions, want_d) == "");
   });
@@ -134,20 +130,14 @@ TEST_CASE("a position outside the table is an error, not an access outside", "[l
     ids[3] = bad;
     GuardedTensor table(DType::f32, {kVocab, 4}), positions(DType::f32, {7, 4}), out(DType::f32, {5, 4});
     const std::string expected = text("positions[3] is ", bad, ", expected 0 to 6");
-    CHECK_THROWS_WITH(backend().embedding_fwd({.tokens = tokens,
-                                               .table = table,
-                                               .out = out,
-                                               .sequence_length = 5,
-                                               .position_table = positions,
-                                               .positions = ids}),
-                      ContainsSubstring(expected));
-    CHECK_THROWS_WITH(backend().embedding_bwd({.d_out = out,
-                                               .tokens = tokens,
-                                               .d_table = table,
-                                               .sequence_length = 5,
-                                               .d_position_table = positions,
-                                               .positions = ids}),
-                      ContainsSubstring(expected));
+    CHECK_THROWS_WITH(
+        backend().embedding_fwd(
+            {.tokens = tokens, .table = table, .out = out, .sequence_length = 5, .position_table = positions, .positions = ids}),
+        ContainsSubstring(expected));
+    CHECK_THROWS_WITH(
+        backend().embedding_bwd(
+            {.d_out = out, .tokens = tokens, .d_table = table, .sequence_length = 5, .d_position_table = positions, .positions = ids}),
+        ContainsSubstring(expected));
     CHECK(positions.guards_intact());
   }
 }

@@ -18,7 +18,8 @@ constexpr GemmRole kRoles[] = {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad
 struct Extents {
   int64_t m, n, k;
 };
-constexpr Extents kExtents[] = {{1, 1, 1}, {1, 127, 33}, {31, 1, 64}, {33, 31, 127}, {127, 129, 31}, {100, 70, 300}, {5, 300, 1}, {7, 65, 100}, {8, 9, 257}};
+constexpr Extents kExtents[] = {{1, 1, 1},      {1, 127, 33}, {31, 1, 64},  {33, 31, 127}, {127, 129, 31},
+                                {100, 70, 300}, {5, 300, 1},  {7, 65, 100}, {8, 9, 257}};
 
 Shape a_shape(GemmRole role, const Extents& e) { return role == GemmRole::wgrad ? Shape{e.k, e.m} : Shape{e.m, e.k}; }
 Shape b_shape(GemmRole role, const Extents& e) { return role == GemmRole::fprop ? Shape{e.n, e.k} : Shape{e.k, e.n}; }

@@ -17,7 +17,8 @@ GpuDevice gpu(int major, int minor, const char* name = "") {
 
 /// A machine where all is well.
 GpuProbe hopper() {
-  return {.has_driver = true, .driver_error = "", .driver_release = "580.65.06", .driver_cuda = 13000, .devices = {gpu(9, 0, "NVIDIA H100")}};
+  return {
+      .has_driver = true, .driver_error = "", .driver_release = "580.65.06", .driver_cuda = 13000, .devices = {gpu(9, 0, "NVIDIA H100")}};
 }
 
 TEST_CASE("a GPU of the built architecture under a new driver is usable") {
@@ -36,7 +37,8 @@ TEST_CASE("each reason why a GPU cannot be used is named") {
              ContainsSubstring("no NVIDIA driver") && ContainsSubstring("no such file"));
   GpuProbe old = hopper();
   old.driver_cuda = 12040;
-  CHECK_THAT(gpu_problem(old, kBuild), ContainsSubstring("driver 580.65.06 is too old: it runs CUDA up to 12.4") && ContainsSubstring("CUDA 13.0"));
+  CHECK_THAT(gpu_problem(old, kBuild),
+             ContainsSubstring("driver 580.65.06 is too old: it runs CUDA up to 12.4") && ContainsSubstring("CUDA 13.0"));
   GpuProbe broken = hopper();
   broken.driver_error = "system has unsupported display driver / cuda driver combination (803)";
   CHECK_THAT(gpu_problem(broken, kBuild), ContainsSubstring("does not start") && ContainsSubstring("803"));

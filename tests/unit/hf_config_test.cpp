@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "core/base/error.h"
-#include "core/io/safetensors_folder.h"
 #include "core/hf/hf_weights.h"
+#include "core/io/safetensors_folder.h"
 #include "tests/support/catch.h"
 #include "tests/support/model_folder.h"
 #include "tests/support/resolved.h"

@@ -10,13 +10,13 @@
 #include <random>
 #include <set>
 
+#include "core/hf/convert/hf_export.h"
 #include "core/hf/hf_config.h"
 #include "core/hf/hf_config_writer.h"
+#include "core/hf/hf_source.h"
 #include "core/io/atomic_folder.h"
 #include "core/io/files.h"
 #include "core/io/float_elements.h"
-#include "core/hf/hf_source.h"
-#include "core/hf/convert/hf_export.h"
 #include "tests/support/catch.h"
 #include "tests/support/model_folder.h"
 #include "tests/support/resolved.h"
@@ -283,12 +283,9 @@ TEST_CASE("The source survives the files of a checkpoint; damaged ones are refus
     std::string& damaged = files.at(kHfSourceFile) = whole;
     for (unsigned n = random() % 3 + 1; n > 0; --n) {
       const size_t at = random() % damaged.size();
-      if (random() % 2 == 0)
-        damaged[at] = static_cast<char>(random());
-      else if (random() % 2 == 0)
-        damaged.erase(at, random() % 50);
-      else
-        damaged.insert(at, damaged.substr(random() % damaged.size(), random() % 50));
+      if (random() % 2 == 0) damaged[at] = static_cast<char>(random());
+      else if (random() % 2 == 0) damaged.erase(at, random() % 50);
+      else damaged.insert(at, damaged.substr(random() % damaged.size(), random() % 50));
     }
     try {
       static_cast<void>(load());

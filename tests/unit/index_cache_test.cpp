@@ -90,10 +90,8 @@ TEST_CASE("any damage to a cached file is noticed, and it is built again", "[cac
   for (int round = 0; round < 300; ++round) {
     std::string bad = good;
     const size_t at = random() % bad.size();
-    if (round % 3 == 0)
-      bad.resize(at);
-    else
-      bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
+    if (round % 3 == 0) bad.resize(at);
+    else bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
     write_file_atomically(path, bad);
     CHECK_THROWS_AS(IndexArrays(MappedFile(path), "key"), InputError);
     const int before = counter.built;

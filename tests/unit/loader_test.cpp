@@ -56,7 +56,7 @@ TEST_CASE("permutations differ by seed and epoch and mix well", "[loader]") {
   }
   CHECK(same_epoch < 8);  // a random permutation has one such place on average
   CHECK(same_seed < 8);
-  CHECK(neighbors < 10);                                              // two on average
+  CHECK(neighbors < 10);                                               // two on average
   CHECK(std::abs(correlation) / (n * (n * n - 1.0) / 12) < 4 / 31.6);  // four standard deviations
 }
 

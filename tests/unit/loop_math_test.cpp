@@ -51,14 +51,10 @@ TEST_CASE("every 16-bit code survives the way to fp32 and back", "[loops]") {
   for (uint32_t code = 0; code < 0x10000; ++code) {
     const auto bits = static_cast<uint16_t>(code);
     const float bf16 = to_float(Bf16{bits}), f16 = to_float(F16{bits});
-    if (std::isnan(bf16))
-      CHECK(std::isnan(to_float(from_float<Bf16>(bf16))));
-    else
-      REQUIRE(from_float<Bf16>(bf16).bits == bits);
-    if (std::isnan(f16))
-      CHECK(std::isnan(to_float(from_float<F16>(f16))));
-    else
-      REQUIRE(from_float<F16>(f16).bits == bits);
+    if (std::isnan(bf16)) CHECK(std::isnan(to_float(from_float<Bf16>(bf16))));
+    else REQUIRE(from_float<Bf16>(bf16).bits == bits);
+    if (std::isnan(f16)) CHECK(std::isnan(to_float(from_float<F16>(f16))));
+    else REQUIRE(from_float<F16>(f16).bits == bits);
   }
 }
 

@@ -55,7 +55,8 @@ TEST_CASE("WSD holds, then decays in four shapes") {
   Case c;
   c.scheduler.lr_decay_style = "WSD";
   c.scheduler.lr_wsd_decay_iters = 20;  // 200 samples
-  for (const auto& [style, middle] : {std::pair{"linear", 0.5}, {"cosine", 0.5}, {"exponential", 2 * 0.70710678 - 1}, {"minus_sqrt", 1 - 0.70710678}}) {
+  for (const auto& [style, middle] :
+       {std::pair{"linear", 0.5}, {"cosine", 0.5}, {"exponential", 2 * 0.70710678 - 1}, {"minus_sqrt", 1 - 0.70710678}}) {
     c.scheduler.lr_wsd_decay_style = style;
     INFO(style);
     CHECK(c.make().lr(800) == Approx(1.0));

@@ -42,7 +42,8 @@ TEST_CASE("more than the system can give is a warning on the CPU, with table and
   CHECK(run.steps.size() == 2);
   REQUIRE(run.warnings.size() == 1);
   CHECK_THAT(run.warnings.front(), ContainsSubstring("cpu has 1.00 MiB free") && ContainsSubstring("moments") &&
-                                       ContainsSubstring("train.micro_batch_size") && ContainsSubstring("pages come when they are touched"));
+                                       ContainsSubstring("train.micro_batch_size") &&
+                                       ContainsSubstring("pages come when they are touched"));
   WithMemory unknown(*cpu, std::nullopt);
   Run other;
   train(c, other, unknown);
@@ -62,8 +63,8 @@ namespace {
 constexpr size_t kGiB = size_t{1} << 30;
 
 ResolvedRun qwen(const std::vector<std::string>& more = {}) {
-  std::vector<std::string> args = {"--config",            MBT_SOURCE_DIR "/configs/qwen2.5_1.5b.json", "--micro-batch-size", "512",
-                                   "--global-batch-size", "512"};
+  std::vector<std::string> args = {
+      "--config", MBT_SOURCE_DIR "/configs/qwen2.5_1.5b.json", "--micro-batch-size", "512", "--global-batch-size", "512"};
   args.insert(args.end(), more.begin(), more.end());
   return resolve_run(parse_config_arguments(args));
 }
@@ -80,9 +81,11 @@ TEST_CASE("the advice tries Adam's moments in bf16 when no recompute is enough, 
   const MemoryFit fit = plan_with(qwen(), free).fit;
   CHECK_FALSE(fit.fits());
   const std::string flags = "--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16";
-  CHECK_THAT(fit.advice, ContainsSubstring("not even 1; with model.recompute_granularity=full it does with Adam's moments in bf16 (" + flags + ")"));
-  const std::vector<std::string> advised = {"--micro-batch-size", "1", "model.recompute_granularity=full", "--use-precision-aware-optimizer",
-                                            "--exp-avg-dtype", "bf16", "--exp-avg-sq-dtype", "bf16"};
+  CHECK_THAT(fit.advice,
+             ContainsSubstring("not even 1; with model.recompute_granularity=full it does with Adam's moments in bf16 (" + flags + ")"));
+  const std::vector<std::string> advised = {
+      "--micro-batch-size", "1",   "model.recompute_granularity=full", "--use-precision-aware-optimizer", "--exp-avg-dtype", "bf16",
+      "--exp-avg-sq-dtype", "bf16"};
   const MemoryFit followed = plan_with(qwen(advised), free).fit;
   CHECK(followed.fits());
   CHECK(followed.advice.empty());

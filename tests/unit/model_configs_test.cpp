@@ -4,8 +4,8 @@
 #include <map>
 #include <set>
 
-#include "core/hf/hf_config.h"
 #include "core/config/architecture.h"
+#include "core/hf/hf_config.h"
 #include "core/hf/hf_config_writer.h"
 #include "core/model/params.h"
 #include "tests/support/catch.h"

@@ -55,7 +55,8 @@ TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loop
     for (DType dtype : kActTypes)
       for (const auto& [decoupled, n] : cases()) {
         if (moments.first != moments.second && n > 1000) continue;
-        INFO(name_of(moments.first) << "/" << name_of(moments.second) << " " << name_of(dtype) << " " << n << (decoupled ? " decoupled" : " L2"));
+        INFO(name_of(moments.first) << "/" << name_of(moments.second) << " " << name_of(dtype) << " " << n
+                                    << (decoupled ? " decoupled" : " L2"));
         Adam a(n, moments.first, moments.second);
         GuardedTensor param(dtype, {n});
         AdamwArgs args = a.args();
@@ -89,12 +90,14 @@ TEST_CASE("adamw on the CPU has the bits of a plain fp32 loop, a bf16 moment tha
     const Adam before = a;
     const AdamwArgs args = a.args();
     backend().adamw(args);
-    const volatile float rest1 = 1.0f - args.beta1, rest2 = 1.0f - args.beta2, step = args.lr / args.bias_correction1;  // volatile: no fusion
+    const volatile float rest1 = 1.0f - args.beta1, rest2 = 1.0f - args.beta2,
+                         step = args.lr / args.bias_correction1;  // volatile: no fusion
     const volatile float inverse2 = 1.0f / args.bias_correction2, decay = args.lr * args.weight_decay, keep = 1.0f - decay;
     for (int64_t i = 0; i < a.master.size(); ++i) {
       const auto f = [](double x) { return static_cast<float>(x); };
       const volatile float g = f(before.grad.at(i)) * 0.5f, g2 = g * g;
-      const volatile float m1 = args.beta1 * f(before.exp_avg.at(i)), m2 = rest1 * g, v1 = args.beta2 * f(before.exp_avg_sq.at(i)), v2 = rest2 * g2;
+      const volatile float m1 = args.beta1 * f(before.exp_avg.at(i)), m2 = rest1 * g, v1 = args.beta2 * f(before.exp_avg_sq.at(i)),
+                           v2 = rest2 * g2;
       const volatile float m = m1 + m2, v = v1 + v2, corrected = v * inverse2, kept = f(before.master.at(i)) * keep;
       const volatile float quotient = m / (std::sqrt(corrected) + args.eps), change = step * quotient;
       REQUIRE(a.master.at(i) == static_cast<double>(kept - change));

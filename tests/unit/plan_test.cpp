@@ -194,9 +194,9 @@ TEST_CASE("the plan says how attention runs; what the device cannot do as asked 
   CHECK(json["asked"] == "flash");
   CHECK(json["path"] == "flash");
   CHECK_THROWS_AS(plan({"--attention-backend", "flash"}), InputError);
-  CHECK_THROWS_WITH(plan({"--attention-backend", "flash"}),
-                    ContainsSubstring("model.attention_backend: got flash, which cannot run on cpu: width 32") &&
-                        ContainsSubstring("take auto or math"));
+  CHECK_THROWS_WITH(
+      plan({"--attention-backend", "flash"}),
+      ContainsSubstring("model.attention_backend: got flash, which cannot run on cpu: width 32") && ContainsSubstring("take auto or math"));
 }
 
 TEST_CASE("JSON has the documented keys, one precision entry a layer and an origin for every field") {
@@ -247,8 +247,8 @@ TEST_CASE("what the device cannot run is refused with the reason and the flag") 
 
 TEST_CASE("unless said otherwise, emulation is allowed on the CPU and refused on a GPU") {
   CHECK(refusal("cpu", Execution::emulated, {}).empty());
-  CHECK_THAT(refusal("cuda", Execution::emulated, {}), ContainsSubstring("on cuda: not native (no such units)") &&
-                                                           ContainsSubstring("--emulate-precision runs it"));
+  CHECK_THAT(refusal("cuda", Execution::emulated, {}),
+             ContainsSubstring("on cuda: not native (no such units)") && ContainsSubstring("--emulate-precision runs it"));
   CHECK(refusal("cuda", Execution::emulated, {"--emulate-precision"}).empty());
   CHECK(refusal("cuda", Execution::emulated, {"--emulate-precision", "--lr", "0.1"}).empty());
   CHECK(refusal("cuda", Execution::emulated, {"--emulate-precision", "true"}).empty());
@@ -273,7 +273,8 @@ TEST_CASE("the plan counts the scratch of the largest product, the head's includ
   };
   ResolvedRun run = resolve_run(parse_config_arguments({"model.vocab_size=50257"}));
   const RunPlan plan = make_plan(std::move(run), 1, {"cpu", emulate_all, scratch});
-  const auto item = std::find_if(plan.memory.begin(), plan.memory.end(), [](const MemoryItem& m) { return m.category == "device_scratch"; });
+  const auto item =
+      std::find_if(plan.memory.begin(), plan.memory.end(), [](const MemoryItem& m) { return m.category == "device_scratch"; });
   REQUIRE(item != plan.memory.end());
   CHECK(item->bytes == 50304);  // padded to a multiple of 128
 }
@@ -298,7 +299,8 @@ TEST_CASE("transposed copies cost a byte an element of weights and of the curren
   CHECK(std::abs(check("bf16_with_fp8_delayed_scaling_mixed", layer_weights) - gradients) < few);
   CHECK(check("bf16_with_fp8_subchannel_scaling_mixed", layer_weights) == 0);  // gradients have two copies anyway
   CHECK(check("bf16_with_mxfp8_mixed", 0) == 0);
-  CHECK(bytes_of(plan("bf16_with_mxfp8_mixed", true, false), "workspace") == bytes_of(plan("bf16_with_mxfp8_mixed", false, false), "workspace"));
+  CHECK(bytes_of(plan("bf16_with_mxfp8_mixed", true, false), "workspace") ==
+        bytes_of(plan("bf16_with_mxfp8_mixed", false, false), "workspace"));
 }
 
 TEST_CASE("row-wise codes of inputs are shared between layers, column-wise ones only where a layer is recomputed") {
@@ -319,8 +321,9 @@ TEST_CASE("a size that the device refuses ends the plan, with the weight and the
     const std::vector<std::string> args = {"--mixed-precision", recipe, "model.hidden_size=32", "model.ffn_hidden_size=48"};
     return make_plan(resolve_run(parse_config_arguments(args)), 1, device);
   };
-  CHECK_THROWS_WITH(plan("bf16_with_fp8_delayed_scaling_mixed"), ContainsSubstring("layers.0.qkv.weight, wgrad on gpu: no 96") ||
-                                                                  ContainsSubstring("layers.0.fc1.weight, wgrad on gpu: no 96; change it"));
+  CHECK_THROWS_WITH(plan("bf16_with_fp8_delayed_scaling_mixed"),
+                    ContainsSubstring("layers.0.qkv.weight, wgrad on gpu: no 96") ||
+                        ContainsSubstring("layers.0.fc1.weight, wgrad on gpu: no 96; change it"));
   CHECK_NOTHROW(plan("bf16_mixed"));
 }
 

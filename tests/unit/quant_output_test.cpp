@@ -10,14 +10,11 @@ namespace {
 using enum QuantScaling;
 using enum QuantFormat;
 
-const std::vector<QuantSpec> kSpecs = {{.format = e4m3, .scaling = delayed},
-                                       {.format = e5m2, .scaling = delayed},
-                                       {.format = e4m3, .scaling = tensorwise},
-                                       {.format = e5m2, .scaling = tensorwise, .power_of_two_scale = true},
-                                       {.format = e4m3, .scaling = blockwise},
-                                       {.format = e4m3, .scaling = mxfp8},
-                                       {.format = e2m1, .scaling = nvfp4},
-                                       {.format = e2m1, .scaling = nvfp4, .stochastic_rounding = true, .hadamard_columnwise = true}};
+const std::vector<QuantSpec> kSpecs = {
+    {.format = e4m3, .scaling = delayed},    {.format = e5m2, .scaling = delayed},
+    {.format = e4m3, .scaling = tensorwise}, {.format = e5m2, .scaling = tensorwise, .power_of_two_scale = true},
+    {.format = e4m3, .scaling = blockwise},  {.format = e4m3, .scaling = mxfp8},
+    {.format = e2m1, .scaling = nvfp4},      {.format = e2m1, .scaling = nvfp4, .stochastic_rounding = true, .hadamard_columnwise = true}};
 
 QuantOutput output_of(const Quantized& q, bool stage_amax = true) {
   return {.q = q.view, .stage_amax = stage_amax, .random_seed = 7, .random_stream = 3};

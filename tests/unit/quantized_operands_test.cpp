@@ -14,9 +14,20 @@ constexpr int kLinears = 4, kLayers = 3;
 
 struct Setup {
   Setup(const std::string& recipe, std::vector<std::string> more) {
-    std::vector<std::string> args = {"--mixed-precision", recipe, "--model.num_layers", text(kLayers), "--model.hidden_size", "32",
-                                     "--model.num_attention_heads", "4", "--model.ffn_hidden_size", "48", "--seq-length", "16",
-                                     "--vocab-size", "50"};
+    std::vector<std::string> args = {"--mixed-precision",
+                                     recipe,
+                                     "--model.num_layers",
+                                     text(kLayers),
+                                     "--model.hidden_size",
+                                     "32",
+                                     "--model.num_attention_heads",
+                                     "4",
+                                     "--model.ffn_hidden_size",
+                                     "48",
+                                     "--seq-length",
+                                     "16",
+                                     "--vocab-size",
+                                     "50"};
     args.insert(args.end(), more.begin(), more.end());
     const RunConfig c = resolved(args);
     model = c.model;

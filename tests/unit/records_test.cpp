@@ -30,16 +30,19 @@ TEST_CASE("the iteration line has Megatron's fields in Megatron's order and widt
   IntervalAverage interval;
   interval.add(record(1, 5.545177));
   CHECK(interval.take_line(false) ==
-        " iteration        1/     200 | consumed samples:           16 | elapsed time per iteration (ms): 12.3 | learning rate: 3.000000E-04 | global batch "
-        "size:    16 | lm loss: 5.545177E+00 | loss scale: 1.0 | grad norm: 1.040 | number of skipped iterations:   0 | number of nan iterations:   0 |");
+        " iteration        1/     200 | consumed samples:           16 | elapsed time per iteration (ms): 12.3 | learning rate: "
+        "3.000000E-04 | global batch "
+        "size:    16 | lm loss: 5.545177E+00 | loss scale: 1.0 | grad norm: 1.040 | number of skipped iterations:   0 | number of nan "
+        "iterations:   0 |");
 }
 
 TEST_CASE("upstream's parsers find their numbers") {
   IntervalAverage interval;
   interval.add(record(10, 2.5));
   const std::string line = interval.take_line(true);
-  for (const char* pattern : {"iteration\\s+(\\d+)/\\s+\\d+", "elapsed time per iteration \\(ms\\):\\s+([\\d.]+)", "lm loss:\\s+([\\d.E+\\-]+)",
-                              "grad norm:\\s+([\\d.]+|nan|inf)", "throughput per GPU \\(TFLOP/s/GPU\\):\\s+([\\d.]+)"}) {
+  for (const char* pattern :
+       {"iteration\\s+(\\d+)/\\s+\\d+", "elapsed time per iteration \\(ms\\):\\s+([\\d.]+)", "lm loss:\\s+([\\d.E+\\-]+)",
+        "grad norm:\\s+([\\d.]+|nan|inf)", "throughput per GPU \\(TFLOP/s/GPU\\):\\s+([\\d.]+)"}) {
     INFO(pattern);
     CHECK(std::regex_search(line, std::regex(pattern)));
   }
@@ -92,7 +95,8 @@ TEST_CASE("the perplexity of a loss that is not a number is none") {
 
 TEST_CASE("evaluation lines as upstream writes them") {
   EvaluationRecord r{.iteration = 100, .split = "validation", .loss = 2.0, .tokens = 10};
-  CHECK_THAT(r.lines(), ContainsSubstring(" validation loss at iteration 100 | lm loss value: 2.000000E+00 | lm loss PPL: 7.389056E+00 | "));
+  CHECK_THAT(r.lines(),
+             ContainsSubstring(" validation loss at iteration 100 | lm loss value: 2.000000E+00 | lm loss PPL: 7.389056E+00 | "));
   r.is_final = true;
   CHECK_THAT(r.lines(), ContainsSubstring("at iteration 100 on validation set | lm loss value"));
 }

@@ -40,7 +40,8 @@ TEST_CASE("ranks with the same weights pass, and one bit in one of them does not
   for (const std::string recipe : {"fp32", "bf16_mixed", "bf16_with_fp8_current_scaling_mixed", "bf16_with_nvfp4_mixed"}) {
     CAPTURE(recipe);
     CHECK(check(recipe, [](Backend&, Weights&) {}) == nothing_thrown(3));
-    const auto thrown = check(recipe, [](Backend& b, Weights& w) { flip_byte(b, w.working(w.params().index_of("layers.1.input_norm.weight")).data); });
+    const auto thrown =
+        check(recipe, [](Backend& b, Weights& w) { flip_byte(b, w.working(w.params().index_of("layers.1.input_norm.weight")).data); });
     for (const std::string& what : thrown) {
       CHECK_THAT(what, ContainsSubstring("layers.1.input_norm.weight"));
       CHECK_THAT(what, ContainsSubstring("not on rank 2 ("));
@@ -51,7 +52,7 @@ TEST_CASE("ranks with the same weights pass, and one bit in one of them does not
 TEST_CASE("codes and scales count where weights exist as nothing else") {
   const std::string recipe = "bf16_with_fp8_delayed_scaling_mixed";
   const auto fc1 = [](Weights& w) { return w.quantized(w.params().index_of("layers.0.fc1.weight")).rowwise; };
-  for (const auto& thrown : {check(recipe, [&](Backend& b, Weights& w) { flip_byte(b, fc1(w).codes); }),
-                             check(recipe, [&](Backend& b, Weights& w) { flip_byte(b, fc1(w).scale_inv); })})
+  for (const auto& thrown : {check(recipe, [&](Backend&b, Weights&w) { flip_byte(b, fc1(w).codes); }),
+                             check(recipe, [&](Backend&b, Weights&w) { flip_byte(b, fc1(w).scale_inv); })})
     for (const std::string& what : thrown) CHECK_THAT(what, ContainsSubstring("layers.0.fc1.weight"));
 }

@@ -185,21 +185,25 @@ TEST_CASE("settings beside model.hf_path: other shapes are refused, other arithm
     args.insert(args.begin(), {"--model.hf_path", std::string(MBT_SOURCE_DIR) + "/tests/golden/models/" + model});
     return args;
   };
-  CHECK_THAT(error_of(imported("llama2", {"--vocab-size", "5000"})),
-             ContainsSubstring("model.vocab_size (command line --vocab-size): got 5000, expected") && ContainsSubstring("which the weights in"));
+  CHECK_THAT(
+      error_of(imported("llama2", {"--vocab-size", "5000"})),
+      ContainsSubstring("model.vocab_size (command line --vocab-size): got 5000, expected") && ContainsSubstring("which the weights in"));
   for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{{"--num-layers", "7"},
                                                                                     {"--num-attention-heads", "1"},
                                                                                     {"--model.share_embeddings_and_output_weights", "true"},
                                                                                     {"--normalization", "LayerNorm"}})
     CHECK_THAT(error_of(imported("llama2", args)), ContainsSubstring("leave the setting out"));
-  CHECK_THAT(error_of(imported("gpt2", {"--seq-length", "100000"})), ContainsSubstring("the weights of model.hf_path have no more: shorten the sequence"));
+  CHECK_THAT(error_of(imported("gpt2", {"--seq-length", "100000"})),
+             ContainsSubstring("the weights of model.hf_path have no more: shorten the sequence"));
 
   const ResolvedRun as_it_is = resolve(imported("llama2", {}));
   CHECK(!has_note(as_it_is, "trained to compute something else"));
   const std::string heads = std::to_string(as_it_is.config.model.kv_heads()), width = std::to_string(as_it_is.config.model.head_dim());
   CHECK_NOTHROW(resolve(imported("llama2", {"--num-query-groups", heads, "--kv-channels", width})));
-  CHECK(has_note(resolve(imported("llama2", {"--rotary-base", "500", "--model.softmax_scale", "0.3"})), "model.rotary_base 10000.0 -> 500.0"));
-  CHECK(has_note(resolve(imported("llama2", {"--model.softmax_scale", "0.3"})), "model.softmax_scale " + nlohmann::json(as_it_is.config.model.attention_scale()).dump() + " -> 0.3"));
+  CHECK(has_note(resolve(imported("llama2", {"--rotary-base", "500", "--model.softmax_scale", "0.3"})),
+                 "model.rotary_base 10000.0 -> 500.0"));
+  CHECK(has_note(resolve(imported("llama2", {"--model.softmax_scale", "0.3"})),
+                 "model.softmax_scale " + nlohmann::json(as_it_is.config.model.attention_scale()).dump() + " -> 0.3"));
   CHECK(!has_note(resolve(imported("llama2", {"--seq-length", "16"})), "trained to compute something else"));
 }
 
@@ -213,7 +217,8 @@ TEST_CASE("a tokenizer that is named without its type has its file's") {
         "HuggingFaceTokenizer");
   CHECK(has_note(resolve({"--tokenizer-model", named, "--tokenizer-type", "bytes"}), "tokenizer_type bytes has no file"));
   const TemporaryFolder folder;  // the type of a config file belongs to the tokenizer that it names
-  const std::string config = folder.file("run.json", R"({"tokenizer": {"tokenizer_type": "SentencePieceTokenizer", "tokenizer_model": "x.model"}})");
+  const std::string config =
+      folder.file("run.json", R"({"tokenizer": {"tokenizer_type": "SentencePieceTokenizer", "tokenizer_model": "x.model"}})");
   CHECK(type_of({"--config", config, "--tokenizer-model", named}) == "HuggingFaceTokenizer");
   const std::string none = folder.file("none.json", R"({"tokenizer": {"tokenizer_type": "none"}})");
   CHECK(type_of({"--config", none, "--tokenizer-model", named}) == "HuggingFaceTokenizer");
@@ -238,4 +243,3 @@ TEST_CASE("a command without batch sizes runs on any number of ranks; what was g
   CHECK_THROWS_AS(on(3, {"--global-batch-size", "16", "--micro-batch-size", "4"}), InputError);
   CHECK_THROWS_AS(on(1, {"--global-batch-size", "6"}), InputError);  // one rank: as it was
 }
-

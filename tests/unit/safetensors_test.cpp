@@ -48,13 +48,11 @@ TEST_CASE("what is written is read back", "[safetensors]") {
   const std::vector<uint16_t> brain{0x3f80, 0xc000, 0x0001};
   const std::vector<int64_t> ids{0, 7, 2147483647};
   const std::string path = folder.path("x.safetensors");
-  const std::vector<TensorToWrite> tensors = {{"codes", SafetensorsType::U8, {3}, codes.data()},
-                                              {"a", SafetensorsType::F32, {2, 3}, a.data()},
-                                              {"half", SafetensorsType::F16, {4}, halves.data()},
-                                              {"brain", SafetensorsType::BF16, {3, 1}, brain.data()},
-                                              {"ids", SafetensorsType::I64, {3}, ids.data()},
-                                              {"none", SafetensorsType::F32, {0, 5}, nullptr},
-                                              {"scalar", SafetensorsType::F32, {}, a.data()}};
+  const std::vector<TensorToWrite> tensors = {
+      {"codes", SafetensorsType::U8, {3}, codes.data()},  {"a", SafetensorsType::F32, {2, 3}, a.data()},
+      {"half", SafetensorsType::F16, {4}, halves.data()}, {"brain", SafetensorsType::BF16, {3, 1}, brain.data()},
+      {"ids", SafetensorsType::I64, {3}, ids.data()},     {"none", SafetensorsType::F32, {0, 5}, nullptr},
+      {"scalar", SafetensorsType::F32, {}, a.data()}};
   const FileDigest digest = write_safetensors(path, tensors, {{"format", "pt"}, {"step", "3"}});
   const std::string bytes = read_text_file(path);
   CHECK(digest == FileDigest{static_cast<int64_t>(bytes.size()), xxhash64(bytes)});

@@ -74,10 +74,8 @@ TEST_CASE("What SentencePiece cannot do is told", "[tokenizer]") {
   const std::string good = train({.vocab_size = 350});
   for (size_t i = 0; i < 60; ++i) {
     std::string bad = good;
-    if (i % 3 == 0)
-      bad.resize(bad.size() * i / 60);
-    else
-      bad[(i * 7919) % bad.size()] = static_cast<char>(i * 37);
+    if (i % 3 == 0) bad.resize(bad.size() * i / 60);
+    else bad[(i * 7919) % bad.size()] = static_cast<char>(i * 37);
     try {
       std::vector<int32_t> ids;
       open_tokenizer(folder.file("bad.model", bad))->encode("The fox", ids);

@@ -6,11 +6,11 @@
 #include <random>
 
 #include "core/base/error.h"
-#include "core/data/sft/chat_template.h"
+#include "core/data/cache/tokenized_cache.h"
 #include "core/data/loader.h"
+#include "core/data/sft/chat_template.h"
 #include "core/data/sft/packing.h"
 #include "core/data/sft/sft_dataset.h"
-#include "core/data/cache/tokenized_cache.h"
 #include "core/io/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/dataset_of.h"
@@ -105,31 +105,32 @@ TEST_CASE("an answer of weight 0 is read and not learned", "[sft]") {
   const char* talk = R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A1","weight":0},
                                      {"role":"user","content":"R"},{"role":"assistant","content":"A2","weight":1}]})";
   for (const char* style : {"chatml", "llama3", "plain"}) CHECK(in_loss(encoded(style, talk)).rfind("A2<|", 0) == 0);
-  CHECK(kChat.decode_bytes(encoded("plain", talk).tokens, false) == "user: Q\nassistant: A1<|endoftext|>\nuser: R\nassistant: A2<|endoftext|>\n");
+  CHECK(kChat.decode_bytes(encoded("plain", talk).tokens, false) ==
+        "user: Q\nassistant: A1<|endoftext|>\nuser: R\nassistant: A2<|endoftext|>\n");
 }
 
 TEST_CASE("examples of another shape, and tokenizers without the tokens, are named", "[sft]") {
-  for (const auto& [json, message] :
-       std::map<std::string, std::string>{{"[]", "is array, expected an object"},
-                                          {"{}", "has neither \"messages\" nor \"prompt\""},
-                                          {R"({"prompt":1,"completion":"x"})", "\"prompt\" is number, expected a string"},
-                                          {R"({"prompt":"x"})", "has no \"completion\""},
-                                          {R"({"messages":{}})", "\"messages\" is object"},
-                                          {R"({"messages":[]})", "no message of role \"assistant\""},
-                                          {R"({"messages":["x"]})", "a message is string"},
-                                          {R"({"messages":[],"tools":[{"type":"function"}]})", "the example has \"tools\""},
-                                          {R"({"messages":[{"role":"assistant","content":"x","reasoning_content":"y"}]})",
-                                           "a message has \"reasoning_content\""},
-                                          {R"({"messages":[{"role":"assistant","content":"x","weight":0.5}]})", "\"weight\" is 0.5, expected 0 or 1"},
-                                          {R"({"messages":[{"role":"assistant","content":"x","weight":0}]})", "nothing to learn"},
-                                          {R"({"messages":[{"role":"user"}]})", "has no \"content\""},
-                                          {R"({"messages":[{"role":"bot","content":"x"}]})", "role \"bot\", expected system"}}) {
+  for (const auto& [json, message] : std::map<std::string, std::string>{
+           {"[]", "is array, expected an object"},
+           {"{}", "has neither \"messages\" nor \"prompt\""},
+           {R"({"prompt":1,"completion":"x"})", "\"prompt\" is number, expected a string"},
+           {R"({"prompt":"x"})", "has no \"completion\""},
+           {R"({"messages":{}})", "\"messages\" is object"},
+           {R"({"messages":[]})", "no message of role \"assistant\""},
+           {R"({"messages":["x"]})", "a message is string"},
+           {R"({"messages":[],"tools":[{"type":"function"}]})", "the example has \"tools\""},
+           {R"({"messages":[{"role":"assistant","content":"x","reasoning_content":"y"}]})", "a message has \"reasoning_content\""},
+           {R"({"messages":[{"role":"assistant","content":"x","weight":0.5}]})", "\"weight\" is 0.5, expected 0 or 1"},
+           {R"({"messages":[{"role":"assistant","content":"x","weight":0}]})", "nothing to learn"},
+           {R"({"messages":[{"role":"user"}]})", "has no \"content\""},
+           {R"({"messages":[{"role":"bot","content":"x"}]})", "role \"bot\", expected system"}}) {
     CHECK_THROWS_WITH(encoded("chatml", json), ContainsSubstring(message));
     CHECK_THROWS_AS(encoded("chatml", json), InputError);
   }
   const BytesAndMore few({"<|endoftext|>", "<|im_start|>"});
   const nlohmann::json talk = nlohmann::json::parse(kTalk), completion = {{"prompt", "2+2="}, {"completion", " 4"}};
-  CHECK_THROWS_WITH(ChatTemplate("chatml", few, 256).encode(talk), ContainsSubstring("needs the token <|im_end|>, which the tokenizer lacks"));
+  CHECK_THROWS_WITH(ChatTemplate("chatml", few, 256).encode(talk),
+                    ContainsSubstring("needs the token <|im_end|>, which the tokenizer lacks"));
   CHECK_THROWS_WITH(ChatTemplate("plain", few, std::nullopt).encode(talk), ContainsSubstring("set dataset.eod_token_id"));
   CHECK_THROWS_WITH(ChatTemplate("chatml", few, std::nullopt).encode(completion), ContainsSubstring("set dataset.eod_token_id"));
   CHECK(in_loss(ChatTemplate("chatml", few, 256).encode(completion)) == " 4<|endoftext|>");  // whatever the template
@@ -313,7 +314,8 @@ TEST_CASE("from the config: JSON Lines as bytes, and packed examples with their 
   config.path = folder.file("y.jsonl", "{\"prompt\":\"ab\",\"completion\":\"c\"}\n{\"prompt\":\"d\",\"completion\":\"ef\"}\n");
   const std::string completions = config.path;
   config.path = folder.file("z.jsonl", R"({"messages":[{"role":"assistant","content":"x"}]})");
-  CHECK_THROWS_WITH(make_dataset_of(config, 10, 1), ContainsSubstring("z.jsonl:1: dataset.chat_template chatml needs the token <|im_start|>"));
+  CHECK_THROWS_WITH(make_dataset_of(config, 10, 1),
+                    ContainsSubstring("z.jsonl:1: dataset.chat_template chatml needs the token <|im_start|>"));
   config.path = completions;
   CHECK_THROWS_WITH(make_dataset_of(config, 10, 1), ContainsSubstring("set dataset.eod_token_id"));
   config.eod_token_id = 0;

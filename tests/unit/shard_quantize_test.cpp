@@ -261,7 +261,7 @@ TEST_CASE("shard_amax and quantize_shard have the same bits on any number of thr
   }
 }
 
-// -- contracts ----------------------------------------------------------------------------------------------------------------------------
+// -- contracts ---------------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("shard_amax refuses what it cannot do, and says what and why") {
   GuardedTensor x = zeros(DType::f32, {100}), narrow = zeros(DType::bf16, {100}), amax = zeros(DType::f32, {1});

@@ -23,7 +23,8 @@ RunConfig config_of(const std::string& recipe) {
 
 WeightsPlan plan_of(const std::string& recipe, const Sharding& sharding) {
   const RunConfig c = config_of(recipe);
-  return plan_weights(c.model, make_policy(c.model, c.ddp), true, [](const QuantSpec&) { return false; }, {}, sharding);
+  return plan_weights(
+      c.model, make_policy(c.model, c.ddp), true, [](const QuantSpec&) { return false; }, {}, sharding);
 }
 
 int64_t bytes_of(const std::vector<MemoryItem>& items, const std::string& category) {
@@ -50,7 +51,8 @@ TEST_CASE("parameters lie in buckets without overlap, in the order of forward, a
         CHECK(end == list.flat_size);
         std::vector<int> owners(static_cast<size_t>(list.flat_size), 0);
         for (int rank = 0; rank < ranks; ++rank) {
-          const ParamList mine = plan_of(recipe, {.rank = rank, .ranks = ranks, .shards_optimizer = true, .bucket_size = bucket_size}).params;
+          const ParamList mine =
+              plan_of(recipe, {.rank = rank, .ranks = ranks, .shards_optimizer = true, .bucket_size = bucket_size}).params;
           int64_t place = 0;
           for (const bool codes : {false, true}) {
             for (int64_t i = 0; i < static_cast<int64_t>(mine.specs.size()); ++i) {
@@ -83,10 +85,12 @@ TEST_CASE("buckets fill from the last layer on, and padding for bandwidth is ask
   REQUIRE(many.buckets.size() > 2);
   for (size_t b = 1; b < many.buckets.size(); ++b) {  // all but the first are full
     int64_t elements = 0;
-    for (int64_t i = many.buckets[b].first_param; i < many.buckets[b].end_param; ++i) elements += many.specs[static_cast<size_t>(i)].shape.size();
+    for (int64_t i = many.buckets[b].first_param; i < many.buckets[b].end_param; ++i)
+      elements += many.specs[static_cast<size_t>(i)].shape.size();
     CHECK(elements >= 30000);
   }
-  for (const Bucket& b : plan_of("bf16_mixed", {.ranks = 3, .shards_optimizer = true, .bucket_size = 30000, .pads_for_bandwidth = true}).params.buckets)
+  for (const Bucket& b :
+       plan_of("bf16_mixed", {.ranks = 3, .shards_optimizer = true, .bucket_size = 30000, .pads_for_bandwidth = true}).params.buckets)
     CHECK(b.elements.count % (1 << 16) == 0);
 }
 

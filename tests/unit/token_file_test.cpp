@@ -148,10 +148,8 @@ TEST_CASE("any damage to a token file is refused or read within it", "[tokens]")
   for (int round = 0; round < 3000; ++round) {
     std::string content = round % 2 ? llmc(21) : llmq(21, true);
     const size_t at = random() % (round % 3 ? 32 : content.size());
-    if (random() % 8 == 0)
-      content.resize(random() % content.size());
-    else
-      content[at] = static_cast<char>(random() % 4 ? content[at] ^ (1 << random() % 8) : static_cast<int>(random()));
+    if (random() % 8 == 0) content.resize(random() % content.size());
+    else content[at] = static_cast<char>(random() % 4 ? content[at] ^ (1 << random() % 8) : static_cast<int>(random()));
     try {
       const TokenFile file(folder.file("m.bin", content), 300);
       std::vector<int32_t> tokens(static_cast<size_t>(file.num_tokens()));

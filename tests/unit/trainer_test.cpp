@@ -225,7 +225,8 @@ TEST_CASE("a run ends early when told to, and saves") {
 
 TEST_CASE("documents end at a token: refused when nobody names it, and another loss when somebody does") {
   const std::vector<std::string> resets = {"--train-iters", "2", "--reset-attention-mask", "--reset-position-ids"};
-  CHECK_THROWS_WITH(train(tiny("fp32", resets)), ContainsSubstring("dataset.reset_attention_mask needs to know the token that ends a document"));
+  CHECK_THROWS_WITH(train(tiny("fp32", resets)),
+                    ContainsSubstring("dataset.reset_attention_mask needs to know the token that ends a document"));
   std::vector<std::string> with_token = resets;
   with_token.insert(with_token.end(), {"--dataset.eod_token_id", "32"});
   CHECK(losses(train(tiny("fp32", with_token))) != losses(train(tiny("fp32", {"--train-iters", "2"}))));

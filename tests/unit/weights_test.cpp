@@ -39,7 +39,8 @@ TEST_CASE("a parameter is set in pieces") {
   const auto backend = make_backend("cpu");
   const ModelConfig model = test::tiny_families()[0].model;
   for (const bool with_training : {false, true}) {
-    Weights whole(*backend, model, test::plain_policy(model, DType::bf16), with_training), pieces(*backend, model, test::plain_policy(model, DType::bf16), with_training);
+    Weights whole(*backend, model, test::plain_policy(model, DType::bf16), with_training),
+        pieces(*backend, model, test::plain_policy(model, DType::bf16), with_training);
     for (int64_t i = 0; i < whole.num_params(); ++i) {
       const std::vector<float> values = initial_values(whole.spec(i), model, 3, whole.held(i));
       whole.set(i, values);

@@ -85,10 +85,8 @@ std::string tokenized_pair(const DataSource& source, const Tokenizer& tokenizer,
       for (size_t i = 0; i < batch.ends.size(); ++i) {
         const auto tokens = std::span(batch.ids).subspan(from, batch.ends[i] - from);
         from = batch.ends[i];
-        if (is_jsonl && !tokens.empty())
-          writer.add_sequence(tokens);
-        else
-          add_in_pieces(writer, tokens);
+        if (is_jsonl && !tokens.empty()) writer.add_sequence(tokens);
+        else add_in_pieces(writer, tokens);
         if (!batch.continues[i]) writer.end_document_if_any();
       }
     });

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/base/function_ref.h"
-#include "core/data/data_source.h"
 #include "core/data/cache/index_cache.h"
+#include "core/data/data_source.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace mbt {

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "core/data/dataset.h"
 #include "core/data/cache/index_cache.h"
+#include "core/data/dataset.h"
 #include "core/data/megatron/indexed_reader.h"
 #include "core/data/split.h"
 

@@ -30,9 +30,9 @@ class ChatTemplate {
   /// name: chatml, llama3 or plain. end_of_text: for plain and completions.
   ChatTemplate(const std::string& name, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text);
 
-  /// {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}; an answer with "weight": 0 is not in the loss.
-  /// InputError, without the place: another shape, an unknown role, no answer, keys that would change what is learned; a special token that
-  /// is needed and that the tokenizer lacks.
+  /// {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}; an answer with "weight": 0 is not in the
+  /// loss. InputError, without the place: another shape, an unknown role, no answer, keys that would change what is learned; a special
+  /// token that is needed and that the tokenizer lacks.
   ChatExample encode(const nlohmann::json& example) const;
 
  private:

@@ -4,9 +4,9 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/data/megatron/indexed_writer.h"
 #include "core/data/sft/chat_template.h"
 #include "core/data/text/document_source.h"
-#include "core/data/megatron/indexed_writer.h"
 
 namespace mbt {
 namespace {

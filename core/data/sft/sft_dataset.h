@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "core/data/cache/tokenized_cache.h"
 #include "core/data/dataset.h"
 #include "core/data/megatron/indexed_reader.h"
 #include "core/data/sft/packing.h"
 #include "core/data/split.h"
-#include "core/data/cache/tokenized_cache.h"
 
 namespace mbt {
 

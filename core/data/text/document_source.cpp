@@ -135,10 +135,8 @@ DocumentSource::DocumentSource(const DocumentSourceOptions& options) : options_(
   }
   for (const std::string& path : paths_) {
     static_cast<void>(kind_of(path));
-    if (options_.takes_streams && is_stream(path))
-      total_bytes_.reset();
-    else if (const FileReader file(path); total_bytes_)
-      *total_bytes_ += file.size();
+    if (options_.takes_streams && is_stream(path)) total_bytes_.reset();
+    else if (const FileReader file(path); total_bytes_) *total_bytes_ += file.size();
   }
 }
 

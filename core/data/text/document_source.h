@@ -23,7 +23,7 @@ struct DocumentSourceOptions {
   std::vector<std::string> inputs;                  ///< files; folders, whose files come in byte order of their paths; "-" and pipes
   std::optional<DocumentKind> kind = std::nullopt;  ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
   int64_t max_document_bytes = int64_t{256} << 20;
-  DocumentKind plain = DocumentKind::file;    ///< of files that are no JSONL by their name, where `kind` is absent
+  DocumentKind plain = DocumentKind::file;  ///< of files that are no JSONL by their name, where `kind` is absent
   std::string limit_hint = "raise --max-document-bytes, or cut it into smaller documents (--document line)";
   bool splits_files = false;   ///< a file that is larger than max_document_bytes comes in pieces, instead of being refused
   bool takes_streams = false;  ///< "-" is standard input, and pipes are read
@@ -58,8 +58,8 @@ class DocumentSource {
   explicit DocumentSource(const DocumentSourceOptions& options);
 
   /// The next one; nothing after the last. Empty lines of JSONL are left out. InputError: a file that cannot be read, or a document larger
-  /// than max_document_bytes. Pieces end where the usual pre-tokenizers cut (see docs/data.md), so that their tokens are those of the whole,
-  /// but for tokenizers that begin a text in a way of its own.
+  /// than max_document_bytes. Pieces end where the usual pre-tokenizers cut (see docs/data.md), so that their tokens are those of the
+  /// whole, but for tokenizers that begin a text in a way of its own.
   std::optional<RawDocument> next();
 
   /// Absent: not known, with streams among the inputs.

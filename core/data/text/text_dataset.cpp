@@ -119,10 +119,8 @@ std::string TextDataset::fingerprint() const {
     const FileReader file(f.path);
     const int64_t size = file.size();
     hash.add(&size, sizeof size);
-    if (size_ <= kLong)
-      add(file, 0, size);
-    else
-      add(file, 0, std::min(kEnd, size)), add(file, std::max(int64_t{0}, size - kEnd), size);
+    if (size_ <= kLong) add(file, 0, size);
+    else add(file, 0, std::min(kEnd, size)), add(file, std::max(int64_t{0}, size - kEnd), size);
   }
   return hash_text(hash.value());
 }

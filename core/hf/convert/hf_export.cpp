@@ -10,10 +10,10 @@
 #include "core/base/strings.h"
 #include "core/hf/hf_config.h"
 #include "core/hf/hf_config_writer.h"
-#include "core/io/atomic_folder.h"
-#include "core/io/float_elements.h"
 #include "core/hf/hf_names.h"
 #include "core/hf/hf_source.h"
+#include "core/io/atomic_folder.h"
+#include "core/io/float_elements.h"
 #include "core/model/params.h"
 #include "core/tokenizer/bpe/hf_tokenizer_config.h"
 #include "core/train/checkpoint/checkpoint.h"
@@ -80,12 +80,9 @@ class TensorBytes {
 
   const void* of(const Output& o) {
     const HfTensor& t = o.tensor;
-    if (t.kind == HfTensorKind::constant)
-      bytes_ = t.bytes;
-    else if (t.kind == HfTensorKind::causal_mask)
-      fill_mask(t);
-    else
-      fill_weight(o);
+    if (t.kind == HfTensorKind::constant) bytes_ = t.bytes;
+    else if (t.kind == HfTensorKind::causal_mask) fill_mask(t);
+    else fill_weight(o);
     return bytes_.data();
   }
 

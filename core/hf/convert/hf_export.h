@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
+#include "core/hf/convert/hf_import.h"
 #include "core/io/safetensors_header.h"
 #include "core/train/checkpoint/checkpoint_reader.h"
-#include "core/hf/convert/hf_import.h"
 
 namespace mbt {
 

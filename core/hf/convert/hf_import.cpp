@@ -6,12 +6,12 @@
 #include <optional>
 
 #include "core/config/field_table.h"
-#include "core/hf/hf_config.h"
 #include "core/config/validate.h"
-#include "core/io/atomic_folder.h"
-#include "core/io/float_elements.h"
+#include "core/hf/hf_config.h"
 #include "core/hf/hf_source.h"
 #include "core/hf/hf_weights.h"
+#include "core/io/atomic_folder.h"
+#include "core/io/float_elements.h"
 #include "core/model/params.h"
 #include "core/recipe/resolve.h"
 #include "core/train/checkpoint/checkpoint.h"

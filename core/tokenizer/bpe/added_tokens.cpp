@@ -92,10 +92,8 @@ std::optional<TokenFinder::Match> TokenFinder::find(std::string_view text, size_
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer) : tokens_(std::move(tokens)) {
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& t = tokens_[i];
-    if (t.normalized)
-      in_normalized_.add(normalizer.apply(t.content), static_cast<uint32_t>(i));
-    else
-      in_text_.add(t.content, static_cast<uint32_t>(i));
+    if (t.normalized) in_normalized_.add(normalizer.apply(t.content), static_cast<uint32_t>(i));
+    else in_text_.add(t.content, static_cast<uint32_t>(i));
   }
 }
 

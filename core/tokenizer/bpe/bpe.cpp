@@ -90,10 +90,8 @@ void Bpe::first_tokens(std::string_view piece, std::vector<int32_t>& ids) const 
   for (const char c : piece) {
     const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
     const bool is_unknown = id < 0;
-    if (!is_unknown)
-      ids.push_back(id);
-    else if (options_.unk_id >= 0 && !(was_unknown && options_.fuse_unk))
-      ids.push_back(options_.unk_id);
+    if (!is_unknown) ids.push_back(id);
+    else if (options_.unk_id >= 0 && !(was_unknown && options_.fuse_unk)) ids.push_back(options_.unk_id);
     was_unknown = is_unknown;
   }
 }
@@ -165,18 +163,14 @@ void Bpe::merge(std::string_view piece, std::vector<int32_t>& ids) const {
   const size_t begin = ids.size();
   first_tokens(piece, ids);
   const size_t n = ids.size() - begin;
-  if (n > kShortPiece)
-    merge_long(ids, begin);
-  else if (n > 1)
-    merge_short(ids, begin);
+  if (n > kShortPiece) merge_long(ids, begin);
+  else if (n > 1) merge_short(ids, begin);
 }
 
 void Bpe::encode_new(const HashedPiece& piece, std::vector<int32_t>& ids) const {
   const int32_t whole = whole_.find(piece);
-  if (whole >= 0)
-    ids.push_back(whole);
-  else
-    merge(piece.bytes, ids);
+  if (whole >= 0) ids.push_back(whole);
+  else merge(piece.bytes, ids);
 }
 
 void Bpe::encode(std::string_view bytes, PieceCache& cache, std::vector<int32_t>& ids) const {

@@ -10,9 +10,9 @@
 
 #include "core/tokenizer/bpe/added_tokens.h"
 #include "core/tokenizer/bpe/bpe.h"
-#include "core/tokenizer/unicode/normalizer.h"
 #include "core/tokenizer/pattern/pre_tokenizer.h"
 #include "core/tokenizer/tokenizer.h"
+#include "core/tokenizer/unicode/normalizer.h"
 
 namespace mbt {
 

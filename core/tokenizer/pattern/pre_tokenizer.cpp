@@ -80,10 +80,8 @@ class MatchSplitter : public Splitter {
     stretches(text, [&](Stretch s) { all.push_back({s.begin, s.end, s.is_match != invert_}); });
     bool was_match = false;
     for (size_t i = all.size(); i-- > 0;) {
-      if (all[i].is_match && !was_match && !merged.empty())
-        merged.back().begin = all[i].begin;
-      else
-        merged.push_back(all[i]);
+      if (all[i].is_match && !was_match && !merged.empty()) merged.back().begin = all[i].begin;
+      else merged.push_back(all[i]);
       was_match = all[i].is_match;
     }
     for (size_t i = merged.size(); i-- > 0;) give(merged[i].begin, merged[i].end);
@@ -180,10 +178,8 @@ std::unique_ptr<Splitter> make_split(JsonFields& fields, std::string& descriptio
     const bool gives_matches = behavior == Behavior::isolated || (behavior == Behavior::removed && invert);
     const auto known = gives_matches ? find_known_pattern(regex) : std::nullopt;
     description = known ? "known pattern" : "pattern " + shown(regex, 300);
-    if (known)
-      result = std::make_unique<KnownSplitter>(*known);
-    else
-      result = std::make_unique<RegexSplitter>(Regex(regex, pattern.where("Regex")), behavior, invert);
+    if (known) result = std::make_unique<KnownSplitter>(*known);
+    else result = std::make_unique<RegexSplitter>(Regex(regex, pattern.where("Regex")), behavior, invert);
   }
   pattern.refuse_others();
   return result;

@@ -56,14 +56,12 @@ CharSet PatternReader::bracket() {
   while (true) {
     if (at_end()) refuse("lacks a ']'");
     if (!is_first && take("]")) break;
-    if (is_first && take("]"))
-      part.add(']');
+    if (is_first && take("]")) part.add(']');
     else if (take("&&")) {
       has_all ? all.keep(part) : all.add(part);
       has_all = true;
       part = CharSet();
-    } else
-      member(part);
+    } else member(part);
     is_first = false;
   }
   if (has_all) part.keep(all);

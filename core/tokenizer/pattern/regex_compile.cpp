@@ -187,10 +187,8 @@ class Compiler : PatternReader {
     Count c{0, kUnbounded, Step::many};
     const size_t begin = at_;
     bool is_interval = false;
-    if (take("?"))
-      c.max = 1;
-    else if (take("+"))
-      c.min = 1;
+    if (take("?")) c.max = 1;
+    else if (take("+")) c.min = 1;
     else if (take("{")) {
       is_interval = true;
       const auto low = number();
@@ -201,12 +199,9 @@ class Compiler : PatternReader {
       c.max = high.value_or(kUnbounded);
       if (c.max < c.min) refuse("has an interval whose end is before its begin");
       if (!has_comma && looking_at("?")) refuse("has {n}?, which is not supported");
-    } else if (!take("*"))
-      return std::nullopt;
-    if (take("?"))
-      c.kind = Step::few;
-    else if (!is_interval && take("+"))
-      c.kind = Step::many_only;  // after {n,m} a '+' is one more repetition in this syntax
+    } else if (!take("*")) return std::nullopt;
+    if (take("?")) c.kind = Step::few;
+    else if (!is_interval && take("+")) c.kind = Step::many_only;  // after {n,m} a '+' is one more repetition in this syntax
     return c;
   }
 

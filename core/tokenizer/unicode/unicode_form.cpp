@@ -95,10 +95,8 @@ std::string to_unicode_form(std::string_view text, UnicodeForm form) {
       at = next;
     }
     const std::string_view part = text.substr(begin, at - begin);
-    if (is_same)
-      out += part;
-    else
-      append_form(part, form, out);
+    if (is_same) out += part;
+    else append_form(part, form, out);
     while (at < text.size() && !is_ascii(text[at])) {
       size_t next = at;
       if (!is_barrier(next_code_point(text, next))) break;

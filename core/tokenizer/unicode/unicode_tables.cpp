@@ -1,4 +1,5 @@
 // Made by scripts/make_unicode_tables.py with tokenizers 0.23.3; do not edit.
+// clang-format off
 #include "core/tokenizer/unicode/unicode_tables.h"
 
 namespace mbt {

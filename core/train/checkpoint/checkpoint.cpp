@@ -7,8 +7,8 @@
 
 #include "core/config/assign.h"
 #include "core/config/field_table.h"
-#include "core/hf/hf_config.h"
 #include "core/config/validate.h"
+#include "core/hf/hf_config.h"
 #include "core/numerics/codecs.h"
 #include "core/recipe/validate.h"
 
@@ -80,8 +80,9 @@ TokenizerFiles run_tokenizer(const CheckpointReader& checkpoint) {
 void require_same_model(const CheckpointReader& checkpoint, const Weights& weights) {
   for (const CheckpointTensor& t : checkpoint.index().tensors) {
     if (!is_moment(t.name) && weights.params().index_of(t.name) < 0)
-      throw InputError(text(checkpoint.index_path(), ": tensor '", t.name, "' is none of this model's parameters. The checkpoint is of another model; its config is in ",
-                            kConfigFile, " beside it"));
+      throw InputError(text(checkpoint.index_path(), ": tensor '", t.name,
+                            "' is none of this model's parameters. The checkpoint is of another model; its config is in ", kConfigFile,
+                            " beside it"));
   }
   for (int64_t i = 0; i < weights.num_params(); ++i) static_cast<void>(checkpoint.read(weights.spec(i).name, weights.spec(i).shape, {}));
 }
@@ -173,8 +174,7 @@ std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig&
   if (!source && !config.model.hf_path.empty()) source = HfSource::read(config.model.hf_path, config.model);
   std::vector<std::pair<std::string, std::string>> files = source ? hf_source_files(*source) : TokenizerFiles{};
   TokenizerFiles tokenizer;
-  if (config.tokenizer.has_files())
-    tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model);
+  if (config.tokenizer.has_files()) tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model);
   else if (loaded != nullptr) tokenizer = run_tokenizer(*loaded);
   for (auto& [name, content] : tokenizer) files.emplace_back(kTokenizerPrefix + name, std::move(content));
   return files;

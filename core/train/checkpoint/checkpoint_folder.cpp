@@ -126,10 +126,8 @@ void clear_leftovers(const fs::path& base) {
     if (begins_with(path, kTemporary) || is_half_file) fs::remove_all(path, ignored);
     if (!begins_with(path, kReplaced)) continue;
     const fs::path name = base / path.filename().string().substr(std::strlen(kReplaced));
-    if (fs::exists(name))
-      fs::remove_all(path, ignored);
-    else
-      fs::rename(path, name, ignored);
+    if (fs::exists(name)) fs::remove_all(path, ignored);
+    else fs::rename(path, name, ignored);
   }
 }
 

@@ -20,7 +20,8 @@ std::string weights_file_name(int rank, int ranks);
 /// The tensors of all ranks' files, by parameter.
 std::vector<CheckpointTensor> list_checkpoint_tensors(const Weights& weights, bool with_optimizer);
 
-/// Bytes of tensors that this rank writes: what an asynchronous save copies to host memory first. The precision state, some KiB, is not in it.
+/// Bytes of tensors that this rank writes: what an asynchronous save copies to host memory first. The precision state, some KiB, is not in
+/// it.
 int64_t checkpoint_bytes(const ParamList& params, MomentTypes moments, bool with_optimizer);
 
 /// Made on the thread that uses the backend. Makes no exchanges.

@@ -28,7 +28,8 @@ std::string table_of(const std::vector<MemoryItem>& items) {
   std::ostringstream out;
   const auto row = [&](const MemoryItem& item) {
     const int width = item.what.empty() ? 0 : 18;  // no blanks at the end of a line
-    out << "\n  " << std::setw(12) << readable(item.bytes) << "  " << std::left << std::setw(width) << item.category << std::right << item.what;
+    out << "\n  " << std::setw(12) << readable(item.bytes) << "  " << std::left << std::setw(width) << item.category << std::right
+        << item.what;
   };
   for (const MemoryItem& item : items)
     if (item.bytes > 0) row(item);
@@ -85,7 +86,8 @@ class Advisor {
       if (const std::string recipes = join(recipes_that_fit(short_moments), ", "); !recipes.empty())
         ways.push_back(text("with Adam's moments in bf16 (", kShortMoments, ") under ", recipes));
     if (!ways.empty()) return text("; with model.recompute_granularity=full it does ", join(ways, ", or "), ".");
-    return ". No recompute, no bf16 moments and no built-in recipe make it fit: take a smaller model, a shorter model.seq_length or a device "
+    return ". No recompute, no bf16 moments and no built-in recipe make it fit: take a smaller model, a shorter model.seq_length or a "
+           "device "
            "with more memory.";
   }
 
@@ -140,8 +142,9 @@ MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy,
   const std::string what = text("memory: the run needs ", readable(fit.needed), ", ", device.name, " has ",
                                 readable(static_cast<int64_t>(fit.available->bytes)), " free.\n", result.owners, "\n", fit.advice);
   if (fit.available->is_limit) throw InputError(what);
-  result.warning = text(what, " It starts all the same: pages come when they are touched, and others may give theirs back; but it may end "
-                              "without memory, or swap.");
+  result.warning = text(what,
+                        " It starts all the same: pages come when they are touched, and others may give theirs back; but it may end "
+                        "without memory, or swap.");
   return result;
 }
 

@@ -24,9 +24,9 @@ struct MemoryFit {
 MemoryFit fit_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device, int ranks);
 
 struct MemoryCheck {
-  std::string owners;           ///< a table: bytes, category, what
-  std::string warning;          ///< not empty: more than the system can probably give
-  int64_t scratch_bytes = 0;    ///< for Backend::reserve_scratch
+  std::string owners;         ///< a table: bytes, category, what
+  std::string warning;        ///< not empty: more than the system can probably give
+  int64_t scratch_bytes = 0;  ///< for Backend::reserve_scratch
 };
 
 /// Throws InputError when the run cannot fit into what the backend has left and that is a limit: the table, what is free, and the largest

@@ -41,8 +41,8 @@ struct RunPlan {
 /// run the recipe (require_support).
 RunPlan make_plan(ResolvedRun run, int ranks, const DeviceQueries& device);
 
-/// One object: config, origins, overwrites, notes, device, precision, precision_map (one entry a layer), attention, parameters, memory, exchange,
-/// flops_per_token, flops, run.
+/// One object: config, origins, overwrites, notes, device, precision, precision_map (one entry a layer), attention, parameters, memory,
+/// exchange, flops_per_token, flops, run.
 nlohmann::ordered_json to_json(const RunPlan& plan);
 
 }  // namespace mbt

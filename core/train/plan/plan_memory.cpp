@@ -14,8 +14,8 @@
 namespace mbt {
 namespace {
 
-constexpr int64_t kProgramBytes = 16 << 20;  // measured: 15 to 17 MiB resident, oneDNN and its generated code included
-constexpr int64_t kMpiBytes = 19 << 20;      // measured: Open MPI 4.1 with shared memory, 2 and 4 ranks
+constexpr int64_t kProgramBytes = 16 << 20;           // measured: 15 to 17 MiB resident, oneDNN and its generated code included
+constexpr int64_t kMpiBytes = 19 << 20;               // measured: Open MPI 4.1 with shared memory, 2 and 4 ranks
 constexpr int64_t kKernelBytes = int64_t{128} << 20;  // estimated: CUDA loads kernels when they are first called
 
 const char* group_of(const ParamSpec& s) {
@@ -101,8 +101,8 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
   const MomentTypes moments = moment_types(config.optimizer);
   const WeightsPlan weights =
       plan_weights(m, policy, with_training, device.wants_transposed, moments, sharding_of(config.ddp, 0, ranks, with_training));
-  const ActivationsPlan activations = plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed,
-                                                       batch_inputs(config.dataset, m));
+  const ActivationsPlan activations =
+      plan_activations(m, policy, config.train.micro_batch_size, with_training, device.wants_transposed, batch_inputs(config.dataset, m));
   const ModelShapes s = shapes_of(m, config.train.micro_batch_size, m.seq_length);
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
 

@@ -38,8 +38,8 @@ struct MemoryItem {
 /// exchange_scratch   what the collectives keep for themselves
 /// checkpoint_copy    of an asynchronous save, where the device's memory is the host's
 /// program            code and libraries (an estimate); kernels instead, where the device's memory is a limit: what loads there
-/// Categories of 0 bytes are there too, so that scripts find every key. Of each of `ranks` ranks: they need the same. From a validated config.
-/// with_training false: an evaluation alone.
+/// Categories of 0 bytes are there too, so that scripts find every key. Of each of `ranks` ranks: they need the same. From a validated
+/// config. with_training false: an evaluation alone.
 std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPolicy& policy, const DeviceQueries& device, int ranks,
                                     bool with_training = true);
 int64_t total_bytes(const std::vector<MemoryItem>& items);

@@ -56,10 +56,8 @@ bool are_alike(const LinearPrecision& a, const LinearPrecision& b) {
 std::vector<LayerRangePlan> plan_precision(const PrecisionPolicy& policy, const GemmSupportQuery& support) {
   std::vector<LayerRangePlan> ranges;
   for (size_t i = 0; i < policy.layers.size(); ++i) {
-    if (i > 0 && are_alike(policy.layers[i], policy.layers[i - 1]))
-      ranges.back().last = static_cast<int64_t>(i);
-    else
-      ranges.push_back(plan_layer(static_cast<int64_t>(i), policy.layers[i], policy.act, support));
+    if (i > 0 && are_alike(policy.layers[i], policy.layers[i - 1])) ranges.back().last = static_cast<int64_t>(i);
+    else ranges.push_back(plan_layer(static_cast<int64_t>(i), policy.layers[i], policy.act, support));
   }
   return ranges;
 }
@@ -95,12 +93,10 @@ std::vector<std::string> emulation_notes(const std::vector<LayerRangePlan>& rang
 DeviceQueries queries_of(const Backend& backend) {
   return {.name = backend.name(),
           .support = [&](const QuantSpec* a, const QuantSpec* b, DType act) { return backend.gemm_support(a, b, act); },
-          .scratch = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) {
-            return backend.gemm_scratch_bytes(shape, a, b, act);
-          },
-          .size_problem = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) {
-            return backend.gemm_size_problem(shape, a, b, act);
-          },
+          .scratch = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b,
+                         DType act) { return backend.gemm_scratch_bytes(shape, a, b, act); },
+          .size_problem = [&](const GemmShape& shape, const QuantSpec* a, const QuantSpec* b,
+                              DType act) { return backend.gemm_size_problem(shape, a, b, act); },
           .wants_transposed = transposed_query(backend),
           .attention = [&](AttentionBackend wanted, const AttentionShape& shape) { return backend.attention_support(wanted, shape); },
           .exchange_scratch = [&](int ranks) { return backend.exchange_scratch_bytes(ranks); },

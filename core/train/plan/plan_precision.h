@@ -70,7 +70,8 @@ void require_support(const std::vector<LayerRangePlan>& ranges, const std::strin
 std::vector<std::string> emulation_notes(const std::vector<LayerRangePlan>& ranges, const std::string& device);
 
 /// How `device` computes the model's attention. Throws InputError with the reason when it cannot as model.attention_backend wants it.
-AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device, const AttentionQuery& attention);
+AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device,
+                                const AttentionQuery& attention);
 
 /// The policy of a resolved config, after require_support and plan_attention on the backend that will run it.
 PrecisionPolicy supported_policy(const RunConfig& config, const Backend& backend);

@@ -72,17 +72,13 @@ void softmax_bwd(const SoftmaxBwdTile& t) {
 }  // namespace
 
 void attention_softmax(const SoftmaxTile& tile) {
-  if (tile.operand == DType::bf16)
-    softmax<Bf16>(tile);
-  else
-    softmax<float>(tile);
+  if (tile.operand == DType::bf16) softmax<Bf16>(tile);
+  else softmax<float>(tile);
 }
 
 void attention_softmax_bwd(const SoftmaxBwdTile& tile) {
-  if (tile.operand == DType::bf16)
-    softmax_bwd<Bf16>(tile);
-  else
-    softmax_bwd<float>(tile);
+  if (tile.operand == DType::bf16) softmax_bwd<Bf16>(tile);
+  else softmax_bwd<float>(tile);
 }
 
 void attention_pack(const void* x, DType type, int64_t rows, int64_t stride, int64_t width, int64_t padded_rows, void* out, DType operand) {
@@ -92,8 +88,7 @@ void attention_pack(const void* x, DType type, int64_t rows, int64_t stride, int
     const T* from = static_cast<const T*>(x);
     for (int64_t r = 0; r < rows; ++r, from += stride, to += bytes) {
       prefetch_row(from, stride, width);
-      if (type == operand)
-        __builtin_memcpy(to, from, static_cast<size_t>(bytes));
+      if (type == operand) __builtin_memcpy(to, from, static_cast<size_t>(bytes));
       else
         for (int64_t c = 0; c < width; ++c) reinterpret_cast<float*>(to)[c] = load(from, c);
     }

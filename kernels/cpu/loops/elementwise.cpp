@@ -18,16 +18,11 @@ float to_odd(double x) {
 
 template <class D, class S>
 D convert(S x) {
-  if constexpr (__is_same(S, D))
-    return x;
-  else if constexpr (__is_same(D, double))
-    return static_cast<double>(to_float(x));
-  else if constexpr (!__is_same(S, double))
-    return from_float<D>(to_float(x));
-  else if constexpr (__is_same(D, float))
-    return static_cast<float>(x);
-  else
-    return from_float<D>(to_odd(x));
+  if constexpr (__is_same(S, D)) return x;
+  else if constexpr (__is_same(D, double)) return static_cast<double>(to_float(x));
+  else if constexpr (!__is_same(S, double)) return from_float<D>(to_float(x));
+  else if constexpr (__is_same(D, float)) return static_cast<float>(x);
+  else return from_float<D>(to_odd(x));
 }
 
 template <class F>

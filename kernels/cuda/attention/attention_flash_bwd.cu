@@ -36,7 +36,7 @@ struct FlashBwd {
   const float* lse;
   uint16_t* d_qkv;
   float *lse2, *delta;
-  float* d_out_amax;  // [1], fp16 only
+  float* d_out_amax;              // [1], fp16 only
   const int32_t* document_start;  // [B,T] or null
   int32_t* document_end;          // [B,padded], where there is document_start: one past the last query that sees the key
   HeadLayout layout;
@@ -75,7 +75,8 @@ template <int kHeadWidth, int kStreamedRows>
 struct Shape {
   static constexpr int kWidth = kHeadWidth, kStreamed = kStreamedRows;
   static constexpr int kRowTiles = 128 / kWidth, kWarpRows = 16 * kRowTiles, kWarps = kRows / kWarpRows, kThreads = kWarps * kWarp;
-  static constexpr int kKeyChunk = kWidth == 128 ? kStreamed : 32, kQueryChunk = 32;  // streamed rows whose scores are in registers at a time
+  static constexpr int kKeyChunk = kWidth == 128 ? kStreamed : 32,
+                       kQueryChunk = 32;  // streamed rows whose scores are in registers at a time
   static constexpr int kOwnTile = kRows * kWidth, kTile = kStreamed * kWidth;
   static constexpr size_t kElements = 2 * kOwnTile + 2 * kStages * kTile, kElementBytes = kElements * sizeof(uint16_t);
   static constexpr size_t kStatistics = 2 * kStages * kStreamed, kBoundsAt = kElementBytes + kStatistics * sizeof(float);
@@ -159,12 +160,12 @@ __device__ __forceinline__ void hide_ended_documents(typename S::QueryScores& p,
 
 /// d_k and d_v of a warp's keys, which begin at `key`, from the streamed queries `query` ... of one stage.
 template <MmaInput kInput, class S>
-__device__ __forceinline__ void add_dkv(const Block<S>& block, int stage, int key, int query, float factor, float range,
-                                        bool has_documents, typename S::Sums& d_k, typename S::Sums& d_v) {
+__device__ __forceinline__ void add_dkv(const Block<S>& block, int stage, int key, int query, float factor, float range, bool has_documents,
+                                        typename S::Sums& d_k, typename S::Sums& d_v) {
   constexpr int kWidth = S::kWidth;
 #pragma unroll 1
   for (int c = 0; c < S::kStreamed; c += S::kQueryChunk) {
-    if (query + c + S::kQueryChunk <= key) continue;                              // all of them before the warp's keys
+    if (query + c + S::kQueryChunk <= key) continue;                               // all of them before the warp's keys
     if (has_documents && query + c >= block.bounds()[S::kWarpRows - 1]) continue;  // or of later documents
     const uint16_t* const q = block.stage(stage) + c * kWidth;
     const uint16_t* const d_out = q + S::kTile;
@@ -290,13 +291,12 @@ __device__ __forceinline__ void hide_earlier_documents(typename S::KeyScores& d_
 
 /// d_q of a warp's queries, which begin at `query`, from the streamed keys `key` ... of one stage.
 template <MmaInput kInput, class S>
-__device__ __forceinline__ void add_dq(const Block<S>& block, int stage, int query, int key, float factor, float range,
-                                       bool has_documents, const float (&lse2)[S::kRowTiles][2],
-                                       const float (&delta)[S::kRowTiles][2], typename S::Sums& d_q) {
+__device__ __forceinline__ void add_dq(const Block<S>& block, int stage, int query, int key, float factor, float range, bool has_documents,
+                                       const float (&lse2)[S::kRowTiles][2], const float (&delta)[S::kRowTiles][2], typename S::Sums& d_q) {
   constexpr int kWidth = S::kWidth;
 #pragma unroll 1
   for (int c = 0; c < S::kStreamed; c += S::kKeyChunk) {
-    if (key + c >= query + S::kWarpRows) continue;                                 // all of them after the warp's queries
+    if (key + c >= query + S::kWarpRows) continue;                               // all of them after the warp's queries
     if (has_documents && key + c + S::kKeyChunk <= block.bounds()[0]) continue;  // or before their documents
     const uint16_t* const k = block.stage(stage) + c * kWidth;
     const bool hides = key + c + S::kKeyChunk > query + 1;

@@ -199,8 +199,9 @@ int64_t tiles_of(int64_t length) { return (length + kQueries - 1) / kQueries; }
 template <MmaInput kInput, int kWidth>
 void launch_fwd(const FlashFwd& g, const FusedQuant& quant, int64_t batch, cudaStream_t stream) {
   const auto kernel = flash_fwd_kernel<kInput, kWidth>;
-  const LaunchShape shape{dim3(static_cast<unsigned>(g.layout.heads), static_cast<unsigned>(batch), static_cast<unsigned>(tiles_of(g.length))),
-                          kThreads, Shared<kWidth>::kBytes};
+  const LaunchShape shape{
+      dim3(static_cast<unsigned>(g.layout.heads), static_cast<unsigned>(batch), static_cast<unsigned>(tiles_of(g.length))), kThreads,
+      Shared<kWidth>::kBytes};
   allow_shared_bytes("flash_fwd", kernel, shape.shared_bytes);
   launch("flash_fwd", kernel, shape, stream, g, quant);
 }
@@ -209,14 +210,14 @@ void launch_fwd(const FlashFwd& g, const FusedQuant& quant, int64_t batch, cudaS
 
 void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context, int64_t most_sequences) {
   FlashFwd g{.qkv = args.qkv.as<uint16_t>(),
-                   .out = args.out.as<uint16_t>(),
-                   .lse = args.lse.as<float>(),
-                   .document_start = args.document_start.as<int32_t>(),
-                   .fault = context.fault,
-                   .layout = layout_of(args),
-                   .length = static_cast<int>(args.sequence_length),
-                   .first_sequence = 0,
-                   .scale = args.scale};
+             .out = args.out.as<uint16_t>(),
+             .lse = args.lse.as<float>(),
+             .document_start = args.document_start.as<int32_t>(),
+             .fault = context.fault,
+             .layout = layout_of(args),
+             .length = static_cast<int>(args.sequence_length),
+             .first_sequence = 0,
+             .scale = args.scale};
   const Fusion fusion = fusion_of(args.quantized, args.out);
   const int64_t blocks_of_sequence = g.layout.heads * tiles_of(g.length), blocks = args.batch() * blocks_of_sequence;
   float* const parts = fusion == Fusion::amax ? context.scratch.get<float>(static_cast<size_t>(blocks)) : nullptr;

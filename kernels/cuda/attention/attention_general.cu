@@ -7,8 +7,8 @@
 //   attention_rows_dkv  a warp per key: the queries of all heads of the group that see it, in order
 //   attention_cancel    f32 only: the key gradients of a sequence sum to zero
 //   attention_append    the cached form: new keys and values into the caches
-//   attention_split     the cached form, few queries and many keys: a warp per part of a query's keys, so that more than a warp a head work;
-//   attention_merge     then a warp per query, over the parts in order
+//   attention_split     the cached form, few queries and many keys: a warp per part of a query's keys, so that more than a warp a head
+//   work; attention_merge     then a warp per query, over the parts in order
 // Of a sequence of several documents each row reads its own alone (device/documents.h), as if that were the sequence: the same bits.
 // Each comes with 16-byte loads where pointers and widths allow. Sums have a fixed order.
 #include <algorithm>
@@ -164,8 +164,9 @@ __global__ void __launch_bounds__(kWarps* kWarp, kBlocks) attention_split_kernel
   float* const q = warp_floats(2 * width + kWarp);
   float* const out = q + width;
   copy_row(q, g.q + query * g.q_stride + g.layout.q(head), width);
-  const RowSoftmax row = attend<kAligned>(q, out, out + width, HeadRows<const T>{g.k + column, g.kv_stride},
-                                          HeadRows<const T>{g.v + column, g.kv_stride}, begin, min(begin + split.keys, keys), width, g.scale);
+  const RowSoftmax row =
+      attend<kAligned>(q, out, out + width, HeadRows<const T>{g.k + column, g.kv_stride}, HeadRows<const T>{g.v + column, g.kv_stride},
+                       begin, min(begin + split.keys, keys), width, g.scale);
   float* const to = split.part(query * g.layout.heads + head, s, width);
   for (int d = lane; d < width; d += kWarp) to[d] = out[d];
   if (lane == 0) to[width] = row.max, to[width + 1] = row.sum;
@@ -436,7 +437,8 @@ void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchCont
     if constexpr (sizeof(T) == sizeof(float)) {
       const int64_t columns = layout.kv_heads * layout.width;
       const auto column_blocks = static_cast<unsigned>((columns + kWarp - 1) / kWarp);
-      const LaunchShape shape{column_blocks * static_cast<unsigned>(batch), kCancelParts * kWarp, kCancelParts * kWarp * sizeof(CancelPart)};
+      const LaunchShape shape{column_blocks * static_cast<unsigned>(batch), kCancelParts * kWarp,
+                              kCancelParts * kWarp * sizeof(CancelPart)};
       launch("attention_cancel", attention_cancel_kernel, shape, context.stream, g.d_qkv + layout.k(0), g.document_start, layout.cols(),
              length, columns, column_blocks);
     }

@@ -11,7 +11,6 @@ namespace mbt::cuda {
 void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchContext& context);
 void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchContext& context);
 
-
 template <MmaInput kInputChoice, int kWidthChoice>
 struct FlashChoice {
   static constexpr MmaInput kInput = kInputChoice;

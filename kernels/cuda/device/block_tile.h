@@ -1,5 +1,5 @@
-// Quantization with one scale a block, in one pass over x for both copies. A tile of 128 x 128 elements is a block of 8 warps; a warp has 16
-// rows, a thread 16 rows of 4 columns, so that blocks of 16 rows lie in one thread, longer ones in the same lanes of several warps, and
+// Quantization with one scale a block, in one pass over x for both copies. A tile of 128 x 128 elements is a block of 8 warps; a warp has
+// 16 rows, a thread 16 rows of 4 columns, so that blocks of 16 rows lie in one thread, longer ones in the same lanes of several warps, and
 // blocks along a row in neighboring lanes.
 #pragma once
 
@@ -28,13 +28,13 @@ struct BlockOutput {
 };
 
 struct BlockArgs {
-  const void* x;  // [rows, cols]
-  bool is_wide;    // x is f32, whatever it counts as
-  bool is_vector;  // four neighboring elements, or codes, are one access
+  const void* x;          // [rows, cols]
+  bool is_wide;           // x is f32, whatever it counts as
+  bool is_vector;         // four neighboring elements, or codes, are one access
   bool is_column_vector;  // sixteen neighboring transposed codes are one access
   int64_t rows, cols;
-  BlockOutput row, column;  // squares: the one that there is
-  float* amax;              // staging slot or null
+  BlockOutput row, column;                  // squares: the one that there is
+  float* amax;                              // staging slot or null
   AmaxParts amax_parts, transformed_parts;  // nvfp4
   uint64_t seed, stream;
   const uint64_t* pass;  // null: 0; the stream is stream + *pass * 2^24
@@ -47,7 +47,7 @@ struct TileShared {
 /// Behind TileShared where codes are transposed: [column][16 rows], the 16-byte chunks of a column permuted.
 constexpr int kTransposedChunks = kTile * kTileWarps;
 
-// -- rules: amax to stored scale and multiplier -------------------------------------------------------------------------------------------
+// -- rules: amax to stored scale and multiplier ------------------------------------------------------------------------------------------
 
 template <QuantFormat F>
 struct BlockwiseRule {
@@ -87,7 +87,7 @@ struct Nvfp4Rule {
   }
 };
 
-// -- one thread's part --------------------------------------------------------------------------------------------------------------------
+// -- one thread's part -------------------------------------------------------------------------------------------------------------------
 
 struct Place {
   int64_t row, col;  // of the thread's first element
@@ -153,8 +153,8 @@ __device__ inline void exchange_words(uint32_t (&w)[4], int lane) {
 /// row; each lane makes those of every fourth row and the four exchange words. The copies draw from the two halves of the counter's range.
 __device__ inline void draw_random(const BlockArgs& a, const Place& p, bool is_column, uint32_t (&random)[kThreadRows]) {
   const uint64_t groups = static_cast<uint64_t>((a.cols + 15) / 16);
-  const uint64_t first = static_cast<uint64_t>(p.row + p.lane % 4) * groups + static_cast<uint64_t>(p.col / 16) +
-                         (is_column ? uint64_t{1} << 63 : 0);
+  const uint64_t first =
+      static_cast<uint64_t>(p.row + p.lane % 4) * groups + static_cast<uint64_t>(p.col / 16) + (is_column ? uint64_t{1} << 63 : 0);
   const uint64_t stream = a.pass == nullptr ? a.stream : a.stream + (*a.pass << 24);
 #pragma unroll
   for (int r = 0; r < kThreadRows; r += 4) {
@@ -207,8 +207,8 @@ __device__ inline void write_rows(const BlockArgs& a, const Place& p, const Bloc
   for (int r = 0; r < kThreadRows; ++r) write_row<Rule>(a, p, out, r, x[r], multiplier, random[r]);
 }
 
-/// Codes to the transposed column-wise copy, and to a row-wise one that shares them, where there is one. They pass through shared memory, so
-/// that columns are written 128 bytes at a time. Every thread of the block calls it.
+/// Codes to the transposed column-wise copy, and to a row-wise one that shares them, where there is one. They pass through shared memory,
+/// so that columns are written 128 bytes at a time. Every thread of the block calls it.
 template <class Rule, class H>
 __device__ inline void write_transposed(const BlockArgs& a, const Place& p, const BlockOutput* shared_row, const Four<H> (&x)[kThreadRows],
                                         const float (&multiplier)[4]) {
@@ -228,7 +228,8 @@ __device__ inline void write_transposed(const BlockArgs& a, const Place& p, cons
   }
 #pragma unroll
   for (int k = 0; k < 4; ++k)
-    tile[(p.lane * 4 + k) * kTileWarps + (p.warp ^ p.lane % kTileWarps)] = make_uint4(columns[k][0], columns[k][1], columns[k][2], columns[k][3]);
+    tile[(p.lane * 4 + k) * kTileWarps + (p.warp ^ p.lane % kTileWarps)] =
+        make_uint4(columns[k][0], columns[k][1], columns[k][2], columns[k][3]);
   __syncthreads();
   const int64_t first_row = p.row - p.warp * kThreadRows, first_col = p.col - p.lane * 4;
   const int chunk = static_cast<int>(threadIdx.x) % kTileWarps;
@@ -240,7 +241,7 @@ __device__ inline void write_transposed(const BlockArgs& a, const Place& p, cons
   }
 }
 
-// -- blocks along rows --------------------------------------------------------------------------------------------------------------------
+// -- blocks along rows -------------------------------------------------------------------------------------------------------------------
 
 /// m[r] of all kLanes lanes -> each lane has the maxima of its share of the 16 rows, max(1, 16 / kLanes) from row lane * 16 / kLanes on:
 /// half of the rows change hands at each step.
@@ -292,7 +293,7 @@ __device__ inline void quantize_rows(const BlockArgs& a, const Place& p, const F
   }
 }
 
-// -- blocks along columns, and squares ----------------------------------------------------------------------------------------------------
+// -- blocks along columns, and squares ---------------------------------------------------------------------------------------------------
 
 /// The maxima of the warps that share a block, for the thread's columns. Every thread of the thread block calls it.
 template <class Rule>
@@ -327,7 +328,8 @@ __device__ inline void quantize_columns(const BlockArgs& a, const Place& p, cons
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
     const typename Rule::Stored stored = Rule::scale(m[k], global_encode_scale, multiplier[k]);
-    if (is_writer && k < p.cols) static_cast<typename Rule::Stored*>(a.column.scale_inv)[p.row / Rule::kBlock * a.cols + p.col + k] = stored;
+    if (is_writer && k < p.cols)
+      static_cast<typename Rule::Stored*>(a.column.scale_inv)[p.row / Rule::kBlock * a.cols + p.col + k] = stored;
   }
   if constexpr (!Rule::kIsNvfp4) {
     if (a.column.is_transposed) return write_transposed<Rule>(a, p, nullptr, x, multiplier);

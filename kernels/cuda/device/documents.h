@@ -21,10 +21,8 @@ __device__ __forceinline__ int end_of_queries(const int32_t* start, int length, 
   int low = key + 1, high = start == nullptr ? low : length;  // what is before `low` sees the key; what is at `high` or behind it does not
   while (low < high) {
     const int middle = low + (high - low) / 2;
-    if (start[middle] <= key)
-      low = middle + 1;
-    else
-      high = middle;
+    if (start[middle] <= key) low = middle + 1;
+    else high = middle;
   }
   return start == nullptr ? length : low;
 }

@@ -57,9 +57,7 @@ struct Four<float> {
   __device__ float operator[](int k) const { return values[k]; }
   __device__ static Four zero() { return {{0, 0, 0, 0}}; }
   __device__ void set(int k, float x) { values[k] = x; }
-  __device__ static Four at(const float* x) {
-    return of(*reinterpret_cast<const float4*>(x));
-  }
+  __device__ static Four at(const float* x) { return of(*reinterpret_cast<const float4*>(x)); }
   __device__ static Four of(const float4& v) { return {{v.x, v.y, v.z, v.w}}; }
   __device__ static void sixteen_at(const float* x, Four (&v)[4]) {
 #pragma unroll

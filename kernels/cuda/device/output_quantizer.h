@@ -10,12 +10,8 @@
 
 namespace mbt::cuda {
 
-__device__ inline int thread_of_block() {
-  return static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
-}
-__device__ inline int64_t block_of_grid() {
-  return (static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
-}
+__device__ inline int thread_of_block() { return static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x); }
+__device__ inline int64_t block_of_grid() { return (static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x; }
 
 /// Without: nothing. Every thread of a kernel makes one, hands each element of the output to add() once, and calls finish().
 template <bool kFused>

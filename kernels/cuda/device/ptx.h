@@ -109,7 +109,8 @@ __device__ __forceinline__ uint32_t cvt_rn_f16x2(float low, float high) {
   return codes;
 }
 
-/// 2^x to 2 units in the last place; results below 2^-126 are 0: for probabilities, where they mean nothing and the exact form costs thrice.
+/// 2^x to 2 units in the last place; results below 2^-126 are 0: for probabilities, where they mean nothing and the exact form costs
+/// thrice.
 __device__ __forceinline__ float ex2_approx_ftz(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

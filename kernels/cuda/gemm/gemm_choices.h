@@ -1,8 +1,8 @@
 // Which of cuBLASLt's algorithms computes each product, remembered between runs: a second run starts at once and, as another algorithm may
 // sum in another order, gives the same bits.
 //
-// The file is JSON: {"format": "mbtrain gemm algorithms 1", "devices": {DEVICE: {PRODUCT: {"algorithm": HEX, "microseconds": T}}}}. DEVICE names
-// the GPU and cuBLASLt's version, since an algorithm means nothing to another. Deleting the file makes the next run choose again.
+// The file is JSON: {"format": "mbtrain gemm algorithms 1", "devices": {DEVICE: {PRODUCT: {"algorithm": HEX, "microseconds": T}}}}. DEVICE
+// names the GPU and cuBLASLt's version, since an algorithm means nothing to another. Deleting the file makes the next run choose again.
 #pragma once
 
 #include <functional>

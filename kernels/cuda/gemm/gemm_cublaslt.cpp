@@ -1,6 +1,6 @@
-// Products through cuBLASLt: a plan (descriptors and an algorithm) for each kind of product, made when it first comes. Of the algorithms that
-// cuBLASLt's heuristic offers, the fastest on random operands is taken and remembered (gemm_choices.h): the bits of a result depend on it.
-// While a stream is captured nothing can be timed; a plan made then takes the heuristic's first and keeps it for this process, so a run
+// Products through cuBLASLt: a plan (descriptors and an algorithm) for each kind of product, made when it first comes. Of the algorithms
+// that cuBLASLt's heuristic offers, the fastest on random operands is taken and remembered (gemm_choices.h): the bits of a result depend on
+// it. While a stream is captured nothing can be timed; a plan made then takes the heuristic's first and keeps it for this process, so a run
 // executes each product once before it captures any.
 #include <cublasLt.h>
 
@@ -89,7 +89,8 @@ cudaDataType_t data_type(ElementType t) {
 
 MatrixLayout make_layout(ElementType type, int64_t rows, int64_t cols, int64_t ld) {
   cublasLtMatrixLayout_t layout = nullptr;
-  check(cublasLtMatrixLayoutCreate(&layout, data_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), ld), "describing a matrix");
+  check(cublasLtMatrixLayoutCreate(&layout, data_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), ld),
+        "describing a matrix");
   return MatrixLayout(layout);
 }
 
@@ -195,8 +196,8 @@ class CublasLtExecutor final : public ProductExecutor {
     const float one = 1.0F, beta = p.accumulates ? 1.0F : 0.0F;
     const void* const alpha_at = p.alpha_beta != nullptr ? static_cast<const void*>(p.alpha_beta) : &one;
     const void* const beta_at = p.alpha_beta != nullptr ? static_cast<const void*>(p.alpha_beta + 1) : &beta;
-    return cublasLtMatmul(handle_.get(), plan.operation.get(), alpha_at, p.first.data, plan.first.get(), p.second.data, plan.second.get(), beta_at,
-                          p.d, plan.d.get(), p.d, plan.d.get(), &algorithm, workspace_, kWorkspaceBytes, stream);
+    return cublasLtMatmul(handle_.get(), plan.operation.get(), alpha_at, p.first.data, plan.first.get(), p.second.data, plan.second.get(),
+                          beta_at, p.d, plan.d.get(), p.d, plan.d.get(), &algorithm, workspace_, kWorkspaceBytes, stream);
   }
 
   Plan make_plan(const Product& p, cudaStream_t stream) {

@@ -4,15 +4,15 @@
 
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/gemm/gemm_product.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/quantize/quantize_parts.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
 
 constexpr int kThreads = 256, kBlocksPerMultiprocessor = 8;
 
-// -- scales -------------------------------------------------------------------------------------------------------------------------------
+// -- scales ------------------------------------------------------------------------------------------------------------------------------
 
 template <class T>
 __device__ T scale_at(const ScaleGrid& g, int64_t outer, int64_t inner) {
@@ -20,8 +20,8 @@ __device__ T scale_at(const ScaleGrid& g, int64_t outer, int64_t inner) {
 }
 
 /// A thread a scale; neighbors write neighbors where outer_stride is 1.
-__global__ void __launch_bounds__(kThreads) arrange_scales_kernel(ScaleGrid g, int64_t padded_inners, int64_t outer_stride,
-                                                                  int64_t inner_stride, float* __restrict__ out) {
+__global__ void __launch_bounds__(kThreads)
+    arrange_scales_kernel(ScaleGrid g, int64_t padded_inners, int64_t outer_stride, int64_t inner_stride, float* __restrict__ out) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads, count = g.outers * padded_inners;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += step) {
     const int64_t outer = i % g.outers, inner = i / g.outers;
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads) tile_scales_kernel(ScaleGrid g, int6
   }
 }
 
-// -- codes --------------------------------------------------------------------------------------------------------------------------------
+// -- codes -------------------------------------------------------------------------------------------------------------------------------
 
 /// Eight codes of four bits from two words of four bytes.
 __device__ uint32_t pack_eight(uint32_t low, uint32_t high) {
@@ -73,8 +73,8 @@ struct PackShared {
 };
 
 /// One tile of codes [k, outer] a block: read by rows, written by columns.
-__global__ void __launch_bounds__(kThreads) pack_transposed_codes_kernel(const uint8_t* __restrict__ codes, int64_t outer, int64_t k,
-                                                                         uint8_t* __restrict__ out) {
+__global__ void __launch_bounds__(kThreads)
+    pack_transposed_codes_kernel(const uint8_t* __restrict__ codes, int64_t outer, int64_t k, uint8_t* __restrict__ out) {
   auto& shared = shared_memory<PackShared>();
   const int64_t across = (outer + kTile - 1) / kTile;
   const int64_t first_k = blockIdx.x / across * kTile, first_outer = blockIdx.x % across * kTile;
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kThreads) pack_transposed_codes_kernel(const u
   }
 }
 
-// -- scalars, and operands for timing -----------------------------------------------------------------------------------------------------
+// -- scalars, and operands for timing ----------------------------------------------------------------------------------------------------
 
 /// `factor` times `divisor`-th part; null: 1.
 struct Factor {
@@ -148,24 +148,26 @@ void launch_tile_scales(const ScaleGrid& grid, bool is_f32, uint8_t* out, const 
 }
 
 void launch_pack_codes(const uint8_t* codes, int64_t outer, int64_t k, bool is_columnwise, uint8_t* out, const LaunchContext& context) {
-  MBT_CHECK(k % 32 == 0 && is_aligned(codes, 16) && is_aligned(out, 16), "codes are packed 32 at a time, aligned to 16 bytes; ", k, " a row");
+  MBT_CHECK(k % 32 == 0 && is_aligned(codes, 16) && is_aligned(out, 16), "codes are packed 32 at a time, aligned to 16 bytes; ", k,
+            " a row");
   if (is_columnwise) {
     const auto tiles = static_cast<unsigned>(ceil_div(outer, kTile) * ceil_div(k, kTile));
     launch("pack_transposed_codes", pack_transposed_codes_kernel, {dim3(tiles), dim3(kThreads), sizeof(PackShared)}, context.stream, codes,
            outer, k, out);
   } else {
     const int64_t count = outer * k / 32;
-    launch("pack_codes", pack_codes_kernel, flat_shape(count, context.multiprocessors), context.stream, reinterpret_cast<const uint4*>(codes),
-           count, reinterpret_cast<uint4*>(out));
+    launch("pack_codes", pack_codes_kernel, flat_shape(count, context.multiprocessors), context.stream,
+           reinterpret_cast<const uint4*>(codes), count, reinterpret_cast<uint4*>(out));
   }
 }
 
-void launch_random_words(uint32_t* out, int64_t count, uint32_t seed, uint32_t mask, uint32_t set, int multiprocessors, cudaStream_t stream) {
+void launch_random_words(uint32_t* out, int64_t count, uint32_t seed, uint32_t mask, uint32_t set, int multiprocessors,
+                         cudaStream_t stream) {
   launch("random_words", random_words_kernel, flat_shape(count, multiprocessors), stream, out, count, seed, mask, set);
 }
 
-void launch_gemm_alpha(const QuantTensorView& a, bool a_columnwise, const QuantTensorView& b, bool b_columnwise, bool accumulate, float* out,
-                       const LaunchContext& context) {
+void launch_gemm_alpha(const QuantTensorView& a, bool a_columnwise, const QuantTensorView& b, bool b_columnwise, bool accumulate,
+                       float* out, const LaunchContext& context) {
   launch("gemm_alpha", gemm_alpha_kernel, {dim3(1), dim3(1)}, context.stream, factor_of(a, a_columnwise), factor_of(b, b_columnwise),
          accumulate ? 1.0F : 0.0F, out);
 }

@@ -24,15 +24,17 @@ void launch_arrange_scales(const ScaleGrid& grid, int64_t padded_inners, int64_t
 /// of two in f32, which become E8M0.
 void launch_tile_scales(const ScaleGrid& grid, bool is_f32, uint8_t* out, const LaunchContext& context);
 
-/// out[outer, k / 2]: two codes a byte, the first in the low nibble. codes: [outer, k], or [k, outer] when is_columnwise; k a multiple of 32.
+/// out[outer, k / 2]: two codes a byte, the first in the low nibble. codes: [outer, k], or [k, outer] when is_columnwise; k a multiple
+/// of 32.
 void launch_pack_codes(const uint8_t* codes, int64_t outer, int64_t k, bool is_columnwise, uint8_t* out, const LaunchContext& context);
 
 /// out[0] = the product of the operands' factors that codes and block scales leave out (per-tensor scale_inv; nvfp4: amax / 2688),
 /// out[1] = 1 when accumulating, else 0.
-void launch_gemm_alpha(const QuantTensorView& a, bool a_columnwise, const QuantTensorView& b, bool b_columnwise, bool accumulate, float* out,
-                       const LaunchContext& context);
+void launch_gemm_alpha(const QuantTensorView& a, bool a_columnwise, const QuantTensorView& b, bool b_columnwise, bool accumulate,
+                       float* out, const LaunchContext& context);
 
 /// out[i] = (32 random bits, a function of (seed, i)) & mask | set.
-void launch_random_words(uint32_t* out, int64_t count, uint32_t seed, uint32_t mask, uint32_t set, int multiprocessors, cudaStream_t stream);
+void launch_random_words(uint32_t* out, int64_t count, uint32_t seed, uint32_t mask, uint32_t set, int multiprocessors,
+                         cudaStream_t stream);
 
 }  // namespace mbt::cuda

@@ -124,7 +124,8 @@ class Preparation {
   Operand operand(const char* name, const GemmOperand& x, const GemmSide& side, char* data, char* scale) {
     if (path_ == ProductPath::plain) return {x.plain.data, cuda::element_type(x.plain.dtype), !side.is_columnwise};
     const QuantCopy& copy = side.is_columnwise ? x.quant.columnwise : x.quant.rowwise;
-    MBT_CHECK(!copy.empty(), "gemm ", name_of(args_.role), ": ", name, " has no ", side.is_columnwise ? "column-wise" : "row-wise", " copy");
+    MBT_CHECK(!copy.empty(), "gemm ", name_of(args_.role), ": ", name, " has no ", side.is_columnwise ? "column-wise" : "row-wise",
+              " copy");
     if (path_ == ProductPath::decoded) {
       launch_decode(x.quant, side.is_columnwise, {data, DType::bf16, {x.rows(), x.cols()}}, context_);
       return {data, ElementType::bf16, !side.is_columnwise};
@@ -133,7 +134,8 @@ class Preparation {
     const void* const scales = scales_of(side, copy, mode, scale);
     const bool is_contiguous = !side.is_columnwise || copy.is_transposed;
     if (path_ == ProductPath::fp4_16) {
-      launch_pack_codes(static_cast<const uint8_t*>(copy.codes), side.outer, side.summed, !is_contiguous, reinterpret_cast<uint8_t*>(data), context_);
+      launch_pack_codes(static_cast<const uint8_t*>(copy.codes), side.outer, side.summed, !is_contiguous, reinterpret_cast<uint8_t*>(data),
+                        context_);
       return {data, ElementType::e2m1, true, mode, scales};
     }
     MBT_CHECK(is_contiguous || device_.takes_fp8_in_any_layout(), "gemm ", name_of(args_.role), ": the column-wise copy of ", name,

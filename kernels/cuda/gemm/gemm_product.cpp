@@ -59,9 +59,10 @@ ProductKey key_of(const Product& p) {
 
 std::string describe(const Product& p) {
   return text(describe(p.first), ", ", describe(p.second), " -> ", name_of(p.d_type), " [", p.m, "x", p.n, "]",
-              p.bias == nullptr ? "" : text(", bias ", name_of(p.bias_type), " aligned to ", alignment_of(p.bias)), p.accumulates ? ", accumulated" : "",
-              p.alpha_beta == nullptr ? "" : ", alpha on the device", p.fast_accumulation ? ", fast accumulation" : "", ", aligned to ",
-              alignment_of(p.first.data), ", ", alignment_of(p.second.data), ", ", alignment_of(p.d));
+              p.bias == nullptr ? "" : text(", bias ", name_of(p.bias_type), " aligned to ", alignment_of(p.bias)),
+              p.accumulates ? ", accumulated" : "", p.alpha_beta == nullptr ? "" : ", alpha on the device",
+              p.fast_accumulation ? ", fast accumulation" : "", ", aligned to ", alignment_of(p.first.data), ", ",
+              alignment_of(p.second.data), ", ", alignment_of(p.d));
 }
 
 }  // namespace mbt::cuda

@@ -35,8 +35,12 @@ constexpr const char* name_of(ScaleMode m) {
   constexpr const char* names[] = {"none", "scalar_32f", "vec16_ue4m3", "vec32_ue8m0", "vec128_32f", "blk128x128_32f"};
   return names[static_cast<int>(m)];
 }
-constexpr ElementType element_type(DType t) { return t == DType::f32 ? ElementType::f32 : t == DType::bf16 ? ElementType::bf16 : ElementType::f16; }
-constexpr int64_t bits_of(ElementType t) { return t == ElementType::f32 ? 32 : t == ElementType::e2m1 ? 4 : t >= ElementType::e4m3 ? 8 : 16; }
+constexpr ElementType element_type(DType t) {
+  return t == DType::f32 ? ElementType::f32 : t == DType::bf16 ? ElementType::bf16 : ElementType::f16;
+}
+constexpr int64_t bits_of(ElementType t) {
+  return t == ElementType::f32 ? 32 : t == ElementType::e2m1 ? 4 : t >= ElementType::e4m3 ? 8 : 16;
+}
 constexpr bool is_fp8(ElementType t) { return t == ElementType::e4m3 || t == ElementType::e5m2; }
 
 /// A column-major matrix; op(matrix) is multiplied.

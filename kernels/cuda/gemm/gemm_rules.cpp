@@ -28,8 +28,9 @@ std::string why_decoded(const GemmDevice& device, const QuantSpec& a, const Quan
     return text("no products of ", name_of(a.scaling), " by ", name_of(b.scaling), " operands");
   if (a.is_per_tensor()) return text(here, " has no FP8 products (8.9 and newer have)");
   if (a.scaling == QuantScaling::blockwise && device.capability == 90)
-    return device.library_version < kVersionOf128 ? text(version_text(device.library_version), " has no products of blocks of 128 (12.9 has)")
-                                                  : "no products of square by square blocks";
+    return device.library_version < kVersionOf128
+               ? text(version_text(device.library_version), " has no products of blocks of 128 (12.9 has)")
+               : "no products of square by square blocks";
   if (device.capability >= 100)
     return text(version_text(device.library_version), " has no products of blocks of ", a.block_size() == 16 ? 16 : 32, " (12.8 has)");
   return text(here, " has no products of ", name_of(a.scaling), " operands (", a.scaling == QuantScaling::blockwise ? "9.0, " : "",
@@ -91,8 +92,8 @@ std::string extents_problem(ProductPath path, const GemmExtents& e, DType d) {
   if (path == ProductPath::plain || path == ProductPath::decoded) return {};
   const int64_t summed = path == ProductPath::fp8_32 || path == ProductPath::fp4_16 ? 32 : 16, cols = 16 / size_of(d);
   const auto odd = [&](const char* what, int64_t size, int64_t multiple) {
-    return text("cuBLASLt multiplies [", e.rows, ",", e.summed, "] by [", e.summed, ",", e.cols, "] only with ", what, " a multiple of ", multiple,
-                " (it is ", size, ")");
+    return text("cuBLASLt multiplies [", e.rows, ",", e.summed, "] by [", e.summed, ",", e.cols, "] only with ", what, " a multiple of ",
+                multiple, " (it is ", size, ")");
   };
   if (e.summed % summed != 0) return odd("the summed size", e.summed, summed);
   if (e.cols % cols != 0) return odd("the columns of the result", e.cols, cols);

@@ -1,5 +1,5 @@
-// Which operands a device and its cuBLASLt multiply as they are, and which only decoded. From cuBLAS's documentation ("Narrow Precision Data
-// Types Usage" and the tables of cublasLtMatmul):
+// Which operands a device and its cuBLASLt multiply as they are, and which only decoded. From cuBLAS's documentation ("Narrow Precision
+// Data Types Usage" and the tables of cublasLtMatmul):
 //   scale mode                   compute capability
 //   one scale a tensor           8.9 and newer
 //   128 and 128x128, f32         9.0 alone, since cuBLAS 12.9
@@ -23,11 +23,11 @@ struct GemmDevice {
 /// How a product of two operands is given to cuBLASLt.
 enum class ProductPath : uint8_t {
   plain,
-  fp8_tensor,     ///< FP8, one scale a tensor
-  fp8_128,        ///< FP8, f32 scales of 1x128 and 128x128 blocks
-  fp8_32,         ///< FP8, E8M0 scales of 32 elements; blocks of 128 as four of 32 with the same scale
-  fp4_16,         ///< FP4, E4M3 scales of 16 elements, the tensor's factor in alpha
-  decoded,        ///< bf16 values of the codes, per-tensor factors in alpha
+  fp8_tensor,  ///< FP8, one scale a tensor
+  fp8_128,     ///< FP8, f32 scales of 1x128 and 128x128 blocks
+  fp8_32,      ///< FP8, E8M0 scales of 32 elements; blocks of 128 as four of 32 with the same scale
+  fp4_16,      ///< FP4, E4M3 scales of 16 elements, the tensor's factor in alpha
+  decoded,     ///< bf16 values of the codes, per-tensor factors in alpha
 };
 
 /// Null specs: plain operands. Both or none.

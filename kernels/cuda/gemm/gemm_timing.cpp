@@ -30,7 +30,9 @@ Pattern pattern_of(ElementType t) {
   return {0, 0};
 }
 /// Ones.
-Pattern pattern_of(ScaleMode m) { return {0, m == ScaleMode::vec32_ue8m0 ? 0x7F7F7F7F : m == ScaleMode::vec16_ue4m3 ? 0x38383838U : 0x3F800000U}; }
+Pattern pattern_of(ScaleMode m) {
+  return {0, m == ScaleMode::vec32_ue8m0 ? 0x7F7F7F7F : m == ScaleMode::vec16_ue4m3 ? 0x38383838U : 0x3F800000U};
+}
 
 class Event {
  public:
@@ -75,7 +77,8 @@ TimingOperands::TimingOperands(const Product& like, int multiprocessors, cudaStr
   char* parts[std::size(sizes)];
   char* at = static_cast<char*>(memory_);
   for (size_t i = 0; i < std::size(sizes); ++i) parts[i] = std::exchange(at, at + aligned(sizes[i]));
-  check(cudaMemsetAsync(parts[4], 0, static_cast<size_t>(total) - static_cast<size_t>(parts[4] - parts[0]), stream), "operands to time products on");
+  check(cudaMemsetAsync(parts[4], 0, static_cast<size_t>(total) - static_cast<size_t>(parts[4] - parts[0]), stream),
+        "operands to time products on");
   p.first.data = parts[0], p.second.data = parts[2], p.d = parts[4];
   if (p.first.scale != nullptr) p.first.scale = parts[1];
   if (p.second.scale != nullptr) p.second.scale = parts[3];

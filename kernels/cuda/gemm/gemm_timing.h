@@ -31,8 +31,8 @@ struct Fastest {
   int index;
   double microseconds;
 };
-/// Runs each of `count` candidates a few times (launch(i) puts one into `stream`; false: it cannot run) and takes the least median. Of nearly
-/// equal ones the first, so that noise seldom decides. Nothing when none can run.
+/// Runs each of `count` candidates a few times (launch(i) puts one into `stream`; false: it cannot run) and takes the least median. Of
+/// nearly equal ones the first, so that noise seldom decides. Nothing when none can run.
 std::optional<Fastest> fastest_of(int count, const std::function<bool(int)>& launch, cudaStream_t stream);
 /// The same on medians in microseconds; negative: cannot run.
 std::optional<Fastest> fastest_of(const std::vector<double>& medians);

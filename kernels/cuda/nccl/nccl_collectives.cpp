@@ -7,16 +7,16 @@
 #include <exception>
 
 #include "core/comm/gather.h"
-#include "kernels/cuda/runtime/memory.h"
 #include "kernels/cuda/nccl/nccl_library.h"
 #include "kernels/cuda/nccl/rank_sums.h"
+#include "kernels/cuda/runtime/memory.h"
 
 namespace mbt::cuda {
 namespace {
 
-constexpr int kFirst = -1000;       // a priority: CUDA takes the nearest that it has
-constexpr size_t kEvents = 64;      // calls that wait() tells apart; with more on their way it waits for a later one
-constexpr int64_t kAlignment = 128; // of rows in the scratch, elements
+constexpr int kFirst = -1000;        // a priority: CUDA takes the nearest that it has
+constexpr size_t kEvents = 64;       // calls that wait() tells apart; with more on their way it waits for a later one
+constexpr int64_t kAlignment = 128;  // of rows in the scratch, elements
 
 ncclDataType_t type_of(DType dtype) {
   switch (dtype) {

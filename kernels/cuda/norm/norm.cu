@@ -10,8 +10,8 @@
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 constexpr int kRowsPerBlock = 4;  // where a warp has a row
 constexpr int kThreads = 256;     // of a block that has a row, while its threads have packs left
 constexpr int kMostThreads = 512;
-constexpr int kMostPacks = 4;  // of a thread
+constexpr int kMostPacks = 4;           // of a thread
 constexpr int kResidentThreads = 2048;  // of a multiprocessor
 
 template <class T>
@@ -39,18 +39,14 @@ struct NormFwd {
 /// Over the threads that share a row.
 template <bool kOneWarp>
 __device__ float row_sum(float x, float* parts) {
-  if constexpr (kOneWarp)
-    return warp_sum(x);
-  else
-    return block_sum(x, parts);
+  if constexpr (kOneWarp) return warp_sum(x);
+  else return block_sum(x, parts);
 }
 
 template <NormKind kKind>
 __device__ float normalized(float h, float mean, float rstd, float weight, float bias) {
-  if constexpr (kKind == NormKind::layernorm)
-    return (h - mean) * rstd * weight + bias;
-  else
-    return h * rstd * weight;
+  if constexpr (kKind == NormKind::layernorm) return (h - mean) * rstd * weight + bias;
+  else return h * rstd * weight;
 }
 
 /// One row, for the threads that share it.
@@ -119,7 +115,8 @@ __global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsPerBlock : kMostThreads
   OutputQuantizer<kFused> quantizer(quant);
   int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
   if constexpr (kFused) {
-    for (; row < a.rows; row += static_cast<int64_t>(gridDim.x) * blockDim.y) norm_row<T, kKind, kPacks, kOneWarp>(a, row, parts, quantizer);
+    for (; row < a.rows; row += static_cast<int64_t>(gridDim.x) * blockDim.y)
+      norm_row<T, kKind, kPacks, kOneWarp>(a, row, parts, quantizer);
     quantizer.finish(parts);
   } else {
     if (row < a.rows) norm_row<T, kKind, kPacks, kOneWarp>(a, row, parts, quantizer);

@@ -12,9 +12,9 @@
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/partials.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -135,10 +135,8 @@ __global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<k
   if (kAhead<kKind, kPacks> && row < a.rows) now.load_row(a, row, first, step);
   for (int parity = 0; row < a.rows; row += groups, parity ^= 1) {
     if constexpr (kKind == NormKind::layernorm) now.load_statistics(a, row);  // two of the next row's would be one register too many
-    if constexpr (!kAhead<kKind, kPacks>)
-      now.load_row(a, row, first, step);
-    else if (row + groups < a.rows)
-      next.load_row(a, row + groups, first, step);
+    if constexpr (!kAhead<kKind, kPacks>) now.load_row(a, row, first, step);
+    else if (row + groups < a.rows) next.load_row(a, row + groups, first, step);
     P d_h[kPacks];  // under way, all of them, before this row's sums wait for its operands
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
@@ -332,9 +330,8 @@ void launch_norm_bwd(const NormBwdArgs& args, const LaunchContext& context) {
   const Fusion fusion = fusion_of(args.quantized, args.d_h);
   if (args.h.size() == 0) return launch_rest_of_quantize(args.d_h, args.quantized, fusion, {}, context);
   with_act("norm_bwd", args.h.dtype, [&]<class T>(T*) {
-    const NormBwd<T> a{
-        args.d_y.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.rstd.as<float>(), args.mean.as<float>(), args.d_h.as<T>(), nullptr,
-        args.h.rows(),    args.h.cols(),  args.accumulate};
+    const NormBwd<T> a{args.d_y.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.rstd.as<float>(), args.mean.as<float>(),
+                       args.d_h.as<T>(), nullptr,        args.h.rows(),       args.h.cols(),         args.accumulate};
     args.kind == NormKind::layernorm ? launch_kind<T>(NormBwdLaunch<T, NormKind::layernorm>{a, args, fusion, context})
                                      : launch_kind<T>(NormBwdLaunch<T, NormKind::rmsnorm>{a, args, fusion, context});
   });

@@ -11,9 +11,9 @@
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
-#include "kernels/cuda/runtime/launch.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/partials.h"
+#include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
 namespace {
@@ -67,7 +67,7 @@ __device__ float head_sum(float x) {
   return x;
 }
 
-// -- heads of aligned packs ---------------------------------------------------------------------------------------------------------------
+// -- heads of aligned packs --------------------------------------------------------------------------------------------------------------
 
 template <class T, int kLanes>
 __global__ void __launch_bounds__(kThreads) qk_norm_fwd_kernel(QkNormFwd<T> a) {
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kThreads) qk_norm_bwd_kernel(QkNormBwd<T> a, F
   quantizer.finish(shared);
 }
 
-// -- any heads ----------------------------------------------------------------------------------------------------------------------------
+// -- any heads ---------------------------------------------------------------------------------------------------------------------------
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) qk_norm_fwd_general_kernel(QkNormFwd<T> a) {
@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(kThreads) qk_norm_bwd_general_kernel(QkNormBwd
   if constexpr (kFused) quantizer.finish(shared_array<float>(0, 1));
 }
 
-// -- launchers ----------------------------------------------------------------------------------------------------------------------------
+// -- launchers ---------------------------------------------------------------------------------------------------------------------------
 
 Heads heads_of(const ConstTensorView& qkv, int64_t width, int64_t query, int64_t key) {
   return {qkv.rows(), static_cast<int>(width), static_cast<int>(query), static_cast<int>(key), static_cast<int>(query + 2 * key)};

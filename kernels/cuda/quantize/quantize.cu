@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kThreads) amax_kernel(const T* __restrict__ x,
   if (threadIdx.x == 0) parts[blockIdx.x] = rounded<H>(amax);
 }
 
-// -- delayed scaling ----------------------------------------------------------------------------------------------------------------------
+// -- delayed scaling ---------------------------------------------------------------------------------------------------------------------
 
 constexpr int kStrip = 32;  // tensors, and rows of the history, of a block at a time
 
@@ -52,8 +52,8 @@ struct UpdateShared {
 
 /// As update_delayed_scale of core/numerics/scaling.h, for 32 tensors a block: thread (x, y) has every 32nd row of column x. The history
 /// moves up in strips of 32 rows, all read before any is written.
-__global__ void __launch_bounds__(kStrip * kStrip) delayed_update_kernel(float* history, float* scale, const float* fp8_max, int64_t length,
-                                                                         int64_t n, int64_t margin, bool use_window_max) {
+__global__ void __launch_bounds__(kStrip* kStrip) delayed_update_kernel(float* history, float* scale, const float* fp8_max, int64_t length,
+                                                                        int64_t n, int64_t margin, bool use_window_max) {
   auto& shared = shared_memory<UpdateShared>();
   const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kStrip + x;
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kStrip * kStrip) delayed_update_kernel(float* 
   scale[column] = delayed_scale(amax, scale[column], fp8_max[column], margin);
 }
 
-// -- checks -------------------------------------------------------------------------------------------------------------------------------
+// -- checks ------------------------------------------------------------------------------------------------------------------------------
 
 void check_copies(const QuantTensorView& q) {
   const QuantSpec& s = q.spec;

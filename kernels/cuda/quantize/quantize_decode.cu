@@ -1,5 +1,5 @@
-// From codes and block scales to the bf16 values that a product without FP8 or FP4 units multiplies: quantize_decode, one kernel, 16 columns
-// of a row a thread. They lie in one block of a row-wise copy, and under 16 scales of a column-wise one.
+// From codes and block scales to the bf16 values that a product without FP8 or FP4 units multiplies: quantize_decode, one kernel, 16
+// columns of a row a thread. They lie in one block of a row-wise copy, and under 16 scales of a column-wise one.
 #include <algorithm>
 
 #include "kernels/cuda/device/codecs.h"
@@ -17,8 +17,8 @@ enum class Scales : uint8_t { none, f32, e8m0, e4m3 };
 struct DecodeArgs {
   const uint8_t* codes;
   const void* scale_inv;
-  bool is_transposed;  // codes [cols, rows]
-  bool is_vector;      // 16 codes, and 16 values, are aligned
+  bool is_transposed;      // codes [cols, rows]
+  bool is_vector;          // 16 codes, and 16 values, are aligned
   bool has_scale_vectors;  // so are 16 scales
   int64_t rows, cols;
   int block_rows, block_cols;

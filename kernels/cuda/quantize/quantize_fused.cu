@@ -26,7 +26,8 @@ FusedQuant fused_quant(const QuantOutput& to, Fusion fusion, float* parts) {
           .is_vector = is_aligned(codes, 8)};
 }
 
-void launch_rest_of_quantize(const ConstTensorView& x, const QuantOutput& to, Fusion fusion, AmaxParts parts, const LaunchContext& context) {
+void launch_rest_of_quantize(const ConstTensorView& x, const QuantOutput& to, Fusion fusion, AmaxParts parts,
+                             const LaunchContext& context) {
   if (to.empty()) return;
   if (fusion != Fusion::codes) return launch_quantize({.x = x, .to = to}, fusion == Fusion::amax ? parts : AmaxParts{}, context);
   if (to.q.columnwise.is_transposed) launch_transposed_copy(to, context);

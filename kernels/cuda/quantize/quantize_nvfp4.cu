@@ -1,6 +1,6 @@
-// Quantization to nvfp4: E4M3 scales for blocks of 16 under one scale a tensor, so two launches: the tensor's amax (for a Hadamard copy also
-// that of the transformed tensor), then scales and codes of both copies in one pass over x. The transform is recomputed rather than kept:
-// reading x again costs less than writing and reading the transformed tensor.
+// Quantization to nvfp4: E4M3 scales for blocks of 16 under one scale a tensor, so two launches: the tensor's amax (for a Hadamard copy
+// also that of the transformed tensor), then scales and codes of both copies in one pass over x. The transform is recomputed rather than
+// kept: reading x again costs less than writing and reading the transformed tensor.
 #include "kernels/cuda/quantize/quantize_blocks.h"
 
 namespace mbt::cuda {
@@ -65,7 +65,8 @@ __global__ void __launch_bounds__(kTileThreads) hadamard_amax_kernel(BlockArgs a
 }
 
 template <class Rule, class H>
-__device__ inline void quantize_transformed(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows], float global_encode_scale) {
+__device__ inline void quantize_transformed(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows],
+                                            float global_encode_scale) {
   // All columns first, as the bf16 that they are: a transform in double and the random bits together do not fit into the registers.
   Four<Bf16> transformed[kThreadRows];
 #pragma unroll
@@ -140,7 +141,8 @@ void launch_rule(const QuantSpec& spec, const BlockArgs& a, const LaunchContext&
   using Rule = Nvfp4Rule<kStochastic>;
   const LaunchShape shape = tile_shape(a.rows, a.cols);
   if (spec.is_2d) launch("quantize_nvfp4_squares", quantize_nvfp4_kernel<Rule, Blocks::squares, H>, shape, context.stream, a);
-  else if (a.transformed_parts.count == 0) launch("quantize_nvfp4", quantize_nvfp4_kernel<Rule, Blocks::lines, H>, shape, context.stream, a);
+  else if (a.transformed_parts.count == 0)
+    launch("quantize_nvfp4", quantize_nvfp4_kernel<Rule, Blocks::lines, H>, shape, context.stream, a);
   else launch("quantize_nvfp4_hadamard", quantize_nvfp4_kernel<Rule, Blocks::transformed_lines, H>, shape, context.stream, a);
 }
 

@@ -1,6 +1,6 @@
-// Casts with one scale a tensor. Without a transposed copy: quantize_cast, flat. With one: quantize_transpose, tiles of 128 x 128 codes that
-// pass through shared memory, both copies in one pass over x. Delayed scaling takes its scale from memory and stages the amax on the way;
-// current scaling takes it from the partial maxima of an earlier launch: the one that made x (quantize_fused.h), or quantize.cu's.
+// Casts with one scale a tensor. Without a transposed copy: quantize_cast, flat. With one: quantize_transpose, tiles of 128 x 128 codes
+// that pass through shared memory, both copies in one pass over x. Delayed scaling takes its scale from memory and stages the amax on the
+// way; current scaling takes it from the partial maxima of an earlier launch: the one that made x (quantize_fused.h), or quantize.cu's.
 #include <algorithm>
 
 #include "core/numerics/scaling.h"
@@ -14,7 +14,7 @@ namespace mbt::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kPerThread = 16;  // codes of one 16-byte store
+constexpr int kPerThread = 16;                            // codes of one 16-byte store
 constexpr int kSide = 128, kChunks = kSide / kPerThread;  // of a tile
 constexpr int kQuadRows = 4;                              // rows of a thread's part of a tile
 
@@ -128,8 +128,8 @@ __device__ inline void write_transposed(const TensorArgs& a, const TilePlace& p,
 
 /// A tile a block.
 template <class T, class H, QuantFormat F>
-__global__ void __launch_bounds__(kThreads) quantize_transpose_kernel(const T* __restrict__ x, TensorArgs a, bool is_row_vector,
-                                                                      bool is_column_vector) {
+__global__ void __launch_bounds__(kThreads)
+    quantize_transpose_kernel(const T* __restrict__ x, TensorArgs a, bool is_row_vector, bool is_column_vector) {
   auto& shared = shared_memory<TransposeShared>();
   const TilePlace p(a);
   Four<H> v[kQuadRows][4];
@@ -225,8 +225,8 @@ void launch_quantize_tensor(const QuantizeArgs& args, const AmaxParts& known, co
 
 void launch_transposed_copy(const QuantOutput& to, const LaunchContext& context) {
   const TensorArgs a = tensor_args(to);
-  launch("transposed_copy", transposed_copy_kernel, shape_of_tiles(a), context.stream, a, is_aligned(a.codes, 16) && a.cols % kPerThread == 0,
-         has_column_vectors(a));
+  launch("transposed_copy", transposed_copy_kernel, shape_of_tiles(a), context.stream, a,
+         is_aligned(a.codes, 16) && a.cols % kPerThread == 0, has_column_vectors(a));
 }
 
 }  // namespace mbt::cuda

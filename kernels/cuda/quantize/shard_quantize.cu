@@ -1,6 +1,6 @@
-// Quantization of a slice of a weight (core/ops/shard_quantize.h). One scale a tensor: the slice is a flat tensor of its own for the kernels
-// of quantize. Square blocks: tiles of 128 x 128 over the whole weight, a tile a thread block, as quantize's; what lies outside the slice
-// counts as zero and is not written. No block crosses a tile, so nothing needs zeroing or an atomic.
+// Quantization of a slice of a weight (core/ops/shard_quantize.h). One scale a tensor: the slice is a flat tensor of its own for the
+// kernels of quantize. Square blocks: tiles of 128 x 128 over the whole weight, a tile a thread block, as quantize's; what lies outside the
+// slice counts as zero and is not written. No block crosses a tile, so nothing needs zeroing or an atomic.
 #include "kernels/cuda/quantize/quantize_blocks.h"
 
 namespace mbt::cuda {
@@ -37,7 +37,7 @@ __device__ inline Four<H> load_row(const BlockArgs& a, const Slice& s, const Row
   return x;
 }
 
-// -- amax ---------------------------------------------------------------------------------------------------------------------------------
+// -- amax --------------------------------------------------------------------------------------------------------------------------------
 
 /// Of one block.
 __global__ void __launch_bounds__(kThreads) whole_amax_kernel(AmaxParts parts, float* amax) {
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kTileThreads) shard_amax_kernel(BlockArgs a, S
   if (is_first_of_square<Rule>(p)) amax[square_index<Rule>(p, a.row.scale_cols)] = of_block;
 }
 
-// -- codes --------------------------------------------------------------------------------------------------------------------------------
+// -- codes -------------------------------------------------------------------------------------------------------------------------------
 
 /// amax: of every block; a.amax_parts, for nvfp4: the maxima of that.
 template <class Rule, class H>
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kTileThreads) quantize_shard_kernel(BlockArgs 
   }
 }
 
-// -- launches -----------------------------------------------------------------------------------------------------------------------------
+// -- launches ----------------------------------------------------------------------------------------------------------------------------
 
 Slice slice_of(const ConstTensorView& x, int64_t first) { return {x.as<float>(), first, x.size()}; }
 

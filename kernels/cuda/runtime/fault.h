@@ -11,9 +11,9 @@ namespace mbt::cuda {
 struct Fault {
   enum Kind : int32_t { none = 0, token, target, position, document };
   int32_t kind;
-  int32_t value;   ///< the index that is out of range
-  int64_t index;   ///< where it stood
-  int64_t limit;   ///< it had to be in [0, limit); of a document: the place in its sequence
+  int32_t value;  ///< the index that is out of range
+  int64_t index;  ///< where it stood
+  int64_t limit;  ///< it had to be in [0, limit); of a document: the place in its sequence
 };
 
 #if defined(__CUDACC__) || defined(MBT_EMULATED_DEVICE)

@@ -39,8 +39,8 @@ class LoadedLibrary {
 }  // namespace mbt::cuda
 
 /// The body of a function of the library's own name that hands its arguments on: for `mbt::cuda::library()` of the file.
-#define MBT_HAND_ON(name, ...)                                                                  \
-  {                                                                                             \
-    static auto* const handed_on = mbt::cuda::library().function<decltype(name)>(#name);        \
-    return handed_on(__VA_ARGS__);                                                              \
+#define MBT_HAND_ON(name, ...)                                                           \
+  {                                                                                      \
+    static auto* const handed_on = mbt::cuda::library().function<decltype(name)>(#name); \
+    return handed_on(__VA_ARGS__);                                                       \
   }

@@ -18,8 +18,9 @@ inline void* allocate_device(size_t bytes, const char* what) {
     static_cast<void>(cudaGetLastError());
     size_t free = 0, total = 0;
     static_cast<void>(cudaMemGetInfo(&free, &total));
-    throw OutOfMemory(text("GPU memory: ", bytes, " bytes wanted (", what, "), ", free, " of ", total,
-                           " free; lower train.micro_batch_size, set model.recompute_granularity, or see with nvidia-smi who else uses the GPU"));
+    throw OutOfMemory(
+        text("GPU memory: ", bytes, " bytes wanted (", what, "), ", free, " of ", total,
+             " free; lower train.micro_batch_size, set model.recompute_granularity, or see with nvidia-smi who else uses the GPU"));
   }
   check(status, text(what, ": ", bytes, " bytes"));
   return data;
@@ -50,7 +51,8 @@ class Scratch {
  private:
   void* reserve(size_t bytes) {
     if (bytes <= bytes_) return data_;
-    if (is_frozen_) throw Error(text("scratch memory: ", bytes, " bytes wanted, ", bytes_, " there, and it cannot grow while work is recorded"));
+    if (is_frozen_)
+      throw Error(text("scratch memory: ", bytes, " bytes wanted, ", bytes_, " there, and it cannot grow while work is recorded"));
     ++generation_;
     check(cudaDeviceSynchronize(), "scratch memory: waiting for the device");
     check(cudaFree(data_), "scratch memory: freeing");

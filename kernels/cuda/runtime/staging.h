@@ -32,7 +32,8 @@ class Staging {
   void* next(size_t bytes) {
     current_ = 1 - current_;
     Slot& s = slots_[current_];
-    if (s.copied == nullptr) check(cudaEventCreateWithFlags(&s.copied, cudaEventDisableTiming | cudaEventBlockingSync), "an event for uploads");
+    if (s.copied == nullptr)
+      check(cudaEventCreateWithFlags(&s.copied, cudaEventDisableTiming | cudaEventBlockingSync), "an event for uploads");
     wait_.event(s.copied, "waiting for an earlier upload");
     if (s.bytes < bytes) grow(s, bytes);
     return s.data;

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-// -- bits ---------------------------------------------------------------------------------------------------------------------------------
+// -- bits --------------------------------------------------------------------------------------------------------------------------------
 
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
@@ -49,7 +49,7 @@ inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
   return static_cast<unsigned long long>(static_cast<Wide>(x) * y >> 64);
 }
 
-// -- fp32 arithmetic ----------------------------------------------------------------------------------------------------------------------
+// -- fp32 arithmetic ---------------------------------------------------------------------------------------------------------------------
 
 inline float __fadd_rn(float x, float y) { return x + y; }
 inline float __fsub_rn(float x, float y) { return x - y; }
@@ -103,7 +103,7 @@ inline float __int2float_rn(int x) { return static_cast<float>(x); }
 inline float __uint2float_rn(unsigned x) { return static_cast<float>(x); }
 inline float __double2float_rn(double x) { return static_cast<float>(x); }
 
-// -- smallest and largest -----------------------------------------------------------------------------------------------------------------
+// -- smallest and largest ----------------------------------------------------------------------------------------------------------------
 
 #define MBT_MIN_MAX(T)                                \
   constexpr T min(T x, T y) { return y < x ? y : x; } \
@@ -124,7 +124,7 @@ inline float max(float x, float y) { return fmaxf(x, y); }
 inline double min(double x, double y) { return fmin(x, y); }
 inline double max(double x, double y) { return fmax(x, y); }
 
-// -- loads and stores with hints, and others ----------------------------------------------------------------------------------------------
+// -- loads and stores with hints, and others ---------------------------------------------------------------------------------------------
 
 #define MBT_LOAD(name)       \
   template <class T>         \

@@ -47,7 +47,7 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();  // and forgets it
 cudaError_t cudaPeekAtLastError();
 
-// -- device -------------------------------------------------------------------------------------------------------------------------------
+// -- device ------------------------------------------------------------------------------------------------------------------------------
 
 struct cudaDeviceProp {
   char name[256];
@@ -85,7 +85,7 @@ cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute attribute, int val
   return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), attribute, value);
 }
 
-// -- streams, events, graphs --------------------------------------------------------------------------------------------------------------
+// -- streams, events, graphs -------------------------------------------------------------------------------------------------------------
 
 using cudaStream_t = struct CUstream_st*;
 using cudaEvent_t = struct CUevent_st*;
@@ -128,7 +128,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 
-// -- memory -------------------------------------------------------------------------------------------------------------------------------
+// -- memory ------------------------------------------------------------------------------------------------------------------------------
 
 enum cudaMemcpyKind : int {
   cudaMemcpyHostToHost = 0,

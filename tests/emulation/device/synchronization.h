@@ -16,7 +16,7 @@ inline void __threadfence() {}  // what a thread writes is there at once
 inline void __threadfence_block() {}
 inline void __threadfence_system() {}
 
-// -- block --------------------------------------------------------------------------------------------------------------------------------
+// -- block -------------------------------------------------------------------------------------------------------------------------------
 
 inline void __syncthreads(mbt::emulation::Site site = mbt::emulation::Site::here()) {
   mbt::emulation::block_barrier(false, "__syncthreads", site);
@@ -32,7 +32,7 @@ inline int __syncthreads_and(int predicate, mbt::emulation::Site site = mbt::emu
   return result.count == result.threads ? 1 : 0;
 }
 
-// -- warp: order and votes ----------------------------------------------------------------------------------------------------------------
+// -- warp: order and votes ---------------------------------------------------------------------------------------------------------------
 
 /// The smallest answer that CUDA permits: which lanes run together is the hardware's business, and code may not depend on it.
 inline unsigned __activemask() { return 1U << mbt::emulation::here.lane; }
@@ -186,7 +186,7 @@ MBT_WARP_REDUCE(unsigned, or)
 MBT_WARP_REDUCE(unsigned, xor)
 #undef MBT_WARP_REDUCE
 
-// -- warp: shuffles -----------------------------------------------------------------------------------------------------------------------
+// -- warp: shuffles ----------------------------------------------------------------------------------------------------------------------
 
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32, mbt::emulation::Site site = mbt::emulation::Site::here()) {

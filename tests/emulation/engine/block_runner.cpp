@@ -28,7 +28,7 @@ BlockRunner& block_runner() {
   return runner;
 }
 
-// -- scheduling ---------------------------------------------------------------------------------------------------------------------------
+// -- scheduling --------------------------------------------------------------------------------------------------------------------------
 
 void BlockRunner::run(const Launch& launch, uint3 block_index, const Pass& pass, char* shared) {
   launch_ = &launch;
@@ -160,7 +160,7 @@ void BlockRunner::abandon() {
   }
 }
 
-// -- waiting ------------------------------------------------------------------------------------------------------------------------------
+// -- waiting -----------------------------------------------------------------------------------------------------------------------------
 
 BarrierResult BlockRunner::block_barrier(bool predicate, const char* call, Site site) {
   const int self = running_;
@@ -228,7 +228,7 @@ void BlockRunner::check_lanes(const Warp& warp, uint32_t mask, const char* call,
   }
 }
 
-// -- what went wrong ----------------------------------------------------------------------------------------------------------------------
+// -- what went wrong ---------------------------------------------------------------------------------------------------------------------
 
 void BlockRunner::fail(int thread, Site site, const std::string& what) const {
   throw Error(text("kernel '", launch_->name, "', block ", coordinates(here.block_index), ", thread ", coordinates(threads_[thread].index),

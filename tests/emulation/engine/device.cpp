@@ -17,7 +17,7 @@ void fail_here(Site site, const std::string& what) { block_runner().fail(block_r
 
 void fail_lane(int lane, Site site, const std::string& what) { block_runner().fail(block_runner().running() / 32 * 32 + lane, site, what); }
 
-// -- shared memory ------------------------------------------------------------------------------------------------------------------------
+// -- shared memory -----------------------------------------------------------------------------------------------------------------------
 
 void* shared_memory_at(size_t offset, size_t bytes, size_t alignment, Site site) {
   const BlockRunner& runner = block_runner();
@@ -39,7 +39,7 @@ void require_shared(const void* address, size_t bytes, size_t alignment, const c
     fail_here(site, text(call, ": shared memory at offset ", offset, " is not aligned to ", alignment, " bytes"));
 }
 
-// -- asynchronous copies ------------------------------------------------------------------------------------------------------------------
+// -- asynchronous copies -----------------------------------------------------------------------------------------------------------------
 
 void async_copy(void* shared, const void* source, size_t bytes, size_t valid_bytes, Site site) {
   require_shared(shared, bytes, bytes, "cp.async", site);

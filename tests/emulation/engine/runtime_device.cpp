@@ -75,7 +75,7 @@ const char* cudaGetErrorString(cudaError_t error) { return text_of(error).text; 
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 cudaError_t cudaPeekAtLastError() { return last_error; }
 
-// -- device -------------------------------------------------------------------------------------------------------------------------------
+// -- device ------------------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
@@ -138,7 +138,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return cudaSuccess;
 }
 
-// -- launches -----------------------------------------------------------------------------------------------------------------------------
+// -- launches ----------------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
@@ -162,7 +162,7 @@ cudaError_t emulation::submit_launch(const void* kernel, cudaStream_t stream, La
   return cudaSuccess;
 }
 
-// -- memory -------------------------------------------------------------------------------------------------------------------------------
+// -- memory ------------------------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -212,7 +212,8 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   if (bytes == 0) return cudaSuccess;
   const emulation::Memory& memory = emulation::memory();
   if (emulation::settings().late_streams && kind == cudaMemcpyHostToDevice && !memory.is_pinned(source, bytes)) {
-    std::vector<char> staged(static_cast<const char*>(source), static_cast<const char*>(source) + bytes);  // pageable: copied before the call returns
+    std::vector<char> staged(static_cast<const char*>(source),
+                             static_cast<const char*>(source) + bytes);  // pageable: copied before the call returns
     emulation::submit(stream, [=, staged = std::move(staged)] { std::memcpy(target, staged.data(), bytes); });
     return cudaSuccess;
   }

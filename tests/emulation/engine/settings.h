@@ -10,7 +10,7 @@ struct Settings {
   /// Every launch runs twice, with other poison and in the opposite order, and must give the same bits. False: once, for long tests;
   /// the environment variable MBT_EMULATION_ONCE=1 sets it for a whole process.
   bool run_twice;
-  size_t memory_bytes;  ///< what cudaMalloc can give out in all
+  size_t memory_bytes;          ///< what cudaMalloc can give out in all
   int compute_capability = 90;  ///< 90 for 9.0; what kernels may do does not depend on it
   /// Streams do their work as late as they may: when something waits for it. Shows what is changed or freed while a stream still needs it.
   bool late_streams = false;

@@ -20,7 +20,7 @@ struct CUstream_st {
   bool has_unjoined_work = false;  // it was drawn into a capture, and the stream that began it has not waited for its last work
   std::deque<Work> late;           // given and not done yet
   uint64_t given = 0, done = 0;
-  int questions = 0;               // cudaStreamQuery and cudaEventQuery since it last had nothing to do
+  int questions = 0;  // cudaStreamQuery and cudaEventQuery since it last had nothing to do
 };
 struct CUevent_st {
   bool timed = true, recorded = false;
@@ -112,7 +112,7 @@ int64_t emulation::graph_launches() { return launched_graphs; }
 void emulation::fail_from_now_on(cudaError_t error) { lasting = error; }
 cudaError_t emulation::lasting_error() { return lasting; }
 
-// -- streams ------------------------------------------------------------------------------------------------------------------------------
+// -- streams -----------------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
@@ -197,7 +197,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
   return cudaSuccess;
 }
 
-// -- events -------------------------------------------------------------------------------------------------------------------------------
+// -- events ------------------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   *event = new CUevent_st{(flags & cudaEventDisableTiming) == 0, false, {}, nullptr, nullptr, 0};
@@ -228,7 +228,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return report(lasting);
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  const bool is_late = event != nullptr && event->capture == nullptr && streams.count(event->stream) != 0 && event->stream->done < event->place;
+  const bool is_late =
+      event != nullptr && event->capture == nullptr && streams.count(event->stream) != 0 && event->stream->done < event->place;
   if (!is_late) return cudaEventSynchronize(event);
   answer(event->stream, event->place);
   return cudaErrorNotReady;
@@ -242,7 +243,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   return cudaSuccess;
 }
 
-// -- graphs -------------------------------------------------------------------------------------------------------------------------------
+// -- graphs ------------------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   if (graph == nullptr) return report(cudaErrorInvalidValue);

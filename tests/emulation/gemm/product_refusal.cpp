@@ -47,9 +47,11 @@ std::string wrong_alignment(const Product& p) {
   for (const void* pointer : {p.first.data, p.second.data, static_cast<const void*>(p.d)})
     if (alignment_of(pointer) < 16) return "a pointer that is not aligned to 16 bytes";
   if (row_bytes(p.first, p.first.is_transposed ? p.k : p.m) % 16 != 0) return "first: rows of op N, or k of op T, no multiple of 16 bytes";
-  if (row_bytes(p.second, p.second.is_transposed ? p.n : p.k) % 16 != 0) return "second: k of op N, or columns of op T, no multiple of 16 bytes";
+  if (row_bytes(p.second, p.second.is_transposed ? p.n : p.k) % 16 != 0)
+    return "second: k of op N, or columns of op T, no multiple of 16 bytes";
   if (p.m * bits_of(p.d_type) / 8 % 16 != 0) return "D: rows no multiple of 16 bytes";
-  if (row_bytes(p.first, p.first.ld) % 16 != 0 || row_bytes(p.second, p.second.ld) % 16 != 0) return "a leading dimension no multiple of 16 bytes";
+  if (row_bytes(p.first, p.first.ld) % 16 != 0 || row_bytes(p.second, p.second.ld) % 16 != 0)
+    return "a leading dimension no multiple of 16 bytes";
   return {};
 }
 
@@ -92,7 +94,8 @@ std::string refusal(const Product& p, const GemmDevice& device) {
   if (std::string problem = wrong_shape(p); !problem.empty()) return problem;
   const bool fp8 = is_fp8(p.first.type), fp4 = p.first.type == e2m1;
   if (!fp8 && !fp4) return wrong_plain_types(p);
-  for (std::string problem : {wrong_narrow_types(p), fp8 ? wrong_fp8(p, device) : wrong_fp4(p), wrong_scales(p, device), wrong_alignment(p)})
+  for (std::string problem :
+       {wrong_narrow_types(p), fp8 ? wrong_fp8(p, device) : wrong_fp4(p), wrong_scales(p, device), wrong_alignment(p)})
     if (!problem.empty()) return problem;
   return {};
 }

@@ -62,7 +62,8 @@ void store(void* data, ElementType type, int64_t i, float value) {
 
 class TwinExecutor final : public ProductExecutor {
  public:
-  explicit TwinExecutor(const cudaDeviceProp& p) : device_{.capability = 10 * p.major + p.minor, .library_version = twin_library_version()} {}
+  explicit TwinExecutor(const cudaDeviceProp& p)
+      : device_{.capability = 10 * p.major + p.minor, .library_version = twin_library_version()} {}
 
   /// Through the stream, as a kernel: recorded when the stream captures.
   void run(const Product& product, cudaStream_t stream) override {

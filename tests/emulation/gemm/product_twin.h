@@ -1,5 +1,6 @@
 // cuBLASLt on the host: multiplies what a Product describes, read strictly by cuBLASLt's documented contract, and refuses what cuBLASLt
-// refuses on a GPU of the emulated device's compute capability. It knows nothing of how products are made (kernels/cuda/gemm/gemm_prepare.cpp).
+// refuses on a GPU of the emulated device's compute capability. It knows nothing of how products are made
+// (kernels/cuda/gemm/gemm_prepare.cpp).
 #pragma once
 
 #include <string>

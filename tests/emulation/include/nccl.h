@@ -1,5 +1,5 @@
-// Stands in for NCCL's header of this name on the emulated device: the part of its API that kernels/cuda uses, with NCCL's names and numbers.
-// tests/emulation/nccl has the functions.
+// Stands in for NCCL's header of this name on the emulated device: the part of its API that kernels/cuda uses, with NCCL's names and
+// numbers. tests/emulation/nccl has the functions.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -12,7 +12,7 @@ struct Shared {
   alignas(16) float values[64];
 };
 
-// -- memory -------------------------------------------------------------------------------------------------------------------------------
+// -- memory ------------------------------------------------------------------------------------------------------------------------------
 
 __global__ void write_beyond(float* out, const float*) { out[threadIdx.x + (threadIdx.x == 63 ? 3 : 0)] = 1; }
 __global__ void write_before(float* out, const float*) { *(out + threadIdx.x - (threadIdx.x == 0 ? 2 : 0)) = 1; }
@@ -40,7 +40,7 @@ __global__ void write_beyond_shared(float* out, const float*) {
   out[threadIdx.x] = 1;
 }
 
-// -- order --------------------------------------------------------------------------------------------------------------------------------
+// -- order -------------------------------------------------------------------------------------------------------------------------------
 
 __global__ void miss_barrier(float* out, const float* in) {
   auto& shared = shared_memory<Shared>();
@@ -88,7 +88,7 @@ __global__ void copy_to_odd_address(float* out, const float* in) {
   out[threadIdx.x] = 1;
 }
 
-// -- barriers -----------------------------------------------------------------------------------------------------------------------------
+// -- barriers ----------------------------------------------------------------------------------------------------------------------------
 
 __global__ void divergent_barriers(float* out, const float*) {
   if (threadIdx.x < 32) {
@@ -113,7 +113,7 @@ __global__ void barrier_against_shuffle(float* out, const float* in) {
   out[threadIdx.x] = value;
 }
 
-// -- warps --------------------------------------------------------------------------------------------------------------------------------
+// -- warps -------------------------------------------------------------------------------------------------------------------------------
 
 __global__ void caller_not_in_mask(float* out, const float*) { out[threadIdx.x] = static_cast<float>(__ballot_sync(0x0000FFFFU, 1)); }
 __global__ void masks_differ(float* out, const float* in) {

@@ -1,6 +1,6 @@
-// NCCL on the emulated device: the functions of include/nccl.h over a World. Each process is one rank with a device of its own. Work is done
-// by the stream it was given to, as a kernel's. What NCCL's documentation asks of callers is checked: device memory, in-place only at the
-// documented place, groups that are closed; and that all ranks make the same call, which NCCL does not notice.
+// NCCL on the emulated device: the functions of include/nccl.h over a World. Each process is one rank with a device of its own. Work is
+// done by the stream it was given to, as a kernel's. What NCCL's documentation asks of callers is checked: device memory, in-place only at
+// the documented place, groups that are closed; and that all ranks make the same call, which NCCL does not notice.
 #pragma once
 
 #include <cstdint>

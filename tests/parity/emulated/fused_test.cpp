@@ -46,9 +46,9 @@ TEST_CASE("delayed scaling: an output that is not kept is not written") {
 
 /// Launches of one micro-batch, weights already quantized, of a model whose attention runs on the tensor cores.
 void launches_of_micro_batch(const std::string& recipe, const std::vector<std::string>& more, emulation::LaunchLog& log) {
-  std::vector<std::string> args = {"--mixed-precision", recipe, "--model.num_layers", "3", "--model.hidden_size", "64",
-                                   "--model.num_attention_heads", "1", "--model.ffn_hidden_size", "64", "--seq-length", "16",
-                                   "--vocab-size", "50"};
+  std::vector<std::string> args = {
+      "--mixed-precision",       recipe, "--model.num_layers", "3",  "--model.hidden_size", "64", "--model.num_attention_heads", "1",
+      "--model.ffn_hidden_size", "64",   "--seq-length",       "16", "--vocab-size",        "50"};
   args.insert(args.end(), more.begin(), more.end());
   const RunConfig c = resolved(args);
   const PrecisionPolicy policy = make_policy(c.model, c.ddp);
@@ -67,7 +67,8 @@ void launches_of_micro_batch(const std::string& recipe, const std::vector<std::s
 TEST_CASE("a micro-batch under delayed scaling has no pass that quantizes") {
   const emulation::RunOnce once;
   for (const std::vector<std::string>& more :
-       {std::vector<std::string>{}, {"--model.qk_layernorm", "true"},
+       {std::vector<std::string>{},
+        {"--model.qk_layernorm", "true"},
         {"--model.add_bias_linear", "true", "--model.normalization", "LayerNorm", "--model.activation_func", "gelu",
          "--model.position_embedding_type", "learned_absolute"}}) {
     emulation::LaunchLog log;
@@ -81,8 +82,8 @@ TEST_CASE("a micro-batch under delayed scaling has no pass that quantizes") {
 
 TEST_CASE("a micro-batch under current scaling casts each operand in one pass, and none looks for an amax") {
   const emulation::RunOnce once;
-  for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--model.qk_layernorm", "true"},
-                                               {"--model.position_embedding_type", "learned_absolute"}}) {
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{}, {"--model.qk_layernorm", "true"}, {"--model.position_embedding_type", "learned_absolute"}}) {
     emulation::LaunchLog log;
     launches_of_micro_batch("bf16_with_fp8_current_scaling_mixed", more, log);
     CHECK(log.count("quantize_cast") + log.count("quantize_transpose") == 8);  // one layer of three: inputs and gradients of four linears

@@ -185,12 +185,20 @@ TEST_CASE("operands for timing are a product of the same kind, of ordinary value
     const ElementType second = type == e5m2 ? e4m3 : type, d_type = type == f16 || type == f32 ? type : bf16;
     Product p{.first = {scalars, type, 96, 48, 96, true, mode, mode == none ? nullptr : scalars},
               .second = {scalars, second, 96, 32, 96, false, mode, mode == none ? nullptr : scalars},
-              .d = scalars, .d_type = d_type, .m = 48, .n = 32, .k = 96, .bias = bias, .bias_type = d_type, .alpha_beta = scalars};
+              .d = scalars,
+              .d_type = d_type,
+              .m = 48,
+              .n = 32,
+              .k = 96,
+              .bias = bias,
+              .bias_type = d_type,
+              .alpha_beta = scalars};
     const TimingOperands operands(p, 4, nullptr);
     const Product& made = operands.product();
     CHECK(describe(made) != "");
     CHECK(refusal(made, {capability, 130100}).empty());
-    for (const void* own : {made.first.data, made.second.data, static_cast<const void*>(made.d), made.bias}) CHECK(alignment_of(own) == 256);
+    for (const void* own : {made.first.data, made.second.data, static_cast<const void*>(made.d), made.bias})
+      CHECK(alignment_of(own) == 256);
     multiply_on_host(made);
     double largest = 0;
     for (int64_t i = 0; i < made.m * made.n; ++i) {
@@ -209,7 +217,11 @@ TEST_CASE("products that an algorithm must not share have other keys and names")
   alignas(256) static uint8_t memory[1024];
   const Product p{.first = {memory, ElementType::bf16, 32, 48, 32, true},
                   .second = {memory, ElementType::bf16, 32, 16, 32, false},
-                  .d = memory, .d_type = ElementType::bf16, .m = 48, .n = 16, .k = 32};
+                  .d = memory,
+                  .d_type = ElementType::bf16,
+                  .m = 48,
+                  .n = 16,
+                  .k = 32};
   const auto differs = [&](auto change) {
     Product other = p;
     change(other);

@@ -1,5 +1,5 @@
-// Products on the device, on every kind of GPU: whatever copies, scales and codes a product is made of, it is the product of the values they
-// stand for. The twin that multiplies (tests/emulation/gemm) reads them by cuBLASLt's contract and refuses what cuBLASLt would.
+// Products on the device, on every kind of GPU: whatever copies, scales and codes a product is made of, it is the product of the values
+// they stand for. The twin that multiplies (tests/emulation/gemm) reads them by cuBLASLt's contract and refuses what cuBLASLt would.
 #include <cuda_runtime.h>
 
 #include <map>
@@ -79,7 +79,8 @@ TEST_CASE("gemm takes the scratch that it says it takes") {
         Fault fault{};
         gemm.run(args, {nullptr, scratch, &fault, 4});
         INFO(capability << " " << name_of(role) << " " << name_of(act));
-        CHECK(scratch.bytes() + gemm.workspace_bytes() == gemm.scratch_bytes_for(shape_of(role, e), &a_spec(specs, role), &b_spec(specs, role), act));
+        CHECK(scratch.bytes() + gemm.workspace_bytes() ==
+              gemm.scratch_bytes_for(shape_of(role, e), &a_spec(specs, role), &b_spec(specs, role), act));
         CHECK(gemm.scratch_bytes_for(shape_of(role, e), nullptr, nullptr, act) == gemm.workspace_bytes());
       }
   });
@@ -104,7 +105,10 @@ TEST_CASE("what is native on which GPU, and why the rest is not") {
          {"nvfp4", "compute capability 8.0 has no products of nvfp4 operands (10.0 and newer have)"}});
   check(89, 130100, {{"tensorwise", "native: "}, {"delayed", "native: "}, {"blockwise", "emulated: "}, {"mxfp8", "emulated: "}});
   check(90, 130100,
-        {{"tensorwise", "native: "}, {"blockwise", "native: cuBLASLt FP8 GEMM, fp32 scales"}, {"mxfp8", "emulated: "}, {"nvfp4", "emulated: "}});
+        {{"tensorwise", "native: "},
+         {"blockwise", "native: cuBLASLt FP8 GEMM, fp32 scales"},
+         {"mxfp8", "emulated: "},
+         {"nvfp4", "emulated: "}});
   check(90, 120800, {{"tensorwise", "native: "}, {"blockwise", "cuBLASLt 12.8 has no products of blocks of 128 (12.9 has)"}});
   for (const int capability : {100, 103, 120})
     check(capability, 130100,
@@ -112,7 +116,8 @@ TEST_CASE("what is native on which GPU, and why the rest is not") {
            {"blockwise", "native: cuBLASLt FP8 GEMM, blocks of 128 as four of 32"},
            {"mxfp8", "native: "},
            {"nvfp4", "native: "}});
-  check(100, 120600, {{"tensorwise", "native: "}, {"mxfp8", "cuBLASLt 12.6 has no products of blocks of 32 (12.8 has)"}, {"nvfp4", "blocks of 16"}});
+  check(100, 120600,
+        {{"tensorwise", "native: "}, {"mxfp8", "cuBLASLt 12.6 has no products of blocks of 32 (12.8 has)"}, {"nvfp4", "blocks of 16"}});
   const GemmDevice hopper{90, 130100};
   const QuantSpec e5{.format = e5m2}, square{.scaling = blockwise, .is_2d = true}, mx{.scaling = mxfp8}, plain{};
   CHECK_THAT(support_of(hopper, &e5, &e5, DType::bf16).how, ContainsSubstring("e5m2 by e5m2"));
@@ -123,9 +128,9 @@ TEST_CASE("what is native on which GPU, and why the rest is not") {
 }
 
 TEST_CASE("transposed copies are wanted where FP8 products take one layout alone") {
-  for (const auto& [capability, tensor, blocks, mx] : {std::tuple{80, false, false, false}, std::tuple{89, true, false, false},
-                                                       std::tuple{90, true, true, false}, std::tuple{100, false, false, false},
-                                                       std::tuple{103, false, false, false}, std::tuple{120, true, true, true}}) {
+  for (const auto& [capability, tensor, blocks, mx] :
+       {std::tuple{80, false, false, false}, std::tuple{89, true, false, false}, std::tuple{90, true, true, false},
+        std::tuple{100, false, false, false}, std::tuple{103, false, false, false}, std::tuple{120, true, true, true}}) {
     INFO(capability);
     const GemmDevice device{capability, 130100};
     for (const QuantFormat f : {e4m3, e5m2}) {
@@ -150,7 +155,8 @@ TEST_CASE("sizes that narrow products do not take are named, before the run and 
   CHECK(problem(hopper, {GemmRole::wgrad, 64, 48, 80}, spec).empty());
   CHECK_THAT(problem(hopper, {GemmRole::wgrad, 24, 48, 80}, spec),
              ContainsSubstring("[48,24] by [24,80] only with the summed size a multiple of 16 (it is 24); change"));
-  CHECK_THAT(problem(hopper, {GemmRole::fprop, 64, 36, 80}, spec), ContainsSubstring("the columns of the result a multiple of 8 (it is 36)"));
+  CHECK_THAT(problem(hopper, {GemmRole::fprop, 64, 36, 80}, spec),
+             ContainsSubstring("the columns of the result a multiple of 8 (it is 36)"));
   CHECK_THAT(problem(hopper, {GemmRole::dgrad, 64, 40, 80}, spec), ContainsSubstring("the summed size a multiple of 16"));
   CHECK_THAT(problem(hopper, {GemmRole::fprop, 6, 48, 80}, line), ContainsSubstring("the rows of the result a multiple of 4 (it is 6)"));
   CHECK_THAT(problem(blackwell, {GemmRole::fprop, 64, 64, 80}, mx), ContainsSubstring("the summed size a multiple of 32 (it is 80)"));
@@ -161,7 +167,8 @@ TEST_CASE("sizes that narrow products do not take are named, before the run and 
   CudaBackend device;
   const QuantizedMatrix a(device, spec, {24, 48}, 1), b(device, spec, {24, 80}, 2);
   GuardedTensor d(DType::f32, {48, 80});
-  CHECK_THROWS_WITH(device.gemm({GemmRole::wgrad, a.view(), b.view(), d.view()}), ContainsSubstring("gemm wgrad") && ContainsSubstring("it is 24"));
+  CHECK_THROWS_WITH(device.gemm({GemmRole::wgrad, a.view(), b.view(), d.view()}),
+                    ContainsSubstring("gemm wgrad") && ContainsSubstring("it is 24"));
 }
 
 TEST_CASE("a column-wise copy that does not lie as products read it is refused, not misread") {
@@ -178,7 +185,7 @@ TEST_CASE("a column-wise copy that does not lie as products read it is refused, 
 }
 
 TEST_CASE("tiled scales lie where cuBLASLt's documentation says") {
-  const std::tuple<int64_t, int64_t, int64_t> vectors[] = {{0, 0, 0},   {1, 0, 16},  {31, 3, 499}, {32, 0, 4},     {33, 2, 22},
+  const std::tuple<int64_t, int64_t, int64_t> vectors[] = {{0, 0, 0},     {1, 0, 16},  {31, 3, 499}, {32, 0, 4},     {33, 2, 22},
                                                            {127, 3, 511}, {0, 4, 512}, {5, 6, 594},  {128, 0, 1024}, {200, 7, 1675}};
   for (const auto& [outer, inner, offset] : vectors) CHECK(tiled_scale_offset(outer, inner, 8) == offset);
   Scratch scratch;
@@ -246,34 +253,47 @@ TEST_CASE("the twin refuses what cuBLASLt refuses") {
   const auto scales = [](ScaleMode a, ScaleMode b) { return [a, b](Product& p) { p.first.scale_mode = a, p.second.scale_mode = b; }; };
   const auto untransposed = [](Product& p) { p.first = {memory, ElementType::e4m3, 48, 32, 48, false, ScaleMode::scalar_32f, memory}; };
   using enum ScaleMode;
-  refused({80, 130100}, [](Product&) {}, "FP8 before 8.9");
+  refused(
+      {80, 130100}, [](Product&) {}, "FP8 before 8.9");
   refused(hopper, untransposed, "first transposed, second not");
   refused({120, 130100}, untransposed, "first transposed, second not");
   refused({89, 130100}, untransposed, "first transposed, second not");
-  refused(hopper, [](Product& p) { p.first.rows = 16; }, "first is not m x k");
-  refused(hopper, [](Product& p) { p.first.type = p.second.type = ElementType::e5m2; }, "e5m2 by e5m2");
-  refused(hopper, [](Product& p) { p.second.type = ElementType::bf16; }, "FP8 by another type");
-  refused(hopper, [](Product& p) { p.bias = memory; }, "bias f32, expected bf16");
-  refused(hopper, [](Product& p) { p.d = memory + 8; }, "aligned to 16 bytes");
-  refused(hopper, [](Product& p) { p.first.scale = nullptr; }, "no scale");
-  refused(hopper, [](Product& p) { p.m = p.first.cols = 44; }, "D: rows");
-  refused(hopper, [](Product& p) { p.k = p.first.rows = p.first.ld = p.second.rows = p.second.ld = 24; }, "no multiple of 16 bytes");
+  refused(
+      hopper, [](Product& p) { p.first.rows = 16; }, "first is not m x k");
+  refused(
+      hopper, [](Product& p) { p.first.type = p.second.type = ElementType::e5m2; }, "e5m2 by e5m2");
+  refused(
+      hopper, [](Product& p) { p.second.type = ElementType::bf16; }, "FP8 by another type");
+  refused(
+      hopper, [](Product& p) { p.bias = memory; }, "bias f32, expected bf16");
+  refused(
+      hopper, [](Product& p) { p.d = memory + 8; }, "aligned to 16 bytes");
+  refused(
+      hopper, [](Product& p) { p.first.scale = nullptr; }, "no scale");
+  refused(
+      hopper, [](Product& p) { p.m = p.first.cols = 44; }, "D: rows");
+  refused(
+      hopper, [](Product& p) { p.k = p.first.rows = p.first.ld = p.second.rows = p.second.ld = 24; }, "no multiple of 16 bytes");
   refused(hopper, scales(blk128x128_32f, blk128x128_32f), "squares by squares");
   refused(hopper, scales(vec128_32f, scalar_32f), "scale modes");
   refused(hopper, scales(vec32_ue8m0, vec32_ue8m0), "before 10.0");
   refused({90, 120800}, scales(vec128_32f, vec128_32f), "before cuBLAS 12.9");
   refused(blackwell, scales(vec128_32f, vec128_32f), "other devices than 9.0");
   refused({100, 120600}, scales(vec32_ue8m0, vec32_ue8m0), "before cuBLAS 12.8");
-  refused(hopper, [&](Product& p) { scales(vec128_32f, vec128_32f)(p), p.n = p.second.cols = 6; }, "multiple of 4");
+  refused(
+      hopper, [&](Product& p) { scales(vec128_32f, vec128_32f)(p), p.n = p.second.cols = 6; }, "multiple of 4");
   const auto fp4 = [&](Product& p) { p.first.type = p.second.type = ElementType::e2m1, scales(vec16_ue4m3, vec16_ue4m3)(p); };
   refused(hopper, fp4, "before 10.0");
-  refused(blackwell, [&](Product& p) { fp4(p), scales(scalar_32f, scalar_32f)(p); }, "FP4 without scales of 16");
+  refused(
+      blackwell, [&](Product& p) { fp4(p), scales(scalar_32f, scalar_32f)(p); }, "FP4 without scales of 16");
   const auto plain = [](Product& p) {
     p.first = {memory, ElementType::bf16, 32, 48, 32, true};
     p.second = {memory, ElementType::bf16, 32, 16, 32, false};
   };
-  refused(hopper, [&](Product& p) { plain(p), p.d_type = ElementType::f16; }, "no product of bf16 operands into f16");
-  refused(hopper, [&](Product& p) { plain(p), p.bias = memory; }, "bias f32 with D bf16");
+  refused(
+      hopper, [&](Product& p) { plain(p), p.d_type = ElementType::f16; }, "no product of bf16 operands into f16");
+  refused(
+      hopper, [&](Product& p) { plain(p), p.bias = memory; }, "bias f32 with D bf16");
   Product any = good;
   untransposed(any);
   CHECK(refusal(any, blackwell).empty());

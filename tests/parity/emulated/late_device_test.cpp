@@ -30,8 +30,8 @@ struct Trained {
 }  // namespace
 
 TEST_CASE("a run whose micro-batches are replayed has the bits of one whose ops are launched one by one") {
-  for (const char* recipe : {"fp32", "bf16_with_fp8_delayed_scaling_mixed", "bf16_with_fp8_current_scaling_mixed", "bf16_with_nvfp4_mixed",
-                             "fp16_mixed"}) {
+  for (const char* recipe :
+       {"fp32", "bf16_with_fp8_delayed_scaling_mixed", "bf16_with_fp8_current_scaling_mixed", "bf16_with_nvfp4_mixed", "fp16_mixed"}) {
     INFO(recipe);
     const TemporaryFolder folder;
     RunConfig c = tiny(recipe, {"--train-iters", "4", "--model.num_layers", "1"});

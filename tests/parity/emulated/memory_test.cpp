@@ -54,7 +54,8 @@ std::string refusal(const RunConfig& c, size_t bytes) {
 
 TEST_CASE("a run that does not fit: who needs what, and the largest micro-batch that would fit does") {
   const std::string text = refusal(wide(96), kKernels + 64 * kMiB);
-  CHECK_THAT(text, ContainsSubstring("activations") && ContainsSubstring("moments") && ContainsSubstring("total") && ContainsSubstring("free"));
+  CHECK_THAT(text,
+             ContainsSubstring("activations") && ContainsSubstring("moments") && ContainsSubstring("total") && ContainsSubstring("free"));
   const std::string found = "largest train.micro_batch_size that fits is ";
   const size_t at = text.find(found);
   REQUIRE(at != std::string::npos);

@@ -1,5 +1,5 @@
-// NcclCollectives over NCCL's twin: a process with a device of its own for each rank. The bits of the contract on devices that are prompt or
-// late, the order between collectives and ops, and that a rank which is gone leaves nobody waiting.
+// NcclCollectives over NCCL's twin: a process with a device of its own for each rank. The bits of the contract on devices that are prompt
+// or late, the order between collectives and ops, and that a rank which is gone leaves nobody waiting.
 #include <unistd.h>
 
 #include "core/comm/host_collectives.h"
@@ -195,7 +195,8 @@ TEST_CASE("a connection counts its scratch, gives all back, and is the only one"
           }
           cuda::check(cudaMemGetInfo(&free_after, &total), "memory");
           expect(device.scratch_bytes() == before && free_after == free_before, "memory is left");
-          expect(emulation::live_nccl_communicators() == 0 && emulation::aborted_nccl_communicators() == 0, "the communicator was not ended");
+          expect(emulation::live_nccl_communicators() == 0 && emulation::aborted_nccl_communicators() == 0,
+                 "the communicator was not ended");
           const auto again = device.connect(world);
           Numbers x(device, 3, 2);
           again->wait(again->all_reduce({.t = x}));
@@ -248,7 +249,10 @@ TEST_CASE("a rank that is gone ends the others' waiting, wherever they wait, and
   const Place places[] = {
       {"synchronize", [](auto& device, auto&, auto&) { device.synchronize(); }},
       {"download", [](auto&, auto&, auto& x) { x.expect_all(0); }},
-      {"upload", [](auto&, auto&, auto& x) { for (int i = 0; i < 10; ++i) x.set(1); }},
+      {"upload",
+       [](auto&, auto&, auto& x) {
+         for (int i = 0; i < 10; ++i) x.set(1);
+       }},
       {"the next call", [](auto& device, auto& collectives, auto& x) { device.synchronize(), collectives.all_reduce({.t = x}); }},
   };
   for (const bool is_late : {false, true})

@@ -1,5 +1,5 @@
-// Training on two emulated devices, each in a process of its own, over NCCL's twin: it learns what one device learns, and no bit depends on how
-// late the devices are or on who holds the optimizer's state.
+// Training on two emulated devices, each in a process of its own, over NCCL's twin: it learns what one device learns, and no bit depends on
+// how late the devices are or on who holds the optimizer's state.
 #include <sstream>
 
 #include "core/data/make_dataset.h"

@@ -13,8 +13,9 @@ TEST_CASE("recipes train on every kind of GPU as on the CPU, natively or decoded
   const emulation::RunOnce once;
   for (const int capability : {80, 89, 100, 120}) {
     const emulation::WithCapability as(capability);
-    for (const char* recipe : {"bf16_with_fp8_delayed_scaling_mixed", "bf16_with_fp8_current_scaling_mixed", "fp16_with_fp8_subchannel_scaling_mixed",
-                               "bf16_with_fp8_subchannel_scaling_mixed", "bf16_with_mxfp8_mixed", "bf16_with_nvfp4_mixed"}) {
+    for (const char* recipe :
+         {"bf16_with_fp8_delayed_scaling_mixed", "bf16_with_fp8_current_scaling_mixed", "fp16_with_fp8_subchannel_scaling_mixed",
+          "bf16_with_fp8_subchannel_scaling_mixed", "bf16_with_mxfp8_mixed", "bf16_with_nvfp4_mixed"}) {
       INFO(capability << " " << recipe);
       const RunConfig c = tiny(recipe, {"--train-iters", "2", "--model.num_layers", "3", "--model.ffn_hidden_size", "64"});
       const Run cpu = train(c);

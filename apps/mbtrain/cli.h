@@ -1,17 +1,10 @@
-// What the verbs share: their arguments. A verb declares its own options and positionals on a CLI::App and calls one of the two functions:
-//
-//   CLI::App app("Show what a run will do", "mbtrain plan");
-//   bool as_json = false;
-//   app.add_flag("--json", as_json, "Print JSON");
-//   const ConfigInput input = parse_config_args(app, args);
+// What all verbs share beside their options (verb_options.h): help requests, output, verbs of verbs.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
-
-#include "core/config/config_input.h"
 
 namespace mbt {
 
@@ -25,14 +18,6 @@ void print_out(std::string_view text);
 struct HelpRequest {
   std::string text;
 };
-
-/// For verbs that take a run configuration beside their own options. Throws InputError for everything that the verb's own options refuse;
-/// an unknown flag or a bad config file is noted in ConfigInput::problems, to be reported together with the problems of the values.
-/// Throws HelpRequest for --help: the verb's options, then how to set fields, then the fields of every section.
-ConfigInput parse_config_args(CLI::App& app, const std::vector<std::string>& args);
-
-/// For verbs without a run configuration. Unknown flags throw InputError naming the nearest one.
-void parse_args(CLI::App& app, const std::vector<std::string>& args);
 
 /// A verb of a verb, `mbtrain bench gemm`.
 struct SubVerb {

@@ -6,10 +6,10 @@
 
 #include "apps/mbtrain/bench_comm.h"
 #include "apps/mbtrain/bench_tools.h"
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
 #include "core/comm/gather.h"
 #include "kernels/kernels.h"
@@ -84,14 +84,14 @@ void print_json(const World& world, const Collectives& collectives, const std::v
 }
 
 int run(World& world, const std::vector<std::string>& args) {
-  CLI::App app("Time collectives between the ranks of this launch (mpirun -np N mbtrain bench comm)", "mbtrain bench comm");
+  VerbOptions options("Time collectives between the ranks of this launch (mpirun -np N mbtrain bench comm)", "mbtrain bench comm");
   bool as_json = false;
   int64_t max_bytes = 64 << 20;
   std::string device = "auto";
-  app.add_flag("--json", as_json, "Print JSON");
-  app.add_option("--max-bytes", max_bytes, "Largest tensor")->check(CLI::Range(int64_t{1} << 10, int64_t{1} << 34));
-  app.add_option("--device", device, "auto, cpu or cuda");
-  const auto setup = [&] { parse_args(app, args); };
+  options.add_flag("--json", as_json, "Print JSON");
+  options.add_option("--max-bytes", max_bytes, "Largest tensor").range(int64_t{1} << 10, int64_t{1} << 34);
+  options.add_option("--device", device, "auto, cpu or cuda");
+  const auto setup = [&] { options.parse(args); };
   agree(world, setup);
   if (world.ranks() == 1)
     throw InputError("bench comm times what goes between ranks, and there is one; start it with mpirun -np N or srun");

@@ -2,8 +2,8 @@
 #include <chrono>
 #include <cstdio>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/data/loader.h"
 #include "core/data/make_dataset.h"
 #include "core/recipe/resolve.h"
@@ -11,12 +11,12 @@
 namespace mbt {
 
 int bench_data(const std::vector<std::string>& args) {
-  CLI::App app("Time the data of a run: making the dataset (index, cache) and reading batches on one thread", "mbtrain bench data");
+  VerbOptions options("Time the data of a run: making the dataset (index, cache) and reading batches on one thread", "mbtrain bench data");
   double seconds = 3;
   bool as_json = false;
-  app.add_option("--seconds", seconds, "How long to read")->check(CLI::Range(0.1, 3600.0));
-  app.add_flag("--json", as_json, "Print JSON");
-  const ConfigInput input = parse_config_args(app, args);
+  options.add_option("--seconds", seconds, "How long to read").range(0.1, 3600.0);
+  options.add_flag("--json", as_json, "Print JSON");
+  const ConfigInput input = options.parse_with_config(args);
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); };
   const RunConfig config = resolve_run(input, 1).config;

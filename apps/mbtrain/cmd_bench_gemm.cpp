@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "apps/mbtrain/bench_tools.h"
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "kernels/kernels.h"
@@ -111,21 +111,21 @@ struct Options {
 };
 
 Options parse(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Time the matrix products of a model's linear layers, alone on an idle machine, against a large square product of the same operands",
       "mbtrain bench gemm");
   Options o;
-  app.add_flag("--json", o.as_json, "Print JSON");
-  app.add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  app.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process")->capture_default_str();
-  app.add_option("--tokens", o.tokens, "M: tokens of a micro-batch; 0: 16384 on a GPU, 1024 on a CPU")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
-  app.add_option("--square", o.square, "Side of the square product that is the peak; 0: 8192 on a GPU, 2048 on a CPU")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 16));
-  app.add_option("--layer", o.layers, "A linear layer KxN, repeatable; none: those of Qwen2.5-1.5B on a GPU, of GPT-2 124M on a CPU");
-  parse_args(app, args);
+  options.add_flag("--json", o.as_json, "Print JSON");
+  options.add_option("--device", o.device, "auto, cpu or cuda").with_default_shown().one_of({"auto", "cpu", "cuda"});
+  options.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process").with_default_shown();
+  options.add_option("--tokens", o.tokens, "M: tokens of a micro-batch; 0: 16384 on a GPU, 1024 on a CPU")
+      .with_default_shown()
+      .range(int64_t{0}, int64_t{1} << 20);
+  options.add_option("--square", o.square, "Side of the square product that is the peak; 0: 8192 on a GPU, 2048 on a CPU")
+      .with_default_shown()
+      .range(int64_t{0}, int64_t{1} << 16);
+  options.add_option("--layer", o.layers, "A linear layer KxN, repeatable; none: those of Qwen2.5-1.5B on a GPU, of GPT-2 124M on a CPU");
+  options.parse(args);
   return o;
 }
 

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/bench_ops_cases.h"
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -29,25 +29,25 @@ struct Options {
 };
 
 Options parse(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Time the memory-bound ops: microseconds, bytes that have to move, GB/s, and the share of a copy's bandwidth measured in the same "
       "run",
       "mbtrain bench ops");
   Options o;
-  const auto size = CLI::Range(int64_t{0}, int64_t{1} << 24);
-  app.add_flag("--json", o.as_json, "Print JSON");
-  app.add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str()->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  app.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process")->capture_default_str();
-  app.add_option("--tokens", o.shape.tokens, "N: rows; 0: 16384 on a GPU, 1024 on a CPU")->capture_default_str()->check(size);
-  app.add_option("--width", o.shape.width, "C: columns, a multiple of 64; 0: 4096 on a GPU, 1024 on a CPU")
-      ->capture_default_str()
-      ->check(size);
-  app.add_option("--vocabulary", o.shape.vocabulary, "V: of embeddings and logits; 0: 32768 on a GPU, 8192 on a CPU")
-      ->capture_default_str()
-      ->check(size);
-  app.add_option("--act", o.act, "Activation dtype")->capture_default_str()->check(CLI::IsMember({"f32", "bf16", "f16"}));
-  app.add_option("--only", o.only, "Only ops whose name contains this");
-  parse_args(app, args);
+  constexpr int64_t kMost = int64_t{1} << 24;
+  options.add_flag("--json", o.as_json, "Print JSON");
+  options.add_option("--device", o.device, "auto, cpu or cuda").with_default_shown().one_of({"auto", "cpu", "cuda"});
+  options.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process").with_default_shown();
+  options.add_option("--tokens", o.shape.tokens, "N: rows; 0: 16384 on a GPU, 1024 on a CPU").with_default_shown().range(int64_t{0}, kMost);
+  options.add_option("--width", o.shape.width, "C: columns, a multiple of 64; 0: 4096 on a GPU, 1024 on a CPU")
+      .with_default_shown()
+      .range(int64_t{0}, kMost);
+  options.add_option("--vocabulary", o.shape.vocabulary, "V: of embeddings and logits; 0: 32768 on a GPU, 8192 on a CPU")
+      .with_default_shown()
+      .range(int64_t{0}, kMost);
+  options.add_option("--act", o.act, "Activation dtype").with_default_shown().one_of({"f32", "bf16", "f16"});
+  options.add_option("--only", o.only, "Only ops whose name contains this");
+  options.parse(args);
   return o;
 }
 

@@ -7,10 +7,10 @@
 
 #include "apps/mbtrain/bench_comm.h"
 #include "apps/mbtrain/bench_tools.h"
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/backend/timing_backend.h"
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
@@ -139,16 +139,16 @@ void print_json(const RunConfig& config, const Figures& f) {
 }
 
 int run(World& world, const std::vector<std::string>& args) {
-  CLI::App app("Model the step time at 8 to 4096 ranks from parts measured here; a model, and said to be one", "mbtrain bench scaling");
+  VerbOptions options("Model the step time at 8 to 4096 ranks from parts measured here; a model, and said to be one",
+                      "mbtrain bench scaling");
   Options o;
-  app.add_flag("--json", o.as_json, "Print JSON");
-  app.add_option("--steps", o.steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
-  app.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes a second that one rank sends; not given: measured in this launch")
-      ->check(CLI::PositiveNumber);
+  options.add_flag("--json", o.as_json, "Print JSON");
+  options.add_option("--steps", o.steps, "Steps to time; the median counts").range(1, 10000);
+  options.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch").at_least_zero();
+  options.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes a second that one rank sends; not given: measured in this launch")
+      .positive();
   RunConfig config;
-  agree(world, [&] { config = resolve_run(parse_config_args(app, args), world.ranks()).config; });
+  agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
   const Figures f = figures(*backend, world, config, o);

@@ -1,5 +1,4 @@
 // mbtrain bench step: one training step by part, against the same step's matrix products alone and the machine's peak.
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -8,9 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/bench_tools.h"
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_bench.h"
+#include "apps/mbtrain/log.h"
 #include "apps/mbtrain/ranks.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/backend/timing_backend.h"
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
@@ -52,7 +52,7 @@ struct StepTimes {
 /// The trainer's look at memory, before anything is allocated.
 MemoryCheck checked_memory(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, int ranks) {
   MemoryCheck memory = check_memory(config, policy, backend, ranks);
-  if (!memory.warning.empty()) spdlog::warn("{}", memory.warning);
+  if (!memory.warning.empty()) log_warning(memory.warning);
   return memory;
 }
 
@@ -136,14 +136,14 @@ nlohmann::ordered_json to_json(const Backend& backend, const World& world, const
 }
 
 int run(World& world, const std::vector<std::string>& args) {
-  CLI::App app("Time a training step of the configured model on random tokens: by part, and against its matrix products alone",
-               "mbtrain bench step");
+  VerbOptions options("Time a training step of the configured model on random tokens: by part, and against its matrix products alone",
+                      "mbtrain bench step");
   bool as_json = false;
   int64_t steps = 5;
-  app.add_flag("--json", as_json, "Print JSON");
-  app.add_option("--steps", steps, "Steps to time; the median counts")->check(CLI::Range(1, 10000));
+  options.add_flag("--json", as_json, "Print JSON");
+  options.add_option("--steps", steps, "Steps to time; the median counts").range(1, 10000);
   RunConfig config;
-  agree(world, [&] { config = resolve_run(parse_config_args(app, args), world.ranks()).config; });
+  agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;  // it trains, whatever a run of this config would do
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
   const StepTimes times = measure(*backend, world, config, steps);

@@ -3,6 +3,7 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/config/describe.h"
 #include "core/config/field_table.h"
 #include "core/recipe/resolve.h"
@@ -11,23 +12,23 @@ namespace mbt {
 namespace {
 
 int schema(const std::vector<std::string>& args) {
-  CLI::App app("Print a JSON Schema of run configs, for editors", "mbtrain config schema");
-  parse_args(app, args);
+  VerbOptions options("Print a JSON Schema of run configs, for editors", "mbtrain config schema");
+  options.parse(args);
   std::cout << config_schema().dump(2) << "\n";
   return 0;
 }
 
 int reference(const std::vector<std::string>& args) {
-  CLI::App app("Print all fields with their defaults and docs, as Markdown", "mbtrain config reference");
-  parse_args(app, args);
+  VerbOptions options("Print all fields with their defaults and docs, as Markdown", "mbtrain config reference");
+  options.parse(args);
   std::cout << config_reference();
   return 0;
 }
 
 /// The resolved config, as a file that --config reads.
 int show(const std::vector<std::string>& args) {
-  CLI::App app("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
-  std::cout << to_json(resolve_run(parse_config_args(app, args)).config).dump(2) << "\n";
+  VerbOptions options("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
+  std::cout << to_json(resolve_run(options.parse_with_config(args)).config).dump(2) << "\n";
   return 0;
 }
 

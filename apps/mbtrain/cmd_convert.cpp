@@ -1,5 +1,5 @@
 // mbtrain convert: between Hugging Face folders and the folders of runs.
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -8,9 +8,11 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/log.h"
 #include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/strings.h"
 #include "core/hf/convert/hf_export.h"
 #include "core/hf/convert/hf_import.h"
@@ -36,17 +38,18 @@ class ConversionLine {
 };
 
 int from_hf(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Make the folder of a run, with the weights at iteration 0, of a Hugging Face folder: GPT-2, Llama 2 and 3, Qwen 2 and 3, Mistral",
       "mbtrain convert from-hf");
   std::string folder, out;
-  app.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index")->required();
-  app.add_option("OUT", out, "New folder")->required();
+  options.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index").required();
+  options.add_option("OUT", out, "New folder").required();
   std::optional<int64_t> seq_length;
-  app.add_option("--seq-length", seq_length,
-                 "Of the run's sequences; needed where the model's attention has a sliding window that is shorter than its positions")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  parse_args(app, args);
+  options
+      .add_option("--seq-length", seq_length,
+                  "Of the run's sequences; needed where the model's attention has a sliding window that is shorter than its positions")
+      .range(int64_t{1}, int64_t{1} << 30);
+  options.parse(args);
   HfImport done;
   {
     ConversionLine line;
@@ -56,7 +59,8 @@ int from_hf(const std::vector<std::string>& args) {
               static_cast<double>(done.num_params) * 1e-6, static_cast<long long>(done.vocab_size),
               static_cast<long long>(done.padded_vocab_size));
   if (!done.tokenizer_problem.empty())
-    spdlog::warn("its tokenizer cannot be used: {}; text needs another one (--tokenizer-model), token files none", done.tokenizer_problem);
+    log_warning(fmt::format("its tokenizer cannot be used: {}; text needs another one (--tokenizer-model), token files none",
+                            done.tokenizer_problem));
   if (done.sliding_window)
     std::printf("the model takes sequences of up to %lld tokens, its sliding window, whose attention to longer ones is not implemented\n",
                 static_cast<long long>(*done.sliding_window));
@@ -67,27 +71,28 @@ int from_hf(const std::vector<std::string>& args) {
 }
 
 int to_hf(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Make a Hugging Face folder, which transformers loads, of a checkpoint. A model that has come from one gets its names, types, "
       "config.json and tokenizer back",
       "mbtrain convert to-hf");
   std::string folder, out, dtype = "source", shard_size = "5GB";
   int64_t step = -1;
   bool verify = true;
-  app.add_option("RUN", folder, "Folder of a run, or of one checkpoint")->required();
-  app.add_option("OUT", out, "New folder")->required();
-  app.add_option("--dtype", dtype,
-                 "Of the weights: fp32, bf16, fp16, or source: what each had in its Hugging Face folder; the run's params_dtype where it "
-                 "has come from none")
-      ->check(CLI::IsMember({"source", "fp32", "bf16", "fp16"}));
-  app.add_option("--max-shard-size", shard_size, "Most bytes of tensors in a file: 5GB, 500MB, 1GiB, ...");
-  app.add_option("--ckpt-step", step, "Iteration to take; by default the newest");
-  app.add_option("--verify-integrity", verify, "Compare the files that are read with their checksums; false: sizes alone");
-  parse_args(app, args);
-  HfExportOptions options{.dtype = std::nullopt, .max_shard_size = parse_shard_size(shard_size)};
+  options.add_option("RUN", folder, "Folder of a run, or of one checkpoint").required();
+  options.add_option("OUT", out, "New folder").required();
+  options
+      .add_option("--dtype", dtype,
+                  "Of the weights: fp32, bf16, fp16, or source: what each had in its Hugging Face folder; the run's params_dtype where it "
+                  "has come from none")
+      .one_of({"source", "fp32", "bf16", "fp16"});
+  options.add_option("--max-shard-size", shard_size, "Most bytes of tensors in a file: 5GB, 500MB, 1GiB, ...");
+  options.add_option("--ckpt-step", step, "Iteration to take; by default the newest");
+  options.add_option("--verify-integrity", verify, "Compare the files that are read with their checksums; false: sizes alone");
+  options.parse(args);
+  HfExportOptions how{.dtype = std::nullopt, .max_shard_size = parse_shard_size(shard_size)};
   const std::map<std::string, SafetensorsType> types{
       {"fp32", SafetensorsType::F32}, {"bf16", SafetensorsType::BF16}, {"fp16", SafetensorsType::F16}};
-  if (dtype != "source") options.dtype = types.at(dtype);
+  if (dtype != "source") how.dtype = types.at(dtype);
 
   const std::optional<FoundCheckpoint> found = find_checkpoint(folder, step < 0 ? std::nullopt : std::optional<int64_t>(step));
   if (!found) {
@@ -96,11 +101,11 @@ int to_hf(const std::vector<std::string>& args) {
         text(folder, ": holds no checkpoint",
              is_hf ? "; it is a Hugging Face folder (config.json), which mbtrain convert from-hf DIR OUT makes a run of" : ""));
   }
-  if (!found->note.empty()) spdlog::warn("{}", found->note);
+  if (!found->note.empty()) log_warning(found->note);
   HfExport done;
   {
     ConversionLine line;
-    done = export_hf(CheckpointReader(found->path, verify), out, options, [&](int64_t now, int64_t total) { line(now, total); });
+    done = export_hf(CheckpointReader(found->path, verify), out, how, [&](int64_t now, int64_t total) { line(now, total); });
   }
   std::printf("wrote %s: %s, %lld tensors of %.3f GB in %lld file%s, of %s\n", out.c_str(), done.model_type.c_str(),
               static_cast<long long>(done.num_tensors), giga(done.bytes), static_cast<long long>(done.num_files),

@@ -6,6 +6,7 @@
 #include "apps/mbtrain/cmd_data.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/data/cache/cache_folder.h"
 #include "core/data/megatron/indexed_reader.h"
 #include "core/data/megatron/indexed_writer.h"
@@ -21,7 +22,7 @@ constexpr const char* kDescription =
     "  mbtrain data cache FOLDER [--prune]         indices and text made into tokens that runs have left in a cache";
 
 int show_cache(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "List what runs keep in a cache (dataset.path_to_cache, or cache/mbtrain beside the data): indices of Megatron data, and text made "
       "into\n"
       "tokens. All of it is made again when it is needed. Other files are left alone. A run that has a file open on this machine goes on "
@@ -31,10 +32,10 @@ int show_cache(const std::vector<std::string>& args) {
   std::string folder;
   bool prune = false;
   double days = kIndexDays;
-  app.add_option("FOLDER", folder, "The cache, or data beside which it lies")->required();
-  app.add_flag("--prune", prune, "Remove what no run has opened for --unused-days, and what killed programs have left");
-  app.add_option("--unused-days", days, "Days since a run last opened it; 0: everything; default: 30")->check(CLI::Range(0.0, 1e6));
-  parse_args(app, args);
+  options.add_option("FOLDER", folder, "The cache, or data beside which it lies").required();
+  options.add_flag("--prune", prune, "Remove what no run has opened for --unused-days, and what killed programs have left");
+  options.add_option("--unused-days", days, "Days since a run last opened it; 0: everything; default: 30").range(0.0, 1e6);
+  options.parse(args);
   std::error_code none;
   const std::string beside = std::filesystem::is_directory(folder, none) ? (std::filesystem::path(folder) / "cache/mbtrain").string()
                                                                          : cache_folder("", folder).path;
@@ -56,12 +57,12 @@ int show_cache(const std::vector<std::string>& args) {
 }
 
 int merge(const std::vector<std::string>& args) {
-  CLI::App app("Megatron pairs, one after the other, as one", "mbtrain data merge");
+  VerbOptions options("Megatron pairs, one after the other, as one", "mbtrain data merge");
   std::vector<std::string> inputs;
   std::string output;
-  app.add_option("--input", inputs, "Prefixes, in order")->required();
-  app.add_option("--output", output, "Prefix of the new pair")->required();
-  parse_args(app, args);
+  options.add_option("--input", inputs, "Prefixes, in order").required();
+  options.add_option("--output", output, "Prefix of the new pair").required();
+  options.parse(args);
   std::vector<IndexedReader> readers;
   for (const std::string& path : inputs) {
     readers.emplace_back(path);

@@ -2,9 +2,9 @@
 #include <cstdio>
 #include <numeric>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/cmd_data.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/strings.h"
 #include "core/data/loader.h"
 #include "core/data/make_dataset.h"
@@ -131,21 +131,21 @@ int show_batch(const InspectOptions& o, const ConfigInput& input) {
 }  // namespace
 
 int data_inspect(const std::vector<std::string>& args) {
-  CLI::App app("Show what a data file is, or what a batch of a run really contains", "mbtrain data inspect");
+  VerbOptions options("Show what a data file is, or what a batch of a run really contains", "mbtrain data inspect");
   InspectOptions o;
-  app.add_option(
+  options.add_option(
       "FILE", o.path,
       "Megatron pair (prefix, .bin or .idx), token file, text or JSON Lines; not given: the run that the config fields describe");
-  app.add_option("--of", o.split, "Split of the run")->check(CLI::IsMember({"train", "valid", "test"}))->capture_default_str();
-  app.add_option("--first", o.first, "First sample, counted as the run consumes them")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
-      ->capture_default_str();
-  app.add_option("--rows", o.rows, "Samples to show")->check(CLI::Range(int64_t{1}, int64_t{4096}))->capture_default_str();
-  app.add_option("--tokens", o.tokens, "Tokens of each to list (not with --json, which has all)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
-      ->capture_default_str();
-  app.add_flag("--json", o.as_json, "Print JSON");
-  const ConfigInput input = parse_config_args(app, args);
+  options.add_option("--of", o.split, "Split of the run").one_of({"train", "valid", "test"}).with_default_shown();
+  options.add_option("--first", o.first, "First sample, counted as the run consumes them")
+      .range(int64_t{0}, int64_t{1} << 60)
+      .with_default_shown();
+  options.add_option("--rows", o.rows, "Samples to show").range(int64_t{1}, int64_t{4096}).with_default_shown();
+  options.add_option("--tokens", o.tokens, "Tokens of each to list (not with --json, which has all)")
+      .range(int64_t{1}, int64_t{1} << 30)
+      .with_default_shown();
+  options.add_flag("--json", o.as_json, "Print JSON");
+  const ConfigInput input = options.parse_with_config(args);
   return o.path.empty() ? show_batch(o, input) : show_facts(o);
 }
 

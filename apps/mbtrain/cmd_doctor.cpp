@@ -5,10 +5,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/machine.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/build_parts.h"
 #include "core/config/command_line.h"
 #include "core/recipe/library.h"
@@ -192,10 +192,10 @@ void print_recipes(const Report& r) {
 }  // namespace
 
 int cmd_doctor(const std::vector<std::string>& args) {
-  CLI::App app("Show what this machine and this build offer: devices, libraries, and how each recipe would run", "mbtrain doctor");
+  VerbOptions options("Show what this machine and this build offer: devices, libraries, and how each recipe would run", "mbtrain doctor");
   bool as_json = false;
-  app.add_flag("--json", as_json, "Print one JSON object");
-  parse_args(app, args);
+  options.add_flag("--json", as_json, "Print one JSON object");
+  options.parse(args);
   Report report{
       .devices = {}, .gpus = probe_gpus(), .libraries = machine_libraries(), .memory = host_memory(), .recipes = RecipeLibrary::load()};
   for (const char* name : {"cpu", "cuda"}) report.devices.push_back(open_device(name));

@@ -9,6 +9,7 @@
 #include "apps/mbtrain/model_options.h"
 #include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/strings.h"
 #include "core/data/text/document_source.h"
 #include "core/eval/multiple_choice.h"
@@ -30,17 +31,18 @@ struct Options {
   bool as_json = false, shows_each = false;
 };
 
-void add_common(CLI::App& app, Options& o, const char* what) {
-  o.model.add_to(app);
-  app.add_option("inputs", o.inputs, what)->required();
-  app.option_defaults()->always_capture_default();
-  const auto count = CLI::Range(int64_t{1}, int64_t{1} << 30);
-  app.add_option("--seq-length", o.seq_length,
-                 "Longest sequence; by default the one it was trained with, of a Hugging Face model at most 2048")
-      ->check(count);
-  app.add_option("--micro-batch-size", o.micro_batch_size, "Sequences at once")->check(count);
-  app.add_option("--limit", o.limit, "Only so many documents or questions; 0: all")->check(CLI::NonNegativeNumber);
-  app.add_flag("--json", o.as_json, "Print JSON");
+void add_common(VerbOptions& options, Options& o, const char* what) {
+  o.model.add_to(options);
+  options.add_option("inputs", o.inputs, what).required();
+  options.show_defaults();
+  constexpr int64_t kMost = int64_t{1} << 30;
+  options
+      .add_option("--seq-length", o.seq_length,
+                  "Longest sequence; by default the one it was trained with, of a Hugging Face model at most 2048")
+      .range(int64_t{1}, kMost);
+  options.add_option("--micro-batch-size", o.micro_batch_size, "Sequences at once").range(int64_t{1}, kMost);
+  options.add_option("--limit", o.limit, "Only so many documents or questions; 0: all").at_least_zero();
+  options.add_flag("--json", o.as_json, "Print JSON");
 }
 
 int64_t sequence(const Options& o, const ModelFolder& folder) {
@@ -114,16 +116,16 @@ size_t unscored_bytes(const std::string& text, const std::vector<int32_t>& token
 }
 
 int eval_perplexity(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Perplexity of texts: each token is scored once, given what comes before it in its document. bits per byte compares between "
       "tokenizers",
       "mbtrain eval perplexity");
   Options o;
-  add_common(app, o, "Text files (a document each), JSONL files (a line each), folders");
-  app.add_option("--json-key", o.json_key, "Key of the text in JSONL");
-  app.add_option("--stride", o.stride, "Tokens from one window to the next; by default the windows lie side by side")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  parse_args(app, args);
+  add_common(options, o, "Text files (a document each), JSONL files (a line each), folders");
+  options.add_option("--json-key", o.json_key, "Key of the text in JSONL");
+  options.add_option("--stride", o.stride, "Tokens from one window to the next; by default the windows lie side by side")
+      .range(int64_t{1}, int64_t{1} << 30);
+  options.parse(args);
   DocumentSource source({.inputs = o.inputs, .kind = std::nullopt, .limit_hint = kLimitHint});
   OpenModel m = open_model(o.model);
   const int64_t seq_length = sequence(o, m.folder), stride = o.stride == 0 ? seq_length : o.stride;
@@ -178,15 +180,15 @@ void print_question(const std::string& where, const ChoiceQuestion& question, co
 }
 
 int eval_choice(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "HellaSwag-style multiple choice: JSONL lines {\"ctx\": text, \"endings\": [text, ...], \"label\": number}. The ending with the "
       "highest\n"
       "probability counts: in all, per character (acc_norm) and per token",
       "mbtrain eval choice");
   Options o;
-  add_common(app, o, "JSONL files");
-  app.add_flag("--show-each", o.shows_each, "First a line of JSON a question: -log p of each ending, nats");
-  parse_args(app, args);
+  add_common(options, o, "JSONL files");
+  options.add_flag("--show-each", o.shows_each, "First a line of JSON a question: -log p of each ending, nats");
+  options.parse(args);
   DocumentSource source({.inputs = o.inputs, .kind = DocumentKind::jsonl, .limit_hint = kLimitHint});
   OpenModel m = open_model(o.model);
   Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, sequence(o, m.folder));

@@ -1,13 +1,14 @@
 // mbtrain generate: text from a saved model.
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/log.h"
 #include "apps/mbtrain/model_options.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/eval/text_tokens.h"
 #include "core/io/files.h"
 #include "core/model/generate.h"
@@ -37,30 +38,31 @@ std::string read_standard_input() {
 }
 
 GenerateOptions parse(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Continue a text with a model that `mbtrain train --checkpoint.save DIR` saved, or with a Hugging Face folder. The text goes to "
       "stdout,\n"
       "prompt first; it ends where the model's end-of-text token comes, or after --max-new-tokens",
       "mbtrain generate");
   GenerateOptions o;
-  o.model.add_to(app);
-  CLI::Option* const prompt = app.add_option("--prompt", o.prompt, "Text to continue; by default a line's end");
-  app.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input")->excludes(prompt);
-  app.option_defaults()->always_capture_default();
-  app.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt")->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  app.add_option("--max-length", o.max_length,
-                 "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
-  app.add_flag("--ignore-eos", o.goes_on, "Go on behind the end-of-text token");
-  app.add_option("--num-samples", o.num_samples, "Independent continuations, between lines `--- sample 2 of 3 ---`")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  app.add_flag("--json", o.as_json,
-               "One JSON object a line and continuation: sample, prompt, text, tokens, finished (by an end-of-text token)");
-  app.add_option("--temperature", o.sampling.temperature, "Divides the logits; 0: always the most probable token");
-  app.add_option("--top-k", o.sampling.top_k, "Only the k most probable tokens; 0: all");
-  app.add_option("--top-p", o.sampling.top_p, "Only the most probable tokens that make up this probability; 1: all");
-  app.add_option("--seed", o.seed, "Seed of the samples");
-  parse_args(app, args);
+  o.model.add_to(options);
+  const VerbOption prompt = options.add_option("--prompt", o.prompt, "Text to continue; by default a line's end");
+  options.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input").excludes(prompt);
+  options.show_defaults();
+  options.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt").range(int64_t{1}, int64_t{1} << 30);
+  options
+      .add_option("--max-length", o.max_length,
+                  "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
+      .range(int64_t{0}, int64_t{1} << 30);
+  options.add_flag("--ignore-eos", o.goes_on, "Go on behind the end-of-text token");
+  options.add_option("--num-samples", o.num_samples, "Independent continuations, between lines `--- sample 2 of 3 ---`")
+      .range(int64_t{1}, int64_t{1} << 20);
+  options.add_flag("--json", o.as_json,
+                   "One JSON object a line and continuation: sample, prompt, text, tokens, finished (by an end-of-text token)");
+  options.add_option("--temperature", o.sampling.temperature, "Divides the logits; 0: always the most probable token");
+  options.add_option("--top-k", o.sampling.top_k, "Only the k most probable tokens; 0: all");
+  options.add_option("--top-p", o.sampling.top_p, "Only the most probable tokens that make up this probability; 1: all");
+  options.add_option("--seed", o.seed, "Seed of the samples");
+  options.parse(args);
   o.sampling.check();
   if (!o.prompt_file.empty()) o.prompt = o.prompt_file == "-" ? read_standard_input() : read_text_file(o.prompt_file, kMaxPromptBytes);
   return o;
@@ -159,8 +161,8 @@ int cmd_generate(const std::vector<std::string>& args) {
   const std::vector<int32_t> tokens = prompt_tokens(o, m.folder);
   Generator generator(*m.backend, m.folder.config.model, m.policy, *m.weights, capacity(o, m.folder.config.model));
   if (const auto given = static_cast<int64_t>(tokens.size()); given >= generator.capacity())
-    spdlog::warn("the prompt has {} tokens and the model looks back on {}: it sees the last {} alone", given, generator.capacity(),
-                 seen_of_long_prompt(generator.capacity()));
+    log_warning(fmt::format("the prompt has {} tokens and the model looks back on {}: it sees the last {} alone", given,
+                            generator.capacity(), seen_of_long_prompt(generator.capacity())));
   for (int64_t i = 0; i < o.num_samples; ++i) print_sample(generator, o, m.folder, tokens, i);
   return 0;
 }

@@ -1,9 +1,9 @@
 // mbtrain plan: what a run would do, without doing it.
 #include <iostream>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/plan_text.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/recipe/resolve.h"
 #include "core/train/plan/plan.h"
 #include "kernels/kernels.h"
@@ -12,14 +12,14 @@
 namespace mbt {
 
 int cmd_plan(const std::vector<std::string>& args) {
-  CLI::App app("Show what a run will do: config with origins, precision of every GEMM, parameters, memory, FLOPs, length", "mbtrain plan");
+  VerbOptions options("Show what a run will do: config with origins, precision of every GEMM, parameters, memory, FLOPs, length",
+                      "mbtrain plan");
   bool as_json = false, show_all = false;
   int ranks = launched_as().processes;
-  app.add_flag("--json", as_json, "Print one JSON object");
-  app.add_flag("--all", show_all, "Print every field and every overwrite");
-  app.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks; not given: those of this launch")
-      ->check(CLI::Range(1, 1000000));
-  const ConfigInput input = parse_config_args(app, args);
+  options.add_flag("--json", as_json, "Print one JSON object");
+  options.add_flag("--all", show_all, "Print every field and every overwrite");
+  options.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks; not given: those of this launch").range(1, 1000000);
+  const ConfigInput input = options.parse_with_config(args);
   ResolvedRun run = resolve_run(input, ranks);
   const TrainConfig& train = run.config.train;
   const std::unique_ptr<Backend> backend = make_backend(train.device, static_cast<int>(train.num_threads));

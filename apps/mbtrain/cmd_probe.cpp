@@ -1,8 +1,8 @@
 // mbtrain probe: every number of a few steps, for comparison with other programs.
 #include <cstdio>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/recipe/resolve.h"
 #include "core/train/plan/plan_precision.h"
 #include "core/train/probe.h"
@@ -11,17 +11,17 @@
 namespace mbt {
 
 int cmd_probe(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Load a Hugging Face folder (--model.hf_path DIR), run forward and backward of batch 0, then --steps optimizer steps, and write\n"
       "loss, logits, grad.<name> (of batch 0, unclipped), losses, grad_norms and after.<name>",
       "mbtrain probe");
   std::string batch, out;
   int64_t steps = 0;
-  app.add_option("--batch", batch, "safetensors with input_ids, labels (already shifted) and loss_mask, each [steps, batch, sequence]")
-      ->required();
-  app.add_option("--out", out, "safetensors to write")->required();
-  app.add_option("--steps", steps, "Optimizer steps; each takes one batch")->check(CLI::Range(int64_t{0}, int64_t{1000000}));
-  ConfigInput input = parse_config_args(app, args);
+  options.add_option("--batch", batch, "safetensors with input_ids, labels (already shifted) and loss_mask, each [steps, batch, sequence]")
+      .required();
+  options.add_option("--out", out, "safetensors to write").required();
+  options.add_option("--steps", steps, "Optimizer steps; each takes one batch").range(int64_t{0}, int64_t{1000000});
+  ConfigInput input = options.parse_with_config(args);
   // The sequences that the model must be able to take.
   input.assignments.push_back({"model", "seq_length", probe_sequence(batch), {Origin::Kind::derived, batch}});
   const ResolvedRun run = resolve_run(input);

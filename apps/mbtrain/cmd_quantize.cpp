@@ -7,8 +7,8 @@
 #include <iostream>
 #include <limits>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/io/safetensors.h"
 #include "core/numerics/scaling.h"
 #include "core/quant/dequantize.h"
@@ -193,15 +193,15 @@ int quantize_file(const Options& o, const Choice& choice) {
 }  // namespace
 
 int cmd_quantize(const std::vector<std::string>& args) {
-  CLI::App app(kDescription, "mbtrain quantize");
+  VerbOptions options(kDescription, "mbtrain quantize");
   Options o;
-  app.add_option("IN", o.in, "safetensors file to read")->required();
-  app.add_option("OUT", o.out, "safetensors file to write")->required();
-  app.add_option("--role", o.role, "Which operand of a linear layer the tensors are")
-      ->required()
-      ->check(CLI::IsMember({"activation", "weight", "gradient"}));
-  app.add_flag("--columnwise", o.columnwise, "Blocks along the first dimension, for the GEMMs that sum over it");
-  const ConfigInput input = parse_config_args(app, args);
+  options.add_option("IN", o.in, "safetensors file to read").required();
+  options.add_option("OUT", o.out, "safetensors file to write").required();
+  options.add_option("--role", o.role, "Which operand of a linear layer the tensors are")
+      .required()
+      .one_of({"activation", "weight", "gradient"});
+  options.add_flag("--columnwise", o.columnwise, "Blocks along the first dimension, for the GEMMs that sum over it");
+  const ConfigInput input = options.parse_with_config(args);
   return quantize_file(o, choose(input, o.role));
 }
 

@@ -1,9 +1,9 @@
 // mbtrain recipes: which there are, what one says, how two differ.
 #include <iostream>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
 #include "core/config/field_table.h"
 #include "core/recipe/finalize.h"
@@ -110,20 +110,20 @@ Recipe finalized(Recipe r) {
   return r;
 }
 
-void add_recipe_files(CLI::App& app, std::vector<std::string>& files) {
-  app.add_option("--recipes", files, "A file with more recipes; repeatable")->allow_extra_args(false)->type_name("FILE");
+void add_recipe_files(VerbOptions& options, std::vector<std::string>& files) {
+  options.add_option("--recipes", files, "A file with more recipes; repeatable").repeatable().called("FILE");
 }
 
 int show(const std::vector<std::string>& args) {
-  CLI::App app("Print one recipe, or how it differs from another", "mbtrain recipes show");
+  VerbOptions options("Print one recipe, or how it differs from another", "mbtrain recipes show");
   std::string name, other;
   bool as_json = false;
   std::vector<std::string> files;
-  app.add_option("NAME", name, "A recipe, or a .json file with one")->required();
-  app.add_option("--diff", other, "Print only the fields that differ from this recipe")->type_name("NAME");
-  app.add_flag("--json", as_json, "Print JSON that --mixed-precision reads back");
-  add_recipe_files(app, files);
-  parse_args(app, args);
+  options.add_option("NAME", name, "A recipe, or a .json file with one").required();
+  options.add_option("--diff", other, "Print only the fields that differ from this recipe").called("NAME");
+  options.add_flag("--json", as_json, "Print JSON that --mixed-precision reads back");
+  add_recipe_files(options, files);
+  options.parse(args);
   const RecipeLibrary library = RecipeLibrary::load(files);
   const Recipe recipe = finalized(library.get_or_read(name));
   if (!other.empty()) print_difference(recipe, finalized(library.get_or_read(other)), as_json);
@@ -136,12 +136,12 @@ int show(const std::vector<std::string>& args) {
 
 int cmd_recipes(const std::vector<std::string>& args) {
   if (!args.empty() && args[0] == "show") return show({args.begin() + 1, args.end()});
-  CLI::App app("List the mixed-precision recipes; `mbtrain recipes show NAME` prints one", "mbtrain recipes");
+  VerbOptions options("List the mixed-precision recipes; `mbtrain recipes show NAME` prints one", "mbtrain recipes");
   bool as_json = false;
   std::vector<std::string> files;
-  app.add_flag("--json", as_json, "Print JSON");
-  add_recipe_files(app, files);
-  parse_args(app, args);
+  options.add_flag("--json", as_json, "Print JSON");
+  add_recipe_files(options, files);
+  options.parse(args);
   const RecipeLibrary library = RecipeLibrary::load(files);
   if (!as_json) {
     print_list(library);

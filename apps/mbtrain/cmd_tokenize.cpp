@@ -11,6 +11,7 @@
 #include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/text_table.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/strings.h"
 #include "core/data/megatron/indexed_writer.h"
 #include "core/data/text/tokenize_documents.h"
@@ -54,42 +55,46 @@ void show(ProgressLine& line, int64_t done, std::optional<int64_t> total, int64_
 }
 
 Options parse(const std::vector<std::string>& args) {
-  CLI::App app(kDescription, "mbtrain tokenize");
+  VerbOptions options(kDescription, "mbtrain tokenize");
   Options o;
   o.tokenize.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  app.add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
-      ->required();
-  app.add_option("--input", o.source.inputs,
-                 "Files and folders, a folder's files in byte order of their paths; - is standard input, and pipes are read too")
-      ->required();
-  app.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx: Megatron's indexed data");
-  app.add_flag("--print-ids", o.print_ids, "Print each text's tokens as a JSON array on a line");
-  app.add_flag("--decode", o.decode,
-               "The other way: each line a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
-  app.add_option(
-         "--document", o.kind,
-         "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, and for streams with "
-         "--json-key; else file")
-      ->check(CLI::IsMember({"auto", "file", "line", "jsonl"}));
-  const CLI::Option* const keys =
-      app.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
-  app.add_flag("--append-eod", o.append_eod, "End each document with the tokenizer's end-of-document token");
-  app.add_option("--eod-token", o.eod_token, "End each document with this token: an id, or what the vocabulary calls it");
-  app.add_flag("--add-special-tokens", o.tokenize.add_special_tokens,
-               "Also the tokens that the tokenizer puts around a text (Llama 3: <|begin_of_text|> in front)");
-  app.add_flag("--keep-special-tokens", o.keep_special_tokens, "With --decode: special tokens are part of the text");
-  app.add_option("--workers", o.tokenize.workers, "Threads that tokenize; default: one a processor")->check(CLI::Range(1, 1024));
-  app.add_option("--max-document-bytes", o.source.max_document_bytes,
-                 "Longer lines are refused, so that memory stays bounded; larger files are read in pieces, or refused where their tokens "
-                 "must be in one piece (--print-ids, --add-special-tokens)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
-      ->capture_default_str();
-  app.add_flag("--quiet", o.quiet, "No progress and no summary");
-  parse_args(app, args);
+  options
+      .add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
+      .required();
+  options
+      .add_option("--input", o.source.inputs,
+                  "Files and folders, a folder's files in byte order of their paths; - is standard input, and pipes are read too")
+      .required();
+  options.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx: Megatron's indexed data");
+  options.add_flag("--print-ids", o.print_ids, "Print each text's tokens as a JSON array on a line");
+  options.add_flag("--decode", o.decode,
+                   "The other way: each line a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
+  options
+      .add_option(
+          "--document", o.kind,
+          "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, and for streams with "
+          "--json-key; else file")
+      .one_of({"auto", "file", "line", "jsonl"});
+  const VerbOption keys =
+      options.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
+  options.add_flag("--append-eod", o.append_eod, "End each document with the tokenizer's end-of-document token");
+  options.add_option("--eod-token", o.eod_token, "End each document with this token: an id, or what the vocabulary calls it");
+  options.add_flag("--add-special-tokens", o.tokenize.add_special_tokens,
+                   "Also the tokens that the tokenizer puts around a text (Llama 3: <|begin_of_text|> in front)");
+  options.add_flag("--keep-special-tokens", o.keep_special_tokens, "With --decode: special tokens are part of the text");
+  options.add_option("--workers", o.tokenize.workers, "Threads that tokenize; default: one a processor").range(1, 1024);
+  options
+      .add_option("--max-document-bytes", o.source.max_document_bytes,
+                  "Longer lines are refused, so that memory stays bounded; larger files are read in pieces, or refused where their tokens "
+                  "must be in one piece (--print-ids, --add-special-tokens)")
+      .range(int64_t{1}, int64_t{1} << 40)
+      .with_default_shown();
+  options.add_flag("--quiet", o.quiet, "No progress and no summary");
+  options.parse(args);
   if ((o.print_ids ? 1 : 0) + (o.decode ? 1 : 0) + (o.output.empty() ? 0 : 1) != 1)
     throw InputError("tokenize: expected one of --output PREFIX, --print-ids and --decode");
   o.source.takes_streams = true;
-  if (keys->count() > 0) o.source.stream_kind = DocumentKind::jsonl;
+  if (keys.is_given()) o.source.stream_kind = DocumentKind::jsonl;
   o.source.splits_files = !o.print_ids && !o.tokenize.add_special_tokens;
   o.source.stop = &StopSignals::came();
   if (o.kind != "auto") o.source.kind = o.kind == "file" ? DocumentKind::file : o.kind == "line" ? DocumentKind::line : DocumentKind::jsonl;

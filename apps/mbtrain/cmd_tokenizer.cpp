@@ -5,6 +5,7 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/xxhash.h"
 #include "core/data/text/document_source.h"
 #include "core/tokenizer/sentencepiece_trainer.h"
@@ -17,10 +18,10 @@ namespace {
 std::string shown_id(const std::optional<int32_t>& id) { return id ? std::to_string(*id) : "none"; }
 
 int show(const std::vector<std::string>& args) {
-  CLI::App app("Show a tokenizer: vocabulary, special tokens, fingerprint", "mbtrain tokenizer show");
+  VerbOptions options("Show a tokenizer: vocabulary, special tokens, fingerprint", "mbtrain tokenizer show");
   std::string path;
-  app.add_option("TOKENIZER", path, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")->required();
-  parse_args(app, args);
+  options.add_option("TOKENIZER", path, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`").required();
+  options.parse(args);
   const auto tokenizer = path == "bytes" ? make_byte_tokenizer() : open_tokenizer(path);
   std::printf("%s\nbos %s, eos %s, end of document %s\nfingerprint %s\n", tokenizer->describe().c_str(),
               shown_id(tokenizer->bos_id()).c_str(), shown_id(tokenizer->eos_id()).c_str(), shown_id(tokenizer->eod_id()).c_str(),
@@ -56,7 +57,7 @@ class LineSource {
 };
 
 int train(const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Train a SentencePiece model on files and folders\n\n"
       "  mbtrain tokenizer train --input ~/texts --vocab-size 8000 --output tokenizer.model\n\n"
       "Defaults are those of Llama 2's tokenizer: BPE, digits one by one, bytes for rare characters, no normalization.",
@@ -65,38 +66,38 @@ int train(const std::vector<std::string>& args) {
   t.num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   DocumentSourceOptions source{.inputs = {}, .kind = {}, .plain = DocumentKind::line, .limit_hint = "cut it into smaller ones"};
   std::string output, json_key = "text";
-  app.add_option("--input", source.inputs, "Files and folders; - is standard input: lines, or JSON Lines with --json-key")->required();
-  app.add_option("--output", output, "Model file to write")->required();
-  app.add_option("--vocab-size", t.vocab_size, "Size of the vocabulary, the special tokens included")
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 24))
-      ->capture_default_str();
-  app.add_option("--model-type", t.model_type, "How pieces are chosen")
-      ->check(CLI::IsMember({"bpe", "unigram", "char", "word"}))
-      ->capture_default_str();
-  app.add_option("--character-coverage", t.character_coverage, "Share of the characters that get a piece of their own")
-      ->check(CLI::Range(0.5, 1.0))
-      ->capture_default_str();
-  app.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made")->capture_default_str();
-  app.add_option("--split-digits", t.split_digits, "Numbers are cut into single digits")->capture_default_str();
-  app.add_option("--normalization-rule-name", t.normalization_rule_name,
-                 "How texts are normalized: not at all, or by Unicode's NFKC (nmt_: with blanks made plain; _cf: with lower case)")
-      ->check(CLI::IsMember({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"}))
-      ->capture_default_str();
-  app.add_option("--user-defined-symbols", t.user_defined_symbols, "Texts that are one piece wherever they occur, as a comma list")
-      ->delimiter(',');
-  app.add_option("--input-sentence-size", t.input_sentence_size,
-                 "Lines to learn from, chosen at random from all, which bounds memory; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
-      ->capture_default_str();
-  const CLI::Option* const key = app.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts; default: text");
-  app.add_option("--workers", t.num_threads, "Threads; default: one a processor")->check(CLI::Range(1, 1024));
-  app.add_flag("--log", t.log, "Print the library's own messages");
-  parse_args(app, args);
+  options.add_option("--input", source.inputs, "Files and folders; - is standard input: lines, or JSON Lines with --json-key").required();
+  options.add_option("--output", output, "Model file to write").required();
+  options.add_option("--vocab-size", t.vocab_size, "Size of the vocabulary, the special tokens included")
+      .range(int64_t{2}, int64_t{1} << 24)
+      .with_default_shown();
+  options.add_option("--model-type", t.model_type, "How pieces are chosen").one_of({"bpe", "unigram", "char", "word"}).with_default_shown();
+  options.add_option("--character-coverage", t.character_coverage, "Share of the characters that get a piece of their own")
+      .range(0.5, 1.0)
+      .with_default_shown();
+  options.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made").with_default_shown();
+  options.add_option("--split-digits", t.split_digits, "Numbers are cut into single digits").with_default_shown();
+  options
+      .add_option("--normalization-rule-name", t.normalization_rule_name,
+                  "How texts are normalized: not at all, or by Unicode's NFKC (nmt_: with blanks made plain; _cf: with lower case)")
+      .one_of({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"})
+      .with_default_shown();
+  options.add_option("--user-defined-symbols", t.user_defined_symbols, "Texts that are one piece wherever they occur, as a comma list")
+      .separated_by(',');
+  options
+      .add_option("--input-sentence-size", t.input_sentence_size,
+                  "Lines to learn from, chosen at random from all, which bounds memory; 0: all")
+      .at_least_zero()
+      .with_default_shown();
+  options.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")
+      .range(int64_t{1}, int64_t{1} << 30)
+      .with_default_shown();
+  const VerbOption key = options.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts; default: text");
+  options.add_option("--workers", t.num_threads, "Threads; default: one a processor").range(1, 1024);
+  options.add_flag("--log", t.log, "Print the library's own messages");
+  options.parse(args);
   source.takes_streams = true;
-  source.stream_kind = key->count() > 0 ? DocumentKind::jsonl : DocumentKind::line;
+  source.stream_kind = key.is_given() ? DocumentKind::jsonl : DocumentKind::line;
   LineSource lines(source, json_key);
   const std::string model = train_sentencepiece(t, [&] { return lines.next(); });
   write_file_atomically(output, model);

@@ -1,15 +1,16 @@
 // mbtrain train: the default verb.
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/console.h"
+#include "apps/mbtrain/log.h"
 #include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/trace.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
 #include "core/data/make_dataset.h"
@@ -29,7 +30,7 @@ namespace {
 class SilentObserver final : public TrainObserver {
  public:
   void on_message(const std::string&) override {}
-  void on_warning(const std::string& text) override { spdlog::warn(text); }
+  void on_warning(const std::string& text) override { log_warning(text); }
   void on_iteration(const IterationRecord&) override {}
   void on_evaluation(const EvaluationRecord&) override {}
   void on_checkpoint(SaveStage, const std::string&, int64_t) override {}
@@ -68,28 +69,30 @@ class SignalsStop {
 /// A GPU that "auto" passes over is said: a run of hours on the CPU is not what its owner expects.
 void warn_of_unused_gpu() {
   const GpuProbe gpus = probe_gpus();
-  if (!gpus.devices.empty()) spdlog::warn("the GPU is not used: {}", gpu_problem(gpus, cuda_build()));
+  if (!gpus.devices.empty()) log_warning(fmt::format("the GPU is not used: {}", gpu_problem(gpus, cuda_build())));
 }
 
 void show_start(const ResolvedRun& run, const Backend& backend, World& world, const Dataset& dataset, const Trainer& trainer) {
   const RunConfig& c = run.config;
-  for (const auto& [what, value] : backend.facts()) spdlog::info("{}: {}", what, value);
+  for (const auto& [what, value] : backend.facts()) log_info(fmt::format("{}: {}", what, value));
   if (world.ranks() > 1)
-    spdlog::info("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host,
-                 trainer.transport());
+    log_info(fmt::format("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host,
+                         trainer.transport()));
   if (c.train.device == "auto" && backend.name() == "cpu") warn_of_unused_gpu();
-  spdlog::info("recipe: {}", c.mixed_precision.name);
+  log_info(fmt::format("recipe: {}", c.mixed_precision.name));
   for (const Overwrite& o : run.overwrites) {
-    spdlog::debug("{}.{}: {} ({}) -> {}", o.section, o.field, o.old_value.dump(), to_string(o.old_origin), o.new_value.dump());
+    log_debug(fmt::format("{}.{}: {} ({}) -> {}", o.section, o.field, o.old_value.dump(), to_string(o.old_origin), o.new_value.dump()));
   }
-  if (!run.overwrites.empty()) spdlog::info("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size());
-  for (const std::string& note : run.notes) spdlog::warn("{}", note);
+  if (!run.overwrites.empty())
+    log_info(fmt::format("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size()));
+  for (const std::string& note : run.notes) log_warning(note);
   const std::vector<LayerRangePlan> precision = plan_precision(make_policy(c.model, c.ddp), queries_of(backend).support);
-  for (const std::string& note : emulation_notes(precision, backend.name())) spdlog::info("{}", note);
-  spdlog::info("data: {}", dataset.describe());
-  if (dataset.entropy_rate()) spdlog::info("no model can do better than {:.4f} nats a token on this data", *dataset.entropy_rate());
-  spdlog::info("model: {:.3f} M parameters, {} iterations of {} x {} tokens", static_cast<double>(trainer.num_params()) * 1e-6,
-               c.train.iterations(), c.train.global_batch_size, c.model.seq_length);
+  for (const std::string& note : emulation_notes(precision, backend.name())) log_info(fmt::format("{}", note));
+  log_info(fmt::format("data: {}", dataset.describe()));
+  if (dataset.entropy_rate())
+    log_info(fmt::format("no model can do better than {:.4f} nats a token on this data", *dataset.entropy_rate()));
+  log_info(fmt::format("model: {:.3f} M parameters, {} iterations of {} x {} tokens", static_cast<double>(trainer.num_params()) * 1e-6,
+                       c.train.iterations(), c.train.global_batch_size, c.model.seq_length));
 }
 
 const char* exit_text(ExitReason reason) {
@@ -106,10 +109,10 @@ int train(World& world, const std::vector<std::string>& args) {
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   agree(world, [&] {
-    CLI::App app("Train a model", "mbtrain train");
-    run = resolve_run(parse_config_args(app, args), world.ranks());
+    VerbOptions options("Train a model", "mbtrain train");
+    run = resolve_run(options.parse_with_config(args), world.ranks());
     const RunConfig& config = run.config;
-    if (world.is_first()) spdlog::set_level(spdlog::level::from_str(config.logger.logging_level));
+    if (world.is_first()) set_log_level(config.logger.logging_level);
     dataset = make_dataset(config);
   });
   const RunConfig& config = run.config;

@@ -11,9 +11,9 @@
 #include <random>
 #include <thread>
 
-#include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/ranks.h"
+#include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
@@ -145,23 +145,25 @@ bool report(const char* what, const RunTrace& whole, const RunTrace& other, bool
 }
 
 int verify(World& world, const std::vector<std::string>& args) {
-  CLI::App app(
+  VerbOptions options(
       "Prove that a saved and continued run is the run without a break, bit for bit: losses, and a hash of all state (weights, masters, "
       "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: not",
       "mbtrain verify-resume");
   Options o;
-  app.add_option("--before", o.before, "Steps before the break")->check(CLI::Range(1, 1000000));
-  app.add_option("--after", o.after, "Steps after it")->check(CLI::Range(1, 1000000));
-  app.add_option("--kills", o.kills,
-                 "One rank: then a run that is killed (-9) so often at random moments, saving after every step; 0: none")
-      ->check(CLI::Range(0, 10000));
-  CLI::Option* const kills = app.get_option("--kills");
-  app.add_option("--folder", o.folder, "Keep the checkpoints in this new folder; not given: one in the current folder, removed at the end");
+  options.add_option("--before", o.before, "Steps before the break").range(1, 1000000);
+  options.add_option("--after", o.after, "Steps after it").range(1, 1000000);
+  const VerbOption kills =
+      options
+          .add_option("--kills", o.kills,
+                      "One rank: then a run that is killed (-9) so often at random moments, saving after every step; 0: none")
+          .range(0, 10000);
+  options.add_option("--folder", o.folder,
+                     "Keep the checkpoints in this new folder; not given: one in the current folder, removed at the end");
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   agree(world, [&] {
-    run = resolve_run(parse_config_args(app, args), world.ranks());
-    if (kills->count() > 0 && o.kills > 0 && world.ranks() > 1)
+    run = resolve_run(options.parse_with_config(args), world.ranks());
+    if (kills.is_given() && o.kills > 0 && world.ranks() > 1)
       throw InputError("--kills starts processes of its own, one rank each; under a launcher take --kills 0, and kill ranks from outside");
     const CheckpointConfig& c = run.config.checkpoint;
     if (!c.save.empty() || !c.load.empty())

@@ -1,6 +1,6 @@
 #include "apps/mbtrain/console.h"
+#include "apps/mbtrain/log.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -70,12 +70,12 @@ void ConsoleObserver::write_metrics(const std::string& line) {
 
 void ConsoleObserver::on_message(const std::string& message) {
   clear_progress();
-  spdlog::info(message);
+  log_info(message);
 }
 
 void ConsoleObserver::on_warning(const std::string& message) {
   clear_progress();
-  spdlog::warn(message);
+  log_warning(message);
 }
 
 void ConsoleObserver::on_iteration(const IterationRecord& r) {

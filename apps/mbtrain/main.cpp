@@ -1,6 +1,4 @@
 // mbtrain: finds the verb, runs it, and turns errors into messages and exit codes: 0 done, 1 the run failed, 2 bad usage or bad input.
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/log.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
@@ -132,7 +131,6 @@ int main(int argc, char** argv) {
   mbt::restart_with_patient_threads(argv);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, not a silent death before the checkpoint
   std::signal(SIGXFSZ, SIG_IGN);  // so is a file that has grown as large as a limit allows
-  spdlog::set_default_logger(spdlog::stderr_color_mt("mbtrain"));
-  spdlog::set_pattern("[%H:%M:%S] %^%l%$: %v");
+  mbt::open_log();
   return mbt::run({argv + 1, argv + argc});
 }

@@ -1,10 +1,10 @@
 // The options of verbs that use a trained model: which, with what tokenizer, on what device.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 
+#include "apps/mbtrain/verb_options.h"
 #include "core/backend/backend.h"
 #include "core/eval/model_folder.h"
 
@@ -15,7 +15,7 @@ struct ModelOptions {
   std::string device = "auto";
 
   /// --load, --ckpt-step, --tokenizer, --mixed-precision, --device
-  void add_to(CLI::App& app);
+  void add_to(VerbOptions& options);
 };
 
 /// A model on its device.

@@ -1,7 +1,6 @@
 #include "apps/mbtrain/ranks.h"
 
 #include <sched.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/cli.h"
+#include "apps/mbtrain/log.h"
 #include "core/base/error.h"
 #include "core/base/xxhash.h"
 #include "core/comm/gather.h"
@@ -81,7 +81,7 @@ std::string differences(const std::string& first, const std::string& other, size
 int run_on_ranks(const std::string& verb, const std::function<int(World& world)>& body) {
   const std::unique_ptr<World> world = world_or_exit();
   if (world->ranks() == 1) return body(*world);
-  if (!world->is_first()) spdlog::set_level(spdlog::level::err);
+  if (!world->is_first()) set_log_level("error");
   return run_body(*world, [&](World& w) {
     const std::vector<std::string> verbs = gather_texts(w, verb);  // exchanges of two verbs would wait for each other
     for (size_t r = 1; r < verbs.size(); ++r)

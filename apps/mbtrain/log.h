@@ -1,0 +1,17 @@
+// The log on stderr: lines with the time and a level. The only door to spdlog, which log.cpp alone includes. The first rank logs; the
+// others show errors only (ranks.cpp).
+#pragma once
+
+#include <string>
+
+namespace mbt {
+
+void open_log();  ///< once, before anything is logged
+/// "debug", "info", "warn", "error"; lines below it are dropped.
+void set_log_level(const std::string& level);
+
+void log_debug(const std::string& text);
+void log_info(const std::string& text);
+void log_warning(const std::string& text);
+
+}  // namespace mbt

@@ -1,0 +1,73 @@
+// The options and positionals of a verb. This is the only door to CLI11: its header costs seven seconds of compiler time per file, so
+// verb_options.cpp alone includes it.
+//
+//   VerbOptions options("Show what a run will do", "mbtrain plan");
+//   bool as_json = false;
+//   options.add_flag("--json", as_json, "Print JSON");
+//   const ConfigInput input = options.parse_with_config(args);
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/config/config_input.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace mbt {
+
+/// An option that was declared; each function narrows what it takes and returns it again.
+class VerbOption {
+ public:
+  explicit VerbOption(CLI::Option* option) : option_(option) {}
+  VerbOption required() const;
+  VerbOption range(int64_t least, int64_t most) const;
+  VerbOption range(int least, int most) const { return range(int64_t{least}, int64_t{most}); }
+  VerbOption range(double least, double most) const;
+  VerbOption positive() const;
+  VerbOption at_least_zero() const;
+  VerbOption one_of(const std::vector<std::string>& choices) const;
+  VerbOption excludes(VerbOption other) const;
+  VerbOption repeatable() const;              ///< a list that takes one value each time it is given
+  VerbOption separated_by(char c) const;      ///< a list in one value
+  VerbOption called(const char* type) const;  ///< what --help calls its value
+  VerbOption with_default_shown() const;      ///< --help shows what the variable holds now
+
+  bool is_given() const;  ///< after parsing
+
+ private:
+  CLI::Option* option_;
+};
+
+/// The variables are written while parsing and must live until then; what they hold before is the default.
+class VerbOptions {
+ public:
+  VerbOptions(const std::string& description, const std::string& command);
+  ~VerbOptions();
+
+  /// `names` as in CLI11: "--flag,--alias", or a word for a positional. T: std::string, bool, int, int64_t, double, std::optional of a
+  /// number, or std::vector<std::string>.
+  template <class T>
+  VerbOption add_option(const std::string& names, T& variable, const std::string& doc);
+  VerbOption add_flag(const std::string& names, bool& variable, const std::string& doc);
+  /// --help shows the defaults of all options declared from here on.
+  void show_defaults();
+
+  /// For verbs without a run configuration. Throws InputError for unknown flags, naming the nearest one, and for all that an option
+  /// refuses; HelpRequest for --help.
+  void parse(const std::vector<std::string>& args);
+  /// For verbs that take a run configuration beside their own options. Throws InputError for everything that the verb's own options
+  /// refuse; an unknown flag or a bad config file is noted in ConfigInput::problems, to be reported together with the problems of the
+  /// values. Throws HelpRequest for --help: the verb's options, then how to set fields, then the fields of every section.
+  ConfigInput parse_with_config(const std::vector<std::string>& args);
+
+ private:
+  std::unique_ptr<CLI::App> app_;
+};
+
+}  // namespace mbt

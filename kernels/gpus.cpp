@@ -10,7 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #if MBT_HAVE_CUDA
-#include "kernels/cuda/make_cuda_backend.h"
+#include "kernels/cuda/gemm/cublaslt_library.h"
 #endif
 
 namespace mbt {

@@ -3,6 +3,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/gpus.h"
 #if MBT_HAVE_CUDA
+#include "kernels/cuda/gemm/cublaslt_library.h"
 #include "kernels/cuda/make_cuda_backend.h"
 #endif
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "kernels/mpi/plugin.h"
 
 namespace mbt {
 namespace {
@@ -37,7 +38,7 @@ World* make_mpi_world() {
     // Global: MPI's own plug-ins look for its symbols there.
     void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
     void* const symbol = library == nullptr ? nullptr : dlsym(library, "mbt_make_mpi_world");
-    if (symbol != nullptr) return reinterpret_cast<World* (*)()>(symbol)();
+    if (symbol != nullptr) return reinterpret_cast<decltype(&mbt_make_mpi_world)>(symbol)();
     tried += text("\n  ", path.lexically_normal().string(), ": ", dlerror());
   }
   throw InputError(text("the part of mbtrain that talks to MPI cannot be loaded:", tried,

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks who includes whom: core/ folders in their order, kernels and apps by their short lists (README, "The map").
+Checks too that each .cpp file of core and kernels has a header of its own name that it includes.
 
-usage: check_layers.py [REPOSITORY]   prints every forbidden include and exits 1 when there is one
+usage: check_layers.py [REPOSITORY]   prints every forbidden include and missing header, and exits 1 when there is one
 """
 import pathlib
 import re
@@ -13,6 +14,13 @@ CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "comm", "backe
 KERNEL_CORE = {"base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 SOURCES = {".h", ".cpp", ".cu", ".cuh"}
+# Sources that define a part of what another header declares.
+HEADER_OF = {
+    "kernels/cpu/cpu_ops.cpp": "kernels/cpu/cpu_backend.h",
+    "kernels/cpu/onednn_engine.cpp": "kernels/cpu/gemm_engine.h",
+    "kernels/cpu/loops/quantize_blocks.cpp": "kernels/cpu/loops/quantize.h",
+    "kernels/cpu/loops/quantize_decode.cpp": "kernels/cpu/loops/quantize.h",
+}
 
 
 def is_allowed(source, target):
@@ -42,6 +50,24 @@ def rank(path):
     return CORE_ORDER.index(room(path))
 
 
+def header_problem(root, path):
+    """What is wrong with the header of a .cpp file; None: nothing."""
+    name = path.relative_to(root).as_posix()
+    header = HEADER_OF.get(name, name.removesuffix(".cpp") + ".h")
+    if not (root / header).is_file():
+        return f"{name}: has no header {header} (or no entry of HEADER_OF in scripts/check_layers.py)"
+    if header not in INCLUDE.findall(path.read_text(encoding="utf-8")):
+        return f'{name}: does not include its header "{header}"'
+    return None
+
+
+def check_headers(root):
+    sources = sorted(p for top in ("core", "kernels") for p in (root / top).rglob("*.cpp"))
+    problems = [header_problem(root, p) for p in sources]
+    stale = [f"{name}: in HEADER_OF of scripts/check_layers.py, but no file" for name in HEADER_OF if not (root / name).is_file()]
+    return [p for p in problems if p is not None] + stale
+
+
 def check(root):
     problems = []
     for path in sorted(p for top in ("core", "kernels", "apps", "tests") for p in (root / top).rglob("*") if p.suffix in SOURCES):
@@ -55,10 +81,10 @@ def check(root):
                 problems.append(f'{name}: "{include}" is not a file below the repository root')
             elif not is_allowed(source, tuple(include.split("/"))):
                 problems.append(f'{name}: may not include "{include}"')
-    return problems
+    return problems + check_headers(root)
 
 
 if __name__ == "__main__":
     found = check(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent))
-    print("\n".join(found) or "every include respects the layers")
+    print("\n".join(found) or "every include respects the layers, every source has its header")
     sys.exit(1 if found else 0)

@@ -34,7 +34,7 @@ class ConversionLine {
   }
 
  private:
-  ProgressLine line_{false, 10};
+  ProgressLine line_{ProgressLine::Where::terminal, 10};
 };
 
 int from_hf(const std::vector<std::string>& args) {

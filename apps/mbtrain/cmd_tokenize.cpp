@@ -15,6 +15,7 @@
 #include "core/base/strings.h"
 #include "core/data/megatron/indexed_writer.h"
 #include "core/data/text/tokenize_documents.h"
+#include "core/tokenizer/open_tokenizer.h"
 
 namespace mbt {
 namespace {
@@ -44,14 +45,12 @@ void show(ProgressLine& line, int64_t done, std::optional<int64_t> total, int64_
   if (!line.is_due()) return;
   const double rate = static_cast<double>(done) / line.seconds(),
                left = rate > 0 ? static_cast<double>(total.value_or(0) - done) / rate : 0;
-  constexpr int kWidth = 30;
   const double share = total && *total > 0 ? static_cast<double>(done) / static_cast<double>(*total) : 1.0;
-  const auto full = static_cast<size_t>(kWidth * share);
-  const std::string bar = text("[", std::string(full, '#'), std::string(kWidth - full, '.'), "] ", formatted("%5.1f %%  ", 100 * share));
-  line.show(text(total ? bar : "", formatted("%.1f ", static_cast<double>(done) * 1e-6),
+  line.show(text(total ? text(progress_bar(share), formatted(" %5.1f %%  ", 100 * share)) : "",
+                 formatted("%.1f ", static_cast<double>(done) * 1e-6),
                  total ? formatted("of %.1f ", static_cast<double>(*total) * 1e-6) : "", "MB  ",
                  formatted("%.1f M tokens  ", static_cast<double>(tokens) * 1e-6), formatted("%.1f MB/s", rate * 1e-6),
-                 total ? formatted("  %.0f s left", left) : ""));
+                 total ? "  " + time_left(left) : ""));
 }
 
 Options parse(const std::vector<std::string>& args) {
@@ -164,7 +163,7 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
   TokenizeOptions tokenize = o.tokenize;
   tokenize.eod = eod_of(o, tokenizer);
   DocumentSource source(o.source);
-  ProgressLine progress(o.quiet || o.print_ids);
+  ProgressLine progress(o.quiet || o.print_ids ? ProgressLine::Where::nowhere : ProgressLine::Where::terminal);
   std::optional<Output> output;
   if (!o.print_ids) output.emplace(o, tokenizer);
   const size_t keys = o.tokenize.json_keys.size();

@@ -8,8 +8,8 @@
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/xxhash.h"
 #include "core/data/text/document_source.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/tokenizer/sentencepiece_trainer.h"
-#include "core/tokenizer/tokenizer.h"
 #include "core/tokenizer/unicode/unicode.h"
 
 namespace mbt {

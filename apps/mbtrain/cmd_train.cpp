@@ -2,13 +2,14 @@
 #include <fmt/core.h>
 
 #include <cmath>
-#include <csignal>
 #include <cstdio>
+#include <optional>
 
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/console.h"
 #include "apps/mbtrain/log.h"
 #include "apps/mbtrain/ranks.h"
+#include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/trace.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/comm/gather.h"
@@ -34,36 +35,6 @@ class SilentObserver final : public TrainObserver {
   void on_iteration(const IterationRecord&) override {}
   void on_evaluation(const EvaluationRecord&) override {}
   void on_checkpoint(SaveStage, const std::string&, int64_t) override {}
-};
-
-Trainer* running_trainer = nullptr;  // for the signal handler alone
-
-void on_stop_signal(int signal) {
-  if (running_trainer) running_trainer->request_stop();
-  std::signal(signal, SIG_DFL);  // a second one ends the program at once
-}
-
-/// While it lives, SIGTERM and SIGINT ask the trainer to stop. It ends before the trainer does, on the way of an error too: a launcher
-/// signals the other ranks as soon as one has ended.
-class SignalsStop {
- public:
-  SignalsStop(Trainer& trainer, bool is_on) : is_on_(is_on) {
-    if (!is_on) return;
-    running_trainer = &trainer;
-    std::signal(SIGTERM, on_stop_signal);
-    std::signal(SIGINT, on_stop_signal);
-  }
-  ~SignalsStop() {
-    if (!is_on_) return;
-    std::signal(SIGTERM, SIG_DFL);
-    std::signal(SIGINT, SIG_DFL);
-    running_trainer = nullptr;
-  }
-  SignalsStop(const SignalsStop&) = delete;
-  SignalsStop& operator=(const SignalsStop&) = delete;
-
- private:
-  bool is_on_;
 };
 
 /// A GPU that "auto" passes over is said: a run of hours on the CPU is not what its owner expects.
@@ -139,7 +110,8 @@ int train(World& world, const std::vector<std::string>& args) {
     show_start(run, *backend, world, *dataset, trainer);
   });
 
-  const SignalsStop stop(trainer, config.train.exit_signal_handler);
+  std::optional<StopSignals> stops;  // ends before the trainer does: a launcher signals the other ranks as soon as one has ended
+  if (config.train.exit_signal_handler) stops.emplace(), trainer.stop_when(StopSignals::came());
   console.set_on_failure([&trainer] { trainer.request_stop(); });  // metrics that cannot be written end the run after a checkpoint
   const ExitReason reason = trainer.run();
   console.finish();

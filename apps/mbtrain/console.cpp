@@ -1,8 +1,6 @@
 #include "apps/mbtrain/console.h"
 #include "apps/mbtrain/log.h"
 
-#include <unistd.h>
-
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -10,30 +8,19 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "apps/mbtrain/text_table.h"
+
 namespace mbt {
 namespace {
-
-constexpr auto kProgressEvery = std::chrono::milliseconds(100);
-constexpr int kBarWidth = 24;
 
 std::string metrics_path(const RunConfig& c) {
   if (!c.logger.jsonl_path.empty()) return c.logger.jsonl_path;
   return c.checkpoint.save.empty() ? std::string() : (std::filesystem::path(c.checkpoint.save) / "metrics.jsonl").string();
 }
 
-std::string bar(double share) {
-  std::string s = "[";
-  const int full = static_cast<int>(share * kBarWidth);
-  for (int i = 0; i < kBarWidth; ++i) s += i < full ? '=' : i == full ? '>' : ' ';
-  return s + "]";
-}
-
-std::string duration(double seconds) {
-  char s[32];
-  const auto total = static_cast<long>(seconds);
-  if (total >= 3600) std::snprintf(s, sizeof s, "%ldh%02ldm", total / 3600, total / 60 % 60);
-  else std::snprintf(s, sizeof s, "%ldm%02lds", total / 60, total % 60);
-  return s;
+ProgressLine::Where progress_place(const LoggerConfig& logger) {
+  if (logger.progress == "auto") return ProgressLine::Where::terminal;
+  return logger.progress == "on" ? ProgressLine::Where::always : ProgressLine::Where::nowhere;
 }
 
 }  // namespace
@@ -41,7 +28,7 @@ std::string duration(double seconds) {
 ConsoleObserver::ConsoleObserver(const RunConfig& config)
     : logger_(config.logger),
       seq_length_(config.model.seq_length),
-      shows_progress_(config.logger.progress == "on" || (config.logger.progress == "auto" && isatty(STDERR_FILENO))),
+      progress_(progress_place(config.logger)),
       metrics_path_(metrics_path(config)) {}
 
 void ConsoleObserver::open_metrics(bool appends) {
@@ -52,10 +39,10 @@ void ConsoleObserver::open_metrics(bool appends) {
 
 ConsoleObserver::~ConsoleObserver() { finish(); }
 
-void ConsoleObserver::finish() { clear_progress(); }
+void ConsoleObserver::finish() { progress_.clear(); }
 
 void ConsoleObserver::print_line(const std::string& line) {
-  clear_progress();
+  progress_.clear();
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);
 }
@@ -69,12 +56,12 @@ void ConsoleObserver::write_metrics(const std::string& line) {
 }
 
 void ConsoleObserver::on_message(const std::string& message) {
-  clear_progress();
+  progress_.clear();
   log_info(message);
 }
 
 void ConsoleObserver::on_warning(const std::string& message) {
-  clear_progress();
+  progress_.clear();
   log_warning(message);
 }
 
@@ -88,23 +75,12 @@ void ConsoleObserver::on_iteration(const IterationRecord& r) {
 
 void ConsoleObserver::show_progress(const IterationRecord& r) {
   smoothed_ms_ = smoothed_ms_ == 0.0 ? r.elapsed_ms : 0.9 * smoothed_ms_ + 0.1 * r.elapsed_ms;
-  const auto now = std::chrono::steady_clock::now();
-  if (!shows_progress_ || now - last_progress_ < kProgressEvery) return;
-  last_progress_ = now;
-  const double left = static_cast<double>(r.train_iters - r.iteration) * smoothed_ms_ * 1e-3;
+  if (!progress_.is_due()) return;
   const double share = static_cast<double>(r.iteration) / static_cast<double>(r.train_iters);
-  std::fprintf(stderr, "\r\033[K %s %lld/%lld  loss %.4f  %.0f tok/s  %s left", bar(share).c_str(), static_cast<long long>(r.iteration),
-               static_cast<long long>(r.train_iters), r.loss,
-               static_cast<double>(r.global_batch_size * seq_length_) / (smoothed_ms_ * 1e-3), duration(left).c_str());
-  std::fflush(stderr);
-  progress_is_visible_ = true;
-}
-
-void ConsoleObserver::clear_progress() {
-  if (!progress_is_visible_) return;
-  std::fputs("\r\033[K", stderr);
-  std::fflush(stderr);
-  progress_is_visible_ = false;
+  const double rate = static_cast<double>(r.global_batch_size * seq_length_) / (smoothed_ms_ * 1e-3);
+  progress_.show(text(" ", progress_bar(share), " ", r.iteration, "/", r.train_iters, formatted("  loss %.4f", r.loss),
+                      formatted("  %.0f tok/s  ", rate),
+                      time_left(static_cast<double>(r.train_iters - r.iteration) * smoothed_ms_ * 1e-3)));
 }
 
 void ConsoleObserver::on_evaluation(const EvaluationRecord& r) {

@@ -1,11 +1,11 @@
 // What a training run shows: Megatron's log lines on stdout, a progress line on a terminal's stderr, metrics as JSON lines.
 #pragma once
 
-#include <chrono>
 #include <fstream>
 #include <functional>
 #include <string>
 
+#include "apps/mbtrain/progress_line.h"
 #include "core/config/run_config.h"
 #include "core/train/trainer.h"
 
@@ -32,15 +32,12 @@ class ConsoleObserver : public TrainObserver {
 
  private:
   void show_progress(const IterationRecord& record);
-  void clear_progress();
   void print_line(const std::string& line);
   void write_metrics(const std::string& line);
 
   LoggerConfig logger_;
   int64_t seq_length_;
-  bool shows_progress_;
-  bool progress_is_visible_ = false;
-  std::chrono::steady_clock::time_point last_progress_{};
+  ProgressLine progress_;
   double smoothed_ms_ = 0.0;
   IntervalAverage interval_;
   std::ofstream metrics_;

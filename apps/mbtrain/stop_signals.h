@@ -1,11 +1,11 @@
-// SIGINT and SIGTERM during work that writes files: it ends in order, and takes away what is half written.
+// SIGINT and SIGTERM during work that ends in order: training saves a checkpoint, other work takes away what is half written.
 #pragma once
 
 #include <atomic>
 
 namespace mbt {
 
-/// While one lives, the first signal sets came() and a second ends the program at once.
+/// While one lives, the first signal sets came(), which the work looks at between its steps, and a second one ends the program at once.
 class StopSignals {
  public:
   StopSignals();

@@ -12,6 +12,7 @@
 #include "core/recipe/resolve.h"
 #include "core/recipe/synchronize.h"
 #include "core/recipe/validate.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/train/checkpoint/checkpoint.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
 

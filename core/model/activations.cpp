@@ -14,13 +14,15 @@ int64_t logits_chunk_rows(const ModelShapes& s, DType act) {
   return std::min(s.tokens, std::max(kTile, rows / kTile * kTile));
 }
 
+enum class Purpose : uint8_t { training, evaluation, generation };
+
 /// Tensors the backward of a layer needs come from `kept`, the others from a set that all layers share.
 class LayerPlanner {
  public:
-  LayerPlanner(ArenaPlan& arena, const ModelConfig& m, const PrecisionPolicy& policy, const ModelShapes& s, bool with_backward,
+  LayerPlanner(ArenaPlan& arena, const ModelConfig& m, const PrecisionPolicy& policy, const ModelShapes& s, Purpose purpose,
                const TransposedQuery& wants_transposed)
-      : arena_(arena), model_(m), policy_(policy), s_(s), with_backward_(with_backward), wants_transposed_(wants_transposed) {
-    for (int64_t i = 0; i < m.num_layers; ++i) shares_columnwise_ |= with_backward && recompute_of(m, i) != Recompute::none;
+      : arena_(arena), model_(m), policy_(policy), s_(s), purpose_(purpose), wants_transposed_(wants_transposed) {
+    for (int64_t i = 0; i < m.num_layers; ++i) shares_columnwise_ |= purpose == Purpose::training && recompute_of(m, i) != Recompute::none;
   }
 
   LayerSlots plan(int64_t layer, Recompute recompute) {
@@ -47,6 +49,7 @@ class LayerPlanner {
     LayerSlots& l = shared_[is_quantized];
     if (l.input_norm.empty()) {
       if (!shared_[!is_quantized].input_norm.empty()) l = shared_[!is_quantized];
+      else if (purpose_ == Purpose::generation) add_in_place(l);
       else add_all(l);
       if (is_quantized) add_quantized(l, layer);
     }
@@ -59,20 +62,32 @@ class LayerPlanner {
   TensorSlot mean() { return model_.normalization == "LayerNorm" ? f32({s_.tokens}) : TensorSlot{}; }
 
  private:
-  void add_always_kept(LayerSlots& l) {
-    l.input_rstd = f32({s_.tokens});
-    l.input_mean = mean();
+  void add_projections(LayerSlots& l) {
     if (model_.qk_layernorm) {
       l.qkv_raw = act({s_.tokens, s_.qkv});
       l.qk_rstd = f32({s_.tokens, s_.heads + s_.kv_heads});
     }
     l.qkv = act({s_.tokens, s_.qkv});
     l.attention = act({s_.tokens, s_.attention});
+    l.fc1 = act({s_.tokens, s_.fc1});
+  }
+  void add_always_kept(LayerSlots& l) {
+    l.input_rstd = f32({s_.tokens});
+    l.input_mean = mean();
+    add_projections(l);
     l.lse = f32({s_.batch, s_.heads, s_.sequence});
     l.middle = stream();
     l.mlp_rstd = f32({s_.tokens});
     l.mlp_mean = mean();
-    l.fc1 = act({s_.tokens, s_.fc1});
+  }
+  /// Both norms of a layer, and all layers, use the same tensors: what one leaves nobody reads after the next.
+  void add_in_place(LayerSlots& l) {
+    l.input = l.middle = stream();
+    l.input_rstd = l.mlp_rstd = f32({s_.tokens});
+    l.input_mean = l.mlp_mean = mean();
+    l.input_norm = l.mlp_norm = stream();
+    l.activation = act({s_.tokens, s_.ffn});
+    add_projections(l);
   }
   void add_all(LayerSlots& l) {
     add_always_kept(l);
@@ -88,7 +103,7 @@ class LayerPlanner {
     };
     auto x = [&](int64_t cols) { return plan(*p.input, cols, shares_columnwise_); };
     l.x_qkv = x(s_.width), l.x_proj = x(s_.attention), l.x_fc1 = x(s_.width), l.x_fc2 = x(s_.ffn);
-    if (!with_backward_) return;
+    if (purpose_ != Purpose::training) return;
     auto dy = [&](int64_t cols) { return plan(*p.grad_output, cols, true); };
     l.dy_qkv = dy(s_.qkv), l.dy_proj = dy(s_.width), l.dy_fc1 = dy(s_.fc1), l.dy_fc2 = dy(s_.width);
   }
@@ -106,7 +121,7 @@ class LayerPlanner {
   const PrecisionPolicy& policy_;
   const ModelShapes& s_;
   LayerSlots shared_[2];
-  bool with_backward_;
+  Purpose purpose_;
   const TransposedQuery& wants_transposed_;
   bool shares_columnwise_ = false;  // some layer's wgrad reads the column-wise codes of inputs from the shared set
 };
@@ -140,8 +155,8 @@ SharedSlots plan_shared(ArenaPlan& arena, const ModelConfig& m, const PrecisionP
   return w;
 }
 
-template <class F>
-void for_each_tensor(LayerSlots& from, LayerViews& to, F&& f) {
+template <class Slot, class Quant, class F>
+void for_each_tensor(const LayerTensors<Slot, Quant>& from, LayerViews& to, F&& f) {
   f(from.input, to.input), f(from.input_rstd, to.input_rstd), f(from.input_mean, to.input_mean), f(from.input_norm, to.input_norm);
   f(from.qkv_raw, to.qkv_raw), f(from.qk_rstd, to.qk_rstd), f(from.qkv, to.qkv), f(from.attention, to.attention), f(from.lse, to.lse);
   f(from.middle, to.middle), f(from.mlp_rstd, to.mlp_rstd), f(from.mlp_mean, to.mlp_mean), f(from.mlp_norm, to.mlp_norm);
@@ -151,12 +166,21 @@ void for_each_tensor(LayerSlots& from, LayerViews& to, F&& f) {
 }
 
 template <class F>
-void for_each_tensor(SharedSlots& from, SharedViews& to, F&& f) {
+void for_each_tensor(const SharedSlots& from, SharedViews& to, F&& f) {
   f(from.tokens, to.tokens), f(from.targets, to.targets), f(from.loss_mask, to.loss_mask), f(from.document_start, to.document_start);
   f(from.positions, to.positions), f(from.scalars, to.scalars), f(from.loss, to.loss), f(from.loss_sum, to.loss_sum);
   f(from.delta, to.delta), f(from.final_input, to.final_input), f(from.final_rstd, to.final_rstd), f(from.final_mean, to.final_mean);
   f(from.final_norm, to.final_norm), f(from.logits, to.logits), f(from.d_stream, to.d_stream), f(from.d_norm, to.d_norm);
   f(from.d_qkv, to.d_qkv), f(from.d_attention, to.d_attention), f(from.d_fc1, to.d_fc1), f(from.d_activation, to.d_activation);
+}
+
+void attach_scales(LayerViews& a, int64_t layer, const DelayedState& delayed) {
+  QuantTensorView* const inputs[] = {&a.x_qkv, &a.x_proj, &a.x_fc1, &a.x_fc2};
+  QuantTensorView* const gradients[] = {&a.dy_qkv, &a.dy_proj, &a.dy_fc1, &a.dy_fc2};
+  for (int k = 0; k < 4; ++k) {
+    delayed.attach(*inputs[k], layer, static_cast<LinearKind>(k), TensorRole::input);
+    delayed.attach(*gradients[k], layer, static_cast<LinearKind>(k), TensorRole::grad_output);
+  }
 }
 
 }  // namespace
@@ -176,7 +200,7 @@ ActivationsPlan plan_activations(const ModelConfig& m, const PrecisionPolicy& po
                                  const TransposedQuery& wants_transposed, const BatchInputs& inputs) {
   ActivationsPlan plan;
   const ModelShapes s = shapes_of(m, micro_batch, m.seq_length);
-  LayerPlanner planner(plan.arena, m, policy, s, with_backward, wants_transposed);
+  LayerPlanner planner(plan.arena, m, policy, s, with_backward ? Purpose::training : Purpose::evaluation, wants_transposed);
   if (with_backward) {
     for (int64_t i = 0; i < m.num_layers; ++i) plan.layers.push_back(planner.plan(i, recompute_of(m, i)));
   } else {
@@ -191,7 +215,23 @@ ActivationsPlan plan_activations(const ModelConfig& m, const PrecisionPolicy& po
   return plan;
 }
 
-Activations bind_activations(const ActivationsPlan& plan, void* base) {
+ActivationsPlan plan_generation(const ModelConfig& m, const PrecisionPolicy& policy, int64_t tokens) {
+  ActivationsPlan plan;
+  const ModelShapes s = shapes_of(m, 1, tokens);
+  const TransposedQuery never = [](const QuantSpec&) { return false; };  // there are no column-wise copies
+  LayerPlanner planner(plan.arena, m, policy, s, Purpose::generation, never);
+  for (int64_t i = 0; i < m.num_layers; ++i) plan.layers.push_back(planner.shared(i));
+  const LayerSlots& l = plan.layers.back();
+  plan.logits_rows = 1;
+  plan.shared.tokens = plan.arena.add(MemoryCategory::workspace, DType::i32, {tokens});
+  plan.shared.delta = planner.stream();
+  plan.shared.final_input = l.input, plan.shared.final_norm = l.input_norm;
+  plan.shared.final_rstd = l.input_rstd, plan.shared.final_mean = l.input_mean;
+  plan.shared.logits = planner.act({plan.logits_rows, s.padded_vocab});
+  return plan;
+}
+
+Activations bind_activations(const ActivationsPlan& plan, void* base, const DelayedState& delayed) {
   struct Binder {
     const ArenaPlan& arena;
     void* base;
@@ -200,13 +240,31 @@ Activations bind_activations(const ActivationsPlan& plan, void* base) {
   };
   const Binder binder{plan.arena, base};
   Activations a;
-  for (LayerSlots slots : plan.layers) {
-    a.layers.emplace_back();
-    for_each_tensor(slots, a.layers.back(), binder);
+  for (const LayerSlots& slots : plan.layers) {
+    LayerViews& views = a.layers.emplace_back();
+    for_each_tensor(slots, views, binder);
+    attach_scales(views, static_cast<int64_t>(a.layers.size()) - 1, delayed);
   }
-  SharedSlots shared = plan.shared;
-  for_each_tensor(shared, a.shared, binder);
+  for_each_tensor(plan.shared, a.shared, binder);
   return a;
+}
+
+LayerViews first_tokens(const LayerViews& a, int64_t tokens) {
+  MBT_CHECK(a.lse.empty(), "first_tokens: lse has no row per token");
+  struct Cutter {
+    int64_t tokens;
+    void operator()(const TensorView& from, TensorView& to) const {
+      if (from.empty()) return;
+      to = from.shape.rank() == 1 ? from.element_range(0, tokens) : from.row_range(0, tokens);
+    }
+    void operator()(const QuantTensorView& from, QuantTensorView& to) const {
+      to = from;
+      if (!to.empty()) to.rows = tokens;
+    }
+  };
+  LayerViews cut;
+  for_each_tensor(a, cut, Cutter{tokens});
+  return cut;
 }
 
 }  // namespace mbt

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/config/io_config.h"
+#include "core/model/delayed_state.h"
 #include "core/model/quant_slots.h"
 #include "core/model/shapes.h"
 #include "core/recipe/policy.h"
@@ -28,7 +29,7 @@ struct LayerTensors {
   Slot qk_rstd;                 // [N,H+K] f32; only with QK-norm
   Slot qkv;                     // [N,(H+2K)D] act: after QK-norm and RoPE
   Slot attention;               // [N,H*D] act
-  Slot lse;                     // [B,H,T] f32
+  Slot lse;                     // [B,H,T] f32; not in generation
   Slot middle;                  // [N,C] act: the stream after attention, input of the pre-MLP norm
   Slot mlp_rstd, mlp_mean;      // [N] f32
   Slot mlp_norm;                // [N,C] act
@@ -97,11 +98,19 @@ Recompute recompute_of(const ModelConfig& model, int64_t layer);
 ActivationsPlan plan_activations(const ModelConfig& model, const PrecisionPolicy& policy, int64_t micro_batch, bool with_backward,
                                  const TransposedQuery& wants_transposed, const BatchInputs& inputs);
 
+/// Generation, up to `tokens` of one sequence at once: no loss, logits of one row, and all layers share one set of tensors in which the
+/// stream is updated in place. The caller adds what it keeps for the whole sequence to the plan's arena.
+ActivationsPlan plan_generation(const ModelConfig& model, const PrecisionPolicy& policy, int64_t tokens);
+
 /// Views into one block of memory, made from a plan.
 struct Activations {
   std::vector<LayerViews> layers;
   SharedViews shared;
 };
-Activations bind_activations(const ActivationsPlan& plan, void* base);
+/// delayed: gives each layer's quantized tensors their scales.
+Activations bind_activations(const ActivationsPlan& plan, void* base, const DelayedState& delayed);
+
+/// The first `tokens` rows of every tensor. For plans without lse, whose rows are not tokens.
+LayerViews first_tokens(const LayerViews& a, int64_t tokens);
 
 }  // namespace mbt

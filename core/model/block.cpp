@@ -3,22 +3,6 @@
 namespace mbt {
 namespace {
 
-void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, ConstTensorView delta, TensorView h, TensorView y,
-              TensorView rstd, TensorView mean, const QuantOutput& quantized) {
-  c.backend.norm_fwd({.kind = norm_kind(c.model),
-                      .x = x,
-                      .weight = w.weight,
-                      .y = y,
-                      .rstd = rstd,
-                      .bias = w.bias,
-                      .mean = mean,
-                      .delta = delta,
-                      .h = delta.empty() ? TensorView{} : h,
-                      .eps = static_cast<float>(c.model.layernorm_epsilon),
-                      .quantized = quantized,
-                      .keeps_y = quantized.empty()});
-}
-
 void norm_bwd(const BlockContext& c, const NormParams& w, ConstTensorView d_y, ConstTensorView h, TensorView rstd, TensorView mean,
               TensorView d_h, const QuantOutput& quantized) {
   c.backend.norm_bwd({.kind = norm_kind(c.model),
@@ -38,7 +22,8 @@ void activation_fwd(const BlockContext& c, const LayerViews& a, const QuantOutpu
       {.kind = activation_kind(c.model), .x = a.fc1, .y = a.activation, .quantized = quantized, .keeps_y = quantized.empty()});
 }
 
-void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews& a, const QuantOutput& quantized) {
+/// QK-norm and RoPE: completes a.qkv, from the raw values with QK-norm and in place otherwise.
+void prepare_qkv(const BlockContext& c, const LayerParams& w, const LayerViews& a) {
   const ModelShapes& s = c.shapes;
   if (!a.qkv_raw.empty()) {
     c.backend.qk_norm_fwd({.qkv = a.qkv_raw,
@@ -56,18 +41,9 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                     .num_heads = s.heads,
                     .num_kv_heads = s.kv_heads,
                     .sequence_length = s.sequence,
+                    .first_position = c.first_position,
                     .positions = c.positions});
   }
-  c.backend.attention_fwd({.qkv = a.qkv,
-                           .out = a.attention,
-                           .lse = a.lse,
-                           .num_heads = s.heads,
-                           .num_kv_heads = s.kv_heads,
-                           .sequence_length = s.sequence,
-                           .scale = c.softmax_scale,
-                           .backend = attention_backend_named(c.model.attention_backend),
-                           .document_start = c.document_start,
-                           .quantized = quantized});
 }
 
 /// quantized: of d_qkv, which the last of up to three ops completes.
@@ -157,13 +133,43 @@ LayerParams bind_layer(const Weights& w, const ModelConfig& model, int64_t layer
   return l;
 }
 
+void norm_fwd(const BlockContext& c, const NormParams& w, ConstTensorView x, ConstTensorView delta, TensorView h, TensorView y,
+              TensorView rstd, TensorView mean, const QuantOutput& quantized) {
+  c.backend.norm_fwd({.kind = norm_kind(c.model),
+                      .x = x,
+                      .weight = w.weight,
+                      .y = y,
+                      .rstd = rstd,
+                      .bias = w.bias,
+                      .mean = mean,
+                      .delta = delta,
+                      .h = delta.empty() ? TensorView{} : h,
+                      .eps = static_cast<float>(c.model.layernorm_epsilon),
+                      .quantized = quantized,
+                      .keeps_y = quantized.empty()});
+}
+
+void sequence_attention_fwd(const BlockContext& c, const LayerViews& a, const QuantOutput& quantized) {
+  c.backend.attention_fwd({.qkv = a.qkv,
+                           .out = a.attention,
+                           .lse = a.lse,
+                           .num_heads = c.shapes.heads,
+                           .num_kv_heads = c.shapes.kv_heads,
+                           .sequence_length = c.shapes.sequence,
+                           .scale = c.softmax_scale,
+                           .backend = attention_backend_named(c.model.attention_backend),
+                           .document_start = c.document_start,
+                           .quantized = quantized});
+}
+
 void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a,
-               const SharedViews& t, ConstTensorView stream, ConstTensorView delta, bool without_fc2) {
+               const SharedViews& t, ConstTensorView stream, ConstTensorView delta, AttentionStep attention, bool without_fc2) {
   Backend& b = c.backend;
   const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
   norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean, quantized_for(pass, w.qkv, a.x_qkv));
   linear_fwd(b, precision, w.qkv, a.input_norm, a.x_qkv, a.qkv_raw.empty() ? a.qkv : a.qkv_raw);
-  attention_fwd(c, w, a, quantized_for(pass, w.proj, a.x_proj));
+  prepare_qkv(c, w, a);
+  attention(a, quantized_for(pass, w.proj, a.x_proj));
   linear_fwd(b, precision, w.proj, a.attention, a.x_proj, t.delta);
   norm_fwd(c, w.mlp_norm, a.input, t.delta, a.middle, a.mlp_norm, a.mlp_rstd, a.mlp_mean, quantized_for(pass, w.fc1, a.x_fc1));
   linear_fwd(b, precision, w.fc1, a.mlp_norm, a.x_fc1, a.fc1);
@@ -176,7 +182,10 @@ void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, co
   Backend& b = c.backend;
   const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
   const Recompute recompute = recompute_of(c.model, layer);
-  if (recompute == Recompute::full) layer_fwd(c, pass, layer, w, a, t, a.input, {}, true);
+  if (recompute == Recompute::full) {
+    const auto attention = [&](const LayerViews& views, const QuantOutput& quantized) { sequence_attention_fwd(c, views, quantized); };
+    layer_fwd(c, pass, layer, w, a, t, a.input, {}, attention, true);
+  }
   if (recompute == Recompute::selective) recompute_outputs(c, pass, w, a);
 
   linear_bwd(b, precision, w.fc2, a.activation, a.x_fc2, t.d_stream, a.dy_fc2, t.d_activation);

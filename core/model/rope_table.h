@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "core/backend/backend.h"
 #include "core/config/model_config.h"
 
 namespace mbt {
@@ -12,5 +13,12 @@ namespace mbt {
 /// wavelengths above original/low_freq_factor are divided by factor, below original/high_freq_factor kept, interpolated between.
 std::vector<float> rope_table(const ModelConfig& model, int64_t positions);
 int64_t rotary_width(const ModelConfig& model);
+
+/// The table in a backend's memory; empty without rotary embedding.
+struct RopeMemory {
+  Buffer memory;
+  ConstTensorView table;  // [positions, R] f32
+};
+RopeMemory upload_rope_table(Backend& backend, const ModelConfig& model, int64_t positions);
 
 }  // namespace mbt

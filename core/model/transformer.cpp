@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "core/backend/range.h"
-#include "core/model/rope_table.h"
 
 namespace mbt {
 
@@ -38,41 +37,21 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
       weights_(weights),
       plan_(plan_activations(model, policy, micro_batch, with_backward, transposed_query(backend), inputs)),
       memory_(backend, static_cast<size_t>(plan_.arena.total_bytes())),
-      acts_(bind_activations(plan_, memory_.data())),
+      rope_(upload_rope_table(backend, model, model.seq_length)),
+      acts_(bind_activations(plan_, memory_.data(), weights.delayed())),
       context_{.backend = backend,
                .model = model_,
                .policy = policy_,
                .shapes = shapes_of(model, micro_batch, model.seq_length),
-               .rope_table = {},
+               .rope_table = rope_.table,
                .softmax_scale = static_cast<float>(model.attention_scale()),
                .document_start = acts_.shared.document_start,
-               .positions = acts_.shared.positions} {
-  if (model.position_embedding_type == "rope") {
-    const std::vector<float> table = rope_table(model, model.seq_length);
-    rope_memory_ = Buffer(backend, table.size() * sizeof(float));
-    const TensorView view(rope_memory_.data(), DType::f32, {model.seq_length, rotary_width(model)});
-    backend.upload(table.data(), view);
-    context_.rope_table = view;
-  }
+               .positions = acts_.shared.positions},
+      ends_(bind_embedding_head(weights, model)) {
   for (int64_t i = 0; i < model.num_layers; ++i) {
     layers_.push_back(bind_layer(weights, model, i));
     layer_names_.push_back(text("layer ", i));
-    LayerViews& a = acts_.layers[static_cast<size_t>(i)];
-    const DelayedState& delayed = weights.delayed();
-    QuantTensorView* inputs[] = {&a.x_qkv, &a.x_proj, &a.x_fc1, &a.x_fc2};
-    QuantTensorView* gradients[] = {&a.dy_qkv, &a.dy_proj, &a.dy_fc1, &a.dy_fc2};
-    for (int k = 0; k < 4; ++k) {
-      delayed.attach(*inputs[k], i, static_cast<LinearKind>(k), TensorRole::input);
-      delayed.attach(*gradients[k], i, static_cast<LinearKind>(k), TensorRole::grad_output);
-    }
   }
-  final_norm_ = bind_norm(weights, "final_norm");
-  const ParamList& params = weights.params();
-  const int64_t word = params.index_of("embedding.word.weight"), position = params.index_of("embedding.position.weight");
-  const int64_t head = model.share_embeddings_and_output_weights ? word : params.index_of("head.weight");
-  word_ = weights.working(word), d_word_ = weights.part(weights.grad(), word);
-  head_ = weights.working(head), d_head_ = weights.part(weights.grad(), head);
-  if (position >= 0) position_ = weights.working(position), d_position_ = weights.part(weights.grad(), position);
 }
 
 /// The inputs that not every run has, as the ops see them. Where a micro-batch leaves them out: documents and positions of whole rows.
@@ -112,32 +91,19 @@ void Transformer::forward_layers(const PassContext& pass, UnitHooks* hooks) {
   };
   enter(0);
   const SharedViews& t = acts_.shared;
-  backend_.embedding_fwd({.tokens = t.tokens,
-                          .table = word_,
-                          .out = acts_.layers.front().input,
-                          .sequence_length = model_.seq_length,
-                          .position_table = position_,
-                          .positions = t.positions});
+  embedding_fwd(context_, ends_, t.tokens, acts_.layers.front().input);
+  const auto attention = [this](const LayerViews& a, const QuantOutput& quantized) { sequence_attention_fwd(context_, a, quantized); };
   ConstTensorView stream = acts_.layers.front().input, delta;
   for (int64_t i = 0; i < model_.num_layers; ++i) {
     const LayerViews& a = acts_.layers[static_cast<size_t>(i)];
     const Range layer(backend_, layer_names_[static_cast<size_t>(i)].c_str());
     enter(i + 1);
-    layer_fwd(context_, pass, i, layers_[static_cast<size_t>(i)], a, t, stream, delta);
+    layer_fwd(context_, pass, i, layers_[static_cast<size_t>(i)], a, t, stream, delta, attention);
     stream = a.middle;
     delta = t.delta;
   }
   enter(model_.num_layers + 1);
-  backend_.norm_fwd({.kind = norm_kind(model_),
-                     .x = stream,
-                     .weight = final_norm_.weight,
-                     .y = t.final_norm,
-                     .rstd = t.final_rstd,
-                     .bias = final_norm_.bias,
-                     .mean = t.final_mean,
-                     .delta = delta,
-                     .h = t.final_input,
-                     .eps = static_cast<float>(model_.layernorm_epsilon)});
+  final_norm_fwd(context_, ends_, stream, delta, t.final_input, t.final_norm, t.final_rstd, t.final_mean);
 }
 
 /// Logits, loss and their gradient chunk by chunk: no [N,V] tensor exists.
@@ -150,7 +116,7 @@ void Transformer::head(bool with_backward) {
     const int64_t rows = std::min(plan_.logits_rows, n - first);
     const TensorView logits = t.logits.row_range(0, rows), x = t.final_norm.row_range(first, rows);
     auto tokens = [&](const TensorView& v) { return v.reshaped({n, 1}).row_range(first, rows).reshaped({rows}); };
-    backend_.gemm({.role = GemmRole::fprop, .a = x, .b = head_, .d = logits});
+    head_fwd(context_, ends_, x, logits);
     if (logits_hook_) logits_hook_(logits, first);
     backend_.cross_entropy({.logits = logits,
                             .targets = tokens(t.targets),
@@ -160,8 +126,8 @@ void Transformer::head(bool with_backward) {
                             .compute_gradient = with_backward,
                             .device_scale = loss_gradient_scale});
     if (!with_backward) continue;
-    backend_.gemm({.role = GemmRole::dgrad, .a = logits, .b = head_, .d = t.d_norm.row_range(first, rows)});
-    backend_.gemm({.role = GemmRole::wgrad, .a = logits, .b = x, .d = d_head_, .accumulate = true});
+    backend_.gemm({.role = GemmRole::dgrad, .a = logits, .b = ends_.head, .d = t.d_norm.row_range(first, rows)});
+    backend_.gemm({.role = GemmRole::wgrad, .a = logits, .b = x, .d = ends_.d_head, .accumulate = true});
   }
   backend_.sum({.x = t.loss, .out = t.loss_sum});
 }
@@ -181,12 +147,12 @@ void Transformer::backward_layers(const PassContext& pass, UnitHooks* hooks) {
   backend_.norm_bwd({.kind = norm_kind(model_),
                      .d_y = t.d_norm,
                      .h = t.final_input,
-                     .weight = final_norm_.weight,
+                     .weight = ends_.final_norm.weight,
                      .rstd = t.final_rstd,
                      .d_h = t.d_stream,
-                     .d_weight = final_norm_.d_weight,
+                     .d_weight = ends_.final_norm.d_weight,
                      .mean = t.final_mean,
-                     .d_bias = final_norm_.d_bias,
+                     .d_bias = ends_.final_norm.d_bias,
                      .accumulate = false,
                      .quantized = quantized_for_layer(model_.num_layers - 1)});
   leave(model_.num_layers + 1);
@@ -198,9 +164,9 @@ void Transformer::backward_layers(const PassContext& pass, UnitHooks* hooks) {
   }
   backend_.embedding_bwd({.d_out = t.d_stream,
                           .tokens = t.tokens,
-                          .d_table = d_word_,
+                          .d_table = ends_.d_word,
                           .sequence_length = model_.seq_length,
-                          .d_position_table = d_position_,
+                          .d_position_table = ends_.d_position,
                           .positions = t.positions});
   leave(0);
 }

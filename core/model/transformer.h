@@ -7,6 +7,8 @@
 #include "core/backend/backend.h"
 #include "core/model/activations.h"
 #include "core/model/block.h"
+#include "core/model/embedding_head.h"
+#include "core/model/rope_table.h"
 #include "core/model/weights.h"
 
 namespace mbt {
@@ -79,13 +81,12 @@ class Transformer {
   PrecisionPolicy policy_;
   Weights& weights_;
   ActivationsPlan plan_;
-  Buffer memory_, rope_memory_;
+  Buffer memory_;
+  RopeMemory rope_;
   Activations acts_;
   BlockContext context_;
   std::vector<LayerParams> layers_;
-  NormParams final_norm_;
-  ConstTensorView word_, position_, head_;   // act
-  TensorView d_word_, d_position_, d_head_;  // f32
+  EmbeddingHeadParams ends_;
   LogitsHook logits_hook_;
   AmaxExchange amax_exchange_;
   bool replays_ = true;

@@ -1,7 +1,8 @@
+#include "core/recipe/notes.h"
+
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/recipe/policy.h"
-#include "core/recipe/validate.h"
 
 namespace mbt {
 namespace {

@@ -12,8 +12,9 @@
 #include "core/hf/hf_overrides.h"
 #include "core/recipe/finalize.h"
 #include "core/recipe/library.h"
+#include "core/recipe/notes.h"
 #include "core/recipe/validate.h"
-#include "core/tokenizer/tokenizer.h"
+#include "core/tokenizer/open_tokenizer.h"
 
 namespace mbt {
 namespace {

@@ -1,4 +1,5 @@
-// Which files make a tokenizer, and which of its tokens begin and end texts.
+#include "core/tokenizer/open_tokenizer.h"
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -9,7 +10,6 @@
 #include "core/io/files.h"
 #include "core/tokenizer/bpe/hf_tokenizer.h"
 #include "core/tokenizer/sentencepiece_tokenizer.h"
-#include "core/tokenizer/tokenizer.h"
 
 namespace mbt {
 namespace {

@@ -3,6 +3,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/base/xxhash.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/tokenizer/unicode/unicode.h"
 
 namespace mbt {

@@ -10,6 +10,7 @@
 #include "core/model/flops.h"
 #include "core/model/initialize.h"
 #include "core/parallel/replica_check.h"
+#include "core/train/trainer_load.h"
 
 namespace mbt {
 namespace {
@@ -82,10 +83,22 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
   transformer_.set_amax_exchange([this](TensorView staged) { parallel_.reduce_amax(staged); });
   for (const std::string& note : schedule_.notes()) observer_.on_message(note);
   initialize_weights(weights_, config.model, seed_of(config));
-  agree(world_, [&] {  // load() replaces it
+  agree(world_, [&] {  // load_run() replaces it
     if (world_.is_first()) saver_.carry(files_to_carry(config, nullptr));
   });
-  if (!config.checkpoint.load.empty()) load();
+  if (!config.checkpoint.load.empty()) {
+    load_run({.config = config_,
+              .dataset = dataset_,
+              .backend = backend_,
+              .world = world_,
+              .observer = observer_,
+              .weights = weights_,
+              .optimizer = optimizer_,
+              .scaler = scaler_,
+              .schedule = schedule_,
+              .saver = saver_,
+              .state = state_});
+  }
   parallel_.publish_masters();
 } catch (const OutOfMemory& e) {
   throw OutOfMemory(text(e.what(), "\n", memory_owners(config, policy, backend, world.ranks())));
@@ -305,7 +318,8 @@ std::optional<ExitReason> Trainer::exit_reason() {
     bool stop, is_late, has_written;
   };
   const bool is_late = t.exit_duration_in_mins && milliseconds_since(start_) > *t.exit_duration_in_mins * 60e3;
-  const Wishes mine{stop_requested_, is_late, saver_.has_written()};
+  const bool is_asked = stop_requested_ || (stop_flag_ != nullptr && *stop_flag_);
+  const Wishes mine{is_asked, is_late, saver_.has_written()};
   const std::vector<Wishes> all = gather_values(world_, mine);
   if (std::all_of(all.begin(), all.end(), [](const Wishes& w) { return w.has_written; })) finish_save();
   if (std::any_of(all.begin(), all.end(), [](const Wishes& w) { return w.stop; })) return ExitReason::signal;

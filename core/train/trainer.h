@@ -20,21 +20,9 @@
 #include "core/train/checkpoint/checkpoint_saver.h"
 #include "core/train/plan/memory_check.h"
 #include "core/train/records.h"
+#include "core/train/train_observer.h"
 
 namespace mbt {
-
-/// started: its files are being written, or copied first; scheduled: copied, and written beside the next steps; saved: complete.
-enum class SaveStage : uint8_t { started, scheduled, saved };
-
-class TrainObserver {
- public:
-  virtual ~TrainObserver() = default;
-  virtual void on_message(const std::string& text) = 0;          ///< something worth knowing
-  virtual void on_warning(const std::string& text) = 0;          ///< something that its owner may have to change
-  virtual void on_iteration(const IterationRecord& record) = 0;  ///< after every step
-  virtual void on_evaluation(const EvaluationRecord& record) = 0;
-  virtual void on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) = 0;
-};
 
 /// Why run() returned.
 enum class ExitReason : uint8_t { finished, signal, duration, interval };
@@ -49,8 +37,10 @@ class Trainer {
 
   /// Trains to the end or until told to stop, evaluates and saves as configured.
   ExitReason run();
-  /// From a signal handler: finish the step, save, return. One rank that is asked stops all.
+  /// Makes run() finish its step, save and return. One rank that is asked stops all.
   void request_stop() { stop_requested_ = true; }
+  /// The same once `flag` is set, by a signal handler for example; it must outlive run().
+  void stop_when(const std::atomic<bool>& flag) { stop_flag_ = &flag; }
 
   const TrainState& state() const { return state_; }
   int64_t num_params() const { return weights_.params().num_params; }
@@ -60,12 +50,7 @@ class Trainer {
   std::optional<EvaluationRecord> evaluate(Split split, int64_t max_batches);
 
  private:
-  void load();
-  void load_from(const std::string& checkpoint);
   IterationRecord step();
-  void compare_with_checkpoint(const RunConfig& saved);
-  void compare_tokenizer(const CheckpointReader& checkpoint, const RunConfig& saved);
-  void report_converted_moments(const OptimizerConfig& saved);
   double accumulate_gradients();
   double grad_factor(double tokens) const;
   void report_replay();
@@ -101,7 +86,8 @@ class Trainer {
   int64_t last_saved_ = -1;
   bool replay_is_reported_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::atomic<bool> stop_requested_{false};
+  bool stop_requested_ = false;
+  const std::atomic<bool>* stop_flag_ = nullptr;
 };
 
 }  // namespace mbt

@@ -1,90 +1,52 @@
-// How a trainer goes on from a checkpoint, and what it says about settings that have changed since.
+#include "core/train/trainer_load.h"
+
 #include <filesystem>
 
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/field_table.h"
-#include "core/tokenizer/tokenizer.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
-#include "core/train/trainer.h"
 
 namespace mbt {
-
-void Trainer::load() {
-  const CheckpointConfig& c = config_.checkpoint;
-  std::string path;  // the same on every rank, whatever its file system shows
-  agree(world_, [&] {
-    if (!world_.is_first()) return;
-    const bool may_start = is_same_folder(c.save, c.load);
-    std::error_code none;
-    if (may_start && !c.ckpt_step && !std::filesystem::exists(c.load, none)) return;  // the run's first start makes it
-    const std::optional<FoundCheckpoint> found = find_checkpoint(c.load, c.ckpt_step);
-    if (found) path = found->path;
-    if (found && !found->note.empty()) observer_.on_warning(found->note);
-    if (!found && !may_start) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no iter_ folder in it)"));
-  });
-  path = broadcast_text(world_, path);
-  if (path.empty()) return observer_.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
-  agree(world_, [&] { load_from(path); });
-}
-
-/// Makes no exchanges: what is wrong on one rank, all are told.
-void Trainer::load_from(const std::string& path) {
-  const CheckpointConfig& c = config_.checkpoint;
-  const CheckpointReader checkpoint(path, c.verify_integrity);
-  load_weights(checkpoint, weights_);
-  if (world_.is_first()) {
-    check_source_window(checkpoint, config_.model);
-    saver_.carry(files_to_carry(config_, &checkpoint));
-  }
-  if (!c.finetune) {
-    const bool with_moments = c.load_optim && !weights_.exp_avg().empty();  // an evaluation has none
-    state_ = load_training_state(checkpoint, backend_, weights_, scaler_, with_moments);
-    const RunConfig saved = load_run_config(checkpoint);
-    compare_with_checkpoint(saved);
-    compare_tokenizer(checkpoint, saved);
-    if (with_moments) report_converted_moments(saved.optimizer);
-    if (!with_moments) state_.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
-    optimizer_.set_updates(state_.optimizer_updates);
-  }
-  observer_.on_message(text("loaded checkpoint ", path, " at iteration ", state_.iteration));
-}
+namespace {
 
 /// Paths change when folders move; it is the tokens that must not.
-void Trainer::compare_tokenizer(const CheckpointReader& checkpoint, const RunConfig& saved) {
-  if (config_.tokenizer == saved.tokenizer || config_.tokenizer.tokenizer_type == "none" || saved.tokenizer.tokenizer_type == "none")
+void compare_tokenizer(const LoadedParts& run, const CheckpointReader& checkpoint, const RunConfig& saved) {
+  if (run.config.tokenizer == saved.tokenizer || run.config.tokenizer.tokenizer_type == "none" || saved.tokenizer.tokenizer_type == "none")
     return;
-  const std::unique_ptr<Tokenizer> now = make_tokenizer(config_.tokenizer);
+  const std::unique_ptr<Tokenizer> now = make_tokenizer(run.config.tokenizer);
   const TokenizerFiles carried = load_tokenizer_files(checkpoint);
   const std::unique_ptr<Tokenizer> then = has_tokenizer(carried) ? open_tokenizer(carried, checkpoint.path()) : make_byte_tokenizer();
   if (now->fingerprint() != then->fingerprint())
-    observer_.on_warning(
+    run.observer.on_warning(
         text("the tokenizer is another than the checkpoint's (", now->describe(), " instead of ", then->describe(),
              "): the model has learned what other tokens mean. If this is not meant, leave tokenizer.tokenizer_model as it was"));
 }
 
 /// Moments of another dtype were converted on their way in.
-void Trainer::report_converted_moments(const OptimizerConfig& saved) {
+void report_converted_moments(const LoadedParts& run, const OptimizerConfig& saved) {
   const auto report = [&](const char* moment, const std::string& from, const std::string& to) {
     if (from == to) return;
-    observer_.on_message(text("Adam's ", moment, " moment was saved in ", from, " and continues in ", to,
-                              to == "fp32" ? ", the same values" : ", rounded to nearest even"));
+    run.observer.on_message(text("Adam's ", moment, " moment was saved in ", from, " and continues in ", to,
+                                 to == "fp32" ? ", the same values" : ", rounded to nearest even"));
   };
-  report("first", saved.exp_avg_dtype, config_.optimizer.exp_avg_dtype);
-  report("second", saved.exp_avg_sq_dtype, config_.optimizer.exp_avg_sq_dtype);
+  report("first", saved.exp_avg_dtype, run.config.optimizer.exp_avg_dtype);
+  report("second", saved.exp_avg_sq_dtype, run.config.optimizer.exp_avg_sq_dtype);
 }
 
 /// A run that goes on under other settings says so: it is what someone wants, or a mistake that nothing else would show.
-void Trainer::compare_with_checkpoint(const RunConfig& saved) {
-  const SchedulerConfig& s = config_.scheduler;
+void compare_with_checkpoint(const LoadedParts& run, const RunConfig& saved) {
+  const SchedulerConfig& s = run.config.scheduler;
   if (s.use_checkpoint_opt_param_scheduler) {
-    schedule_ = LrSchedule(saved.optimizer, saved.scheduler, saved.train);
-    observer_.on_message(
+    run.schedule = LrSchedule(saved.optimizer, saved.scheduler, saved.train);
+    run.observer.on_message(
         "the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
   }
   std::vector<std::string> changes, of_model;
-  const FieldTable table(config_);
-  for (const FieldDifference& d : difference(saved, config_)) {
+  RunConfig now = run.config;
+  const FieldTable table(now);
+  for (const FieldDifference& d : difference(saved, run.config)) {
     const std::string section = d.path.substr(0, d.path.find('.'));
     const bool is_schedule = section == "optimizer" || section == "scheduler";
     const bool is_chosen = is_schedule && (s.use_checkpoint_opt_param_scheduler || s.override_opt_param_scheduler);
@@ -95,13 +57,56 @@ void Trainer::compare_with_checkpoint(const RunConfig& saved) {
     (is_other_model ? of_model : changes).push_back(text(d.path, " ", d.left.dump(), " -> ", d.right.dump()));
   }
   if (!of_model.empty())
-    observer_.on_warning(text("the checkpoint is of a model that computes something else, though its weights have the same shapes: ",
-                              join(of_model, ", "), ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
+    run.observer.on_warning(
+        text("the checkpoint is of a model that computes something else, though its weights have the same shapes: ", join(of_model, ", "),
+             ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
   const auto samples = [](const RunConfig& c) { return c.train.iterations() * c.train.global_batch_size; };
-  if (dataset_.order(Split::train) == SampleOrder::own && samples(saved) != samples(config_))
-    observer_.on_warning(text("the order of this data depends on the length of the run, which was ", samples(saved), " samples and is ",
-                              samples(config_), ": samples that were seen may come again, and others later (docs/data.md)"));
-  if (!changes.empty()) observer_.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
+  if (run.dataset.order(Split::train) == SampleOrder::own && samples(saved) != samples(run.config))
+    run.observer.on_warning(text("the order of this data depends on the length of the run, which was ", samples(saved), " samples and is ",
+                                 samples(run.config), ": samples that were seen may come again, and others later (docs/data.md)"));
+  if (!changes.empty()) run.observer.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
+}
+
+/// Makes no exchanges: what is wrong on one rank, all are told.
+void load_from(const LoadedParts& run, const std::string& path) {
+  const CheckpointConfig& c = run.config.checkpoint;
+  const CheckpointReader checkpoint(path, c.verify_integrity);
+  load_weights(checkpoint, run.weights);
+  if (run.world.is_first()) {
+    check_source_window(checkpoint, run.config.model);
+    run.saver.carry(files_to_carry(run.config, &checkpoint));
+  }
+  if (!c.finetune) {
+    const bool with_moments = c.load_optim && !run.weights.exp_avg().empty();  // an evaluation has none
+    run.state = load_training_state(checkpoint, run.backend, run.weights, run.scaler, with_moments);
+    const RunConfig saved = load_run_config(checkpoint);
+    compare_with_checkpoint(run, saved);
+    compare_tokenizer(run, checkpoint, saved);
+    if (with_moments) report_converted_moments(run, saved.optimizer);
+    if (!with_moments) run.state.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
+    run.optimizer.set_updates(run.state.optimizer_updates);
+  }
+  run.observer.on_message(text("loaded checkpoint ", path, " at iteration ", run.state.iteration));
+}
+
+}  // namespace
+
+void load_run(const LoadedParts& run) {
+  const CheckpointConfig& c = run.config.checkpoint;
+  std::string path;  // the same on every rank, whatever its file system shows
+  agree(run.world, [&] {
+    if (!run.world.is_first()) return;
+    const bool may_start = is_same_folder(c.save, c.load);
+    std::error_code none;
+    if (may_start && !c.ckpt_step && !std::filesystem::exists(c.load, none)) return;  // the run's first start makes it
+    const std::optional<FoundCheckpoint> found = find_checkpoint(c.load, c.ckpt_step);
+    if (found) path = found->path;
+    if (found && !found->note.empty()) run.observer.on_warning(found->note);
+    if (!found && !may_start) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no iter_ folder in it)"));
+  });
+  path = broadcast_text(run.world, path);
+  if (path.empty()) return run.observer.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
+  agree(run.world, [&] { load_from(run, path); });
 }
 
 }  // namespace mbt

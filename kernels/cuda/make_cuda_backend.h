@@ -2,18 +2,13 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "core/backend/backend.h"
 
 namespace mbt::cuda {
 
-/// On GPU `device`, counted as the driver does. Throws InputError when it cannot be used. cuBLASLt must be there: cublaslt_problem().
+/// On GPU `device`, counted as the driver does. Throws InputError when it cannot be used. cuBLASLt must be there: cublaslt_problem()
+/// (gemm/cublaslt_library.h).
 std::unique_ptr<Backend> make_cuda_backend(int device = 0);
-
-/// Why cuBLASLt cannot be loaded, and what to do; empty: it is loaded (cublaslt_library.cpp).
-std::string cublaslt_problem();
-/// Of the CUDA runtime inside this program: 13000 for 13.0.
-int runtime_version();
 
 }  // namespace mbt::cuda

@@ -154,9 +154,12 @@ TEST_CASE("a trace is written, or refused before the first step") {
 TEST_CASE("SIGTERM ends a run after its step, with a checkpoint and exit code 0") {
   const TemporaryFolder folder;
   const pid_t child =
-      start_words({MBT_BINARY, "--train-iters", "1000000", "--log-interval", "1", "--checkpoint.save", "run"}, folder.path());
+      start_words({MBT_BINARY, "--train-iters", "1000000", "--log-interval", "1", "--checkpoint.save", "run", "--logger.progress", "on"},
+                  folder.path());
   const auto printed = [&] { return read_text_file(folder.path("stdout.txt")); };
-  for (int i = 0; i < 600 && losses(printed()).size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto has_progress = [&] { return read_text_file(folder.path("stderr.txt")).find(" left") != std::string::npos; };
+  for (int i = 0; i < 600 && (losses(printed()).size() < 2 || !has_progress()); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   kill(child, SIGTERM);
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
@@ -164,6 +167,21 @@ TEST_CASE("SIGTERM ends a run after its step, with a checkpoint and exit code 0"
   CHECK(WEXITSTATUS(status) == 0);
   CHECK_THAT(printed(), ContainsSubstring("exiting program after receiving SIGTERM."));
   CHECK(fs::exists(folder.path("run/latest_checkpointed_iteration.txt")));
+  CHECK_THAT(read_text_file(folder.path("stderr.txt")), ContainsSubstring("\r\033[K [>") && ContainsSubstring("/1000000  loss ") &&
+                                                            ContainsSubstring(" tok/s  ") && ContainsSubstring("m left"));
+}
+
+TEST_CASE("without train.exit_signal_handler a signal ends a run at once; without a terminal there is no progress line") {
+  const TemporaryFolder folder;
+  const pid_t child =
+      start_words({MBT_BINARY, "--train-iters", "1000000", "--log-interval", "1", "--train.exit_signal_handler", "false"}, folder.path());
+  for (int i = 0; i < 600 && losses(read_text_file(folder.path("stdout.txt"))).size() < 2; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  kill(child, SIGTERM);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFSIGNALED(status));
+  CHECK_THAT(read_text_file(folder.path("stderr.txt")), !ContainsSubstring("\r"));
 }
 
 TEST_CASE("a run that is refused leaves exit code 2, a reason, and no file", "[bad_input]") {

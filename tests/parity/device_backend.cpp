@@ -6,6 +6,7 @@
 
 #include "core/backend/timing_backend.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/gemm/cublaslt_library.h"
 #include "kernels/cuda/make_cuda_backend.h"
 #include "kernels/gpus.h"
 #include "tests/support/op_cases.h"

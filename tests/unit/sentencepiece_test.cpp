@@ -1,8 +1,8 @@
 #include "core/base/build_parts.h"
 #include "core/base/error.h"
 #include "core/io/files.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/tokenizer/sentencepiece_trainer.h"
-#include "core/tokenizer/tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 

@@ -10,7 +10,7 @@
 #include "core/base/error.h"
 #include "core/io/files.h"
 #include "core/tokenizer/bpe/hf_tokenizer.h"
-#include "core/tokenizer/unicode/normalizer.h"
+#include "core/tokenizer/unicode/unicode_form.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 

@@ -4,8 +4,8 @@
 #include "core/base/error.h"
 #include "core/base/json_reader.h"
 #include "core/data/text/document_source.h"
-#include "core/tokenizer/tokenizer.h"
-#include "core/tokenizer/unicode/normalizer.h"
+#include "core/tokenizer/open_tokenizer.h"
+#include "core/tokenizer/unicode/unicode_form.h"
 #include "tests/support/catch.h"
 
 using namespace mbt;

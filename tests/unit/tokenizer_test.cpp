@@ -1,5 +1,5 @@
 // What a tokenizer.json may say, what is refused, and texts of every size.
-#include "core/tokenizer/tokenizer.h"
+#include "core/tokenizer/open_tokenizer.h"
 
 #include <chrono>
 #include <random>
@@ -8,8 +8,8 @@
 #include "core/base/error.h"
 #include "core/io/files.h"
 #include "core/tokenizer/bpe/hf_tokenizer.h"
-#include "core/tokenizer/unicode/normalizer.h"
 #include "core/tokenizer/unicode/unicode.h"
+#include "core/tokenizer/unicode/unicode_form.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 

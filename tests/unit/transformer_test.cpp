@@ -274,4 +274,38 @@ TEST_CASE("generation with a cache gives the logits of the whole forward") {
   Setup s("bf16_with_mxfp8_mixed");  // blocks lie within a token: its codes do not depend on its neighbors
   s.model.seq_length = 80;
   check_generator(s.model, s.policy, 0.03);
+  s.model.first_last_layers_bf16 = true;  // plain and quantized layers take turns in the same buffers
+  s.model.num_layers_at_start_in_bf16 = s.model.num_layers_at_end_in_bf16 = 1;
+  check_generator(s.model, make_policy(s.model, {}), 0.03);
+}
+
+TEST_CASE("the buffers of generation do not grow with the layers, and are smaller than those of evaluation") {
+  for (const std::string& recipe : all_recipes()) {
+    INFO(recipe);
+    Setup s(recipe);
+    const auto bytes = [&](int64_t layers) {
+      s.model.num_layers = layers;
+      return plan_generation(s.model, make_policy(s.model, {}), s.model.seq_length).arena.total_bytes();
+    };
+    CHECK(bytes(4) == bytes(9));
+    const ActivationsPlan evaluation =
+        plan_activations(s.model, make_policy(s.model, {}), 1, false, [](const QuantSpec&) { return false; }, {});
+    CHECK(bytes(9) < evaluation.arena.total_bytes());
+  }
+}
+
+TEST_CASE("the first tokens of a layer's tensors are their first rows") {
+  const Setup s("bf16_with_fp8_current_scaling_mixed");
+  const std::unique_ptr<Backend> backend = make_backend("cpu");
+  const ActivationsPlan plan = plan_generation(s.model, s.policy, 8);
+  Buffer memory(*backend, static_cast<size_t>(plan.arena.total_bytes()));
+  const LayerViews all = bind_activations(plan, memory.data(), {}).layers.front(), some = first_tokens(all, 3);
+  CHECK(some.qkv.data == all.qkv.data);
+  CHECK(some.qkv.shape == Shape{3, all.qkv.cols()});
+  CHECK(some.input_rstd.shape == Shape{3});
+  CHECK(some.x_fc2.rows == 3);
+  CHECK(some.x_fc2.rowwise.codes == all.x_fc2.rowwise.codes);
+  CHECK(some.dy_fc2.empty());
+  CHECK(some.lse.empty());
+  CHECK(some.middle.data == some.input.data);  // in place
 }

@@ -16,6 +16,7 @@
 #include "core/io/float_elements.h"
 #include "core/model/params.h"
 #include "core/tokenizer/bpe/hf_tokenizer_config.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/train/checkpoint/checkpoint.h"
 
 namespace mbt {

@@ -14,6 +14,7 @@
 #include "core/io/float_elements.h"
 #include "core/model/params.h"
 #include "core/recipe/resolve.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/train/checkpoint/checkpoint.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/checkpoint/checkpoint_writer.h"

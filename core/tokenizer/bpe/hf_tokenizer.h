@@ -3,34 +3,15 @@
 
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "core/tokenizer/bpe/added_tokens.h"
 #include "core/tokenizer/bpe/bpe.h"
-#include "core/tokenizer/pattern/pre_tokenizer.h"
+#include "core/tokenizer/bpe/hf_tokenizer_file.h"
 #include "core/tokenizer/tokenizer.h"
-#include "core/tokenizer/unicode/normalizer.h"
 
 namespace mbt {
-
-/// What a tokenizer.json says, read and checked.
-struct HfTokenizerParts {
-  std::string source;                              ///< path, for messages
-  uint64_t fingerprint = 0;                        ///< of the file
-  std::unordered_map<std::string, int32_t> vocab;  ///< of the model, as written
-  std::vector<Bpe::Merge> merges;
-  Bpe::Options options;
-  std::vector<AddedToken> added;
-  Normalizer normalizer;
-  std::unique_ptr<PreTokenizer> pre_tokenizer;
-  std::vector<int32_t> before, after;  ///< what the post-processor puts around a text
-};
-
-/// InputError: as open_tokenizer; the text names the file and the field.
-HfTokenizerParts parse_hf_tokenizer(std::string_view json, const std::string& source);
 
 class HfTokenizer : public Tokenizer {
  public:

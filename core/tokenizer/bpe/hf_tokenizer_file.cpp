@@ -1,12 +1,13 @@
-// tokenizer.json, section by section. Whatever is in it and would change the tokens is done, or refused by its path.
+#include "core/tokenizer/bpe/hf_tokenizer_file.h"
+
 #include <algorithm>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/base/xxhash.h"
 #include "core/tokenizer/bpe/byte_letters.h"
-#include "core/tokenizer/bpe/hf_tokenizer.h"
 #include "core/tokenizer/bpe/json_fields.h"
 
 namespace mbt {

@@ -2,39 +2,14 @@
 // Libraries of the system know other versions of Unicode than the package, and so would split texts in other places.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/tokenizer/pattern/char_set.h"
+#include "core/tokenizer/pattern/regex_compile.h"
 
 namespace mbt {
-
-/// One instruction of a compiled pattern.
-struct RegexStep {
-  enum Kind : uint8_t {
-    match,      ///< the end of the pattern, or of what a look-around looks for
-    one,        ///< a character of `set`
-    many,       ///< min to max characters of `set`, as many as possible first
-    many_only,  ///< as `many`, never giving one back
-    few,        ///< as `many`, as few as possible first
-    split,      ///< to `a`; when that fails to `b`
-    jump,       ///< to `a`
-    ahead,      ///< what begins at the next step matches here; then to `a`
-    not_ahead,  ///< it does not
-    behind,     ///< a character of `set` is before; `is_negative`: is not
-    text_begin,
-    text_end,
-    line_begin,
-    line_end,
-    word_edge
-  };
-  Kind kind = match;
-  bool is_negative = false;
-  uint32_t set = 0, a = 0, b = 0;
-  uint32_t min = 1, max = 1;
-};
 
 class Regex {
  public:
@@ -56,12 +31,5 @@ class Regex {
   CharSet first_;              ///< characters that a match can begin with
   bool can_be_empty_ = false;  ///< then a match can begin anywhere
 };
-
-/// What the parser makes of a pattern.
-struct CompiledRegex {
-  std::vector<RegexStep> steps;
-  std::vector<CharSet> sets;
-};
-CompiledRegex compile_regex(std::string_view pattern, const std::string& where);
 
 }  // namespace mbt

@@ -1,9 +1,10 @@
+#include "core/tokenizer/pattern/regex_compile.h"
+
 #include <algorithm>
 #include <optional>
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
-#include "core/tokenizer/pattern/regex.h"
 #include "core/tokenizer/pattern/regex_class.h"
 
 namespace mbt {

@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/tokenizer/bpe/json_fields.h"
 #include "core/tokenizer/pattern/regex.h"
+#include "core/tokenizer/unicode/unicode_form.h"
 
 namespace mbt {
 

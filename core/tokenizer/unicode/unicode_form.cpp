@@ -1,9 +1,9 @@
-// Unicode's normal forms, by utf8proc where the build has it.
+#include "core/tokenizer/unicode/unicode_form.h"
+
 #include <algorithm>
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/tokenizer/unicode/normalizer.h"
 #include "core/tokenizer/unicode/unicode.h"
 
 #if MBT_HAVE_UTF8PROC

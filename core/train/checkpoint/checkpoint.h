@@ -13,7 +13,7 @@
 #include "core/hf/hf_source.h"
 #include "core/model/weights.h"
 #include "core/optim/loss_scaler.h"
-#include "core/tokenizer/tokenizer.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "core/train/checkpoint/checkpoint_reader.h"
 
 namespace mbt {

@@ -1,10 +1,11 @@
 // cuBLASLt, loaded when a GPU is about to be used. The program does not link it: linked, its absence would keep mbtrain from starting on
 // machines without CUDA, CPU runs included. The functions below have cuBLASLt's names and hand their arguments to the loaded library, so
 // gemm_cublaslt.cpp is written as if it were linked; a function that it starts to use is one more line here (until then it does not link).
+#include "kernels/cuda/gemm/cublaslt_library.h"
+
 #include <cublasLt.h>
 
 #include "core/base/error.h"
-#include "kernels/cuda/make_cuda_backend.h"
 #include "kernels/cuda/runtime/loaded_library.h"
 
 namespace mbt::cuda {

@@ -5,23 +5,11 @@
 #include <memory>
 
 #include "core/backend/backend.h"
+#include "kernels/cuda/gemm/gemm_cublaslt.h"
 #include "kernels/cuda/gemm/gemm_rules.h"
 #include "kernels/cuda/launchers.h"
 
 namespace mbt::cuda {
-
-/// Executes what a Product describes: cuBLASLt (gemm_cublaslt.cpp), or its twin on the emulated device.
-class ProductExecutor {
- public:
-  virtual ~ProductExecutor() = default;
-  virtual void run(const Product& product, cudaStream_t stream) = 0;
-  virtual size_t library_version() const = 0;  ///< GemmDevice::library_version
-  virtual size_t workspace_bytes() const = 0;
-  /// "cuBLASLt 13.1.0, algorithms: ...".
-  virtual std::string description() const = 0;
-};
-/// For the current device.
-std::unique_ptr<ProductExecutor> make_executor(const cudaDeviceProp& properties);
 
 /// Not thread-safe: one product at a time.
 class Gemm {

@@ -1,7 +1,5 @@
-// Products through cuBLASLt: a plan (descriptors and an algorithm) for each kind of product, made when it first comes. Of the algorithms
-// that cuBLASLt's heuristic offers, the fastest on random operands is taken and remembered (gemm_choices.h): the bits of a result depend on
-// it. While a stream is captured nothing can be timed; a plan made then takes the heuristic's first and keeps it for this process, so a run
-// executes each product once before it captures any.
+#include "kernels/cuda/gemm/gemm_cublaslt.h"
+
 #include <cublasLt.h>
 
 #include <array>

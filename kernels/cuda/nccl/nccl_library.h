@@ -5,7 +5,7 @@
 
 namespace mbt::cuda {
 
-/// Why NCCL cannot be loaded, and what to do; empty: it is loaded (nccl_library.cpp).
+/// Why NCCL cannot be loaded, and what to do; empty: it is loaded.
 std::string nccl_problem();
 
 }  // namespace mbt::cuda

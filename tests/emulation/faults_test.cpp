@@ -107,6 +107,7 @@ TEST_CASE("shared memory: read before written, more than the launch asked for", 
 TEST_CASE("missing barriers", "[faults]") {
   CHECK(holds(message_of("miss_barrier"), {"kernel 'miss_barrier'", kOrder}));
   CHECK(holds(message_of("miss_second_barrier"), {"kernel 'miss_second_barrier'", kOrder}));
+  CHECK(holds(message_of("miss_barrier_between_warps"), {"kernel 'miss_barrier_between_warps'", kOrder}));
   CHECK(holds(message_of("miss_syncwarp"), {"kernel 'miss_syncwarp'", kOrder}));
 }
 

@@ -85,6 +85,10 @@ TEST_CASE("norms of rows in a warp, in a block and too wide for both") {
       }
 }
 
+TEST_CASE("norm_bwd: rows too wide for registers, and more of them than blocks of the emulated device") {
+  for (NormKind kind : {NormKind::rmsnorm, NormKind::layernorm}) check_norm_bwd({DType::bf16, kind, 37, 3001}, true);
+}
+
 void check_recomputed(const NormCase& c) {
   const Shape s{c.rows, c.cols};
   GuardedTensor x = normal_tensor(c.dtype, s, 1), delta = normal_tensor(c.dtype, s, 2), weight = normal_tensor(c.dtype, {c.cols}, 3);

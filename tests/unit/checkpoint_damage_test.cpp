@@ -1,5 +1,10 @@
 // Damage: whatever byte of a checkpoint is wrong, whichever file is missing, it is refused by name and the checkpoint before still loads.
 // And what kill -9 leaves behind at each point of a save.
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.h"
@@ -30,6 +35,21 @@ RunConfig saved_twice(const TemporaryFolder& folder) {
 void copy_over(const fs::path& from, const fs::path& to) {
   fs::remove_all(to);
   fs::copy(from, to, fs::copy_options::recursive);
+}
+
+/// Publishes a checkpoint in a process that the kernel kills at its first write to a file. To give a folder its name is no such write, to
+/// write the tracker is.
+void publish_until_tracker(const std::string& temporary, int64_t iteration) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_DFL);
+    const rlimit nothing{0, 0};
+    if (setrlimit(RLIMIT_CORE, &nothing) == 0 && setrlimit(RLIMIT_FSIZE, &nothing) == 0) publish_checkpoint(temporary, iteration);
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ));
 }
 
 std::string all_of(const std::vector<std::string>& texts) {
@@ -140,6 +160,24 @@ TEST_CASE("a run killed while it saved continues from the newest complete checkp
   CHECK(continues_at(2).empty());
   check_save_folder(run.string());
   CHECK(names_in(run) == std::set<std::string>{"iter_0000002", kTracker});
+}
+
+TEST_CASE("a run killed between a checkpoint's rename and its tracker has the checkpoint") {
+  const TemporaryFolder folder;
+  const RunConfig c = saved_twice(folder);
+  const fs::path run = folder.path("run"), temporary = run / temporary_name(4, "0123456789abcdef");
+  fs::rename(run / "iter_0000004", temporary);
+  write_file_atomically((run / kTracker).string(), "2\n");
+  publish_until_tracker(temporary.string(), 4);
+  CHECK(content(run / kTracker) == "2\n");  // the tracker comes last: it never names what is not there
+  CHECK(fs::exists(run / "iter_0000004"));
+  CHECK_FALSE(fs::exists(temporary));
+  const Run continued = train(c);
+  REQUIRE(!continued.steps.empty());
+  CHECK(continued.steps[0].iteration == 5);
+  CHECK_THAT(all_of(continued.warnings), ContainsSubstring("completed after"));
+  check_save_folder(run.string());
+  CHECK(names_in(run) == std::set<std::string>{"iter_0000002", "iter_0000004", kTracker});
 }
 
 TEST_CASE("a run that was wound back continues from what it saved last, not from what lies ahead of it") {

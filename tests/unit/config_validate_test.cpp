@@ -78,6 +78,8 @@ TEST_CASE("Broken rules name the field and what to do", "[config_validate]") {
        "exclude each other"},
       {"--lr-decay-style WSD", "scheduler.lr_decay_style", "set lr_wsd_decay_iters"},
       {"--lr-decay-style WSD --lr-wsd-decay-iters 201", "scheduler.lr_wsd_decay_iters", "makes 3216 samples, expected at most the 3200"},
+      {"--lr-decay-style WSD --lr-decay-iters 100 --lr-wsd-decay-iters 101", "scheduler.lr_wsd_decay_iters",
+       "makes 1616 samples, expected at most the 1600"},  // of a decay that is shorter than the run
       {"--save-interval 5", "checkpoint.save_interval", "checkpoint.save names no folder"},
       {"--finetune", "checkpoint.finetune", "checkpoint.load names no folder"},
       {"--ckpt-step 5", "checkpoint.ckpt_step", "checkpoint.load names no folder"},

@@ -8,7 +8,9 @@ namespace {
 struct Case {
   int64_t rows, vocab, padded;
 };
-constexpr Case kCases[] = {{1, 1, 1}, {3, 31, 31}, {17, 50, 64}, {33, 1025, 1152}, {2, 5000, 5000}, {3, 20001, 20008}, {2, 100003, 100008}};
+// 32,000 and 79,536: the device's last full round of packs is one of some threads, not of all, in blocks of 512 and (f32) of 1024.
+constexpr Case kCases[] = {{1, 1, 1},         {3, 31, 31},       {17, 50, 64},      {33, 1025, 1152},   {2, 5000, 5000},
+                           {3, 20001, 20008}, {3, 32000, 32000}, {2, 79536, 79536}, {2, 100003, 100008}};
 
 struct Reference {
   std::vector<double> loss, gradient;

@@ -59,6 +59,8 @@ TEST_CASE("split ranges cover the data without gap or overlap", "[dataset]") {
     }
   }
   CHECK(split_ranges({9, 1, 0}, 100)[1].size == 10);
+  CHECK(split_ranges({1, 1, 1}, 5)[0].size == 2);  // to the nearest: 1.67 and 3.33 are 2 and 3
+  CHECK(split_ranges({1, 1, 1}, 5)[1].size == 1);
 }
 
 TEST_CASE("a file is read as bytes", "[dataset]") {

@@ -75,6 +75,60 @@ TEST_CASE("warm-up as a share of the decay; one that is too long is cut and said
   CHECK(c.make().notes().size() == 1);
 }
 
+TEST_CASE("a decay shorter or longer than the run ends where it says") {
+  Case c;
+  c.scheduler.lr_decay_style = "linear";
+  c.scheduler.lr_decay_iters = 50;  // 500 of the run's 1000 samples
+  CHECK(c.make().decay_samples() == 500);
+  CHECK(c.make().lr(250) == Approx(0.55));
+  CHECK(c.make().lr(500) == Approx(0.1));
+  CHECK(c.make().lr(800) == Approx(0.1));
+  c.scheduler.lr_warmup_iters = 10;
+  CHECK(c.make().lr(100) == Approx(1.0));
+  CHECK(c.make().lr(300) == Approx(0.55));
+  c.scheduler.lr_decay_iters.reset();
+  c.scheduler.lr_decay_samples = 300;
+  CHECK(c.make().decay_samples() == 300);
+  CHECK(c.make().lr(200) == Approx(0.55));
+  c.scheduler.lr_decay_samples = 2100;
+  CHECK(c.make().lr(1000) == Approx(0.1 + 0.9 * 0.55));
+}
+
+TEST_CASE("warm-up and the last part of WSD are measured by the decay, not by the run") {
+  Case c;
+  c.scheduler.lr_decay_iters = 50;
+  c.scheduler.lr_warmup_fraction = 0.1;
+  CHECK(c.make().warmup_samples() == 50);
+  c.scheduler.lr_warmup_fraction = 1.0;
+  CHECK(c.make().warmup_samples() == 499);
+  c.scheduler.lr_warmup_fraction.reset();
+  c.scheduler.lr_warmup_iters = 60;  // longer than the decay, shorter than the run
+  CHECK(c.make().warmup_samples() == 499);
+  CHECK(c.make().notes().size() == 1);
+  c.scheduler.lr_warmup_iters = 0;
+  c.scheduler.lr_decay_style = "WSD";
+  c.scheduler.lr_wsd_decay_style = "linear";
+  c.scheduler.lr_wsd_decay_iters = 20;
+  CHECK(c.make().lr(300) == Approx(1.0));
+  CHECK(c.make().lr(400) == Approx(0.55));
+  CHECK(c.make().lr(500) == Approx(0.1));
+  CHECK(c.make().lr(501) == Approx(0.1));
+}
+
+TEST_CASE("the ramp of weight decay takes the whole run, however long the learning rate decays") {
+  Case c;
+  c.scheduler.lr_decay_iters = 50;
+  c.scheduler.lr_warmup_iters = 10;
+  c.scheduler.start_weight_decay = 0.0;
+  c.scheduler.end_weight_decay = 0.1;
+  c.scheduler.weight_decay_incr_style = "linear";
+  CHECK(c.make().weight_decay(250) == Approx(0.025));
+  CHECK(c.make().weight_decay(750) == Approx(0.075));
+  c.scheduler.weight_decay_incr_style = "cosine";
+  CHECK(c.make().weight_decay(500) == Approx(0.05));
+  CHECK(c.make().weight_decay(1000) == Approx(0.1));
+}
+
 TEST_CASE("weight decay has its own clock") {
   Case c;
   CHECK(c.make().weight_decay(300) == Approx(0.05));

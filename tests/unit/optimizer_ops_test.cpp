@@ -206,6 +206,10 @@ TEST_CASE("clip_scale compares the norm, not its square", "[loops]") {
   CHECK(clipped(0.5, 1.0f, 1.0f) == 1.0);
   CHECK(clipped(4.0, 1.0f, 0.125f) == Approx(0.125 / (4.0 + 1e-6)));
   CHECK(clipped(4.0, 0.0f, 0.125f) == 0.125);
+  // The epsilon counts where a norm is as small: it is added to the norm, not to its square, and not left out.
+  CHECK(clipped(1e-6, 1e-6f, 1.0f) == Approx(0.5));
+  CHECK(clipped(3e-6, 1e-6f, 1.0f) == Approx(0.25));
+  CHECK(clipped(0.0, 1e-7f, 2.0f) == Approx(0.2));
 }
 
 TEST_CASE("decide_step: what skips a step, and the report of it", "[loops]") {

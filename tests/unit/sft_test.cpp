@@ -144,6 +144,11 @@ TEST_CASE("packing keeps examples whole and fills rows", "[sft]") {
   const Packing sequential = pack_sequentially(lengths, 10);
   CHECK(sequential.items == std::vector<int32_t>{0, 1, 3, 4, 5, 6});
   CHECK(sequential.first == std::vector<int64_t>{0, 1, 3, 4, 5, 6});
+  const std::vector<int32_t> exact{4, 6, 7, 3, 10, 5, 5};  // two items that fill a row to its end, thrice, and one that does
+  for (const Packing& full : {pack_first_fit(exact, 10), pack_sequentially(exact, 10)}) {
+    CHECK(full.items == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6});
+    CHECK(full.first == std::vector<int64_t>{0, 2, 4, 5, 7});
+  }
   CHECK(pack_first_fit({}, 10).rows() == 0);
   CHECK(pack_sequentially({}, 10).rows() == 0);
   std::mt19937 random(1);

@@ -1,5 +1,7 @@
 #include "core/model/weights.h"
 
+#include <cmath>
+
 #include "core/model/initialize.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_models.h"
@@ -32,6 +34,33 @@ TEST_CASE("without training there are masters only where something works on them
     CHECK(used.master().empty() == (act != DType::f32));
     CHECK(used.grad().empty());
     CHECK(bytes_of(*backend, used.working_buffer()) == bytes_of(*backend, trained.working_buffer()));
+  }
+}
+
+TEST_CASE(
+    "initial values spread as their parameter's kind asks: linear layers that write to the residual stream less, the more there are") {
+  ModelConfig model = test::tiny_families()[1].model;  // three layers
+  model.hidden_size = 128;
+  model.init_method_std = 0.1;
+  model.embedding_init_method_std = 0.3;
+  for (const ParamSpec& s : list_params(model).specs) {
+    const std::vector<float> values = initial_values(s, model, 1, {0, s.shape.size()});
+    double sum = 0, squares = 0;
+    for (const float v : values) sum += v, squares += static_cast<double>(v) * v;
+    const auto n = static_cast<double>(values.size());
+    const bool is_output = s.name.ends_with("proj.weight") || s.name.ends_with("fc2.weight");
+    CAPTURE(s.name);
+    if (s.kind == ParamKind::norm) {
+      CHECK(sum == (s.name.ends_with("weight") ? n : 0.0));
+      continue;
+    }
+    if (s.kind == ParamKind::bias) {
+      CHECK(squares == 0.0);
+      continue;
+    }
+    const double expected = s.name.starts_with("embedding.") ? 0.3 : is_output ? 0.1 / std::sqrt(6.0) : 0.1;
+    CHECK(std::sqrt(squares / n) == Approx(expected).epsilon(0.05));
+    CHECK(sum / n == Approx(0.0).margin(0.1 * expected));
   }
 }
 

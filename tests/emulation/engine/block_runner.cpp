@@ -152,6 +152,17 @@ void BlockRunner::wake(int thread) {
   ready_.push_back(thread);
 }
 
+/// Queues lanes that have met: behind all other threads, or, where warps run ahead, before them.
+void BlockRunner::wake_lanes(int warp, const Lanes& lanes) {
+  for (int lane = 0; lane < 32; ++lane) {
+    if (!lanes.has(lane)) continue;
+    const int thread = warp * 32 + lane;
+    threads_[thread].status = Thread::Status::ready;
+    if (pass_->descending) ready_.push_front(thread);  // the last lane comes to lie first
+    else ready_.push_back(thread);
+  }
+}
+
 /// Lets every thread that waits unwind its frames, so that no fiber and no destructor is lost.
 void BlockRunner::abandon() {
   for (size_t thread = 0; thread < threads_.size(); ++thread) {
@@ -207,10 +218,7 @@ void BlockRunner::warp_collective(uint32_t mask, void* data, WarpFinish finish, 
   thread.call = call;
   thread.site = site;
   if (finish != nullptr) finish(lanes);
-  for (int n = 0; n < 32; ++n) {
-    const int lane = pass_->descending ? 31 - n : n;
-    if (lanes.has(lane)) wake(first + lane);
-  }
+  wake_lanes(self / 32, lanes);
   suspend(Thread::Status::ready, call, site);
 }
 

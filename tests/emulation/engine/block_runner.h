@@ -1,8 +1,10 @@
 // Runs one block of a launch: its threads as fibers, its barriers, its warps.
 //
 // Threads start in order on one fiber and follow each other there until one waits; only then is a second fiber taken. A kernel without
-// barriers therefore never switches. Threads that may go on do so before others start, in the order of the pass. A thread that waits
-// switches to the next one itself; the host's stack is entered when a block has ended, or can go on no more.
+// barriers therefore never switches. Threads that may go on do so before others start, in the order of the pass. Lanes that have met in a
+// warp operation queue behind the others in the ascending pass, so that the block's warps stay side by side; in the descending one they go
+// on at once, so that a warp runs as far ahead of the others as barriers let it. A thread that waits switches to the next one itself; the
+// host's stack is entered when a block has ended, or can go on no more.
 #pragma once
 
 #include <deque>
@@ -28,7 +30,7 @@ struct Launch {
 /// What differs between the runs of one launch.
 struct Pass {
   unsigned char poison = 0xFF;  ///< fills shared memory before each block, and the targets of asynchronous copies in flight
-  bool descending = false;      ///< order of blocks, and of threads wherever more than one may run
+  bool descending = false;      ///< order of blocks, and of threads wherever more than one may run; warps run ahead of each other
   bool late_copies = false;     ///< asynchronous copies read their source when they are waited for, not when they are issued
 };
 
@@ -91,6 +93,7 @@ class BlockRunner {
   void enter_thread(int thread);
   void suspend(Thread::Status status, const char* call, Site site);
   void wake(int thread);
+  void wake_lanes(int warp, const Lanes& lanes);
   void release_barrier();
   void abandon();
   void check_lanes(const Warp& warp, uint32_t mask, const char* call, Site site) const;

@@ -57,6 +57,21 @@ __global__ void miss_second_barrier(float* out, const float* in) {
   }
   out[threadIdx.x] = sum;
 }
+/// Each warp's sum goes to the other through one place a round: a warp that runs ahead overwrites what the other has not read yet.
+__global__ void miss_barrier_between_warps(float* out, const float* in) {
+  auto& shared = shared_memory<Shared>();
+  const unsigned warp = threadIdx.x / 32;
+  float total = 0;
+  for (int round = 1; round < 4; ++round) {
+    float sum = in[threadIdx.x] * static_cast<float>(round);
+    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+    if (threadIdx.x % 32 == 0) shared.values[warp] = sum;
+    __syncthreads();
+    const float other = shared.values[1 - warp];  // and then no barrier, but an operation of the warp
+    total += __shfl_sync(kAllLanes, other, 0);
+  }
+  out[threadIdx.x] = total;
+}
 __global__ void miss_syncwarp(float* out, const float* in) {
   auto& shared = shared_memory<Shared>();
   shared.values[threadIdx.x] = in[threadIdx.x];
@@ -160,6 +175,7 @@ const Fault kFaults[] = {
     FAULT(write_beyond_shared),
     FAULT(miss_barrier),
     FAULT(miss_second_barrier),
+    FAULT(miss_barrier_between_warps),
     FAULT(miss_syncwarp),
     FAULT(sum_in_any_order),
     FAULT(order_of_blocks),

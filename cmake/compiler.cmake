@@ -1,5 +1,6 @@
 # Flags that every target shares, and the per-level compilation of the CPU loops.
 add_library(mbt_flags INTERFACE)
+target_link_libraries(mbt_flags INTERFACE fmt::fmt)  # messages: core/base/error.h
 # mbt_compile_options(options...): for C++ sources alone; nvcc does not know most of g++'s.
 function(mbt_compile_options)
   target_compile_options(mbt_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>")

@@ -62,10 +62,13 @@ ${rows}  };
 " @ONLY)
 endfunction()
 
-# Always needed: three header-only libraries, threads.
+# Always needed: threads; nlohmann-json, CLI11 and xxHash, of which only headers are used; fmt and spdlog.
 find_package(Threads REQUIRED)
+find_path(MBT_XXHASH_INCLUDE xxhash.h REQUIRED)
+mark_as_advanced(MBT_XXHASH_INCLUDE)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(fmt REQUIRED)
 find_package(OpenMP COMPONENTS CXX)

@@ -3,7 +3,7 @@
 # usage: scripts/setup.sh [--tests]     --tests: also what the tests need
 set -euo pipefail
 
-packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev libspdlog-dev libdnnl-dev libopenmpi-dev openmpi-bin
+packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev libdnnl-dev libopenmpi-dev openmpi-bin
           pkg-config libutf8proc-dev libsentencepiece-dev)
 for argument in "$@"; do
   case $argument in
@@ -14,7 +14,7 @@ for argument in "$@"; do
 done
 
 if ! command -v apt-get >/dev/null; then
-  echo "setup: this system has no apt-get. mbtrain needs a C++20 compiler, CMake 3.22, Ninja, nlohmann-json, CLI11 and spdlog;" >&2
+  echo "setup: this system has no apt-get. mbtrain needs a C++20 compiler, CMake 3.22, Ninja, nlohmann-json, CLI11, spdlog, fmt and xxHash;" >&2
   echo "       oneDNN makes it fast, MPI trains on several GPUs, utf8proc and SentencePiece read tokenizers; Catch2, Boost.Context and Slurm are for the tests." >&2
   echo "       Install them by your own means, then build with CMake." >&2
   exit 1

@@ -13,10 +13,10 @@ namespace mbt {
 /// `folder`/config.json. InputError when it cannot be read, with what to do where `folder` is a name of the Hugging Face Hub or a run's.
 JsonDocument read_hf_config(const std::string& folder);
 
-/// What `folder`/config.json says of the architecture: model_type gpt2, llama, mistral, qwen2 or qwen3. InputError names the key: what
-/// would change the model's result and is not implemented (rope types other than llama3, experts, soft-capping, quantized weights, ...)
-/// is refused, never ignored. Settings that do not belong to the architecture (dropout, token ids, dtype) are not looked at.
-/// An attention with a sliding window sets model.sliding_window: on sequences no longer than the window it has no effect.
+/// Returns the architecture that `folder`/config.json describes; its model_type must be in the table of core/hf/family.h. Throws InputError
+/// with the key for whatever would change the model's result and is not implemented (rope types other than llama3, experts, soft-capping,
+/// quantized weights, ...). Settings that are not part of the architecture (dropout, token ids, dtype) are not read.
+/// An attention with a sliding window sets model.sliding_window: it has no effect on sequences that are no longer than the window.
 std::vector<Assignment> hf_assignments(const std::string& folder);
 /// The same of a config.json that has been read.
 std::vector<Assignment> hf_assignments(const JsonDocument& config);
@@ -27,7 +27,7 @@ void apply_hf_config(const std::string& folder, RunConfig& config, Origins& orig
 /// The model that a config.json describes; everything else in it has its default. InputError as above.
 ModelConfig hf_model(const JsonDocument& config);
 
-/// "model_type" of `folder`/config.json, one of those above.
+/// Returns "model_type" of `folder`/config.json. Throws InputError when the table does not have it.
 std::string hf_model_type(const std::string& folder);
 std::string hf_model_type(const JsonDocument& config);
 

@@ -10,8 +10,8 @@
 
 namespace mbt {
 
-/// The model_type whose config.json can describe `model`: gpt2, llama, mistral (for a sliding window; without one llama says the same),
-/// qwen2 or qwen3. InputError names every property that stands in the way.
+/// Returns the model_type of the first family in the table (core/hf/family.h) whose config.json can describe `model`. Throws InputError
+/// with every property that stands in the way of the nearest one.
 std::string hf_family_of(const ModelConfig& model);
 
 /// Tokens with a meaning of their own, as config.json and generation_config.json name them.

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/json_reader.h"
+#include "core/config/config_input.h"
 
 namespace mbt {
 
@@ -42,6 +44,11 @@ class HfConfig {
   double number_or(const std::string& pointer, double value) const { return has(pointer) ? number(pointer) : value; }
   bool boolean_or(const std::string& pointer, bool value) const { return has(pointer) ? boolean(pointer) : value; }
   std::string string_or(const std::string& pointer, const std::string& value) const { return has(pointer) ? string(pointer) : value; }
+
+  /// `field` of section "model" := value, which the key at `pointer` has given.
+  Assignment assignment(const char* field, nlohmann::json value, const std::string& pointer) const {
+    return {"model", field, std::move(value), {Origin::Kind::hf_config, where(pointer)}};
+  }
 
   std::string where(const std::string& pointer) const { return text(document_.where(pointer), ": ", pointer.substr(1)); }
   [[noreturn]] void refuse(const std::string& pointer, const std::string& why) const {

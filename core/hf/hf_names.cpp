@@ -2,86 +2,85 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string_view>
 
 #include "core/base/error.h"
+#include "core/hf/family.h"
 
 namespace mbt {
 namespace {
 
+enum class Kind : uint8_t { table, norm, linear };
+
+/// Where a part lies among our parameters.
+struct Place {
+  const char* parameter;  ///< without "layers.i.", ".weight" and ".bias"
+  Kind kind;
+  int64_t row_begin, rows, cols;
+  bool has_bias;
+};
+
+Place place_of(HfPart part, const ModelConfig& m) {
+  const int64_t c = m.hidden_size, f = m.ffn(), d = m.head_dim(), q = m.num_attention_heads * d, kv = m.kv_heads() * d;
+  const bool norm_bias = m.normalization == "LayerNorm", qkv_bias = m.has_qkv_bias(), mlp_bias = m.has_mlp_bias();
+  switch (part) {
+    case HfPart::word_embedding: return {"embedding.word", Kind::table, 0, m.vocab_size, c, false};
+    case HfPart::position_embedding: return {"embedding.position", Kind::table, 0, m.max_positions(), c, false};
+    case HfPart::input_norm: return {"input_norm", Kind::norm, 0, c, 1, norm_bias};
+    case HfPart::qkv: return {"qkv", Kind::linear, 0, m.qkv_width(), c, qkv_bias};
+    case HfPart::q: return {"qkv", Kind::linear, 0, q, c, qkv_bias};
+    case HfPart::k: return {"qkv", Kind::linear, q, kv, c, qkv_bias};
+    case HfPart::v: return {"qkv", Kind::linear, q + kv, kv, c, qkv_bias};
+    case HfPart::q_norm: return {"q_norm", Kind::norm, 0, d, 1, false};
+    case HfPart::k_norm: return {"k_norm", Kind::norm, 0, d, 1, false};
+    case HfPart::proj: return {"proj", Kind::linear, 0, c, q, m.has_proj_bias()};
+    case HfPart::pre_mlp_norm: return {"pre_mlp_norm", Kind::norm, 0, c, 1, norm_bias};
+    case HfPart::fc1:
+    case HfPart::gate: return {"fc1", Kind::linear, 0, f, c, mlp_bias};
+    case HfPart::up: return {"fc1", Kind::linear, f, f, c, mlp_bias};
+    case HfPart::fc2: return {"fc2", Kind::linear, 0, c, f, mlp_bias};
+    case HfPart::final_norm: return {"final_norm", Kind::norm, 0, c, 1, norm_bias};
+  }
+  throw Error("no such part of a model");
+}
+
 class SliceList {
  public:
-  explicit SliceList(const ModelConfig& model) : m_(model) {}
+  SliceList(const HfTensorNames& names, const ModelConfig& model) : names_(names), m_(model) {}
 
-  std::vector<HfSlice> gpt2() {
-    const int64_t c = m_.hidden_size, f = m_.ffn();
-    matrix("transformer.wte.weight", "embedding.word.weight", 0, m_.vocab_size, c);
-    matrix("transformer.wpe.weight", "embedding.position.weight", 0, m_.max_positions(), c);
+  std::vector<HfSlice> run() {
+    for (const HfTensorName& t : names_.before) add(t, names_.prefix, "");
     for (int64_t i = 0; i < m_.num_layers; ++i) {
-      const std::string hf = text("transformer.h.", i, "."), our = text("layers.", i, ".");
-      norm(hf + "ln_1", our + "input_norm");
-      transposed_linear(hf + "attn.c_attn", our + "qkv", m_.qkv_width(), c);
-      transposed_linear(hf + "attn.c_proj", our + "proj", c, m_.num_attention_heads * m_.head_dim());
-      norm(hf + "ln_2", our + "pre_mlp_norm");
-      transposed_linear(hf + "mlp.c_fc", our + "fc1", f, c);
-      transposed_linear(hf + "mlp.c_proj", our + "fc2", c, f);
+      const std::string hf = text(names_.prefix, names_.layers, i, "."), our = text("layers.", i, ".");
+      for (const HfTensorName& t : names_.layer) add(t, hf, our);
     }
-    norm("transformer.ln_f", "final_norm");
-    return head();
-  }
-
-  std::vector<HfSlice> llama_like() {
-    const int64_t c = m_.hidden_size, f = m_.ffn(), d = m_.head_dim();
-    const int64_t q = m_.num_attention_heads * d, kv = m_.kv_heads() * d;
-    const bool qkv_bias = m_.has_qkv_bias(), mlp_bias = m_.has_mlp_bias();
-    matrix("model.embed_tokens.weight", "embedding.word.weight", 0, m_.vocab_size, c);
-    for (int64_t i = 0; i < m_.num_layers; ++i) {
-      const std::string hf = text("model.layers.", i, "."), our = text("layers.", i, ".");
-      norm(hf + "input_layernorm", our + "input_norm");
-      linear(hf + "self_attn.q_proj", our + "qkv", 0, q, c, qkv_bias);
-      linear(hf + "self_attn.k_proj", our + "qkv", q, kv, c, qkv_bias);
-      linear(hf + "self_attn.v_proj", our + "qkv", q + kv, kv, c, qkv_bias);
-      if (m_.qk_layernorm) {
-        vector(hf + "self_attn.q_norm.weight", our + "q_norm.weight", 0, d);
-        vector(hf + "self_attn.k_norm.weight", our + "k_norm.weight", 0, d);
-      }
-      linear(hf + "self_attn.o_proj", our + "proj", 0, c, q, m_.has_proj_bias());
-      norm(hf + "post_attention_layernorm", our + "pre_mlp_norm");
-      linear(hf + "mlp.gate_proj", our + "fc1", 0, f, c, mlp_bias);
-      linear(hf + "mlp.up_proj", our + "fc1", f, f, c, mlp_bias);
-      linear(hf + "mlp.down_proj", our + "fc2", 0, c, f, mlp_bias);
-    }
-    norm("model.norm", "final_norm");
-    return head();
-  }
-
- private:
-  void matrix(std::string hf, std::string our, int64_t row_begin, int64_t rows, int64_t cols) {
-    list_.push_back({std::move(hf), std::move(our), {rows, cols}, row_begin, rows, cols, false});
-  }
-  void vector(std::string hf, std::string our, int64_t begin, int64_t size) {
-    list_.push_back({std::move(hf), std::move(our), {size}, begin, size, 1, false});
-  }
-  void norm(const std::string& hf, const std::string& our) {
-    vector(hf + ".weight", our + ".weight", 0, m_.hidden_size);
-    if (m_.normalization == "LayerNorm") vector(hf + ".bias", our + ".bias", 0, m_.hidden_size);
-  }
-  void linear(const std::string& hf, const std::string& our, int64_t row_begin, int64_t out, int64_t in, bool has_bias) {
-    matrix(hf + ".weight", our + ".weight", row_begin, out, in);
-    if (has_bias) vector(hf + ".bias", our + ".bias", row_begin, out);
-  }
-  void transposed_linear(const std::string& hf, const std::string& our, int64_t out, int64_t in) {
-    list_.push_back({hf + ".weight", our + ".weight", {in, out}, 0, out, in, true});
-    vector(hf + ".bias", our + ".bias", 0, out);
-  }
-  std::vector<HfSlice> head() {
-    if (!m_.share_embeddings_and_output_weights) matrix(kHfHead, "head.weight", 0, m_.vocab_size, m_.hidden_size);
+    for (const HfTensorName& t : names_.after) add(t, names_.prefix, "");
+    if (!m_.share_embeddings_and_output_weights)
+      list_.push_back({kHfHead, "head.weight", {m_.vocab_size, m_.hidden_size}, 0, m_.vocab_size, m_.hidden_size, false});
     return std::move(list_);
   }
 
+ private:
+  void add(const HfTensorName& t, const std::string& hf_prefix, const std::string& our_prefix) {
+    if ((t.part == HfPart::q_norm || t.part == HfPart::k_norm) && !m_.qk_layernorm) return;
+    const Place p = place_of(t.part, m_);
+    const std::string hf = hf_prefix + t.name, our = our_prefix + p.parameter;
+    const bool transposed = p.kind == Kind::linear && names_.transposes_linear;
+    const std::vector<int64_t> shape = p.kind == Kind::norm ? std::vector{p.rows}
+                                       : transposed         ? std::vector{p.cols, p.rows}
+                                                            : std::vector{p.rows, p.cols};
+    list_.push_back({hf + ".weight", our + ".weight", shape, p.row_begin, p.rows, p.cols, transposed});
+    if (p.has_bias) list_.push_back({hf + ".bias", our + ".bias", {p.rows}, p.row_begin, p.rows, 1, false});
+  }
+
+  const HfTensorNames& names_;
   const ModelConfig& m_;
   std::vector<HfSlice> list_;
 };
+
+template <class Is>
+bool any_family(Is is) {
+  return std::any_of(hf_families().begin(), hf_families().end(), [&](const HfFamily& f) { return is(f.tensors); });
+}
 
 /// Calls f(position in the tensor as the file holds it, position in the parameter) for every element.
 template <class F>
@@ -97,19 +96,25 @@ void for_each_element(const HfSlice& s, F f) {
 }  // namespace
 
 std::vector<HfSlice> hf_slices(const std::string& model_type, const ModelConfig& model) {
-  return model_type == "gpt2" ? SliceList(model).gpt2() : SliceList(model).llama_like();
+  const HfFamily* const family = find_hf_family(model_type);
+  MBT_CHECK(family, "model_type ", model_type);
+  return SliceList(family->tensors, model).run();
 }
 
 std::string without_hf_prefix(const std::string& name) {
-  for (const std::string prefix : {"transformer.", "model."}) {
-    if (name.starts_with(prefix)) return name.substr(prefix.size());
-  }
+  for (const HfFamily& f : hf_families())
+    if (!f.tensors.prefix.empty() && name.starts_with(f.tensors.prefix)) return name.substr(f.tensors.prefix.size());
   return name;
 }
 
+bool is_hf_causal_mask(const std::string& name) {
+  return any_family([&](const HfTensorNames& t) { return !t.causal_mask.empty() && name.ends_with(t.causal_mask); });
+}
+
 bool is_known_hf_buffer(const std::string& name) {
-  using namespace std::string_view_literals;
-  return name.ends_with(".attn.bias"sv) || name.ends_with(".attn.masked_bias"sv) || name.ends_with("rotary_emb.inv_freq"sv);
+  return is_hf_causal_mask(name) || any_family([&](const HfTensorNames& t) {
+           return std::any_of(t.buffers.begin(), t.buffers.end(), [&](const std::string& end) { return name.ends_with(end); });
+         });
 }
 
 void scatter_elements(const HfSlice& s, int64_t first, int64_t count, int64_t width, const char* from, char* parameter) {

@@ -1,4 +1,4 @@
-// Hugging Face tensor names as data: which rows of which of our parameters a tensor of a model file holds.
+// Tensors of Hugging Face files: which rows of which of our parameters a tensor of a model file holds.
 #pragma once
 
 #include <cstdint>
@@ -15,20 +15,22 @@ struct HfSlice {
   std::string parameter;
   std::vector<int64_t> hf_shape;  ///< [rows, cols]; [cols, rows] when transposed; [rows] for vectors
   int64_t row_begin = 0, rows = 0, cols = 1;
-  bool transposed = false;  ///< gpt2 stores linear weights as [in, out]
+  bool transposed = false;  ///< the file stores this linear weight as [in, out]
 };
 
-/// All tensors of a model, in the order of the forward pass; model_type as in config.json. Embedding and head cover the first vocab_size
-/// rows: the padding has no counterpart.
+/// Returns all tensors of a model in the order of the forward pass, named as the family of `model_type` has them (core/hf/family.h).
+/// Embedding and head cover the first vocab_size rows: the padding has no counterpart.
 std::vector<HfSlice> hf_slices(const std::string& model_type, const ModelConfig& model);
 
 /// The head's name in every family.
 inline constexpr const char* kHfHead = "lm_head.weight";
 
-/// "model.layers.0..." -> "layers.0...", as files have it that were saved from the bare transformer, without the language-model head.
+/// "model.layers.0..." -> "layers.0...", the name in files that were saved from the bare transformer, without the language-model head.
 std::string without_hf_prefix(const std::string& name);
 
-/// Tensors that files of older transformers hold beside the weights: causal masks, rotary frequencies. They follow from the config.
+/// Whether files of older transformers have a causal mask of this name beside the weights.
+bool is_hf_causal_mask(const std::string& name);
+/// The same for everything that follows from the config: causal masks, rotary frequencies.
 bool is_known_hf_buffer(const std::string& name);
 
 /// Elements [first, first + count) of the tensor as the file holds it, `width` bytes each, to their places in the whole parameter.

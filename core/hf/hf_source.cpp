@@ -66,8 +66,6 @@ std::string from_hex(const std::string& hex) {
   return bytes;
 }
 
-bool ends_with_mask(const std::string& name) { return name.ends_with(".attn.bias"); }
-
 /// Compared row by row: a mask that is none is a model that we would train wrongly.
 void require_causal_mask(const SafetensorsFile& file, const SafetensorsEntry& e, int64_t positions) {
   const std::vector<int64_t> shape{1, 1, positions, positions};
@@ -93,7 +91,7 @@ HfTensor describe(const SafetensorsFolder& folder, const SafetensorsEntry& e, co
   const SafetensorsFile& file = folder.file_of(e.name);
   if (e.name == kHfHead) {
     t.kind = HfTensorKind::tied_copy;
-  } else if (ends_with_mask(e.name)) {
+  } else if (is_hf_causal_mask(e.name)) {
     t.kind = HfTensorKind::causal_mask;
     require_causal_mask(file, e, model.max_positions());
   } else {

@@ -23,7 +23,7 @@ enum class HfTensorKind : uint8_t {
 };
 
 struct HfTensor {
-  std::string name;  ///< as the files have it, with or without "transformer." or "model." in front
+  std::string name;  ///< as the files have it, with or without the family's prefix
   SafetensorsType type = SafetensorsType::F32;
   HfTensorKind kind = HfTensorKind::weight;
   std::vector<int64_t> shape;  ///< of tensors that are no weights

@@ -15,7 +15,7 @@ class HfWeights {
  public:
   /// Checks all names and shapes against the model before any weight is used. InputError: a tensor that is missing, has another shape or
   /// another type than F32, F16 or BF16, or is not part of the model; a head that is stored beside the embedding it is tied to and differs
-  /// from it. Names with and without "transformer." or "model." in front are accepted.
+  /// from it. Names with and without the family's prefix are accepted.
   HfWeights(const std::string& folder, const ModelConfig& model);
 
   const SafetensorsFolder& folder() const { return folder_; }

@@ -77,9 +77,10 @@ TEST_CASE("What no family describes is refused by name", "[hf_export]") {
   refuse({"model.softmax_scale=0.3"}, "softmax_scale 0.3");
   refuse({"model.normalization=LayerNorm"}, "normalization LayerNorm");
   refuse({"model.position_embedding_type=none"}, "position_embedding_type none");
-  refuse({"model.qk_layernorm=true", "model.add_qkv_bias=true"}, "biases on QKV alone beside qk_layernorm");
-  refuse({"model.qk_layernorm=true", "model.add_mlp_bias=true"}, "qk_layernorm and biases in the MLP");
+  refuse({"model.qk_layernorm=true", "model.add_qkv_bias=true"}, "The nearest is qwen2, but the model has qk_layernorm, which");
+  refuse({"model.qk_layernorm=true", "model.add_mlp_bias=true"}, "The nearest is llama, but the model has qk_layernorm, which");
   refuse({"model.hidden_size=100", "model.num_attention_heads=3", "model.kv_channels=32"}, "multiple of num_attention_heads 3");
+  refuse({"model.qk_layernorm=true", "model.softmax_scale=0.3"}, "The nearest is qwen3, but the model has softmax_scale 0.3");
   std::vector<std::string> grouped = kGpt2;
   grouped.push_back("model.num_query_groups=2");
   refuse(grouped, "num_query_groups 2");
@@ -143,7 +144,7 @@ TEST_CASE("A window of our own is written in the words of a family that has one"
     CHECK(hf_model(parse_json(config.dump(), "config.json")).sliding_window == 200);
   }
   CHECK_THROWS_WITH(hf_family_of(model_of({"model.sliding_window=200", "model.add_mlp_bias=true"})),
-                    ContainsSubstring("sliding_window beside biases"));
+                    ContainsSubstring("sliding_window, which llama does not have"));
   CHECK_THROWS_WITH(model_of({"model.sliding_window=100"}),
                     ContainsSubstring("sequences of 128 tokens are longer than the sliding window"));
 }

@@ -1,5 +1,4 @@
 #include "apps/mbtrain/console.h"
-#include "apps/mbtrain/log.h"
 
 #include <cerrno>
 #include <cmath>
@@ -8,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "apps/mbtrain/log.h"
 #include "apps/mbtrain/text_table.h"
 
 namespace mbt {

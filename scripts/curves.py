@@ -68,10 +68,10 @@ def main():
     a = p.parse_args()
     work = a.work or tempfile.mkdtemp()
     recipes = [r["name"] for r in json.loads(subprocess.run([a.binary, "recipes", "--json"], check=True, capture_output=True).stdout)]
-    text = ["# Every recipe beside bf16_mixed", "",
-            f"Mean loss of the last ten of {a.iters} steps, made by `scripts/curves.py`. FP8 recipes must end within 2 % of `bf16_mixed`, NVFP4",
-            "within 5 %. The same seed and data for all; \"plain\" recipes quantize nothing. Iterations that fp16's loss scale skips at the start",
-            "are no steps: fp16 runs go on until they have made as many.", ""]
+    text = ["# Every recipe compared with bf16_mixed", "",
+            f"Each loss is the mean of the last ten of {a.iters} steps, measured by `scripts/curves.py`. FP8 recipes must end within 2 % of",
+            "`bf16_mixed`, NVFP4 within 5 %. All runs use the same seed and data. \"plain\" recipes quantize nothing. Iterations that fp16's loss",
+            "scale skips at the start do not count as steps: fp16 runs go on until they have made as many steps as the others.", ""]
     for model, (what, extra) in MODELS.items():
         folder = os.path.join(work, model)
         os.makedirs(folder, exist_ok=True)
@@ -79,7 +79,7 @@ def main():
         curves = {r: train(a.binary, r, options, a.iters, folder) for r in recipes}
         reference = end(curves["bf16_mixed"])
         svg(os.path.join(a.out, f"curves-{model}.svg"), curves, what)
-        text += [f"## {what[0].upper()}{what[1:]}", "", f"![losses](curves-{model}.svg)", "", "| recipe | loss | to bf16_mixed | limit |", "|---|---|---|---|"]
+        text += [f"## {what[0].upper()}{what[1:]}", "", f"![losses](curves-{model}.svg)", "", "| recipe | loss | difference to bf16_mixed | limit |", "|---|---|---|---|"]
         for r in recipes:
             bound = limit(r)
             text.append(f"| `{r}` | {end(curves[r]):.4f} | {100 * (end(curves[r]) / reference - 1):+.2f} % | {'plain' if bound is None else f'{100 * bound:.0f} %'} |")

@@ -41,17 +41,10 @@ no_gpu() {
   exit 2
 }
 command -v "$python" >/dev/null || { echo "gpu_check: $python is missing; it reads the results (no packages needed)" >&2; exit 2; }
-command -v nvidia-smi >/dev/null || no_gpu "nvidia-smi is not installed, so there is no driver"
-
-# The GPU that every program here is to use. CUDA counts the fastest first unless told to count as nvidia-smi does.
-visible=${CUDA_VISIBLE_DEVICES-0}
-visible=${visible%%,*}
-listed=$(nvidia-smi -L 2>&1) || no_gpu "$listed"
-index=$(awk -v id="$visible" '/^GPU [0-9]+:/ { gpu = $2 + 0; if (id == gpu "") { print gpu; exit } }
-  id ~ /^(GPU|MIG)-/ && index($0, "UUID: " id) { print gpu; exit }' <<<"$listed")
-if [ -z "$index" ]; then no_gpu "CUDA_VISIBLE_DEVICES begins with '$visible', which nvidia-smi -L does not list: ${listed//$'\n'/; }"; fi
-export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$visible
-gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader -i "$index" 2>&1) || no_gpu "$gpu"
+source scripts/gpu.sh
+find_gpu || no_gpu "$gpu_problem"
+# Every program here is to use this GPU. CUDA counts the fastest first unless told to count as nvidia-smi does.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$gpu_visible
 
 # Only a folder that this script made is cleared.
 marker=$out/.made_by_gpu_check
@@ -88,22 +81,20 @@ part() {
 }
 
 finish() {
-  printf '\n%s\n' "$gpu"
-  "$python" scripts/gpu_check_rows.py table "$rows" --markdown "$out/report.md" --title "$gpu"
+  printf '\n%s\n' "$gpu_name"
+  "$python" scripts/gpu_check_rows.py table "$rows" --markdown "$out/report.md" --title "$gpu_name"
   code=$?
   printf 'also in %s\n' "$out/report.md"
   exit "$code"
 }
 
 # Tests of several ranks start up to four, each with a GPU of its own.
-gpus=$(grep -c '^GPU [0-9]*:' <<<"$listed")
+gpus=$(grep -c '^GPU [0-9]*:' <<<"$gpu_list")
 targets=(mbtrain test_parity_gpu)
 if [ "$gpus" -ge 4 ]; then targets+=(test_e2e); fi
 
 # -- build ----------------------------------------------------------------------------------------------------------------------------------
-capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader -i "$index" | tr -d .)
-case $capability in 90 | 100 | 103 | 120) capability+=a ;; esac  # with the units that only this family has
-configure=(cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMBT_TESTS=ON -DMBT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=$capability")
+configure=(cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMBT_TESTS=ON -DMBT_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=$(gpu_architecture)")
 if command -v ccache >/dev/null; then configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
 build_command="$(printf '%q ' "${configure[@]}")"
 build_command+="&& cmake --build $(printf %q "$build") --parallel $(nproc) --target ${targets[*]}"

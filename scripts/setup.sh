@@ -8,14 +8,14 @@ packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev libspdlog-dev li
 for argument in "$@"; do
   case $argument in
     # slurm-wlm brings mpi_pmix.so, for srun --mpi=pmix; on Debian 12 that wants the libpmix.so of libpmix-dev.
-    --tests) packages+=(catch2 libboost-context-dev slurm-wlm munge libpmix-dev) ;;
+    --tests) packages+=(catch2 libboost-context-dev clang-format-14 slurm-wlm munge libpmix-dev) ;;
     *) echo "usage: scripts/setup.sh [--tests]" >&2; exit 2 ;;
   esac
 done
 
 if ! command -v apt-get >/dev/null; then
   echo "setup: this system has no apt-get. mbtrain needs a C++20 compiler, CMake 3.22, Ninja, nlohmann-json, CLI11, spdlog, fmt and xxHash;" >&2
-  echo "       oneDNN makes it fast, MPI trains on several GPUs, utf8proc and SentencePiece read tokenizers; Catch2, Boost.Context and Slurm are for the tests." >&2
+  echo "       oneDNN makes it fast, MPI trains on several GPUs, utf8proc and SentencePiece read tokenizers; Catch2, Boost.Context, clang-format 14 and Slurm are for the tests." >&2
   echo "       Install them by your own means, then build with CMake." >&2
   exit 1
 fi

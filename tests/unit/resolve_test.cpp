@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "core/config/command_line.h"
 #include "tests/support/catch.h"
+#include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace mbt;
@@ -44,11 +45,7 @@ TEST_CASE("no arguments: the default recipe, synchronized") {
 }
 
 TEST_CASE("every built-in recipe resolves on the default model") {
-  for (const char* name : {"fp32", "bf16_mixed", "fp16_mixed", "bf16_with_fp8_delayed_scaling_mixed", "fp16_with_fp8_delayed_scaling_mixed",
-                           "bf16_with_fp8_current_scaling_mixed", "fp16_with_fp8_current_scaling_mixed",
-                           "bf16_with_fp8_subchannel_scaling_mixed", "fp16_with_fp8_subchannel_scaling_mixed", "bf16_with_mxfp8_mixed",
-                           "fp16_with_mxfp8_mixed", "bf16_with_nvfp4_mixed", "nemotron_h_bf16_with_fp8_current_scaling_mixed",
-                           "nanov2_bf16_with_fp8_current_scaling_mixed", "nemotron_3_super_bf16_with_nvfp4_mixed"}) {
+  for (const std::string& name : test::all_recipes()) {
     CAPTURE(name);
     CHECK(error_of({"--mixed-precision", name}).empty());
   }

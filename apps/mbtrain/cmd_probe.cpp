@@ -25,7 +25,7 @@ int cmd_probe(const std::vector<std::string>& args) {
   // The sequences that the model must be able to take.
   input.assignments.push_back({"model", "seq_length", probe_sequence(batch), {Origin::Kind::derived, batch}});
   const ResolvedRun run = resolve_run(input);
-  const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
+  const std::unique_ptr<Backend> backend = make_backend(name_of(run.config.train.device), static_cast<int>(run.config.train.num_threads));
   run_probe(*backend, run.config, supported_policy(run.config, *backend), batch, out, steps);
   std::printf("wrote %s\n", out.c_str());
   return 0;

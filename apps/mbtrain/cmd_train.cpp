@@ -11,7 +11,7 @@
 #include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/trace.h"
 #include "core/comm/gather.h"
-#include "core/config/field_table.h"
+#include "core/config/config_json.h"
 #include "core/data/make_dataset.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
@@ -77,7 +77,7 @@ void show_start(const ResolvedRun& run, const Backend& backend, World& world, co
   if (world.ranks() > 1)
     spdlog::info("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host,
                  trainer.transport());
-  if (c.train.device == "auto" && backend.name() == "cpu") warn_of_unused_gpu();
+  if (c.train.device == DeviceChoice::automatic && backend.name() == "cpu") warn_of_unused_gpu();
   spdlog::info("recipe: {}", c.mixed_precision.name);
   for (const Overwrite& o : run.overwrites) {
     spdlog::debug("{}.{}: {} ({}) -> {}", o.section, o.field, o.old_value.dump(), to_string(o.old_origin), o.new_value.dump());
@@ -109,12 +109,12 @@ int train(World& world, const std::vector<std::string>& args) {
     CLI::App app("Train a model", "mbtrain train");
     run = resolve_run(parse_config_args(app, args), world.ranks());
     const RunConfig& config = run.config;
-    if (world.is_first()) spdlog::set_level(spdlog::level::from_str(config.logger.logging_level));
+    if (world.is_first()) spdlog::set_level(spdlog::level::from_str(name_of(config.logger.logging_level)));
     dataset = make_dataset(config);
   });
   const RunConfig& config = run.config;
   require_same_run(world, config, *dataset);
-  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   PrecisionPolicy policy;
   agree(world, [&] { policy = training_policy(config, *backend); });
 
@@ -131,8 +131,7 @@ int train(World& world, const std::vector<std::string>& args) {
     if (!world.is_first()) return;
     if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
     console.open_metrics(!config.checkpoint.load.empty());
-    if (!config.logger.save_config_filepath.empty())
-      write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
+    if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, json_text(config) + "\n");
     show_start(run, *backend, world, *dataset, trainer);
   });
 

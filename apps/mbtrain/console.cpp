@@ -41,7 +41,8 @@ std::string duration(double seconds) {
 ConsoleObserver::ConsoleObserver(const RunConfig& config)
     : logger_(config.logger),
       seq_length_(config.model.seq_length),
-      shows_progress_(config.logger.progress == "on" || (config.logger.progress == "auto" && isatty(STDERR_FILENO))),
+      shows_progress_(config.logger.progress == ProgressChoice::on ||
+                      (config.logger.progress == ProgressChoice::automatic && isatty(STDERR_FILENO))),
       metrics_path_(metrics_path(config)) {}
 
 void ConsoleObserver::open_metrics(bool appends) {

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/config/config_input.h"
 #include "core/hf/hf_json.h"
 
 namespace mbt {

@@ -46,11 +46,11 @@ class Obstacles {
 
 std::vector<std::string> obstacles_to_gpt2(const ModelConfig& m) {
   Obstacles o;
-  o.refuse_unless(m.normalization == "LayerNorm", text("normalization ", m.normalization, ", gpt2 has LayerNorm"));
-  o.refuse_unless(m.position_embedding_type == "learned_absolute",
-                  text("position_embedding_type ", m.position_embedding_type, ", gpt2 has learned_absolute"));
-  o.refuse_unless(hf_activation(kPlainActivations, m.activation_func) != nullptr,
-                  text("activation_func ", m.activation_func, " is gated, gpt2's are not"));
+  o.refuse_unless(m.normalization == Normalization::layer_norm, text("normalization ", name_of(m.normalization), ", gpt2 has LayerNorm"));
+  o.refuse_unless(m.position_embedding_type == PositionEmbedding::learned_absolute,
+                  text("position_embedding_type ", name_of(m.position_embedding_type), ", gpt2 has learned_absolute"));
+  o.refuse_unless(hf_activation(kPlainActivations, name_of(m.activation_func)) != nullptr,
+                  text("activation_func ", name_of(m.activation_func), " is gated, gpt2's are not"));
   o.refuse_unless(m.add_bias_linear || (m.has_proj_bias() && m.has_mlp_bias()),
                   "add_bias_linear false, gpt2 has biases on all linear layers");
   o.refuse_unless(m.kv_heads() == m.num_attention_heads, text("num_query_groups ", m.kv_heads(), ", gpt2 has as many as query heads"));
@@ -72,10 +72,12 @@ std::string llama_like_family(const ModelConfig& m) {
 
 std::vector<std::string> obstacles_to_llama_like(const ModelConfig& m) {
   Obstacles o;
-  o.refuse_unless(m.normalization == "RMSNorm", text("normalization ", m.normalization, ", llama, qwen2, qwen3 and mistral have RMSNorm"));
-  o.refuse_unless(m.position_embedding_type == "rope", text("position_embedding_type ", m.position_embedding_type, ", they have rope"));
-  o.refuse_unless(hf_activation(kGatedActivations, m.activation_func) != nullptr,
-                  text("activation_func ", m.activation_func, ", theirs are gated (swiglu, geglu)"));
+  o.refuse_unless(m.normalization == Normalization::rms_norm,
+                  text("normalization ", name_of(m.normalization), ", llama, qwen2, qwen3 and mistral have RMSNorm"));
+  o.refuse_unless(m.position_embedding_type == PositionEmbedding::rope,
+                  text("position_embedding_type ", name_of(m.position_embedding_type), ", they have rope"));
+  o.refuse_unless(hf_activation(kGatedActivations, name_of(m.activation_func)) != nullptr,
+                  text("activation_func ", name_of(m.activation_func), ", theirs are gated (swiglu, geglu)"));
   o.refuse_unless(m.rotary_percent == 1.0, text("rotary_percent ", to_text(m.rotary_percent), ", they rotate whole heads"));
   o.refuse_unless(m.attention_scale() == 1.0 / std::sqrt(static_cast<double>(m.head_dim())),
                   text("softmax_scale ", to_text(m.attention_scale()), ", they have 1/sqrt(head width)"));
@@ -100,7 +102,7 @@ ordered_json gpt2_json(const ModelConfig& m) {
   j["n_positions"] = m.max_positions();
   j["vocab_size"] = m.vocab_size;
   j["layer_norm_epsilon"] = m.layernorm_epsilon;
-  j["activation_function"] = known_activation(kPlainActivations, m.activation_func, "gpt2");
+  j["activation_function"] = known_activation(kPlainActivations, name_of(m.activation_func), "gpt2");
   j["scale_attn_weights"] = m.softmax_scale.value_or(0.0) != 1.0;
   j["tie_word_embeddings"] = m.share_embeddings_and_output_weights;
   return j;
@@ -126,7 +128,7 @@ ordered_json llama_like_json(const ModelConfig& m, const std::string& family) {
   j["vocab_size"] = m.vocab_size;
   j["max_position_embeddings"] = m.max_positions();
   j["rms_norm_eps"] = m.layernorm_epsilon;
-  j["hidden_act"] = known_activation(kGatedActivations, m.activation_func, family.c_str());
+  j["hidden_act"] = known_activation(kGatedActivations, name_of(m.activation_func), family.c_str());
   j["rope_theta"] = m.rotary_base;
   j["rope_scaling"] = rope_scaling_json(m);
   j["tie_word_embeddings"] = m.share_embeddings_and_output_weights;

@@ -64,7 +64,7 @@ class SliceList {
   }
   void norm(const std::string& hf, const std::string& our) {
     vector(hf + ".weight", our + ".weight", 0, m_.hidden_size);
-    if (m_.normalization == "LayerNorm") vector(hf + ".bias", our + ".bias", 0, m_.hidden_size);
+    if (m_.normalization == Normalization::layer_norm) vector(hf + ".bias", our + ".bias", 0, m_.hidden_size);
   }
   void linear(const std::string& hf, const std::string& our, int64_t row_begin, int64_t out, int64_t in, bool has_bias) {
     matrix(hf + ".weight", our + ".weight", row_begin, out, in);

@@ -65,7 +65,7 @@ void attention_fwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .num_kv_heads = s.kv_heads,
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
-                           .backend = attention_backend_named(c.model.attention_backend),
+                           .backend = attention_backend(c.model),
                            .document_start = c.document_start,
                            .quantized = quantized});
 }
@@ -83,7 +83,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .num_kv_heads = s.kv_heads,
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
-                           .backend = attention_backend_named(c.model.attention_backend),
+                           .backend = attention_backend(c.model),
                            .document_start = c.document_start,
                            .quantized = has_rope || has_qk_norm ? QuantOutput{} : quantized});
   if (has_rope) {

@@ -26,7 +26,7 @@ Generator::Generator(Backend& backend, const ModelConfig& model, const Precision
   want(rstd_, DType::f32, {kPiece}), want(mean_, DType::f32, {kPiece});
   if (model.qk_layernorm) want_act(qkv_raw_, s_.qkv), want(qk_rstd_, DType::f32, {kPiece, s_.heads + s_.kv_heads});
   want(logits_, policy.act, {1, s_.padded_vocab}), want(logits_f32_, DType::f32, {1, s_.padded_vocab});
-  if (model.position_embedding_type == "rope") want(rope, DType::f32, {capacity, rotary_width(model)});
+  if (model.position_embedding_type == PositionEmbedding::rope) want(rope, DType::f32, {capacity, rotary_width(model)});
   layers_.resize(static_cast<size_t>(model.num_layers));
   struct InputSlots {
     QuantSlots slots;

@@ -47,7 +47,7 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
                .softmax_scale = static_cast<float>(model.attention_scale()),
                .document_start = acts_.shared.document_start,
                .positions = acts_.shared.positions} {
-  if (model.position_embedding_type == "rope") {
+  if (model.position_embedding_type == PositionEmbedding::rope) {
     const std::vector<float> table = rope_table(model, model.seq_length);
     rope_memory_ = Buffer(backend, table.size() * sizeof(float));
     const TensorView view(rope_memory_.data(), DType::f32, {model.seq_length, rotary_width(model)});

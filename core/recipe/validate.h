@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config/assign.h"
+#include "core/config/origin.h"
 #include "core/config/problem.h"
 #include "core/config/run_config.h"
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/config/io_config.h"
+#include "core/config/tokenizer_config.h"
 
 namespace mbt {
 
@@ -47,7 +47,7 @@ class Tokenizer {
   void set_special_ids(const SpecialIds& ids) { special_ = ids; }
 
   /// As tokenizer.tokenizer_type calls it.
-  virtual const char* type() const = 0;
+  virtual TokenizerType type() const = 0;
   /// One line for people: kind, vocabulary, where it is from.
   virtual std::string describe() const = 0;
   /// XXH64 of all that determines the tokens: equal for equal tokenizers, on every machine.
@@ -65,9 +65,9 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer();
 /// eos. InputError: anything in the files that would change the tokens and is not done here, by its name.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
-/// What tokenizer.tokenizer_type is for this tokenizer's file or folder, by its first bytes or its names; empty: there is none. InputError:
-/// it cannot be read.
-std::string tokenizer_type_in(const std::string& path);
+/// What tokenizer.tokenizer_type is for this tokenizer's file or folder, by its first bytes or its names; nothing: there is none.
+/// InputError: it cannot be read.
+std::optional<TokenizerType> tokenizer_type_in(const std::string& path);
 
 /// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;

@@ -3,6 +3,7 @@
 
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
+#include "core/config/config_json.h"
 #include "core/config/field_table.h"
 #include "core/tokenizer/tokenizer.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
@@ -52,7 +53,8 @@ void Trainer::load_from(const std::string& path) {
 
 /// Paths change when folders move; it is the tokens that must not.
 void Trainer::compare_tokenizer(const CheckpointReader& checkpoint, const RunConfig& saved) {
-  if (config_.tokenizer == saved.tokenizer || config_.tokenizer.tokenizer_type == "none" || saved.tokenizer.tokenizer_type == "none")
+  if (config_.tokenizer == saved.tokenizer || config_.tokenizer.tokenizer_type == TokenizerType::none ||
+      saved.tokenizer.tokenizer_type == TokenizerType::none)
     return;
   const std::unique_ptr<Tokenizer> now = make_tokenizer(config_.tokenizer);
   const TokenizerFiles carried = load_tokenizer_files(checkpoint);
@@ -65,10 +67,10 @@ void Trainer::compare_tokenizer(const CheckpointReader& checkpoint, const RunCon
 
 /// Moments of another dtype were converted on their way in.
 void Trainer::report_converted_moments(const OptimizerConfig& saved) {
-  const auto report = [&](const char* moment, const std::string& from, const std::string& to) {
+  const auto report = [&](const char* moment, MomentDtype from, MomentDtype to) {
     if (from == to) return;
-    observer_.on_message(text("Adam's ", moment, " moment was saved in ", from, " and continues in ", to,
-                              to == "fp32" ? ", the same values" : ", rounded to nearest even"));
+    observer_.on_message(text("Adam's ", moment, " moment was saved in ", name_of(from), " and continues in ", name_of(to),
+                              to == MomentDtype::fp32 ? ", the same values" : ", rounded to nearest even"));
   };
   report("first", saved.exp_avg_dtype, config_.optimizer.exp_avg_dtype);
   report("second", saved.exp_avg_sq_dtype, config_.optimizer.exp_avg_sq_dtype);

@@ -1,6 +1,7 @@
 // mbtrain bench data: how fast the loader reads, beside what training consumes.
 #include <chrono>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/verb_options.h"

@@ -150,7 +150,7 @@ int run(World& world, const std::vector<std::string>& args) {
   RunConfig config;
   agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;
-  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   const Figures f = figures(*backend, world, config, o);
   if (!world.is_first()) return 0;
   o.as_json ? print_json(config, f) : print_table(config, f);

@@ -145,7 +145,7 @@ int run(World& world, const std::vector<std::string>& args) {
   RunConfig config;
   agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;  // it trains, whatever a run of this config would do
-  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   const StepTimes times = measure(*backend, world, config, steps);
   if (!world.is_first()) return 0;
   if (as_json) std::printf("%s\n", to_json(*backend, world, config, times).dump(2).c_str());

@@ -1,11 +1,12 @@
 // mbtrain config: the fields, and the values that arguments give them.
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/config/config_json.h"
 #include "core/config/describe.h"
-#include "core/config/field_table.h"
 #include "core/recipe/resolve.h"
 
 namespace mbt {
@@ -28,7 +29,7 @@ int reference(const std::vector<std::string>& args) {
 /// The resolved config, as a file that --config reads.
 int show(const std::vector<std::string>& args) {
   VerbOptions options("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
-  std::cout << to_json(resolve_run(options.parse_with_config(args)).config).dump(2) << "\n";
+  std::cout << json_text(resolve_run(options.parse_with_config(args)).config) << "\n";
   return 0;
 }
 

@@ -90,7 +90,7 @@ void print_row(const Row& r, int64_t sample, const std::vector<SamplePiece>& pie
 
 /// Of the run, where it can name the tokens of the data.
 std::unique_ptr<Tokenizer> tokenizer_of(const RunConfig& config) {
-  if (config.tokenizer.tokenizer_type == "none") return nullptr;
+  if (config.tokenizer.tokenizer_type == TokenizerType::none) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
   return tokenizer->vocab_size() >= config.model.vocab_size ? std::move(tokenizer) : nullptr;
 }

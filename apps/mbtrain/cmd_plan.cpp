@@ -22,7 +22,7 @@ int cmd_plan(const std::vector<std::string>& args) {
   const ConfigInput input = options.parse_with_config(args);
   ResolvedRun run = resolve_run(input, ranks);
   const TrainConfig& train = run.config.train;
-  const std::unique_ptr<Backend> backend = make_backend(train.device, static_cast<int>(train.num_threads));
+  const std::unique_ptr<Backend> backend = make_backend(name_of(train.device), static_cast<int>(train.num_threads));
   const RunPlan plan = make_plan(std::move(run), ranks, queries_of(*backend));
   if (as_json) std::cout << to_json(plan).dump(2) << "\n";
   else std::cout << plan_text(plan, show_all);

@@ -1,5 +1,6 @@
 // mbtrain probe: every number of a few steps, for comparison with other programs.
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/verb_options.h"
@@ -23,9 +24,9 @@ int cmd_probe(const std::vector<std::string>& args) {
   options.add_option("--steps", steps, "Optimizer steps; each takes one batch").range(int64_t{0}, int64_t{1000000});
   ConfigInput input = options.parse_with_config(args);
   // The sequences that the model must be able to take.
-  input.assignments.push_back({"model", "seq_length", probe_sequence(batch), {Origin::Kind::derived, batch}});
+  input.assignments.push_back({"model", "seq_length", nlohmann::json(probe_sequence(batch)), {Origin::Kind::derived, batch}});
   const ResolvedRun run = resolve_run(input);
-  const std::unique_ptr<Backend> backend = make_backend(run.config.train.device, static_cast<int>(run.config.train.num_threads));
+  const std::unique_ptr<Backend> backend = make_backend(name_of(run.config.train.device), static_cast<int>(run.config.train.num_threads));
   run_probe(*backend, run.config, supported_policy(run.config, *backend), batch, out, steps);
   std::printf("wrote %s\n", out.c_str());
   return 0;

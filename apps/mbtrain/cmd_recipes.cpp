@@ -1,11 +1,12 @@
 // mbtrain recipes: which there are, what one says, how two differ.
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
-#include "core/config/field_table.h"
+#include "core/config/config_json.h"
 #include "core/recipe/finalize.h"
 #include "core/recipe/library.h"
 
@@ -34,9 +35,12 @@ void print_list(const RecipeLibrary& library) {
   for (const Recipe& r : library.all()) {
     const MixedPrecisionConfig& c = r.config;
     const bool is_quantized = c.fp8 || c.fp4;
-    table.add({r.name, base_of(c), c.fp8 ? *c.fp8 : c.fp4.value_or("-"),
-               c.fp8   ? c.fp8_recipe
-               : c.fp4 ? c.fp4_recipe
+    table.add({r.name, base_of(c),
+               c.fp8   ? name_of(*c.fp8)
+               : c.fp4 ? name_of(*c.fp4)
+                       : "-",
+               c.fp8   ? name_of(c.fp8_recipe)
+               : c.fp4 ? name_of(c.fp4_recipe)
                        : "-",
                !is_quantized                              ? "-"
                : c.fp8_param_gather || c.fp4_param_gather ? "codes"

@@ -13,7 +13,7 @@
 #include "apps/mbtrain/trace.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/comm/gather.h"
-#include "core/config/field_table.h"
+#include "core/config/config_json.h"
 #include "core/data/make_dataset.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
@@ -49,7 +49,7 @@ void show_start(const ResolvedRun& run, const Backend& backend, World& world, co
   if (world.ranks() > 1)
     log_info(fmt::format("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host,
                          trainer.transport()));
-  if (c.train.device == "auto" && backend.name() == "cpu") warn_of_unused_gpu();
+  if (c.train.device == DeviceChoice::automatic && backend.name() == "cpu") warn_of_unused_gpu();
   log_info(fmt::format("recipe: {}", c.mixed_precision.name));
   for (const Overwrite& o : run.overwrites) {
     log_debug(fmt::format("{}.{}: {} ({}) -> {}", o.section, o.field, o.old_value.dump(), to_string(o.old_origin), o.new_value.dump()));
@@ -83,12 +83,12 @@ int train(World& world, const std::vector<std::string>& args) {
     VerbOptions options("Train a model", "mbtrain train");
     run = resolve_run(options.parse_with_config(args), world.ranks());
     const RunConfig& config = run.config;
-    if (world.is_first()) set_log_level(config.logger.logging_level);
+    if (world.is_first()) set_log_level(name_of(config.logger.logging_level));
     dataset = make_dataset(config);
   });
   const RunConfig& config = run.config;
   require_same_run(world, config, *dataset);
-  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, config.train.device, config.train.num_threads);
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   PrecisionPolicy policy;
   agree(world, [&] { policy = training_policy(config, *backend); });
 
@@ -105,8 +105,7 @@ int train(World& world, const std::vector<std::string>& args) {
     if (!world.is_first()) return;
     if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
     console.open_metrics(!config.checkpoint.load.empty());
-    if (!config.logger.save_config_filepath.empty())
-      write_file_atomically(config.logger.save_config_filepath, to_json(config).dump(2) + "\n");
+    if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, json_text(config) + "\n");
     show_start(run, *backend, world, *dataset, trainer);
   });
 

@@ -17,7 +17,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
-#include "core/config/field_table.h"
+#include "core/config/config_json.h"
 #include "core/data/make_dataset.h"
 #include "core/io/files.h"
 #include "core/recipe/resolve.h"
@@ -105,7 +105,7 @@ int64_t run_with_kills(const RunConfig& config, int64_t most, double seconds_of_
   const std::string& folder = config.checkpoint.save;
   fs::create_directories(folder);
   const std::string file = folder + ".json";
-  write_file_atomically(file, to_json(config).dump(2));
+  write_file_atomically(file, json_text(config));
   const std::vector<std::string> args = {"train", "--config", file};
   const auto cannot_go_on = [&](int64_t kills, int code) {
     return Error(
@@ -172,7 +172,7 @@ int verify(World& world, const std::vector<std::string>& args) {
     dataset = make_dataset(traced_config(run.config, o.before + o.after, ""));  // Megatron's order depends on the length of the run
   });
   require_same_run(world, run.config, *dataset);
-  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, run.config.train.device, run.config.train.num_threads);
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(run.config.train.device), run.config.train.num_threads);
   PrecisionPolicy policy;
   agree(world, [&] { policy = training_policy(run.config, *backend); });
 

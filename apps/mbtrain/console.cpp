@@ -19,8 +19,8 @@ std::string metrics_path(const RunConfig& c) {
 }
 
 ProgressLine::Where progress_place(const LoggerConfig& logger) {
-  if (logger.progress == "auto") return ProgressLine::Where::terminal;
-  return logger.progress == "on" ? ProgressLine::Where::always : ProgressLine::Where::nowhere;
+  if (logger.progress == ProgressChoice::automatic) return ProgressLine::Where::terminal;
+  return logger.progress == ProgressChoice::on ? ProgressLine::Where::always : ProgressLine::Where::nowhere;
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ ordered_json data_facts(const std::string& path) {
     return facts_of_pair(path);
   }
   if (TokenFile::recognizes(path)) return facts_of_tokens(path);
-  const DataSource source = find_source(path, "auto");
+  const DataSource source = find_source(path, DatasetKind::automatic);
   switch (source.kind) {
     case DataKind::megatron: return facts_of_pair(path);
     case DataKind::jsonl: return facts_of_jsonl(source);

@@ -13,7 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/xxhash.h"
 #include "core/comm/gather.h"
-#include "core/config/field_table.h"
+#include "core/config/config_json.h"
 #include "core/io/files.h"
 #include "kernels/gpus.h"
 #include "kernels/kernels.h"

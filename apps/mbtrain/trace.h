@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/backend/timing_backend.h"
-#include "core/config/io_config.h"
+#include "core/config/profiling_config.h"
 #include "core/train/trainer.h"
 
 namespace mbt {

@@ -6,23 +6,29 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
+
+#include "core/base/enum_names.h"
 
 namespace mbt {
 
-/// What is known of a field beside its type and its default (the member initializer).
-/// Types in use: bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<std::string>, and std::optional of the first four.
+/// FieldInfo::alias of a field that has no flag beside --section.field.
+inline constexpr const char* kNoAlias = "";
+
+/// What is known of a field beside its type and its default (the member initializer). The choices of an enum are its names.
+/// Types in use: bool, int64_t, double, std::string, enums with names (enum_names.h), std::optional of these, std::vector<int64_t> and
+/// std::vector<std::string>.
 struct FieldInfo {
   const char* name;
-  const char* doc;                                                    ///< one sentence for --help and the reference
-  const char* unit = "";                                              ///< "samples", "tokens", "minutes", ...
-  double min = -std::numeric_limits<double>::infinity();              ///< inclusive
-  double max = std::numeric_limits<double>::infinity();               ///< inclusive
-  std::vector<std::string> choices = {};                              ///< allowed strings; empty: any
-  std::vector<std::pair<std::string, std::string>> other_words = {};  ///< what else a choice is called: refused, naming the choice
-  const char* alias = "";        ///< Megatron's flag without the dashes, e.g. "micro-batch-size"; empty: none
+  const char* doc;                                        ///< one sentence for --help and the reference
+  const char* unit = "";                                  ///< "samples", "tokens", "minutes", ...
+  double min = -std::numeric_limits<double>::infinity();  ///< inclusive
+  double max = std::numeric_limits<double>::infinity();   ///< inclusive
+  const char* alias = nullptr;   ///< Megatron's flag without the dashes; null: the name with '-' for '_', which no other field may have
   bool is_architecture = false;  ///< other values make another function of the same weights
 };
+
+/// A field that core/recipe/synchronize.h copies from mixed_precision.
+constexpr FieldInfo set_by_recipe(const char* name) { return {.name = name, .doc = "Set by mixed_precision", .alias = kNoAlias}; }
 
 }  // namespace mbt

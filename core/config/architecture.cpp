@@ -1,6 +1,7 @@
 #include "core/config/architecture.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
 
@@ -17,7 +18,7 @@ struct Fact {
 
 std::vector<Fact> facts_of(const ModelConfig& m) {
   using enum ArchitecturePart;
-  const bool has_table = m.position_embedding_type == "learned_absolute";
+  const bool has_table = m.position_embedding_type == PositionEmbedding::learned_absolute;
   std::vector<Fact> facts = {{"num_layers", m.num_layers, weights},
                              {"hidden_size", m.hidden_size, weights},
                              {"num_attention_heads", m.num_attention_heads, weights},
@@ -25,11 +26,11 @@ std::vector<Fact> facts_of(const ModelConfig& m) {
                              {"kv_channels", m.head_dim(), weights},
                              {"ffn_hidden_size", m.ffn(), weights},
                              {"vocab_size", m.vocab_size, weights},
-                             {"normalization", m.normalization, weights},
+                             {"normalization", name_of(m.normalization), weights},
                              {"layernorm_epsilon", m.layernorm_epsilon, arithmetic},
                              {"gated MLP", m.is_gated(), weights},
-                             {"activation_func", m.activation_func, arithmetic},
-                             {"position_embedding_type", m.position_embedding_type, weights},
+                             {"activation_func", name_of(m.activation_func), arithmetic},
+                             {"position_embedding_type", name_of(m.position_embedding_type), weights},
                              {"max_position_embeddings", m.max_positions(), has_table ? weights : bound},
                              {"sliding_window", m.sliding_window ? json(*m.sliding_window) : json(), bound},
                              {"bias of QKV", m.has_qkv_bias(), weights},
@@ -38,7 +39,7 @@ std::vector<Fact> facts_of(const ModelConfig& m) {
                              {"qk_layernorm", m.qk_layernorm, weights},
                              {"share_embeddings_and_output_weights", m.share_embeddings_and_output_weights, weights},
                              {"softmax_scale", m.attention_scale(), arithmetic}};
-  if (m.position_embedding_type != "rope") return facts;
+  if (m.position_embedding_type != PositionEmbedding::rope) return facts;
   const json scaling = {m.rope_scaling_factor, m.rope_low_freq_factor, m.rope_high_freq_factor, m.rope_original_max_position_embeddings};
   facts.push_back({"rotary_base", m.rotary_base, arithmetic});
   facts.push_back({"rotary_percent", m.rotary_percent, arithmetic});

@@ -1,10 +1,10 @@
 // What makes a model compute what it does, apart from how its settings say it: a bias on every linear layer, a default written out.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "core/config/json_value.h"
 #include "core/config/model_config.h"
 
 namespace mbt {
@@ -14,7 +14,7 @@ enum class ArchitecturePart : uint8_t { weights, arithmetic, bound };
 
 struct ArchitectureDifference {
   std::string name;  ///< a field of the section "model", or words
-  nlohmann::json left, right;
+  JsonValue left, right;
   ArchitecturePart part;
 
   /// "num_layers (2, 4)".

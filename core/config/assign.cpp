@@ -1,7 +1,10 @@
 #include "core/config/assign.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
+#include "core/config/config_input.h"
 #include "core/config/field_table.h"
 #include "core/config/upstream_names.h"
 
@@ -60,11 +63,6 @@ std::string unknown_section(std::string_view name) {
   return "unknown section " + shown(name) + (hint.empty() ? "; expected one of " + join(section_names(), ", ") : hint);
 }
 
-Origin origin_of(const Origins& origins, const std::string& path) {
-  const auto found = origins.find(path);
-  return found == origins.end() ? Origin{} : found->second;
-}
-
 void apply_assignments(RunConfig& config, const std::vector<Assignment>& assignments, Origins& origins, std::vector<Problem>& problems) {
   FieldTable table(config);
   std::vector<Assignment> own;
@@ -77,7 +75,7 @@ void apply_assignments(RunConfig& config, const std::vector<Assignment>& assignm
       continue;
     }
     const auto refused =
-        assignment.is_text() ? field->set_text(assignment.value.get_ref<const std::string&>()) : field->set(assignment.value);
+        assignment.is_text() ? field->set_text(assignment.value->get_ref<const std::string&>()) : field->set(*assignment.value);
     if (refused) problems.push_back({place(assignment), *refused, field->path()});
     else origins[field->path()] = assignment.origin;
   }

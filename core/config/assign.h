@@ -1,22 +1,17 @@
 // Applying assignments to a RunConfig, with the origin of each value.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/config/config_input.h"
+#include "core/config/origin.h"
 #include "core/config/problem.h"
 #include "core/config/run_config.h"
 
 namespace mbt {
 
-/// By "section.field". A field that is not in it has its default.
-using Origins = std::map<std::string, Origin>;
-
-/// The origin of a field, Kind::default_value when it is not in `origins`.
-Origin origin_of(const Origins& origins, const std::string& path);
+struct Assignment;  // core/config/config_input.h
 
 /// Sets each field in turn and notes its origin. An unknown section or field, a wrong type, a value out of range: a problem each, naming
 /// the nearest valid name or what was expected; the other assignments are still applied.

@@ -1,6 +1,7 @@
 #include "core/config/command_line.h"
 
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
@@ -100,7 +101,7 @@ void ConfigArguments::take_special(const std::string& flag, const std::string& n
 
 void ConfigArguments::take_field(const std::string& flag, const std::string& section, const std::string& field, const std::string& value) {
   if (section == "mixed_precision" && field == "name") take_special(flag, section, value);
-  else from_line_.assignments.push_back({section, field, value, {Origin::Kind::command_line, flag}});
+  else from_line_.assignments.push_back({section, field, nlohmann::json(value), {Origin::Kind::command_line, flag}});
 }
 
 size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags) {
@@ -108,7 +109,7 @@ size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, 
   std::vector<std::string> flags = other_flags, same_name;
   for (const char* special : {"--config", "--recipes", "--mixed-precision"}) flags.emplace_back(special);
   for (const Field& field : table_.all()) {
-    if (*field.info.alias != '\0') flags.push_back(std::string("--") + field.info.alias);
+    if (!field.alias.empty()) flags.push_back("--" + field.alias);
     if (field.info.name == argument.name) same_name.push_back("--" + field.path());
   }
   std::string what =

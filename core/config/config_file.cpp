@@ -1,5 +1,6 @@
 #include "core/config/config_file.h"
 
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/base/error.h"

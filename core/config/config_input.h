@@ -2,31 +2,22 @@
 #pragma once
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/config/json_value.h"
+#include "core/config/origin.h"
 #include "core/config/problem.h"
 
 namespace mbt {
-
-/// Who set a value. `text` says where: "run.json:12", "--lr", the recipe's name, the field that was copied; empty for defaults.
-struct Origin {
-  enum class Kind { default_value, config_file, command_line, recipe, synchronized, derived, hf_config };
-  Kind kind = Kind::default_value;
-  std::string text;
-};
-
-/// "default", "config file run.json:12", "command line --lr", "recipe fp8_mixed", ...
-std::string to_string(const Origin& origin);
 
 /// `section.field` gets `value`. From the command line the value is the text as typed (a JSON string), converted by the field's type when
 /// it is applied, so that no digit is lost; from anywhere else it is a JSON value of the field's type.
 struct Assignment {
   std::string section;
   std::string field;
-  nlohmann::json value;
+  JsonValue value;
   Origin origin;
   bool is_text() const { return origin.kind == Origin::Kind::command_line; }
 };
@@ -36,7 +27,7 @@ struct Assignment {
 struct ConfigInput {
   std::optional<std::string> recipe;             ///< a recipe's name, or the path of a .json file
   Origin recipe_origin;                          ///< of `recipe` or of `inline_recipe`
-  std::optional<nlohmann::json> inline_recipe;   ///< object: fields of mixed_precision, and "extends" or "name"
+  std::optional<JsonValue> inline_recipe;        ///< object: fields of mixed_precision, and "extends" or "name"
   std::map<std::string, Origin> inline_origins;  ///< by key of inline_recipe
   std::vector<std::string> recipe_files;         ///< --recipes, in order
   std::vector<Assignment> assignments;           ///< also of section mixed_precision: to be applied after the recipe

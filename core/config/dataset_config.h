@@ -5,8 +5,41 @@
 
 namespace mbt {
 
+enum class DatasetKind : uint8_t { automatic, synthetic, text, jsonl, megatron, tokens, sft };
+template <>
+struct EnumNames<DatasetKind> {
+  using enum DatasetKind;
+  static constexpr EnumName all[] = {{automatic, "auto"},    {synthetic, "synthetic"}, {text, "text"}, {jsonl, "jsonl"},
+                                     {megatron, "megatron"}, {tokens, "tokens"},       {sft, "sft"}};
+  static constexpr EnumName others[] = {{synthetic, "mock"}, {megatron, "indexed"},  {megatron, "megatron-indexed"},
+                                        {tokens, "llmc"},    {tokens, "llm.c"},      {tokens, "llmq"},
+                                        {jsonl, "json"},     {jsonl, "local-jsonl"}, {sft, "chat"}};
+};
+
+/// chat_template.
+enum class ChatFormat : uint8_t { chatml, llama3, plain };
+template <>
+struct EnumNames<ChatFormat> {
+  using enum ChatFormat;
+  static constexpr EnumName all[] = {{chatml, "chatml"}, {llama3, "llama3"}, {plain, "plain"}};
+};
+
+enum class LongExamples : uint8_t { truncate, drop };
+template <>
+struct EnumNames<LongExamples> {
+  using enum LongExamples;
+  static constexpr EnumName all[] = {{truncate, "truncate"}, {drop, "drop"}};
+};
+
+enum class PackingOrder : uint8_t { first_fit, sequential };
+template <>
+struct EnumNames<PackingOrder> {
+  using enum PackingOrder;
+  static constexpr EnumName all[] = {{first_fit, "first_fit"}, {sequential, "sequential"}};
+};
+
 struct DatasetConfig {
-  std::string kind = "auto";
+  DatasetKind kind = DatasetKind::automatic;
   std::string path;
   std::vector<std::string> blend, train_data_path, valid_data_path, test_data_path;
   std::optional<int64_t> seq_length;
@@ -20,14 +53,14 @@ struct DatasetConfig {
   bool eod_mask_loss = false;
   bool reset_position_ids = false;
   bool reset_attention_mask = false;
-  std::string chat_template = "chatml";
-  std::string long_examples = "truncate";
-  std::string packing = "first_fit";
+  ChatFormat chat_template = ChatFormat::chatml;
+  LongExamples long_examples = LongExamples::truncate;
+  PackingOrder packing = PackingOrder::first_fit;
   int64_t synthetic_tokens = 4194304;
 
   /// Whether batches carry where documents begin, and positions that start again with them.
-  bool uses_document_mask() const { return reset_attention_mask || kind == "sft"; }
-  bool uses_positions() const { return reset_position_ids || kind == "sft"; }
+  bool uses_document_mask() const { return reset_attention_mask || kind == DatasetKind::sft; }
+  bool uses_positions() const { return reset_position_ids || kind == DatasetKind::sft; }
   bool is_per_split() const { return !train_data_path.empty() || !valid_data_path.empty() || !test_data_path.empty(); }
 
   template <class Self, class V>
@@ -37,61 +70,54 @@ struct DatasetConfig {
                                "prefix, token files of llm.c and llmq); "
                                "without a path the built-in synthetic language. sft: JSON Lines of prompt and completion or of messages, "
                                "packed, with loss on answers only",
-                        .choices = {"auto", "synthetic", "text", "jsonl", "megatron", "tokens", "sft"},
-                        .other_words = {{"mock", "synthetic"},
-                                        {"indexed", "megatron"},
-                                        {"megatron-indexed", "megatron"},
-                                        {"llmc", "tokens"},
-                                        {"llm.c", "tokens"},
-                                        {"llmq", "tokens"},
-                                        {"json", "jsonl"},
-                                        {"local-jsonl", "jsonl"},
-                                        {"chat", "sft"}}});
-    v(s.path, FieldInfo{.name = "path", .doc = "File, prefix of a .bin/.idx pair, or folder read recursively in sorted order"});
+                        .alias = kNoAlias});
+    v(s.path,
+      FieldInfo{.name = "path", .doc = "File, prefix of a .bin/.idx pair, or folder read recursively in sorted order", .alias = kNoAlias});
     v(s.blend, FieldInfo{.name = "blend",
                          .doc = "Several paths: [path, path] in proportion to their sizes, or [weight, path, weight, path]; upstream's "
                                 "[[paths], [weights]] too",
                          .alias = "data-path"});
     v(s.train_data_path, FieldInfo{.name = "train_data_path",
                                    .doc = "As blend, for training alone; then split is not used. Upstream's blend_per_split, [train, "
-                                          "valid, test], sets this and the next two",
-                                   .alias = "train-data-path"});
-    v(s.valid_data_path, FieldInfo{.name = "valid_data_path", .doc = "As blend, for validation alone", .alias = "valid-data-path"});
-    v(s.test_data_path, FieldInfo{.name = "test_data_path", .doc = "As blend, for the test alone", .alias = "test-data-path"});
-    v(s.seq_length, FieldInfo{.name = "seq_length", .doc = "Must equal model.seq_length when given", .unit = "tokens", .min = 1});
-    v(s.split, FieldInfo{.name = "split", .doc = "Weights of train, validation and test", .alias = "split"});
-    v(s.random_seed, FieldInfo{.name = "random_seed", .doc = "Seed of the data order; null: rng.seed", .min = 0});
+                                          "valid, test], sets this and the next two"});
+    v(s.valid_data_path, FieldInfo{.name = "valid_data_path", .doc = "As blend, for validation alone"});
+    v(s.test_data_path, FieldInfo{.name = "test_data_path", .doc = "As blend, for the test alone"});
+    v(s.seq_length,
+      FieldInfo{.name = "seq_length", .doc = "Must equal model.seq_length when given", .unit = "tokens", .min = 1, .alias = kNoAlias});
+    v(s.split, FieldInfo{.name = "split", .doc = "Weights of train, validation and test"});
+    v(s.random_seed, FieldInfo{.name = "random_seed", .doc = "Seed of the data order; null: rng.seed", .min = 0, .alias = kNoAlias});
     v(s.path_to_cache, FieldInfo{.name = "path_to_cache",
                                  .doc = "Folder of indices and of text made into tokens; empty: cache/mbtrain beside the data",
                                  .alias = "data-cache-path"});
-    v(s.json_key, FieldInfo{.name = "json_key", .doc = "The text in an object of JSON Lines"});
+    v(s.json_key, FieldInfo{.name = "json_key", .doc = "The text in an object of JSON Lines", .alias = kNoAlias});
     v(s.max_document_bytes, FieldInfo{.name = "max_document_bytes",
                                       .doc = "Longest line of JSON Lines, and longest text for a tokenizer other than bytes, that is read",
                                       .unit = "bytes",
                                       .min = 1024,
-                                      .max = 2147483647,
-                                      .alias = "max-document-bytes"});
-    v(s.text_suffixes, FieldInfo{.name = "text_suffixes", .doc = "Comma list such as .h,.cpp: only these files of a folder; empty: all"});
-    v(s.eod_token_id,
-      FieldInfo{.name = "eod_token_id", .doc = "Token that ends a document; null: the tokenizer's", .min = 0, .max = 2147483647});
-    v(s.eod_mask_loss,
-      FieldInfo{.name = "eod_mask_loss", .doc = "Leave what follows an end-of-document token out of the loss", .alias = "eod-mask-loss"});
-    v(s.reset_position_ids,
-      FieldInfo{
-          .name = "reset_position_ids", .doc = "Positions start again behind an end-of-document token", .alias = "reset-position-ids"});
-    v(s.reset_attention_mask,
-      FieldInfo{.name = "reset_attention_mask", .doc = "Tokens attend to their own document alone", .alias = "reset-attention-mask"});
-    v(s.chat_template,
-      FieldInfo{
-          .name = "chat_template", .doc = "sft: how messages become text; see docs/data.md", .choices = {"chatml", "llama3", "plain"}});
+                                      .max = 2147483647});
+    v(s.text_suffixes,
+      FieldInfo{.name = "text_suffixes", .doc = "Comma list such as .h,.cpp: only these files of a folder; empty: all", .alias = kNoAlias});
+    v(s.eod_token_id, FieldInfo{.name = "eod_token_id",
+                                .doc = "Token that ends a document; null: the tokenizer's",
+                                .min = 0,
+                                .max = 2147483647,
+                                .alias = kNoAlias});
+    v(s.eod_mask_loss, FieldInfo{.name = "eod_mask_loss", .doc = "Leave what follows an end-of-document token out of the loss"});
+    v(s.reset_position_ids, FieldInfo{.name = "reset_position_ids", .doc = "Positions start again behind an end-of-document token"});
+    v(s.reset_attention_mask, FieldInfo{.name = "reset_attention_mask", .doc = "Tokens attend to their own document alone"});
+    v(s.chat_template, FieldInfo{.name = "chat_template", .doc = "sft: how messages become text; see docs/data.md", .alias = kNoAlias});
     v(s.long_examples,
-      FieldInfo{.name = "long_examples", .doc = "sft: what becomes of examples longer than seq_length", .choices = {"truncate", "drop"}});
+      FieldInfo{.name = "long_examples", .doc = "sft: what becomes of examples longer than seq_length", .alias = kNoAlias});
     v(s.packing,
       FieldInfo{.name = "packing",
                 .doc = "sft: whole examples into sequences: first_fit (fullest sequences) or sequential (in the order of the file)",
-                .choices = {"first_fit", "sequential"}});
-    v(s.synthetic_tokens,
-      FieldInfo{.name = "synthetic_tokens", .doc = "Size of the synthetic corpus", .unit = "tokens", .min = 1024, .max = 1e12});
+                .alias = kNoAlias});
+    v(s.synthetic_tokens, FieldInfo{.name = "synthetic_tokens",
+                                    .doc = "Size of the synthetic corpus",
+                                    .unit = "tokens",
+                                    .min = 1024,
+                                    .max = 1e12,
+                                    .alias = kNoAlias});
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "core/base/strings.h"
 #include "core/config/field_table.h"
@@ -30,7 +31,8 @@ const char* json_type(FieldType type) {
     case FieldType::boolean: return "boolean";
     case FieldType::integer: return "integer";
     case FieldType::number: return "number";
-    case FieldType::string: return "string";
+    case FieldType::string:
+    case FieldType::choice: return "string";
     case FieldType::integer_list:
     case FieldType::string_list: return "array";
   }
@@ -62,8 +64,8 @@ ordered_json field_schema(const Field& field) {
   if (field.type() == FieldType::string_list) schema["items"] = {{"type", {"string", "number", "array", "null"}}};
   if (std::isfinite(field.info.min)) schema["minimum"] = bound(field, field.info.min);
   if (std::isfinite(field.info.max)) schema["maximum"] = bound(field, field.info.max);
-  if (!field.info.choices.empty()) {
-    schema["enum"] = field.info.choices;
+  if (field.type() == FieldType::choice) {
+    schema["enum"] = field.choices();
     if (field.is_optional()) schema["enum"].push_back(nullptr);
   }
   schema["default"] = field.get();
@@ -110,10 +112,10 @@ std::string help_line(const Field& field, size_t name_width) {
   value.resize(std::max(value.size(), kDefaultWidth - 2), ' ');
   line += value + "  ";
   const bool says_range =
-      !field.info.choices.empty() || std::isfinite(field.info.min) || std::isfinite(field.info.max) || field.is_optional();
+      field.type() == FieldType::choice || std::isfinite(field.info.min) || std::isfinite(field.info.max) || field.is_optional();
   std::string about = meaning(field);
   if (says_range) about += " (" + field.expected() + ")";
-  if (*field.info.alias != '\0') about += std::string(" --") + field.info.alias;
+  if (!field.alias.empty()) about += " --" + field.alias;
   return line + wrapped(about, kLineWidth - line.size(), name_width + 4 + kDefaultWidth) + "\n";
 }
 
@@ -159,7 +161,7 @@ std::string config_reference() {
     page += "\n## " + std::string(section.name) + "\n\n" + section.doc +
             ".\n\n| Field | Default | Expected | Meaning | Flag |\n|---|---|---|---|---|\n";
     for (const Field* field : defaults.of(section.name)) {
-      const std::string flag = *field->info.alias != '\0' ? "`--" + std::string(field->info.alias) + "`" : "";
+      const std::string flag = field->alias.empty() ? "" : "`--" + field->alias + "`";
       page += "| `" + std::string(field->info.name) + "` | `" + default_text(*field) + "` | " + escaped_cell(field->expected()) + " | " +
               escaped_cell(meaning(*field)) + " | " + flag + " |\n";
     }

@@ -1,7 +1,7 @@
 // What a run config can say, for people and for editors, made from the field lists.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace mbt {

@@ -1,247 +1,98 @@
 #include "core/config/field_table.h"
 
-#include <cmath>
+#include <algorithm>
+#include <map>
 
 #include "core/base/error.h"
-#include "core/base/nearest.h"
 #include "core/base/strings.h"
 
 namespace mbt {
 namespace {
 
-using nlohmann::json;
+template <class E>
+void set_enum(void* member, std::optional<uint8_t> value) {
+  *static_cast<E*>(member) = static_cast<E>(*value);
+}
+template <class E>
+std::optional<uint8_t> get_enum(const void* member) {
+  return static_cast<uint8_t>(*static_cast<const E*>(member));
+}
+template <class E>
+void set_optional_enum(void* member, std::optional<uint8_t> value) {
+  *static_cast<std::optional<E>*>(member) = value ? std::optional(static_cast<E>(*value)) : std::nullopt;
+}
+template <class E>
+std::optional<uint8_t> get_optional_enum(const void* member) {
+  const auto& e = *static_cast<const std::optional<E>*>(member);
+  return e ? std::optional(static_cast<uint8_t>(*e)) : std::nullopt;
+}
 
-template <class T>
-struct Value {  // of a plain field
-  using type = T;
-  static constexpr bool optional = false;
+template <NamedEnum E>
+constexpr std::span<const EnumName> other_names_of() {
+  if constexpr (requires { EnumNames<E>::others; }) return EnumNames<E>::others;
+  else return {};
+}
+
+std::string with_dashes(const char* name) {
+  std::string flag = name;
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
+/// Notes the fields of a section. It is called once per field: what it does stands in functions that are not templates of the section.
+class Collector {
+ public:
+  Collector(const char* section, bool has_aliases, std::vector<Field>& fields)
+      : section_(section), has_aliases_(has_aliases), fields_(fields) {}
+
+  template <class Member>
+  void operator()(Member& member, const FieldInfo& info) const {
+    add(&member, info);
+  }
+  template <NamedEnum E>
+  void operator()(E& member, const FieldInfo& info) const {
+    add(EnumMember{&member, false, EnumNames<E>::all, other_names_of<E>(), get_enum<E>, set_enum<E>}, info);
+  }
+  template <NamedEnum E>
+  void operator()(std::optional<E>& member, const FieldInfo& info) const {
+    add(EnumMember{&member, true, EnumNames<E>::all, other_names_of<E>(), get_optional_enum<E>, set_optional_enum<E>}, info);
+  }
+
+ private:
+  void add(Field::Pointer pointer, const FieldInfo& info) const {
+    fields_.push_back({section_, info, !has_aliases_ ? "" : info.alias ? info.alias : with_dashes(info.name), pointer});
+  }
+
+  const char* section_;
+  bool has_aliases_;
+  std::vector<Field>& fields_;
 };
-template <class T>
-struct Value<std::optional<T>> {
-  using type = T;
-  static constexpr bool optional = true;
-};
 
-template <class T>
-constexpr FieldType type_of() {
-  if constexpr (std::is_same_v<T, bool>) return FieldType::boolean;
-  if constexpr (std::is_same_v<T, int64_t>) return FieldType::integer;
-  if constexpr (std::is_same_v<T, double>) return FieldType::number;
-  if constexpr (std::is_same_v<T, std::string>) return FieldType::string;
-  if constexpr (std::is_same_v<T, std::vector<int64_t>>) return FieldType::integer_list;
-  if constexpr (std::is_same_v<T, std::vector<std::string>>) return FieldType::string_list;
-}
-
-json to_value(const std::string& v) { return v; }
-json to_value(const std::vector<int64_t>& v) { return v; }
-json to_value(const std::vector<std::string>& v) { return v; }
-json to_value(bool v) { return v; }
-json to_value(int64_t v) { return v; }
-json to_value(double v) { return v; }
-template <class T>
-json to_value(const std::optional<T>& v) {
-  return v ? to_value(*v) : json(nullptr);
-}
-
-bool is_int64(const json& v) { return v.is_number_integer() && !(v.is_number_unsigned() && v.get<uint64_t>() > INT64_MAX); }
-
-/// Whether the JSON value has the type; the value when it has.
-std::optional<bool> from_value(const json& v, bool*) { return v.is_boolean() ? std::optional(v.get<bool>()) : std::nullopt; }
-std::optional<int64_t> from_value(const json& v, int64_t*) { return is_int64(v) ? std::optional(v.get<int64_t>()) : std::nullopt; }
-std::optional<double> from_value(const json& v, double*) {
-  return v.is_number() && std::isfinite(v.get<double>()) ? std::optional(v.get<double>()) : std::nullopt;
-}
-std::optional<std::string> from_value(const json& v, std::string*) {
-  if (!v.is_string() || v.get_ref<const std::string&>().find('\0') != std::string::npos) return std::nullopt;
-  return v.get<std::string>();
-}
-std::optional<std::vector<int64_t>> from_value(const json& v, std::vector<int64_t>*) {
-  if (!v.is_array()) return std::nullopt;
-  std::vector<int64_t> list;
-  for (const json& item : v) {
-    if (!is_int64(item)) return std::nullopt;
-    list.push_back(item.get<int64_t>());
-  }
-  return list;
-}
-
-/// An item of a list of texts: numbers stand for themselves.
-std::optional<std::string> text_item(const json& v) {
-  if (is_int64(v)) return text(v.get<int64_t>());
-  if (const auto number = from_value(v, static_cast<double*>(nullptr))) return to_text(*number);
-  return from_value(v, static_cast<std::string*>(nullptr));
-}
-
-/// A flat list; or Megatron's blends, [[path, ...], [weight, ...]] and [[path, ...], null], as the flat list that says the same.
-std::optional<std::vector<std::string>> from_value(const json& v, std::vector<std::string>*) {
-  if (!v.is_array()) return std::nullopt;
-  const bool is_nested = v.size() == 2 && v[0].is_array() && (v[1].is_null() || (v[1].is_array() && v[1].size() == v[0].size()));
-  std::vector<std::string> list;
-  for (size_t i = 0; i < (is_nested ? v[0].size() : v.size()); ++i) {
-    if (is_nested && v[1].is_array()) {
-      if (!v[1][i].is_number()) return std::nullopt;
-      list.push_back(*text_item(v[1][i]));
-    }
-    const auto item = text_item(is_nested ? v[0][i] : v[i]);
-    if (!item) return std::nullopt;
-    list.push_back(*item);
-  }
-  return list;
-}
-
-/// The choice that means the same, else the one that is spelt alike.
-std::string choice_hint(const std::string& word, const FieldInfo& info) {
-  for (const auto& [other, choice] : info.other_words)
-    if (word == other) return "; here that is \"" + choice + "\"";
-  return did_you_mean(word, info.choices);
-}
-
-bool in_range(double v, const FieldInfo& info) { return v >= info.min && v <= info.max; }
-bool allowed(bool, const FieldInfo&) { return true; }
-bool allowed(int64_t v, const FieldInfo& info) { return in_range(static_cast<double>(v), info); }
-bool allowed(double v, const FieldInfo& info) { return in_range(v, info); }
-bool allowed(const std::string& v, const FieldInfo& info) {
-  if (info.choices.empty()) return true;
-  for (const std::string& choice : info.choices)
-    if (v == choice) return true;
-  return false;
-}
-bool allowed(const std::vector<std::string>&, const FieldInfo&) { return true; }
-bool allowed(const std::vector<int64_t>& v, const FieldInfo& info) {
-  for (const int64_t item : v)
-    if (!allowed(item, info)) return false;
-  return true;
-}
-
-std::string refusal(const std::string& came, const Field& field) { return "got " + came + ", expected " + field.expected(); }
-
-/// A value for a message: short, and safe for a terminal.
-std::string shown_value(const json& v) {
-  if (v.is_string()) return shown(v.get_ref<const std::string&>());
-  if (v.is_object()) return "an object";
-  if (v.is_array()) return v.size() > 8 ? text("a list of ", v.size()) : v.dump();
-  return v.dump();
-}
-
-/// Text as a JSON value of the type; nothing when it does not read as one.
-std::optional<json> parse_text(std::string_view text, FieldType type) {
-  int64_t integer = 0;
-  double number = 0;
-  switch (type) {
-    case FieldType::string: return json(std::string(text));
-    case FieldType::boolean:
-      for (const char* word : {"true", "True", "1"})
-        if (text == word) return json(true);
-      for (const char* word : {"false", "False", "0"})
-        if (text == word) return json(false);
-      return std::nullopt;
-    case FieldType::integer: return parse_integer(text, integer) == ParseResult::ok ? std::optional(json(integer)) : std::nullopt;
-    case FieldType::number: return parse_number(text, number) == ParseResult::ok ? std::optional(json(number)) : std::nullopt;
-    case FieldType::integer_list: {
-      if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
-      json list = json::array();
-      for (const std::string& part : split(text, ',')) {
-        if (parse_integer(part, integer) != ParseResult::ok) return std::nullopt;
-        list.push_back(integer);
-      }
-      return list;
-    }
-    case FieldType::string_list: {
-      if (json as_json = json::parse(text, nullptr, false); as_json.is_array()) return as_json;
-      if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
-      json list = json::array();
-      for (const std::string& part : split(text, text.find(',') == text.npos ? ' ' : ',')) {
-        if (!part.empty()) list.push_back(part);
-      }
-      return list;
-    }
-  }
-  return std::nullopt;
-}
-
-/// Why well-formed digits were refused.
-std::string overflow_note(std::string_view text, FieldType type) {
-  int64_t integer = 0;
-  double number = 0;
-  if (type == FieldType::integer && parse_integer(text, integer) == ParseResult::out_of_range) return " (beyond 64-bit integers)";
-  if (type == FieldType::number && parse_number(text, number) == ParseResult::out_of_range) return " (beyond double precision)";
-  return "";
-}
-
-std::string range_text(const FieldInfo& info) {
-  const bool has_min = std::isfinite(info.min), has_max = std::isfinite(info.max);
-  if (has_min && has_max)
-    return info.min == info.max ? " exactly " + to_text(info.min) : " from " + to_text(info.min) + " to " + to_text(info.max);
-  if (has_min) return " >= " + to_text(info.min);
-  if (has_max) return " <= " + to_text(info.max);
-  return "";
+template <class Section>
+constexpr bool has_aliases() {
+  if constexpr (requires { Section::kHasAliases; }) return Section::kHasAliases;
+  else return true;
 }
 
 }  // namespace
 
-FieldType Field::type() const {
-  return std::visit([](auto* member) { return type_of<typename Value<std::remove_pointer_t<decltype(member)>>::type>(); }, pointer);
-}
-
-bool Field::is_optional() const {
-  return std::visit([](auto* member) { return Value<std::remove_pointer_t<decltype(member)>>::optional; }, pointer);
-}
-
-std::string Field::expected() const {
-  std::string result;
-  switch (type()) {
-    case FieldType::boolean: result = "true or false"; break;
-    case FieldType::integer: result = "an integer" + range_text(info); break;
-    case FieldType::number: result = "a number" + range_text(info); break;
-    case FieldType::string:
-      result = info.choices.empty() ? "text" : (info.choices.size() > 1 ? "one of " : "") + join(info.choices, ", ");
-      break;
-    case FieldType::integer_list: result = "a list of integers" + range_text(info) + " such as [1,2]"; break;
-    case FieldType::string_list: result = "a list such as [a,b]"; break;
-  }
-  return is_optional() ? result + ", or null" : result;
-}
-
-json Field::get() const {
-  return std::visit([](auto* member) { return to_value(*member); }, pointer);
-}
-
-std::optional<std::string> Field::set(const json& value) {
-  return std::visit(
-      [&](auto* member) -> std::optional<std::string> {
-        using Member = std::remove_pointer_t<decltype(member)>;
-        using T = typename Value<Member>::type;
-        if constexpr (Value<Member>::optional) {
-          if (value.is_null()) {
-            member->reset();
-            return std::nullopt;
-          }
-        }
-        auto converted = from_value(value, static_cast<T*>(nullptr));
-        if (!converted || !allowed(*converted, info)) {
-          const std::string hint = value.is_string() ? choice_hint(value.get_ref<const std::string&>(), info) : "";
-          return refusal(shown_value(value), *this) + hint;
-        }
-        *member = std::move(*converted);
-        return std::nullopt;
-      },
-      pointer);
-}
-
-std::optional<std::string> Field::set_text(std::string_view typed) {
-  if (is_optional() && (typed == "null" || typed == "none" || typed == "None")) return set(nullptr);
-  const std::string_view text = type() == FieldType::string ? typed : trim(typed);
-  const std::optional<json> value = parse_text(text, type());
-  if (!value) return refusal(shown(typed) + overflow_note(text, type()), *this);
-  return set(*value);
-}
-
 FieldTable::FieldTable(RunConfig& config) {
-  RunConfig::visit_sections(config, [&](const char* section_name, auto& section, const char*) {
-    std::decay_t<decltype(section)>::visit(section, [&](auto& member, FieldInfo info) {
-      fields_.push_back({section_name, std::move(info), &member});
-    });
+  fields_.reserve(256);
+  RunConfig::visit_sections(config, [&](const char* name, auto& section, const char*) {
+    using Section = std::decay_t<decltype(section)>;
+    Section::visit(section, Collector(name, has_aliases<Section>(), fields_));
   });
+  static const bool is_checked = (check_aliases(fields_), true);
+  static_cast<void>(is_checked);
+}
+
+void check_aliases(const std::vector<Field>& fields) {
+  std::map<std::string, std::string> owners;
+  for (const Field& field : fields) {
+    if (field.alias.empty()) continue;
+    const auto [known, is_new] = owners.emplace(underscored(field.alias), field.path());
+    MBT_CHECK(is_new, "--", field.alias, " is the flag of ", known->second, " and of ", field.path(), ": give one of them kNoAlias");
+  }
 }
 
 Field* FieldTable::find(std::string_view section, std::string_view name) & {
@@ -254,7 +105,7 @@ Field* FieldTable::find(std::string_view section, std::string_view name) & {
 const Field* FieldTable::find_alias(std::string_view alias) const& {
   const std::string wanted = underscored(alias);
   for (const Field& field : fields_)
-    if (*field.info.alias != '\0' && underscored(field.info.alias) == wanted) return &field;
+    if (!field.alias.empty() && underscored(field.alias) == wanted) return &field;
   return nullptr;
 }
 
@@ -266,26 +117,6 @@ const std::vector<SectionInfo>& config_sections() {
     return all;
   }();
   return sections;
-}
-
-nlohmann::ordered_json to_json(const RunConfig& config) {
-  RunConfig copy = config;  // a table is bound to a config that it may change
-  nlohmann::ordered_json result = nlohmann::ordered_json::object();
-  for (const SectionInfo& section : config_sections()) result[section.name] = nlohmann::ordered_json::object();
-  const FieldTable table(copy);
-  for (const Field& field : table.all()) result[field.section][field.info.name] = field.get();
-  return result;
-}
-
-std::vector<FieldDifference> difference(const RunConfig& left, const RunConfig& right) {
-  RunConfig a = left, b = right;
-  const FieldTable fields_a(a), fields_b(b);
-  std::vector<FieldDifference> differences;
-  for (size_t i = 0; i < fields_a.all().size(); ++i) {
-    json x = fields_a.all()[i].get(), y = fields_b.all()[i].get();
-    if (x != y) differences.push_back({fields_a.all()[i].path(), std::move(x), std::move(y)});
-  }
-  return differences;
 }
 
 }  // namespace mbt

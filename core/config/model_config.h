@@ -5,8 +5,60 @@
 #include <cmath>
 
 #include "core/base/fields.h"
+#include "core/config/precision_names.h"
 
 namespace mbt {
+
+enum class Normalization : uint8_t { layer_norm, rms_norm };
+template <>
+struct EnumNames<Normalization> {
+  using enum Normalization;
+  static constexpr EnumName all[] = {{layer_norm, "LayerNorm"}, {rms_norm, "RMSNorm"}};
+};
+
+/// gelu: its tanh approximation, as geglu's.
+enum class ActivationFunc : uint8_t { swiglu, geglu, gelu, gelu_erf, silu, relu, squared_relu };
+template <>
+struct EnumNames<ActivationFunc> {
+  using enum ActivationFunc;
+  static constexpr EnumName all[] = {{swiglu, "swiglu"},
+                                     {geglu, "geglu"},
+                                     {gelu, "gelu"},
+                                     {gelu_erf, "gelu_erf"},
+                                     {silu, "silu"},
+                                     {relu, "relu"},
+                                     {squared_relu, "squared_relu"}};
+};
+
+enum class PositionEmbedding : uint8_t { rope, learned_absolute, none };
+template <>
+struct EnumNames<PositionEmbedding> {
+  using enum PositionEmbedding;
+  static constexpr EnumName all[] = {{rope, "rope"}, {learned_absolute, "learned_absolute"}, {none, "none"}};
+};
+
+/// attention_backend: what is asked for, also what is not built in.
+enum class AttentionChoice : uint8_t { automatic, flash, math, cudnn };
+template <>
+struct EnumNames<AttentionChoice> {
+  using enum AttentionChoice;
+  static constexpr EnumName all[] = {{automatic, "auto"}, {flash, "flash"}, {math, "math"}, {cudnn, "cudnn"}};
+  static constexpr EnumName others[] = {{flash, "fused"}, {math, "unfused"}, {math, "local"}};
+};
+
+enum class RecomputeGranularity : uint8_t { selective, full };
+template <>
+struct EnumNames<RecomputeGranularity> {
+  using enum RecomputeGranularity;
+  static constexpr EnumName all[] = {{selective, "selective"}, {full, "full"}};
+};
+
+enum class RecomputeMethod : uint8_t { uniform, block };
+template <>
+struct EnumNames<RecomputeMethod> {
+  using enum RecomputeMethod;
+  static constexpr EnumName all[] = {{uniform, "uniform"}, {block, "block"}};
+};
 
 struct ModelConfig {
   // -- shape: the defaults are the built-in small model -----------------------------------------------------------------------------------
@@ -20,10 +72,10 @@ struct ModelConfig {
   int64_t vocab_size = 256;
   int64_t make_vocab_size_divisible_by = 128;
   // -- family -----------------------------------------------------------------------------------------------------------------------------
-  std::string normalization = "RMSNorm";
+  Normalization normalization = Normalization::rms_norm;
   double layernorm_epsilon = 1e-5;
-  std::string activation_func = "swiglu";
-  std::string position_embedding_type = "rope";
+  ActivationFunc activation_func = ActivationFunc::swiglu;
+  PositionEmbedding position_embedding_type = PositionEmbedding::rope;
   std::optional<int64_t> max_position_embeddings;
   std::optional<int64_t> sliding_window;
   double rotary_base = 10000.0;
@@ -40,7 +92,7 @@ struct ModelConfig {
   bool qk_layernorm = false;
   bool share_embeddings_and_output_weights = true;
   std::optional<double> softmax_scale;
-  std::string attention_backend = "auto";
+  AttentionChoice attention_backend = AttentionChoice::automatic;
   bool calculate_per_token_loss = false;
   std::string hf_path;
   // -- initialization ---------------------------------------------------------------------------------------------------------------------
@@ -50,27 +102,27 @@ struct ModelConfig {
   double hidden_dropout = 0.0;
   double attention_dropout = 0.0;
   // -- recompute --------------------------------------------------------------------------------------------------------------------------
-  std::optional<std::string> recompute_granularity;
-  std::string recompute_method = "uniform";
+  std::optional<RecomputeGranularity> recompute_granularity;
+  RecomputeMethod recompute_method = RecomputeMethod::uniform;
   std::optional<int64_t> recompute_num_layers;
   // -- precision: overwritten from mixed_precision (core/recipe/synchronize.h) ------------------------------------------------------------
   bool fp16 = false;
   bool bf16 = false;
-  std::string params_dtype = "fp32";
-  std::optional<std::string> pipeline_dtype;
-  std::optional<std::string> autocast_dtype;
-  std::optional<std::string> fp8;
-  std::string fp8_recipe = "delayed";
+  WeightDtype params_dtype = WeightDtype::fp32;
+  std::optional<WeightDtype> pipeline_dtype;
+  std::optional<WeightDtype> autocast_dtype;
+  std::optional<Fp8Format> fp8;
+  Fp8Recipe fp8_recipe = Fp8Recipe::delayed;
   bool first_last_layers_bf16 = false;
   int64_t fp8_margin = 0;
   int64_t fp8_amax_history_len = 1;
-  std::string fp8_amax_compute_algo = "most_recent";
+  AmaxChoice fp8_amax_compute_algo = AmaxChoice::most_recent;
   bool fp8_wgrad = true;
   bool fp8_dot_product_attention = false;
   bool fp8_multi_head_attention = false;
   bool fp8_param = false;
-  std::optional<std::string> fp4;
-  std::string fp4_recipe = "nvfp4";
+  std::optional<Fp4Format> fp4;
+  Fp4Recipe fp4_recipe = Fp4Recipe::nvfp4;
   bool fp4_param = false;
   int64_t num_layers_at_start_in_bf16 = 1;
   int64_t num_layers_at_end_in_bf16 = 1;
@@ -83,7 +135,7 @@ struct ModelConfig {
   // -- derived ---------------------------------------------------------------------------------------------------------------------------
   int64_t kv_heads() const { return num_query_groups.value_or(num_attention_heads); }
   int64_t head_dim() const { return kv_channels.value_or(hidden_size / num_attention_heads); }
-  bool is_gated() const { return activation_func == "swiglu" || activation_func == "geglu"; }
+  bool is_gated() const { return activation_func == ActivationFunc::swiglu || activation_func == ActivationFunc::geglu; }
   /// Megatron's default is 4 h; gated models take 8/3 h rounded up to a multiple of 64, the Llama convention.
   int64_t ffn() const {
     if (ffn_hidden_size) return *ffn_hidden_size;
@@ -110,186 +162,152 @@ struct ModelConfig {
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
     const char* dtypes_doc = "fp32, fp16 or bf16";
-    v(s.num_layers, FieldInfo{.name = "num_layers", .doc = "Transformer layers", .min = 1, .max = 100000, .alias = "num-layers"});
-    v(s.hidden_size,
-      FieldInfo{.name = "hidden_size", .doc = "Width of the residual stream", .min = 1, .max = 1048576, .alias = "hidden-size"});
-    v(s.num_attention_heads, FieldInfo{.name = "num_attention_heads",
-                                       .doc = "Query heads",
-                                       .min = 1,
-                                       .max = 65536,
-                                       .alias = "num-attention-heads",
-                                       .is_architecture = true});
+    v(s.num_layers, FieldInfo{.name = "num_layers", .doc = "Transformer layers", .min = 1, .max = 100000});
+    v(s.hidden_size, FieldInfo{.name = "hidden_size", .doc = "Width of the residual stream", .min = 1, .max = 1048576});
+    v(s.num_attention_heads,
+      FieldInfo{.name = "num_attention_heads", .doc = "Query heads", .min = 1, .max = 65536, .is_architecture = true});
     v(s.num_query_groups, FieldInfo{.name = "num_query_groups",
                                     .doc = "Key/value heads (GQA); null: as many as query heads",
                                     .min = 1,
                                     .max = 65536,
-                                    .alias = "num-query-groups",
                                     .is_architecture = true});
     v(s.kv_channels, FieldInfo{.name = "kv_channels",
                                .doc = "Head width; null: hidden_size / num_attention_heads",
                                .min = 1,
                                .max = 1048576,
-                               .alias = "kv-channels",
                                .is_architecture = true});
     v(s.ffn_hidden_size, FieldInfo{.name = "ffn_hidden_size",
                                    .doc = "MLP width; null: 4 h, or 8/3 h to the next multiple of 64 when gated",
                                    .min = 1,
-                                   .max = 16777216,
-                                   .alias = "ffn-hidden-size"});
-    v(s.seq_length, FieldInfo{.name = "seq_length",
-                              .doc = "Tokens of one sample; dataset.seq_length follows it",
-                              .unit = "tokens",
-                              .min = 1,
-                              .max = 16777216,
-                              .alias = "seq-length"});
-    v(s.vocab_size, FieldInfo{.name = "vocab_size",
-                              .doc = "Vocabulary before padding",
-                              .min = 2,
-                              .max = 16777216,
-                              .alias = "vocab-size",
-                              .is_architecture = true});
-    v(s.make_vocab_size_divisible_by, FieldInfo{.name = "make_vocab_size_divisible_by",
-                                                .doc = "Pads the embedding and the head",
-                                                .min = 1,
-                                                .max = 1048576,
-                                                .alias = "make-vocab-size-divisible-by"});
-    v(s.normalization, FieldInfo{.name = "normalization",
-                                 .doc = "Norm of all layers",
-                                 .choices = {"LayerNorm", "RMSNorm"},
-                                 .alias = "normalization",
-                                 .is_architecture = true});
+                                   .max = 16777216});
+    v(s.seq_length,
+      FieldInfo{
+          .name = "seq_length", .doc = "Tokens of one sample; dataset.seq_length follows it", .unit = "tokens", .min = 1, .max = 16777216});
+    v(s.vocab_size,
+      FieldInfo{.name = "vocab_size", .doc = "Vocabulary before padding", .min = 2, .max = 16777216, .is_architecture = true});
+    v(s.make_vocab_size_divisible_by,
+      FieldInfo{.name = "make_vocab_size_divisible_by", .doc = "Pads the embedding and the head", .min = 1, .max = 1048576});
+    v(s.normalization, FieldInfo{.name = "normalization", .doc = "Norm of all layers", .is_architecture = true});
     v(s.layernorm_epsilon, FieldInfo{.name = "layernorm_epsilon",
                                      .doc = "Added to the variance",
                                      .min = 0,
                                      .max = 1,
                                      .alias = "norm-epsilon",
                                      .is_architecture = true});
-    v(s.activation_func, FieldInfo{.name = "activation_func",
-                                   .doc = "MLP activation; swiglu and geglu are gated",
-                                   .choices = {"swiglu", "geglu", "gelu", "gelu_erf", "silu", "relu", "squared_relu"},
-                                   .is_architecture = true});
-    v(s.position_embedding_type, FieldInfo{.name = "position_embedding_type",
-                                           .doc = "Rotary or learned positions",
-                                           .choices = {"rope", "learned_absolute", "none"},
-                                           .alias = "position-embedding-type",
-                                           .is_architecture = true});
-    v(s.max_position_embeddings, FieldInfo{.name = "max_position_embeddings",
-                                           .doc = "Longest position; null: seq_length",
-                                           .unit = "tokens",
-                                           .min = 1,
-                                           .max = 1073741824,
-                                           .alias = "max-position-embeddings"});
+    v(s.activation_func,
+      FieldInfo{
+          .name = "activation_func", .doc = "MLP activation; swiglu and geglu are gated", .alias = kNoAlias, .is_architecture = true});
+    v(s.position_embedding_type,
+      FieldInfo{.name = "position_embedding_type", .doc = "Rotary or learned positions", .is_architecture = true});
+    v(s.max_position_embeddings,
+      FieldInfo{
+          .name = "max_position_embeddings", .doc = "Longest position; null: seq_length", .unit = "tokens", .min = 1, .max = 1073741824});
     v(s.sliding_window, FieldInfo{.name = "sliding_window",
                                   .doc = "Tokens that attention sees, as Mistral's and Qwen's may (sliding_window of Hugging Face); it has "
                                          "no effect on sequences that are no longer, and longer ones are refused. null: all",
                                   .unit = "tokens",
                                   .min = 1,
-                                  .max = 1073741824});
-    v(s.rotary_base, FieldInfo{.name = "rotary_base", .doc = "RoPE theta", .min = 1, .alias = "rotary-base", .is_architecture = true});
-    v(s.rotary_percent, FieldInfo{.name = "rotary_percent",
-                                  .doc = "Share of each head that is rotated",
-                                  .min = 0,
-                                  .max = 1,
-                                  .alias = "rotary-percent",
-                                  .is_architecture = true});
+                                  .max = 1073741824,
+                                  .alias = kNoAlias});
+    v(s.rotary_base, FieldInfo{.name = "rotary_base", .doc = "RoPE theta", .min = 1, .is_architecture = true});
+    v(s.rotary_percent,
+      FieldInfo{.name = "rotary_percent", .doc = "Share of each head that is rotated", .min = 0, .max = 1, .is_architecture = true});
     v(s.rope_scaling,
       FieldInfo{.name = "rope_scaling", .doc = "Llama 3 RoPE scaling", .alias = "use-rope-scaling", .is_architecture = true});
-    v(s.rope_scaling_factor, FieldInfo{.name = "rope_scaling_factor",
-                                       .doc = "Llama 3 RoPE scaling: factor",
-                                       .min = 1,
-                                       .alias = "rope-scaling-factor",
-                                       .is_architecture = true});
-    v(s.rope_low_freq_factor,
-      FieldInfo{.name = "rope_low_freq_factor", .doc = "Llama 3 RoPE scaling: low frequency factor", .min = 0, .is_architecture = true});
-    v(s.rope_high_freq_factor,
-      FieldInfo{.name = "rope_high_freq_factor", .doc = "Llama 3 RoPE scaling: high frequency factor", .min = 0, .is_architecture = true});
+    v(s.rope_scaling_factor,
+      FieldInfo{.name = "rope_scaling_factor", .doc = "Llama 3 RoPE scaling: factor", .min = 1, .is_architecture = true});
+    v(s.rope_low_freq_factor, FieldInfo{.name = "rope_low_freq_factor",
+                                        .doc = "Llama 3 RoPE scaling: low frequency factor",
+                                        .min = 0,
+                                        .alias = kNoAlias,
+                                        .is_architecture = true});
+    v(s.rope_high_freq_factor, FieldInfo{.name = "rope_high_freq_factor",
+                                         .doc = "Llama 3 RoPE scaling: high frequency factor",
+                                         .min = 0,
+                                         .alias = kNoAlias,
+                                         .is_architecture = true});
     v(s.rope_original_max_position_embeddings, FieldInfo{.name = "rope_original_max_position_embeddings",
                                                          .doc = "Llama 3 RoPE scaling: context of the unscaled model",
                                                          .unit = "tokens",
                                                          .min = 1,
+                                                         .alias = kNoAlias,
                                                          .is_architecture = true});
-    v(s.add_bias_linear, FieldInfo{.name = "add_bias_linear", .doc = "Biases on all linear layers"});
-    v(s.add_qkv_bias, FieldInfo{.name = "add_qkv_bias", .doc = "Bias on the QKV projection alone (Qwen2)", .alias = "add-qkv-bias"});
+    v(s.add_bias_linear, FieldInfo{.name = "add_bias_linear", .doc = "Biases on all linear layers", .alias = kNoAlias});
+    v(s.add_qkv_bias, FieldInfo{.name = "add_qkv_bias", .doc = "Bias on the QKV projection alone (Qwen2)"});
     v(s.add_attention_bias, FieldInfo{.name = "add_attention_bias",
-                                      .doc = "Biases on the QKV and output projections of attention (attention_bias of Hugging Face)"});
-    v(s.add_mlp_bias, FieldInfo{.name = "add_mlp_bias", .doc = "Biases on the linear layers of the MLP (mlp_bias of Hugging Face)"});
-    v(s.qk_layernorm, FieldInfo{.name = "qk_layernorm", .doc = "RMSNorm on each query and key head (Qwen3)", .alias = "qk-layernorm"});
-    v(s.share_embeddings_and_output_weights, FieldInfo{.name = "share_embeddings_and_output_weights", .doc = "Tied head"});
-    v(s.softmax_scale,
-      FieldInfo{.name = "softmax_scale", .doc = "Attention scale; null: 1/sqrt(head width)", .min = 0, .is_architecture = true});
+                                      .doc = "Biases on the QKV and output projections of attention (attention_bias of Hugging Face)",
+                                      .alias = kNoAlias});
+    v(s.add_mlp_bias,
+      FieldInfo{.name = "add_mlp_bias", .doc = "Biases on the linear layers of the MLP (mlp_bias of Hugging Face)", .alias = kNoAlias});
+    v(s.qk_layernorm, FieldInfo{.name = "qk_layernorm", .doc = "RMSNorm on each query and key head (Qwen3)"});
+    v(s.share_embeddings_and_output_weights,
+      FieldInfo{.name = "share_embeddings_and_output_weights", .doc = "Tied head", .alias = kNoAlias});
+    v(s.softmax_scale, FieldInfo{.name = "softmax_scale",
+                                 .doc = "Attention scale; null: 1/sqrt(head width)",
+                                 .min = 0,
+                                 .alias = kNoAlias,
+                                 .is_architecture = true});
     v(s.calculate_per_token_loss, FieldInfo{.name = "calculate_per_token_loss",
                                             .doc = "Gradients are those of the mean over all tokens in the loss of the global batch; "
-                                                   "false: of the mean over micro-batches of each one's mean",
-                                            .alias = "calculate-per-token-loss"});
+                                                   "false: of the mean over micro-batches of each one's mean"});
     v(s.attention_backend,
       FieldInfo{.name = "attention_backend",
                 .doc = "How attention is computed on a GPU: flash (tensor cores; head widths 64 and 128 in 16 bits), math (any head width "
-                       "and dtype), auto (flash where it serves, else math); cudnn is not built in. The CPU has one way",
-                .choices = {"auto", "flash", "math", "cudnn"},
-                .other_words = {{"fused", "flash"}, {"unfused", "math"}, {"local", "math"}},
-                .alias = "attention-backend"});
-    v(s.hf_path, FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from"});
+                       "and dtype), auto (flash where it serves, else math); cudnn is not built in. The CPU has one way"});
+    v(s.hf_path,
+      FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from", .alias = kNoAlias});
     v(s.init_method_std, FieldInfo{.name = "init_method_std",
                                    .doc = "Standard deviation of the initial weights, output projections get it / sqrt(2 L); null: 0.02, "
                                           "for widths below 1000 sqrt(2 / (5 h))",
-                                   .min = 0,
-                                   .alias = "init-method-std"});
+                                   .min = 0});
     v(s.embedding_init_method_std,
-      FieldInfo{.name = "embedding_init_method_std", .doc = "The same for embeddings; null: init_method_std", .min = 0});
-    v(s.hidden_dropout,
-      FieldInfo{
-          .name = "hidden_dropout", .doc = "Dropout of hidden states; only 0 is supported", .min = 0, .max = 0, .alias = "hidden-dropout"});
-    v(s.attention_dropout, FieldInfo{.name = "attention_dropout",
-                                     .doc = "Dropout of attention weights; only 0 is supported",
-                                     .min = 0,
-                                     .max = 0,
-                                     .alias = "attention-dropout"});
+      FieldInfo{.name = "embedding_init_method_std", .doc = "The same for embeddings; null: init_method_std", .min = 0, .alias = kNoAlias});
+    v(s.hidden_dropout, FieldInfo{.name = "hidden_dropout", .doc = "Dropout of hidden states; only 0 is supported", .min = 0, .max = 0});
+    v(s.attention_dropout,
+      FieldInfo{.name = "attention_dropout", .doc = "Dropout of attention weights; only 0 is supported", .min = 0, .max = 0});
     v(s.recompute_granularity, FieldInfo{.name = "recompute_granularity",
                                          .doc = "Activations recomputed in backward: null none, selective (outputs of norms and of the "
-                                                "activation function; attention keeps no score matrix anyway), full (whole layers)",
-                                         .choices = {"selective", "full"},
-                                         .alias = "recompute-granularity"});
-    v(s.recompute_method, FieldInfo{.name = "recompute_method",
-                                    .doc = "full: uniform (every layer) or block (the first recompute_num_layers)",
-                                    .choices = {"uniform", "block"},
-                                    .alias = "recompute-method"});
-    v(s.recompute_num_layers,
-      FieldInfo{.name = "recompute_num_layers", .doc = "block: layers to recompute; null: all", .min = 0, .alias = "recompute-num-layers"});
-    v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training; set by mixed_precision", .alias = "fp16"});
-    v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training; set by mixed_precision", .alias = "bf16"});
-    v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = dtypes_doc, .choices = {"fp32", "fp16", "bf16"}});
-    v(s.pipeline_dtype,
-      FieldInfo{.name = "pipeline_dtype", .doc = "Between pipeline stages (unused: one stage)", .choices = {"fp32", "fp16", "bf16"}});
-    v(s.autocast_dtype,
-      FieldInfo{.name = "autocast_dtype", .doc = "Kept for upstream's sake; null: params_dtype", .choices = {"fp32", "fp16", "bf16"}});
-    v(s.fp8, FieldInfo{.name = "fp8", .doc = "FP8 format: e4m3 everywhere, or hybrid (E5M2 gradients)", .choices = {"e4m3", "hybrid"}});
-    v(s.fp8_recipe, FieldInfo{.name = "fp8_recipe", .doc = "FP8 scaling", .choices = {"delayed", "tensorwise", "blockwise", "mxfp8"}});
-    v(s.first_last_layers_bf16, FieldInfo{.name = "first_last_layers_bf16", .doc = "Keeps the first and last layers in 16 bits"});
-    v(s.fp8_margin, FieldInfo{.name = "fp8_margin", .doc = "Delayed scaling: headroom in powers of two", .min = -100, .max = 100});
-    v(s.fp8_amax_history_len,
-      FieldInfo{.name = "fp8_amax_history_len", .doc = "Delayed scaling: length of the amax history", .min = 1, .max = 1048576});
+                                                "activation function; attention keeps no score matrix anyway), full (whole layers)"});
+    v(s.recompute_method,
+      FieldInfo{.name = "recompute_method", .doc = "full: uniform (every layer) or block (the first recompute_num_layers)"});
+    v(s.recompute_num_layers, FieldInfo{.name = "recompute_num_layers", .doc = "block: layers to recompute; null: all", .min = 0});
+    v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training; set by mixed_precision"});
+    v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training; set by mixed_precision"});
+    v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = dtypes_doc, .alias = kNoAlias});
+    v(s.pipeline_dtype, FieldInfo{.name = "pipeline_dtype", .doc = "Between pipeline stages (unused: one stage)", .alias = kNoAlias});
+    v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "Kept for upstream's sake; null: params_dtype", .alias = kNoAlias});
+    v(s.fp8, FieldInfo{.name = "fp8", .doc = "FP8 format: e4m3 everywhere, or hybrid (E5M2 gradients)", .alias = kNoAlias});
+    v(s.fp8_recipe, FieldInfo{.name = "fp8_recipe", .doc = "FP8 scaling", .alias = kNoAlias});
+    v(s.first_last_layers_bf16,
+      FieldInfo{.name = "first_last_layers_bf16", .doc = "Keeps the first and last layers in 16 bits", .alias = kNoAlias});
+    v(s.fp8_margin,
+      FieldInfo{.name = "fp8_margin", .doc = "Delayed scaling: headroom in powers of two", .min = -100, .max = 100, .alias = kNoAlias});
+    v(s.fp8_amax_history_len, FieldInfo{.name = "fp8_amax_history_len",
+                                        .doc = "Delayed scaling: length of the amax history",
+                                        .min = 1,
+                                        .max = 1048576,
+                                        .alias = kNoAlias});
     v(s.fp8_amax_compute_algo,
-      FieldInfo{.name = "fp8_amax_compute_algo", .doc = "Delayed scaling: which amax of the history", .choices = {"most_recent", "max"}});
-    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantized weight-gradient GEMM; see docs/mixed-precision.md"});
-    v(s.fp8_dot_product_attention, FieldInfo{.name = "fp8_dot_product_attention", .doc = "FP8 attention; not supported, must be false"});
-    v(s.fp8_multi_head_attention, FieldInfo{.name = "fp8_multi_head_attention", .doc = "FP8 attention; not supported, must be false"});
-    v(s.fp8_param, FieldInfo{.name = "fp8_param", .doc = "Linear weights exist only as FP8 codes, requantized from fp32 masters"});
-    v(s.fp4, FieldInfo{.name = "fp4", .doc = "FP4 format", .choices = {"e2m1"}});
-    v(s.fp4_recipe, FieldInfo{.name = "fp4_recipe", .doc = "FP4 scaling", .choices = {"nvfp4"}});
-    v(s.fp4_param, FieldInfo{.name = "fp4_param", .doc = "Linear weights exist only as FP4 codes"});
-    v(s.num_layers_at_start_in_bf16, FieldInfo{.name = "num_layers_at_start_in_bf16", .doc = "With first_last_layers_bf16", .min = 0});
-    v(s.num_layers_at_end_in_bf16, FieldInfo{.name = "num_layers_at_end_in_bf16", .doc = "With first_last_layers_bf16", .min = 0});
-    v(s.fp8_output_proj, FieldInfo{.name = "fp8_output_proj", .doc = "FP8 LM head (mxfp8 only upstream); not supported, must be false"});
-    v(s.tensor_model_parallel_size,
-      FieldInfo{
-          .name = "tensor_model_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1, .alias = "tensor-model-parallel-size"});
-    v(s.pipeline_model_parallel_size, FieldInfo{.name = "pipeline_model_parallel_size",
-                                                .doc = "Only 1 is supported",
-                                                .min = 1,
-                                                .max = 1,
-                                                .alias = "pipeline-model-parallel-size"});
-    v(s.context_parallel_size,
-      FieldInfo{.name = "context_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1, .alias = "context-parallel-size"});
+      FieldInfo{.name = "fp8_amax_compute_algo", .doc = "Delayed scaling: which amax of the history", .alias = kNoAlias});
+    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantized weight-gradient GEMM; see docs/mixed-precision.md", .alias = kNoAlias});
+    v(s.fp8_dot_product_attention,
+      FieldInfo{.name = "fp8_dot_product_attention", .doc = "FP8 attention; not supported, must be false", .alias = kNoAlias});
+    v(s.fp8_multi_head_attention,
+      FieldInfo{.name = "fp8_multi_head_attention", .doc = "FP8 attention; not supported, must be false", .alias = kNoAlias});
+    v(s.fp8_param,
+      FieldInfo{.name = "fp8_param", .doc = "Linear weights exist only as FP8 codes, requantized from fp32 masters", .alias = kNoAlias});
+    v(s.fp4, FieldInfo{.name = "fp4", .doc = "FP4 format", .alias = kNoAlias});
+    v(s.fp4_recipe, FieldInfo{.name = "fp4_recipe", .doc = "FP4 scaling", .alias = kNoAlias});
+    v(s.fp4_param, FieldInfo{.name = "fp4_param", .doc = "Linear weights exist only as FP4 codes", .alias = kNoAlias});
+    v(s.num_layers_at_start_in_bf16,
+      FieldInfo{.name = "num_layers_at_start_in_bf16", .doc = "With first_last_layers_bf16", .min = 0, .alias = kNoAlias});
+    v(s.num_layers_at_end_in_bf16,
+      FieldInfo{.name = "num_layers_at_end_in_bf16", .doc = "With first_last_layers_bf16", .min = 0, .alias = kNoAlias});
+    v(s.fp8_output_proj,
+      FieldInfo{.name = "fp8_output_proj", .doc = "FP8 LM head (mxfp8 only upstream); not supported, must be false", .alias = kNoAlias});
+    v(s.tensor_model_parallel_size, FieldInfo{.name = "tensor_model_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1});
+    v(s.pipeline_model_parallel_size, FieldInfo{.name = "pipeline_model_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1});
+    v(s.context_parallel_size, FieldInfo{.name = "context_parallel_size", .doc = "Only 1 is supported", .min = 1, .max = 1});
   }
 };
 

@@ -1,12 +1,19 @@
 // Everything a run is configured by: the sections, in the order they are shown.
 #pragma once
 
+#include "core/config/checkpoint_config.h"
 #include "core/config/dataset_config.h"
-#include "core/config/io_config.h"
+#include "core/config/ddp_config.h"
+#include "core/config/logger_config.h"
+#include "core/config/mixed_precision_config.h"
 #include "core/config/model_config.h"
 #include "core/config/optimizer_config.h"
-#include "core/config/precision_config.h"
+#include "core/config/profiling_config.h"
+#include "core/config/rng_config.h"
+#include "core/config/scheduler_config.h"
+#include "core/config/tokenizer_config.h"
 #include "core/config/train_config.h"
+#include "core/config/validation_config.h"
 
 namespace mbt {
 

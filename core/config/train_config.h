@@ -1,9 +1,24 @@
-// Sections "train", "validation" and "rng": length, batches, exits, evaluation, seeds.
+// Section "train": length, batches, exits, device.
 #pragma once
 
 #include "core/base/fields.h"
 
 namespace mbt {
+
+enum class NanPolicy : uint8_t { abort, skip };
+template <>
+struct EnumNames<NanPolicy> {
+  using enum NanPolicy;
+  static constexpr EnumName all[] = {{abort, "abort"}, {skip, "skip"}};
+};
+
+enum class DeviceChoice : uint8_t { automatic, cpu, cuda };
+template <>
+struct EnumNames<DeviceChoice> {
+  using enum DeviceChoice;
+  static constexpr EnumName all[] = {{automatic, "auto"}, {cpu, "cpu"}, {cuda, "cuda"}};
+  static constexpr EnumName others[] = {{cuda, "gpu"}, {cuda, "nvidia"}};
+};
 
 struct TrainConfig {
   int64_t micro_batch_size = 4;
@@ -17,8 +32,8 @@ struct TrainConfig {
   std::optional<int64_t> check_weight_hash_across_dp_replicas_interval;
   bool check_for_nan_in_loss = true;
   bool cuda_graph = true;
-  std::string nan_policy = "abort";
-  std::string device = "auto";
+  NanPolicy nan_policy = NanPolicy::abort;
+  DeviceChoice device = DeviceChoice::automatic;
   int64_t num_threads = 0;
   std::optional<bool> emulate_precision;
 
@@ -35,100 +50,50 @@ struct TrainConfig {
                                     .doc = "Samples of one forward and backward on one rank",
                                     .unit = "samples",
                                     .min = 1,
-                                    .max = 1048576,
-                                    .alias = "micro-batch-size"});
+                                    .max = 1048576});
     v(s.global_batch_size, FieldInfo{.name = "global_batch_size",
                                      .doc = "Samples of one optimizer step over all ranks; a multiple of micro_batch_size x ranks",
                                      .unit = "samples",
                                      .min = 1,
-                                     .max = 1073741824,
-                                     .alias = "global-batch-size"});
+                                     .max = 1073741824});
     v(s.train_iters, FieldInfo{.name = "train_iters",
                                .doc = "Optimizer steps; null with train_samples null: 200",
                                .unit = "iterations",
                                .min = 1,
-                               .max = 99999999,
-                               .alias = "train-iters"});
-    v(s.train_samples, FieldInfo{.name = "train_samples",
-                                 .doc = "Length in samples instead of iterations",
-                                 .unit = "samples",
-                                 .min = 1,
-                                 .max = 9e15,
-                                 .alias = "train-samples"});
-    v(s.exit_interval, FieldInfo{.name = "exit_interval",
-                                 .doc = "Save and exit when the iteration is a multiple of it",
-                                 .unit = "iterations",
-                                 .min = 1,
-                                 .alias = "exit-interval"});
-    v(s.exit_duration_in_mins, FieldInfo{.name = "exit_duration_in_mins",
-                                         .doc = "Save and exit after this long",
-                                         .unit = "minutes",
-                                         .min = 0,
-                                         .alias = "exit-duration-in-mins"});
-    v(s.exit_signal_handler,
-      FieldInfo{.name = "exit_signal_handler", .doc = "On SIGTERM or SIGINT: finish the step, save, exit", .alias = "exit-signal-handler"});
-    v(s.iterations_to_skip,
-      FieldInfo{.name = "iterations_to_skip", .doc = "Iterations whose data is consumed without a step (data spikes)", .min = 1});
+                               .max = 99999999});
+    v(s.train_samples,
+      FieldInfo{.name = "train_samples", .doc = "Length in samples instead of iterations", .unit = "samples", .min = 1, .max = 9e15});
+    v(s.exit_interval,
+      FieldInfo{.name = "exit_interval", .doc = "Save and exit when the iteration is a multiple of it", .unit = "iterations", .min = 1});
+    v(s.exit_duration_in_mins,
+      FieldInfo{.name = "exit_duration_in_mins", .doc = "Save and exit after this long", .unit = "minutes", .min = 0});
+    v(s.exit_signal_handler, FieldInfo{.name = "exit_signal_handler", .doc = "On SIGTERM or SIGINT: finish the step, save, exit"});
+    v(s.iterations_to_skip, FieldInfo{.name = "iterations_to_skip",
+                                      .doc = "Iterations whose data is consumed without a step (data spikes)",
+                                      .min = 1,
+                                      .alias = kNoAlias});
     v(s.check_weight_hash_across_dp_replicas_interval, FieldInfo{.name = "check_weight_hash_across_dp_replicas_interval",
                                                                  .doc = "Compare a hash of all weights over the ranks",
                                                                  .unit = "iterations",
-                                                                 .min = 1});
+                                                                 .min = 1,
+                                                                 .alias = kNoAlias});
     v(s.check_for_nan_in_loss,
-      FieldInfo{.name = "check_for_nan_in_loss", .doc = "Apply nan_policy when the loss or the gradient norm is not finite"});
-    v(s.nan_policy, FieldInfo{.name = "nan_policy",
-                              .doc = "abort: stop, naming layer and tensor; skip: leave the weights, count, go on",
-                              .choices = {"abort", "skip"}});
-    v(s.cuda_graph, FieldInfo{.name = "cuda_graph",
-                              .doc = "On a GPU: record the kernels of a micro-batch once and launch them as one graph; false: launch each",
-                              .alias = "cuda-graph"});
+      FieldInfo{
+          .name = "check_for_nan_in_loss", .doc = "Apply nan_policy when the loss or the gradient norm is not finite", .alias = kNoAlias});
+    v(s.nan_policy,
+      FieldInfo{
+          .name = "nan_policy", .doc = "abort: stop, naming layer and tensor; skip: leave the weights, count, go on", .alias = kNoAlias});
+    v(s.cuda_graph,
+      FieldInfo{.name = "cuda_graph",
+                .doc = "On a GPU: record the kernels of a micro-batch once and launch them as one graph; false: launch each"});
     v(s.device, FieldInfo{.name = "device",
                           .doc = "auto: cuda when built and present, else cpu; where the GPU could be used but cuBLASLt cannot be loaded, "
-                                 "auto is an error and not the CPU",
-                          .choices = {"auto", "cpu", "cuda"},
-                          .other_words = {{"gpu", "cuda"}, {"nvidia", "cuda"}},
-                          .alias = "device"});
-    v(s.num_threads, FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all given to the process", .min = 0, .max = 4096});
-    v(s.emulate_precision, FieldInfo{.name = "emulate_precision",
-                                     .doc = "Run formats the device lacks on exactly dequantized values; null: on the CPU yes, on a GPU no",
-                                     .alias = "emulate-precision"});
-  }
-};
-
-struct ValidationConfig {
-  int64_t eval_iters = 10;
-  std::optional<int64_t> eval_interval;
-  std::optional<int64_t> start_eval_at_iter;
-  bool skip_train = false;
-  bool full_validation = false;
-
-  template <class Self, class V>
-  static void visit(Self& s, V&& v) {
-    v(s.eval_iters, FieldInfo{.name = "eval_iters",
-                              .doc = "Global batches of one evaluation; 0: none (upstream: 100)",
-                              .min = 0,
-                              .max = 99999999,
-                              .alias = "eval-iters"});
-    v(s.eval_interval, FieldInfo{.name = "eval_interval",
-                                 .doc = "Iterations between evaluations; null: only at the end",
-                                 .unit = "iterations",
-                                 .min = 1,
-                                 .alias = "eval-interval"});
-    v(s.start_eval_at_iter, FieldInfo{.name = "start_eval_at_iter", .doc = "No evaluation before it", .unit = "iterations", .min = 0});
-    v(s.skip_train, FieldInfo{.name = "skip_train", .doc = "Evaluate only", .alias = "skip-train"});
-    v(s.full_validation, FieldInfo{.name = "full_validation", .doc = "Evaluate the whole validation split instead of eval_iters batches"});
-  }
-};
-
-struct RngConfig {
-  int64_t seed = 1234;
-
-  template <class Self, class V>
-  static void visit(Self& s, V&& v) {
-    v(s.seed, FieldInfo{.name = "seed",
-                        .doc = "Seed of initial weights, data order and stochastic rounding",
-                        .min = 0,
-                        .max = 9007199254740991.0,
-                        .alias = "seed"});
+                                 "auto is an error and not the CPU"});
+    v(s.num_threads,
+      FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all given to the process", .min = 0, .max = 4096, .alias = kNoAlias});
+    v(s.emulate_precision,
+      FieldInfo{.name = "emulate_precision",
+                .doc = "Run formats the device lacks on exactly dequantized values; null: on the CPU yes, on a GPU no"});
   }
 };
 

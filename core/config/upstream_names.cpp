@@ -1,5 +1,7 @@
 #include "core/config/upstream_names.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -7,7 +9,8 @@ namespace mbt {
 std::vector<Assignment> in_own_fields(const Assignment& assignment) {
   if (underscored(assignment.section) != "dataset" || underscored(assignment.field) != kBlendPerSplit) return {assignment};
   using nlohmann::json;
-  const json lists = assignment.is_text() ? json::parse(assignment.value.get_ref<const std::string&>(), nullptr, false) : assignment.value;
+  const json lists =
+      assignment.is_text() ? json::parse(assignment.value->get_ref<const std::string&>(), nullptr, false) : *assignment.value;
   if (lists.is_null()) return {};
   if (!lists.is_array() || lists.size() != 3) return {assignment};
   std::vector<Assignment> own;

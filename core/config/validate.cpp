@@ -65,17 +65,17 @@ class ShapeRules {
              "; change one of them, or give the head width as kv_channels");
     if (m.num_attention_heads % m.kv_heads() != 0)
       refuse("model.num_query_groups", "got ", m.kv_heads(), ", expected a divisor of num_attention_heads ", m.num_attention_heads);
-    if (m.attention_backend == "cudnn")
+    if (m.attention_backend == AttentionChoice::cudnn)
       refuse("model.attention_backend",
              "got cudnn, which is not built in; flash (on the tensor cores) and math (any head width) are: ", "take auto, flash or math");
   }
 
   void check_positions() {
     const ModelConfig& m = c_.model;
-    const bool is_rope = m.position_embedding_type == "rope";
-    if (m.position_embedding_type != "none" && m.max_positions() < m.seq_length)
+    const bool is_rope = m.position_embedding_type == PositionEmbedding::rope;
+    if (m.position_embedding_type != PositionEmbedding::none && m.max_positions() < m.seq_length)
       refuse("model.max_position_embeddings", "got ", m.max_positions(), ", less than seq_length ", m.seq_length,
-             m.position_embedding_type == "learned_absolute" && !m.hf_path.empty()
+             m.position_embedding_type == PositionEmbedding::learned_absolute && !m.hf_path.empty()
                  ? "; the weights of model.hf_path have no more: shorten the sequence"
                  : "; raise it or shorten the sequence");
     const std::string beyond_window = sliding_window_problem(m, m.seq_length);
@@ -83,7 +83,7 @@ class ShapeRules {
     if (is_rope) check_rotary_width();
     if (!m.rope_scaling) return;
     if (!is_rope)
-      refuse("model.rope_scaling", "is true, but position_embedding_type is ", m.position_embedding_type,
+      refuse("model.rope_scaling", "is true, but position_embedding_type is ", name_of(m.position_embedding_type),
              "; expected rope, or rope_scaling false");
     if (m.rope_low_freq_factor <= 0) refuse("model.rope_low_freq_factor", "got 0, expected a number above 0: it divides");
     if (m.rope_high_freq_factor <= m.rope_low_freq_factor)
@@ -102,7 +102,7 @@ class ShapeRules {
   void check_recompute() {
     const ModelConfig& m = c_.model;
     if (!m.recompute_num_layers) return;
-    if (m.recompute_granularity != "full" || m.recompute_method != "block")
+    if (m.recompute_granularity != RecomputeGranularity::full || m.recompute_method != RecomputeMethod::block)
       refuse("model.recompute_num_layers", "got ", *m.recompute_num_layers,
              ", which only recompute_granularity full with recompute_method block uses; set those, or this to null");
     else if (*m.recompute_num_layers > m.num_layers)
@@ -115,10 +115,10 @@ class ShapeRules {
     if (o.adam_beta2 >= 1) refuse("optimizer.adam_beta2", "got ", to_text(o.adam_beta2), ", expected less than 1");
     if (o.adam_eps <= 0) refuse("optimizer.adam_eps", "got 0, expected more: a weight without gradient would be divided by zero");
     for (const auto& [field, dtype] : {std::pair{"exp_avg_dtype", o.exp_avg_dtype}, std::pair{"exp_avg_sq_dtype", o.exp_avg_sq_dtype}})
-      if (dtype != "fp32" && !o.use_precision_aware_optimizer)
-        refuse(std::string("optimizer.") + field, "got ", dtype,
+      if (dtype != MomentDtype::fp32 && !o.use_precision_aware_optimizer)
+        refuse(std::string("optimizer.") + field, "got ", name_of(dtype),
                ", which needs optimizer.use_precision_aware_optimizer; set that to true, or this to fp32");
-    if (c_.scheduler.lr_decay_style != "constant" && o.final_lr() > o.lr)
+    if (c_.scheduler.lr_decay_style != LrDecayStyle::constant && o.final_lr() > o.lr)
       refuse("optimizer.min_lr", "got ", to_text(o.final_lr()), ", above optimizer.lr ", to_text(o.lr),
              "; lower it, or null for a tenth of lr");
   }
@@ -153,12 +153,12 @@ class ShapeRules {
     const SchedulerConfig& s = c_.scheduler;
     const double start = s.start_weight_decay.value_or(c_.optimizer.weight_decay),
                  end = s.end_weight_decay.value_or(c_.optimizer.weight_decay);
-    if (s.weight_decay_incr_style == "constant" && start != end)
+    if (s.weight_decay_incr_style == WeightDecayStyle::constant && start != end)
       refuse("scheduler.weight_decay_incr_style", "is constant, but weight decay goes from ", to_text(start), " to ", to_text(end),
              " (null means optimizer.weight_decay); make start_weight_decay and end_weight_decay equal, or take linear or cosine");
     if (s.override_opt_param_scheduler && s.use_checkpoint_opt_param_scheduler)
       refuse("scheduler.override_opt_param_scheduler", "and use_checkpoint_opt_param_scheduler are both true; they exclude each other");
-    if (s.lr_decay_style == "WSD") check_wsd();
+    if (s.lr_decay_style == LrDecayStyle::wsd) check_wsd();
   }
 
   void check_wsd() {

@@ -61,11 +61,16 @@ DataKind kind_of_files(const std::string& path, const std::vector<std::string>& 
   return DataKind::text;
 }
 
-std::optional<DataKind> kind_named(const std::string& kind) {
-  if (kind == "text") return DataKind::text;
-  if (kind == "jsonl") return DataKind::jsonl;
-  if (kind == "megatron") return DataKind::megatron;
-  if (kind == "tokens") return DataKind::tokens;
+std::optional<DataKind> asked_kind(DatasetKind kind) {
+  switch (kind) {
+    case DatasetKind::text: return DataKind::text;
+    case DatasetKind::jsonl: return DataKind::jsonl;
+    case DatasetKind::megatron: return DataKind::megatron;
+    case DatasetKind::tokens: return DataKind::tokens;
+    case DatasetKind::automatic:
+    case DatasetKind::synthetic:
+    case DatasetKind::sft: break;
+  }
   return std::nullopt;
 }
 
@@ -80,10 +85,10 @@ void keep_files_of(DataKind kind, std::vector<std::string>& files) {
 
 }  // namespace
 
-DataSource find_source(const std::string& path, const std::string& kind) {
+DataSource find_source(const std::string& path, DatasetKind kind) {
   DataSource source;
   source.path = path;
-  const std::optional<DataKind> named = kind_named(kind);
+  const std::optional<DataKind> named = asked_kind(kind);
   const bool is_pair = exists(IndexedPaths(path).idx) && !is_folder(path) && (!exists(path) || ends_with_any(path, {".bin", ".idx"}));
   if (named == DataKind::megatron || (!named && is_pair)) {
     source.kind = DataKind::megatron;
@@ -100,7 +105,8 @@ DataSource find_source(const std::string& path, const std::string& kind) {
   if (named) {
     source.kind = *named;
     if (!is_one) keep_files_of(*named, source.files);
-    if (source.files.empty()) throw InputError(text("dataset.path ", path, ": holds no file that dataset.kind ", kind, " can read"));
+    if (source.files.empty())
+      throw InputError(text("dataset.path ", path, ": holds no file that dataset.kind ", name_of(kind), " can read"));
   } else if (is_one) {
     source.kind = kind_of_file(path);
   } else {

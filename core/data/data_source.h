@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/config/dataset_config.h"
+
 namespace mbt {
 
 /// Kinds of data as dataset.kind names them, without auto, synthetic and sft.
@@ -15,9 +17,9 @@ struct DataSource {
   std::vector<std::string> files;  ///< sorted; of a Megatron pair the prefix alone
 };
 
-/// kind: one of dataset.kind; auto looks at names and first bytes. A path may be a file, a prefix of a .bin/.idx pair, a folder, or a
+/// kind: dataset.kind; automatic looks at names and first bytes. A path may be a file, a prefix of a .bin/.idx pair, a folder, or a
 /// pattern with * or ? in it. InputError: nothing there; a folder whose files are of several kinds.
-DataSource find_source(const std::string& path, const std::string& kind);
+DataSource find_source(const std::string& path, DatasetKind kind);
 
 /// One entry of dataset.blend and its like.
 struct WeightedPath {

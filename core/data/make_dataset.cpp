@@ -51,10 +51,10 @@ class DatasetMaker {
     if (!config_.blend.empty()) given.emplace_back("dataset.blend (--data-path)");
     if (config_.is_per_split()) given.emplace_back("dataset.train_data_path, valid_data_path or test_data_path");
     if (given.size() > 1) throw InputError(text(join(given, " and "), " are both set: give one of them"));
-    if (config_.kind == "synthetic" && !given.empty())
+    if (config_.kind == DatasetKind::synthetic && !given.empty())
       throw InputError(text("dataset.kind synthetic contradicts ", given.front(), " ", config_.path, ": drop one of them"));
-    if (config_.kind != "auto" && config_.kind != "synthetic" && given.empty()) {
-      throw InputError(text("dataset.kind ", config_.kind, " needs dataset.path: a file or a folder, or dataset.blend"));
+    if (config_.kind != DatasetKind::automatic && config_.kind != DatasetKind::synthetic && given.empty()) {
+      throw InputError(text("dataset.kind ", name_of(config_.kind), " needs dataset.path: a file or a folder, or dataset.blend"));
     }
   }
 
@@ -97,7 +97,7 @@ class DatasetMaker {
   }
 
   std::unique_ptr<Dataset> make_part(const std::string& path, const std::array<double, 3>& split, const SampleCounts& samples) {
-    if (config_.kind == "sft") return make_sft(sft_source(path), split);
+    if (config_.kind == DatasetKind::sft) return make_sft(sft_source(path), split);
     const DataSource source = find_source(path, config_.kind);
     switch (source.kind) {
       case DataKind::megatron: return make_indexed(source.files.front(), split, samples);
@@ -122,7 +122,7 @@ class DatasetMaker {
 
   /// Bytes need no tokenizing: text is read where it lies.
   std::unique_ptr<Dataset> make_text(const DataSource& source, const std::array<double, 3>& split, const SampleCounts& samples) {
-    if (source.kind == DataKind::text && run_.tokenizer.tokenizer_type == "bytes") {
+    if (source.kind == DataKind::text && run_.tokenizer.tokenizer_type == TokenizerType::bytes) {
       return std::make_unique<TextDataset>(source.path, config_.text_suffixes, run_.model.seq_length, split);
     }
     DataSource usable = source;
@@ -136,12 +136,12 @@ class DatasetMaker {
   }
 
   static DataSource sft_source(const std::string& path) {
-    const DataSource found = find_source(path, "auto");
+    const DataSource found = find_source(path, DatasetKind::automatic);
     if (found.kind == DataKind::megatron || found.kind == DataKind::tokens) {
       throw InputError(text("dataset.kind sft: ", path, " is ", found.kind == DataKind::megatron ? "a Megatron pair" : "a file of tokens",
                             ", expected JSON Lines of examples; every part of a blend is of that kind"));
     }
-    return find_source(path, "jsonl");
+    return find_source(path, DatasetKind::jsonl);
   }
 
   std::unique_ptr<Dataset> make_sft(const DataSource& source, const std::array<double, 3>& split) {
@@ -180,9 +180,9 @@ class DatasetMaker {
                              : config_.reset_attention_mask ? "reset_attention_mask"
                              : config_.reset_position_ids   ? "reset_position_ids"
                                                             : nullptr;
-    if (asks && !rules.eod && config_.kind != "sft") {
+    if (asks && !rules.eod && config_.kind != DatasetKind::sft) {
       throw InputError(text("dataset.", asks, " needs to know the token that ends a document, and tokenizer ",
-                            run_.tokenizer.tokenizer_type, " has none: set dataset.eod_token_id"));
+                            name_of(run_.tokenizer.tokenizer_type), " has none: set dataset.eod_token_id"));
     }
     return rules;
   }

@@ -8,14 +8,17 @@ namespace {
 using enum HfProperty;
 
 // -- values of the model's fields, in one place -------------------------------------------------------------------------------------------
-const HfNorm kLayerNorm = "LayerNorm", kRmsNorm = "RMSNorm";
-const HfPositions kLearned = "learned_absolute", kRope = "rope";
+constexpr Normalization kLayerNorm = Normalization::layer_norm, kRmsNorm = Normalization::rms_norm;
+constexpr PositionEmbedding kLearned = PositionEmbedding::learned_absolute, kRope = PositionEmbedding::rope;
 
-const std::vector<HfActivationName> kPlainActivations{
-    {"gelu_new", "gelu"}, {"gelu_pytorch_tanh", "gelu"}, {"gelu", "gelu_erf"}, {"silu", "silu"}, {"swish", "silu"},
-    {"relu", "relu"},     {"relu2", "squared_relu"}};
-const std::vector<HfActivationName> kGatedActivations{
-    {"silu", "swiglu"}, {"swish", "swiglu"}, {"gelu_pytorch_tanh", "geglu"}, {"gelu_new", "geglu"}};
+const std::vector<HfActivationName> kPlainActivations{{"gelu_new", ActivationFunc::gelu},     {"gelu_pytorch_tanh", ActivationFunc::gelu},
+                                                      {"gelu", ActivationFunc::gelu_erf},     {"silu", ActivationFunc::silu},
+                                                      {"swish", ActivationFunc::silu},        {"relu", ActivationFunc::relu},
+                                                      {"relu2", ActivationFunc::squared_relu}};
+const std::vector<HfActivationName> kGatedActivations{{"silu", ActivationFunc::swiglu},
+                                                      {"swish", ActivationFunc::swiglu},
+                                                      {"gelu_pytorch_tanh", ActivationFunc::geglu},
+                                                      {"gelu_new", ActivationFunc::geglu}};
 
 // -- tensor names -------------------------------------------------------------------------------------------------------------------------
 const HfTensorNames kGpt2Tensors{.prefix = "transformer.",
@@ -152,7 +155,7 @@ const HfKey* HfFamily::key(HfProperty property) const {
 bool HfFamily::has_rope() const { return positions == kRope; }
 bool HfFamily::has_position_table() const { return positions == kLearned; }
 
-const std::string* HfFamily::activation_name(const HfActivation& ours) const {
+const std::string* HfFamily::activation_name(ActivationFunc ours) const {
   const auto it = std::find_if(activations.begin(), activations.end(), [&](const HfActivationName& a) { return a.ours == ours; });
   return it == activations.end() ? nullptr : &it->name;
 }

@@ -39,16 +39,9 @@ struct HfKey {
   std::string general{};  ///< the name in other families, which transformers accepts too and then prefers; empty: none
 };
 
-using HfNorm = decltype(ModelConfig::normalization);
-using HfPositions = decltype(ModelConfig::position_embedding_type);
-using HfActivation = decltype(ModelConfig::activation_func);
-
-/// The value in our config files.
-inline const std::string& name_of(const std::string& value) { return value; }
-
 struct HfActivationName {
   std::string name;  ///< in config.json
-  HfActivation ours;
+  ActivationFunc ours;
 };
 
 /// Linear layers that always have a bias; the keys attention_bias and mlp_bias add to them.
@@ -114,8 +107,8 @@ struct HfFamily {
   std::string default_activation;
   bool default_tied_head = false;
   // -- what its models are -------------------------------------------------------------------------------------------------------------
-  HfNorm norm;
-  HfPositions positions;
+  Normalization norm;
+  PositionEmbedding positions;
   std::vector<HfActivationName> activations;  ///< the first name of each of ours is the one that is written
   HfBiases biases = HfBiases::none;
   bool has_qk_norm = false;
@@ -132,7 +125,7 @@ struct HfFamily {
   /// Learned positions are a weight, one row per position.
   bool has_position_table() const;
   /// Returns the name in config.json of our activation, nullptr when the family does not have it.
-  const std::string* activation_name(const HfActivation& ours) const;
+  const std::string* activation_name(ActivationFunc ours) const;
 };
 
 /// The table, in alphabetical order.

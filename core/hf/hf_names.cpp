@@ -21,7 +21,7 @@ struct Place {
 
 Place place_of(HfPart part, const ModelConfig& m) {
   const int64_t c = m.hidden_size, f = m.ffn(), d = m.head_dim(), q = m.num_attention_heads * d, kv = m.kv_heads() * d;
-  const bool norm_bias = m.normalization == "LayerNorm", qkv_bias = m.has_qkv_bias(), mlp_bias = m.has_mlp_bias();
+  const bool norm_bias = m.normalization == Normalization::layer_norm, qkv_bias = m.has_qkv_bias(), mlp_bias = m.has_mlp_bias();
   switch (part) {
     case HfPart::word_embedding: return {"embedding.word", Kind::table, 0, m.vocab_size, c, false};
     case HfPart::position_embedding: return {"embedding.position", Kind::table, 0, m.max_positions(), c, false};

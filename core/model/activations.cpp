@@ -59,7 +59,7 @@ class LayerPlanner {
   TensorSlot act(const Shape& shape) { return arena_.add(MemoryCategory::activations, policy_.act, shape); }
   TensorSlot f32(const Shape& shape) { return arena_.add(MemoryCategory::activations, DType::f32, shape); }
   TensorSlot stream() { return act({s_.tokens, s_.width}); }
-  TensorSlot mean() { return model_.normalization == "LayerNorm" ? f32({s_.tokens}) : TensorSlot{}; }
+  TensorSlot mean() { return model_.normalization == Normalization::layer_norm ? f32({s_.tokens}) : TensorSlot{}; }
 
  private:
   void add_projections(LayerSlots& l) {
@@ -142,7 +142,7 @@ SharedSlots plan_shared(ArenaPlan& arena, const ModelConfig& m, const PrecisionP
   w.delta = act(s.width);
   w.final_input = act(s.width);
   w.final_rstd = add(DType::f32, {s.tokens});
-  if (m.normalization == "LayerNorm") w.final_mean = add(DType::f32, {s.tokens});
+  if (m.normalization == Normalization::layer_norm) w.final_mean = add(DType::f32, {s.tokens});
   w.final_norm = act(s.width);
   w.logits = add(policy.act, {logits_rows, s.padded_vocab});
   if (!with_backward) return w;
@@ -186,13 +186,14 @@ void attach_scales(LayerViews& a, int64_t layer, const DelayedState& delayed) {
 }  // namespace
 
 BatchInputs batch_inputs(const DatasetConfig& dataset, const ModelConfig& model) {
-  return {.document_start = dataset.uses_document_mask(), .positions = dataset.uses_positions() && model.position_embedding_type != "none"};
+  return {.document_start = dataset.uses_document_mask(),
+          .positions = dataset.uses_positions() && model.position_embedding_type != PositionEmbedding::none};
 }
 
 Recompute recompute_of(const ModelConfig& m, int64_t layer) {
   if (!m.recompute_granularity) return Recompute::none;
-  if (*m.recompute_granularity == "selective") return Recompute::selective;
-  if (m.recompute_method == "block" && layer >= m.recompute_num_layers.value_or(m.num_layers)) return Recompute::none;
+  if (m.recompute_granularity == RecomputeGranularity::selective) return Recompute::selective;
+  if (m.recompute_method == RecomputeMethod::block && layer >= m.recompute_num_layers.value_or(m.num_layers)) return Recompute::none;
   return Recompute::full;
 }
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "core/config/io_config.h"
+#include "core/config/dataset_config.h"
 #include "core/model/delayed_state.h"
 #include "core/model/quant_slots.h"
 #include "core/model/shapes.h"

@@ -59,7 +59,7 @@ void attention_bwd(const BlockContext& c, const LayerParams& w, const LayerViews
                            .num_kv_heads = s.kv_heads,
                            .sequence_length = s.sequence,
                            .scale = c.softmax_scale,
-                           .backend = attention_backend_named(c.model.attention_backend),
+                           .backend = attention_backend(c.model),
                            .document_start = c.document_start,
                            .quantized = has_rope || has_qk_norm ? QuantOutput{} : quantized});
   if (has_rope) {
@@ -157,7 +157,7 @@ void sequence_attention_fwd(const BlockContext& c, const LayerViews& a, const Qu
                            .num_kv_heads = c.shapes.kv_heads,
                            .sequence_length = c.shapes.sequence,
                            .scale = c.softmax_scale,
-                           .backend = attention_backend_named(c.model.attention_backend),
+                           .backend = attention_backend(c.model),
                            .document_start = c.document_start,
                            .quantized = quantized});
 }

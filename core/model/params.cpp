@@ -36,7 +36,7 @@ class ListBuilder {
  private:
   void add_all() {
     add("embedding.word.weight", {m_.padded_vocab_size(), m_.hidden_size}, ParamKind::embedding, ParamInit::embedding_normal);
-    if (m_.position_embedding_type == "learned_absolute") {
+    if (m_.position_embedding_type == PositionEmbedding::learned_absolute) {
       add("embedding.position.weight", {m_.max_positions(), m_.hidden_size}, ParamKind::position_embedding, ParamInit::embedding_normal);
     }
     for (int64_t i = 0; i < m_.num_layers; ++i) add_layer(i);
@@ -93,7 +93,7 @@ class ListBuilder {
 
   void add_norm(const std::string& name, int64_t layer, int64_t width) {
     add(name + ".weight", {width}, ParamKind::norm, ParamInit::ones, layer);
-    if (m_.normalization == "LayerNorm") add(name + ".bias", {width}, ParamKind::norm, ParamInit::zeros, layer);
+    if (m_.normalization == Normalization::layer_norm) add(name + ".bias", {width}, ParamKind::norm, ParamInit::zeros, layer);
   }
   void add_linear(const std::string& name, int64_t layer, LinearKind kind, int64_t out, int64_t in, bool has_bias) {
     const bool is_output = kind == LinearKind::proj || kind == LinearKind::fc2;

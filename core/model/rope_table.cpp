@@ -36,7 +36,7 @@ std::vector<float> rope_table(const ModelConfig& m, int64_t positions) {
 
 RopeMemory upload_rope_table(Backend& backend, const ModelConfig& model, int64_t positions) {
   RopeMemory rope;
-  if (model.position_embedding_type == "rope") {
+  if (model.position_embedding_type == PositionEmbedding::rope) {
     const std::vector<float> values = rope_table(model, positions);
     rope.memory = Buffer(backend, values.size() * sizeof(float));
     const TensorView table(rope.memory.data(), DType::f32, {positions, rotary_width(model)});

@@ -3,6 +3,7 @@
 
 #include "core/config/model_config.h"
 #include "core/ops/activation.h"
+#include "core/ops/attention.h"
 #include "core/ops/norm.h"
 
 namespace mbt {
@@ -32,18 +33,33 @@ inline ModelShapes shapes_of(const ModelConfig& m, int64_t batch, int64_t sequen
           .padded_vocab = m.padded_vocab_size()};
 }
 
-inline NormKind norm_kind(const ModelConfig& m) { return m.normalization == "LayerNorm" ? NormKind::layernorm : NormKind::rmsnorm; }
+inline NormKind norm_kind(const ModelConfig& m) {
+  return m.normalization == Normalization::layer_norm ? NormKind::layernorm : NormKind::rmsnorm;
+}
 
 /// The op's name for model.activation_func.
 inline ActivationKind activation_kind(const ModelConfig& m) {
-  if (m.activation_func == "swiglu") return ActivationKind::swiglu;
-  if (m.activation_func == "geglu") return ActivationKind::geglu;
-  if (m.activation_func == "gelu") return ActivationKind::gelu_tanh;
-  if (m.activation_func == "gelu_erf") return ActivationKind::gelu_erf;
-  if (m.activation_func == "silu") return ActivationKind::silu;
-  if (m.activation_func == "relu") return ActivationKind::relu;
-  if (m.activation_func == "squared_relu") return ActivationKind::squared_relu;
-  throw InputError(text("model.activation_func: '", m.activation_func, "' is not known"));
+  switch (m.activation_func) {
+    case ActivationFunc::swiglu: return ActivationKind::swiglu;
+    case ActivationFunc::geglu: return ActivationKind::geglu;
+    case ActivationFunc::gelu: return ActivationKind::gelu_tanh;
+    case ActivationFunc::gelu_erf: return ActivationKind::gelu_erf;
+    case ActivationFunc::silu: return ActivationKind::silu;
+    case ActivationFunc::relu: return ActivationKind::relu;
+    case ActivationFunc::squared_relu: return ActivationKind::squared_relu;
+  }
+  throw Error("model.activation_func has no kind");
+}
+
+/// Contract: cudnn is refused before (core/config/validate.h).
+inline AttentionBackend attention_backend(const ModelConfig& m) {
+  switch (m.attention_backend) {
+    case AttentionChoice::automatic: return AttentionBackend::automatic;
+    case AttentionChoice::flash: return AttentionBackend::flash;
+    case AttentionChoice::math: return AttentionBackend::math;
+    case AttentionChoice::cudnn: break;
+  }
+  throw Error(text("no attention backend named '", name_of(m.attention_backend), "', expected auto, flash or math"));
 }
 
 }  // namespace mbt

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/config/precision_config.h"
+#include "core/config/ddp_config.h"
 #include "core/tensor/tensor_view.h"
 
 namespace mbt {

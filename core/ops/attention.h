@@ -42,14 +42,6 @@ enum class AttentionBackend : uint8_t {
   math,       ///< any head width and dtype
 };
 
-/// From model.attention_backend.
-inline AttentionBackend attention_backend_named(std::string_view name) {
-  if (name == "auto") return AttentionBackend::automatic;
-  if (name == "flash") return AttentionBackend::flash;
-  if (name == "math") return AttentionBackend::math;
-  throw Error(text("no attention backend named '", name, "', expected auto, flash or math"));
-}
-
 // Several documents in a sequence: document_start[n] is the place in its sequence, 0 to T - 1, of the first token of token n's document.
 // The query at place t sees the keys at places document_start[b*T+t] <= s <= t; without the tensor, 0 <= s <= t. Documents are runs of
 // tokens: document_start[t] is t, or document_start[t-1], and 0 at place 0. It never falls, so the queries that see key s are a run too,

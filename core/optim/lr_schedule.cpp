@@ -15,11 +15,14 @@ int64_t samples_of(const std::optional<int64_t>& iters, const std::optional<int6
   return iters ? *iters * global_batch : otherwise;
 }
 
-double wsd_coefficient(const std::string& style, double q) {
-  if (style == "linear") return 1.0 - q;
-  if (style == "cosine") return 0.5 * (std::cos(kPi * q) + 1.0);
-  if (style == "minus_sqrt") return 1.0 - std::sqrt(q);
-  return 2.0 * std::pow(0.5, q) - 1.0;  // exponential
+double wsd_coefficient(WsdDecayStyle style, double q) {
+  switch (style) {
+    case WsdDecayStyle::linear: return 1.0 - q;
+    case WsdDecayStyle::cosine: return 0.5 * (std::cos(kPi * q) + 1.0);
+    case WsdDecayStyle::minus_sqrt: return 1.0 - std::sqrt(q);
+    case WsdDecayStyle::exponential: break;
+  }
+  return 2.0 * std::pow(0.5, q) - 1.0;
 }
 
 }  // namespace
@@ -47,29 +50,29 @@ LrSchedule::LrSchedule(const OptimizerConfig& optimizer, const SchedulerConfig& 
 
 double LrSchedule::decay_coefficient(int64_t samples) const {
   const auto n = static_cast<double>(samples), w = static_cast<double>(warmup_), d = static_cast<double>(decay_);
-  if (style_ == "WSD") {
+  if (style_ == LrDecayStyle::wsd) {
     const double start = d - static_cast<double>(wsd_decay_);
     return n <= start ? 1.0 : wsd_coefficient(wsd_style_, (n - start) / static_cast<double>(wsd_decay_));
   }
   const double r = (n - w) / (d - w);
-  return style_ == "cosine" ? 0.5 * (std::cos(kPi * r) + 1.0) : 1.0 - r;
+  return style_ == LrDecayStyle::cosine ? 0.5 * (std::cos(kPi * r) + 1.0) : 1.0 - r;
 }
 
 double LrSchedule::lr(int64_t samples) const {
   const auto n = static_cast<double>(samples), w = static_cast<double>(warmup_);
   if (warmup_ > 0 && samples <= warmup_) return init_lr_ + (max_lr_ - init_lr_) * n / w;
-  if (style_ == "constant") return max_lr_;
+  if (style_ == LrDecayStyle::constant) return max_lr_;
   if (samples > decay_) return min_lr_;
-  if (style_ == "inverse-square-root") {
+  if (style_ == LrDecayStyle::inverse_square_root) {
     return std::max(min_lr_, max_lr_ * std::sqrt(std::max(w, 1.0)) / std::sqrt(std::max(n, 1.0)));
   }
   return min_lr_ + decay_coefficient(samples) * (max_lr_ - min_lr_);
 }
 
 double LrSchedule::weight_decay(int64_t samples) const {
-  if (wd_style_ == "constant" || samples > wd_increment_) return end_wd_;
+  if (wd_style_ == WeightDecayStyle::constant || samples > wd_increment_) return end_wd_;
   const double u = static_cast<double>(samples) / static_cast<double>(wd_increment_);
-  if (wd_style_ == "linear") return start_wd_ + u * (end_wd_ - start_wd_);
+  if (wd_style_ == WeightDecayStyle::linear) return start_wd_ + u * (end_wd_ - start_wd_);
   return start_wd_ + 0.5 * (std::cos(kPi * (1.0 - u)) + 1.0) * (end_wd_ - start_wd_);
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/config/optimizer_config.h"
+#include "core/config/scheduler_config.h"
 #include "core/config/train_config.h"
 
 namespace mbt {
@@ -34,7 +35,9 @@ class LrSchedule {
  private:
   double decay_coefficient(int64_t samples) const;
 
-  std::string style_, wsd_style_, wd_style_;
+  LrDecayStyle style_;
+  WsdDecayStyle wsd_style_;
+  WeightDecayStyle wd_style_;
   double max_lr_, min_lr_, init_lr_, start_wd_, end_wd_;
   int64_t warmup_ = 0, decay_ = 0, wsd_decay_ = 0, wd_increment_ = 0;
   std::vector<std::string> notes_;

@@ -10,8 +10,8 @@
 namespace mbt {
 
 MomentTypes moment_types(const OptimizerConfig& config) {
-  const auto named = [](const std::string& name) { return name == "bf16" ? DType::bf16 : DType::f32; };
-  return {.exp_avg = named(config.exp_avg_dtype), .exp_avg_sq = named(config.exp_avg_sq_dtype)};
+  const auto of = [](MomentDtype kept) { return kept == MomentDtype::bf16 ? DType::bf16 : DType::f32; };
+  return {.exp_avg = of(config.exp_avg_dtype), .exp_avg_sq = of(config.exp_avg_sq_dtype)};
 }
 
 Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, Weights& weights, DataParallel* parallel)

@@ -9,7 +9,7 @@
 
 namespace mbt {
 
-/// From exp_avg_dtype and exp_avg_sq_dtype, which are "fp32" or "bf16".
+/// From exp_avg_dtype and exp_avg_sq_dtype.
 MomentTypes moment_types(const OptimizerConfig& config);
 
 /// The loss as a reason to leave the weights alone.

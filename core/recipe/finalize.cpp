@@ -28,7 +28,7 @@ std::string join_param_gather(MixedPrecisionConfig& c, const std::set<std::strin
 }
 
 void finalize(MixedPrecisionConfig& c) {
-  if (!c.params_dtype) c.params_dtype = std::string(c.bf16 ? "bf16" : c.fp16 ? "fp16" : "fp32");
+  if (!c.params_dtype) c.params_dtype = c.bf16 ? WeightDtype::bf16 : c.fp16 ? WeightDtype::fp16 : WeightDtype::fp32;
   if (!c.fp8_param) c.fp8_param = c.fp8_param_gather;
   if (!c.fp4_param) c.fp4_param = c.fp4_param_gather;
 }

@@ -4,7 +4,7 @@
 #include <set>
 #include <string>
 
-#include "core/config/precision_config.h"
+#include "core/config/mixed_precision_config.h"
 
 namespace mbt {
 

@@ -41,11 +41,11 @@ class Notes {
 
   void note_idle_scaling_fields() {
     if (is_given("fp8_recipe") && !model_.fp8) idle("fp8_recipe", "fp8 is null");
-    const bool is_delayed = model_.fp8 && model_.fp8_recipe == "delayed";
+    const bool is_delayed = model_.fp8 && model_.fp8_recipe == Fp8Recipe::delayed;
     for (const char* field : {"fp8_margin", "fp8_amax_history_len", "fp8_amax_compute_algo"})
       if (is_given(field) && !is_delayed) idle(field, "it belongs to delayed scaling");
-    if (config_.ddp.reuse_grad_buf_for_mxfp8_param_ag && model_.fp8_recipe != "mxfp8")
-      idle("reuse_grad_buf_for_mxfp8_param_ag", "fp8_recipe is " + model_.fp8_recipe);
+    if (config_.ddp.reuse_grad_buf_for_mxfp8_param_ag && model_.fp8_recipe != Fp8Recipe::mxfp8)
+      idle("reuse_grad_buf_for_mxfp8_param_ag", std::string("fp8_recipe is ") + name_of(model_.fp8_recipe));
   }
 
   void note_layers() {
@@ -79,12 +79,12 @@ class Notes {
   /// Between a power of two and the next, half of bf16's unit is 2^-9 to 2^-8 of the value: what decays by less comes back to where it was.
   void note_moments() {
     const OptimizerConfig& o = config_.optimizer;
-    if (o.exp_avg_sq_dtype == "bf16" && 1 - o.adam_beta2 < 0x1p-8)
+    if (o.exp_avg_sq_dtype == MomentDtype::bf16 && 1 - o.adam_beta2 < 0x1p-8)
       notes_.push_back(
           text("optimizer.exp_avg_sq_dtype is bf16, in which the second moment cannot decay by the ", 1 - o.adam_beta2,
                " a step of optimizer.adam_beta2 ", o.adam_beta2,
                ": it grows with large gradients and stays, which makes steps smaller; take adam_beta2 0.99 or below, or fp32"));
-    if (o.use_precision_aware_optimizer && o.exp_avg_dtype == "fp32" && o.exp_avg_sq_dtype == "fp32")
+    if (o.use_precision_aware_optimizer && o.exp_avg_dtype == MomentDtype::fp32 && o.exp_avg_sq_dtype == MomentDtype::fp32)
       notes_.push_back("optimizer.use_precision_aware_optimizer has no effect: exp_avg_dtype and exp_avg_sq_dtype are fp32");
   }
 
@@ -96,7 +96,7 @@ class Notes {
     };
     note_idle_exchange(note);
     const TokenizerConfig& t = config_.tokenizer;
-    if (!t.has_files()) note("tokenizer.tokenizer_model", text("tokenizer_type ", t.tokenizer_type, " has no file").c_str());
+    if (!t.has_files()) note("tokenizer.tokenizer_model", text("tokenizer_type ", name_of(t.tokenizer_type), " has no file").c_str());
     if (!model_.recompute_granularity) note("model.recompute_method", "recompute_granularity is null");
   }
 
@@ -118,14 +118,14 @@ class Notes {
       note("ddp.overlap_param_gather", "without use_distributed_optimizer every rank updates all parameters");
     if (!d.overlap_grad_reduce && !(d.overlap_param_gather && d.use_distributed_optimizer))
       note("ddp.bucket_size", "without overlap there is one bucket");
-    if (d.grad_reduce_in_fp32 || config_.model.params_dtype == "fp32")
+    if (d.grad_reduce_in_fp32 || config_.model.params_dtype == WeightDtype::fp32)
       note("ddp.reduce_scatter_with_fp32_accumulation", "gradients travel in fp32");
   }
 
   /// The CPU emulates partial blocks exactly; NVIDIA's libraries refuse them.
   void note_alignment() {
     if (!model_.fp8 && !model_.fp4) return;
-    const int64_t multiple = model_.fp4 || model_.fp8_recipe == "mxfp8" ? 32 : 16;
+    const int64_t multiple = model_.fp4 || model_.fp8_recipe == Fp8Recipe::mxfp8 ? 32 : 16;
     const int64_t heads = model_.num_attention_heads * model_.head_dim();
     const int64_t tokens = config_.train.micro_batch_size * model_.seq_length;
     std::vector<std::string> odd;

@@ -3,18 +3,20 @@
 namespace mbt {
 namespace {
 
-QuantScaling scaling_named(const std::string& recipe) {
-  if (recipe == "delayed") return QuantScaling::delayed;
-  if (recipe == "tensorwise") return QuantScaling::tensorwise;
-  if (recipe == "blockwise") return QuantScaling::blockwise;
-  if (recipe == "mxfp8") return QuantScaling::mxfp8;
-  throw Error(text("no FP8 scaling named '", recipe, "'"));
+QuantScaling scaling_of(Fp8Recipe recipe) {
+  switch (recipe) {
+    case Fp8Recipe::delayed: return QuantScaling::delayed;
+    case Fp8Recipe::tensorwise: return QuantScaling::tensorwise;
+    case Fp8Recipe::blockwise: return QuantScaling::blockwise;
+    case Fp8Recipe::mxfp8: return QuantScaling::mxfp8;
+  }
+  return QuantScaling::delayed;
 }
 
 /// Hybrid takes E5M2 for gradients: their range is wide, and forward tensors need the mantissa.
 LinearPrecision fp8_linear(const ModelConfig& m) {
-  const QuantScaling scaling = scaling_named(m.fp8_recipe);
-  const QuantFormat grad_format = *m.fp8 == "hybrid" ? QuantFormat::e5m2 : QuantFormat::e4m3;
+  const QuantScaling scaling = scaling_of(m.fp8_recipe);
+  const QuantFormat grad_format = m.fp8 == Fp8Format::hybrid ? QuantFormat::e5m2 : QuantFormat::e4m3;
   LinearPrecision p;
   p.input = QuantSpec{.format = QuantFormat::e4m3, .scaling = scaling};
   p.weight = QuantSpec{.format = QuantFormat::e4m3, .scaling = scaling, .is_2d = scaling == QuantScaling::blockwise};
@@ -55,10 +57,10 @@ PrecisionPolicy make_policy(const ModelConfig& model, const DdpConfig& ddp) {
   policy.act = model.bf16 ? DType::bf16 : model.fp16 ? DType::f16 : DType::f32;
   policy.grad_reduce = ddp.grad_reduce_in_fp32 ? DType::f32 : policy.act;
   policy.quantized_params = (model.fp8 && model.fp8_param) || (model.fp4 && model.fp4_param);
-  policy.is_delayed = model.fp8 && model.fp8_recipe == "delayed";
+  policy.is_delayed = model.fp8 && model.fp8_recipe == Fp8Recipe::delayed;
   policy.amax_history_len = model.fp8_amax_history_len;
   policy.margin = model.fp8_margin;
-  policy.amax_algorithm = model.fp8_amax_compute_algo == "max" ? AmaxAlgorithm::max : AmaxAlgorithm::most_recent;
+  policy.amax_algorithm = model.fp8_amax_compute_algo == AmaxChoice::max ? AmaxAlgorithm::max : AmaxAlgorithm::most_recent;
 
   const LinearPrecision quantized = quantized_linear(model);
   policy.layers.resize(static_cast<size_t>(model.num_layers));

@@ -1,5 +1,8 @@
 #include "core/recipe/recipe.h"
 
+#include <nlohmann/json.hpp>
+#include <set>
+
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
 #include "core/recipe/finalize.h"

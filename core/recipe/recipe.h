@@ -2,13 +2,12 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
-#include "core/config/config_input.h"
 #include "core/config/field_table.h"
+#include "core/config/origin.h"
 #include "core/config/problem.h"
 
 namespace mbt {
@@ -24,7 +23,7 @@ struct Recipe {
   /// "specific_to": the model, its vendor and its architecture that the recipe was made for; empty: any.
   std::string model, vendor, architecture;
   MixedPrecisionConfig config;
-  std::map<std::string, Origin> origins;  ///< by field, for those the recipe or an ancestor sets
+  Origins origins;  ///< by field, for those the recipe or an ancestor sets
 };
 
 /// Puts the members of JSON recipe objects into Recipes.

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cctype>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/config/config_input.h"
 #include "core/config/validate.h"
 #include "core/hf/hf_config.h"
 #include "core/hf/hf_overrides.h"
@@ -31,7 +33,7 @@ bool is_precision(const Assignment& a) { return underscored(a.section) == "mixed
 
 /// The recipe the input names, spells out or leaves to the default. On a bad name: a problem, and the default.
 Recipe choose_recipe(const ConfigInput& input, const RecipeLibrary& library, std::vector<Problem>& problems) {
-  if (input.inline_recipe) return library.from_inline(*input.inline_recipe, input.inline_origins, kDefaultRecipe, problems);
+  if (input.inline_recipe) return library.from_inline(**input.inline_recipe, input.inline_origins, kDefaultRecipe, problems);
   if (!input.recipe) return library.get(kDefaultRecipe);
   try {
     return library.get_or_read(*input.recipe);
@@ -95,9 +97,9 @@ class Resolver {
     const Assignment* folder = nullptr;
     for (const Assignment& a : others_)
       if (underscored(a.section) == "model" && underscored(a.field) == "hf_path") folder = &a;
-    if (!folder || !folder->value.is_string() || folder->value.get<std::string>().empty()) return;
+    if (!folder || !folder->value->is_string() || folder->value->get<std::string>().empty()) return;
     try {
-      apply_hf_config(folder->value.get<std::string>(), run_.config, run_.origins);
+      apply_hf_config(folder->value->get<std::string>(), run_.config, run_.origins);
       has_import_ = true;
     } catch (const InputError& e) {
       problems_.push_back({"model.hf_path (" + to_string(folder->origin) + ")", e.what()});
@@ -128,9 +130,9 @@ class Resolver {
       const bool says_type = of_type == Origin::Kind::command_line || of_type == of_model;
       if (says_type || t.tokenizer_model.empty()) return;
       try {
-        const std::string type = tokenizer_type_in(t.tokenizer_model);
-        if (type.empty()) static_cast<void>(read_tokenizer_files(t.tokenizer_model));  // says what is missing
-        t.tokenizer_type = type;
+        const std::optional<TokenizerType> type = tokenizer_type_in(t.tokenizer_model);
+        if (!type) static_cast<void>(read_tokenizer_files(t.tokenizer_model));  // says what is missing
+        t.tokenizer_type = type.value_or(TokenizerType::none);
         derive(type_field, "the file's");
       } catch (const InputError& e) {
         problems_.push_back({"tokenizer.tokenizer_model", e.what()});
@@ -138,10 +140,10 @@ class Resolver {
       return;
     }
     if (is_given(type_field) || folder.empty()) return;
-    const std::string type = tokenizer_type_in(folder);
-    t = type.empty() ? TokenizerConfig{"none", ""} : TokenizerConfig{type, folder};
+    const std::optional<TokenizerType> type = tokenizer_type_in(folder);
+    t = type ? TokenizerConfig{*type, folder} : TokenizerConfig{TokenizerType::none, ""};
     for (const std::string& field : {type_field, model_field})
-      derive(field, type.empty() ? "model.hf_path has no tokenizer" : "model.hf_path has a tokenizer");
+      derive(field, type ? "model.hf_path has a tokenizer" : "model.hf_path has no tokenizer");
   }
 
   /// A tokenizer with a vocabulary of its own, and nobody says how large the model's is: that one.

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/config/assign.h"
-#include "core/config/config_input.h"
 #include "core/config/run_config.h"
 #include "core/recipe/synchronize.h"
 
@@ -13,6 +12,8 @@ namespace mbt {
 
 /// The recipe of a run that names none.
 inline constexpr const char* kDefaultRecipe = "bf16_mixed";
+
+struct ConfigInput;  // core/config/config_input.h
 
 struct ResolvedRun {
   RunConfig config;

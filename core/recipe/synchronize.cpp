@@ -1,5 +1,7 @@
 #include "core/recipe/synchronize.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/error.h"
 #include "core/config/field_table.h"
 

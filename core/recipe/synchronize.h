@@ -1,11 +1,11 @@
 // The precision section is the authority: what it says replaces what model, optimizer and ddp say under the same name.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "core/config/assign.h"
+#include "core/config/json_value.h"
+#include "core/config/origin.h"
 #include "core/config/problem.h"
 #include "core/config/run_config.h"
 
@@ -15,8 +15,8 @@ namespace mbt {
 struct Overwrite {
   std::string section;
   std::string field;
-  nlohmann::json old_value;
-  nlohmann::json new_value;
+  JsonValue old_value;
+  JsonValue new_value;
   Origin old_origin;   ///< who had set the old value
   std::string source;  ///< the field it was copied from: "mixed_precision.fp8"
 

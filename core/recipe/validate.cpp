@@ -32,11 +32,11 @@ class Rules {
     if (p.fp16 && p.bf16) refuse("fp16", "fp16 and bf16 are both true, they exclude each other; start from fp16_mixed or from bf16_mixed");
     if (p.fp32 && (p.fp16 || p.bf16))
       refuse("fp32", text("fp32 and ", p.bf16 ? "bf16" : "fp16", " are both true, they exclude each other; start from the recipe fp32"));
-    const std::string expected = model_.bf16 ? "bf16" : model_.fp16 ? "fp16" : "fp32";
+    const WeightDtype expected = model_.bf16 ? WeightDtype::bf16 : model_.fp16 ? WeightDtype::fp16 : WeightDtype::fp32;
     if (model_.params_dtype != expected)
-      refuse("params_dtype",
-             text("is ", model_.params_dtype, ", but with ", expected == "fp32" ? "neither fp16 nor bf16" : expected + "=true",
-                  " weights are ", expected, "; leave it null, or choose fp16 or bf16 to match"));
+      refuse("params_dtype", text("is ", name_of(model_.params_dtype), ", but with ",
+                                  expected == WeightDtype::fp32 ? "neither fp16 nor bf16" : text(name_of(expected), "=true"),
+                                  " weights are ", name_of(expected), "; leave it null, or choose fp16 or bf16 to match"));
   }
 
   void check_formats() {
@@ -51,7 +51,7 @@ class Rules {
     const DdpConfig& ddp = config_.ddp;
     if (model_.fp8_param && !model_.fp8) refuse("fp8_param", "FP8 parameters need fp8: set fp8 to e4m3 or hybrid, or fp8_param to false");
     if (model_.fp4_param && !model_.fp4) refuse("fp4_param", "FP4 parameters need fp4: set fp4 to e2m1, or fp4_param to false");
-    const bool is_mxfp8 = model_.fp8 && model_.fp8_recipe == "mxfp8";
+    const bool is_mxfp8 = model_.fp8 && model_.fp8_recipe == Fp8Recipe::mxfp8;
     if (is_mxfp8 && ddp.fp8_param_gather && !ddp.reuse_grad_buf_for_mxfp8_param_ag)
       refuse("reuse_grad_buf_for_mxfp8_param_ag", "must be true with the mxfp8 recipe and fp8_param_gather");
     if (ddp.reuse_grad_buf_for_mxfp8_param_ag && !ddp.fp8_param_gather)
@@ -60,7 +60,7 @@ class Rules {
 
   void check_layers() {
     if (!model_.first_last_layers_bf16 || !model_.fp8) return;  // upstream checks the counts for FP8 alone, not for FP4
-    if (model_.fp8_recipe == "delayed")
+    if (model_.fp8_recipe == Fp8Recipe::delayed)
       refuse("first_last_layers_bf16", "delayed scaling cannot leave layers out; set it to false, or fp8_recipe to tensorwise");
     check_count("num_layers_at_start_in_bf16", model_.num_layers_at_start_in_bf16);
     check_count("num_layers_at_end_in_bf16", model_.num_layers_at_end_in_bf16);

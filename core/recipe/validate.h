@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "core/config/assign.h"
+#include "core/config/origin.h"
 #include "core/config/problem.h"
 #include "core/config/run_config.h"
 

@@ -120,12 +120,12 @@ std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& 
 
 }  // namespace
 
-std::string tokenizer_type_in(const std::string& path) {
-  const std::string json_type = "HuggingFaceTokenizer", model_type = "SentencePieceTokenizer";
-  if (is_file(path)) return looks_like_json(read_head(path, 64)) ? json_type : model_type;
+std::optional<TokenizerType> tokenizer_type_in(const std::string& path) {
+  if (is_file(path)) return looks_like_json(read_head(path, 64)) ? TokenizerType::hugging_face : TokenizerType::sentencepiece;
   const bool has_json = is_file(fs::path(path) / kTokenizers[0]), has_model = is_file(fs::path(path) / kTokenizers[1]);
   if (has_json && has_model) return open_tokenizer(path)->type();
-  return has_json ? json_type : has_model ? model_type : "";
+  if (has_json) return TokenizerType::hugging_face;
+  return has_model ? std::optional(TokenizerType::sentencepiece) : std::nullopt;
 }
 
 TokenizerFiles read_tokenizer_files(const std::string& path) {

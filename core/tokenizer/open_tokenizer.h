@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,9 +16,9 @@ namespace mbt {
 /// eos. InputError: anything in the files that would change the tokens and is not done here, by its name.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
-/// What tokenizer.tokenizer_type is for this tokenizer's file or folder, by its first bytes or its names; empty: there is none. InputError:
-/// it cannot be read.
-std::string tokenizer_type_in(const std::string& path);
+/// What tokenizer.tokenizer_type is for this tokenizer's file or folder, by its first bytes or its names; nothing: there is none.
+/// InputError: it cannot be read.
+std::optional<TokenizerType> tokenizer_type_in(const std::string& path);
 
 /// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;

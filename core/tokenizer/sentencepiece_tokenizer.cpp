@@ -58,7 +58,7 @@ class SentencePieceTokenizer : public Tokenizer {
     const int id = model_.PieceToId({name.data(), name.size()});
     return model_.IdToPiece(id) == name ? std::optional<int32_t>(id) : std::nullopt;  // a name that is no piece gives the unknown token
   }
-  const char* type() const override { return "SentencePieceTokenizer"; }
+  TokenizerType type() const override { return TokenizerType::sentencepiece; }
   std::string describe() const override { return text("SentencePiece ", source_, ": ", vocab_size(), " tokens"); }
   uint64_t fingerprint() const override { return fingerprint_; }
 

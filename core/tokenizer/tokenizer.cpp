@@ -26,7 +26,7 @@ class ByteTokenizer : public Tokenizer {
   std::optional<int32_t> token_id(std::string_view name) const override {
     return name.size() == 1 ? std::optional<int32_t>(static_cast<unsigned char>(name[0])) : std::nullopt;
   }
-  const char* type() const override { return "bytes"; }
+  TokenizerType type() const override { return TokenizerType::bytes; }
   std::string describe() const override { return "bytes: 256 tokens"; }
   uint64_t fingerprint() const override { return xxhash64("bytes"); }
 };
@@ -40,7 +40,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
 std::unique_ptr<Tokenizer> make_byte_tokenizer() { return std::make_unique<ByteTokenizer>(); }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
-  if (config.tokenizer_type == "bytes") {
+  if (config.tokenizer_type == TokenizerType::bytes) {
     if (!config.tokenizer_model.empty()) {
       throw InputError(text(
           "tokenizer.tokenizer_model is ", shown(config.tokenizer_model),
@@ -48,17 +48,18 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
     }
     return make_byte_tokenizer();
   }
-  if (config.tokenizer_type == "none") {
+  if (config.tokenizer_type == TokenizerType::none) {
     throw InputError(
         "tokenizer.tokenizer_type is none, as it is for a model whose Hugging Face folder has no tokenizer: text cannot be made the tokens "
         "that the model knows. Name its tokenizer with --tokenizer-model FILE_OR_FOLDER; --tokenizer-type bytes reads text as bytes");
   }
   if (config.tokenizer_model.empty())
-    throw InputError(text("tokenizer.tokenizer_type ", config.tokenizer_type, " needs tokenizer.tokenizer_model, a file or a folder"));
+    throw InputError(
+        text("tokenizer.tokenizer_type ", name_of(config.tokenizer_type), " needs tokenizer.tokenizer_model, a file or a folder"));
   auto tokenizer = open_tokenizer(config.tokenizer_model);
   if (config.tokenizer_type != tokenizer->type()) {
-    throw InputError(text("tokenizer.tokenizer_model ", shown(config.tokenizer_model), " is a ", tokenizer->type(),
-                          ", but tokenizer.tokenizer_type is ", config.tokenizer_type));
+    throw InputError(text("tokenizer.tokenizer_model ", shown(config.tokenizer_model), " is a ", name_of(tokenizer->type()),
+                          ", but tokenizer.tokenizer_type is ", name_of(config.tokenizer_type)));
   }
   return tokenizer;
 }

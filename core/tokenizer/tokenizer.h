@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/config/io_config.h"
+#include "core/config/tokenizer_config.h"
 
 namespace mbt {
 
@@ -46,7 +46,7 @@ class Tokenizer {
   void set_special_ids(const SpecialIds& ids) { special_ = ids; }
 
   /// As tokenizer.tokenizer_type calls it.
-  virtual const char* type() const = 0;
+  virtual TokenizerType type() const = 0;
   /// One line for people: kind, vocabulary, where it is from.
   virtual std::string describe() const = 0;
   /// XXH64 of all that determines the tokens: equal for equal tokenizers, on every machine.

@@ -156,7 +156,7 @@ IterationRecord Trainer::step() {
     r.loss = std::nan("");
   } else {
     const double tokens = std::max(1.0, sum_over_ranks(world_, accumulate_gradients()));
-    const bool guards = config_.train.check_for_nan_in_loss, aborts = guards && config_.train.nan_policy == "abort";
+    const bool guards = config_.train.check_for_nan_in_loss, aborts = guards && config_.train.nan_policy == NanPolicy::abort;
     const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (aborts && !scaler_.checks_gradients());
     const StepOutcome outcome = optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples),
                                                 guards || aborts_on_gradient, {.sum = transformer_.loss_sum(), .skip_non_finite = aborts},

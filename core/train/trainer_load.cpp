@@ -4,6 +4,7 @@
 
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
+#include "core/config/config_json.h"
 #include "core/config/field_table.h"
 #include "core/tokenizer/open_tokenizer.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
@@ -13,7 +14,8 @@ namespace {
 
 /// Paths change when folders move; it is the tokens that must not.
 void compare_tokenizer(const LoadedParts& run, const CheckpointReader& checkpoint, const RunConfig& saved) {
-  if (run.config.tokenizer == saved.tokenizer || run.config.tokenizer.tokenizer_type == "none" || saved.tokenizer.tokenizer_type == "none")
+  if (run.config.tokenizer == saved.tokenizer || run.config.tokenizer.tokenizer_type == TokenizerType::none ||
+      saved.tokenizer.tokenizer_type == TokenizerType::none)
     return;
   const std::unique_ptr<Tokenizer> now = make_tokenizer(run.config.tokenizer);
   const TokenizerFiles carried = load_tokenizer_files(checkpoint);
@@ -26,10 +28,10 @@ void compare_tokenizer(const LoadedParts& run, const CheckpointReader& checkpoin
 
 /// Moments of another dtype were converted on their way in.
 void report_converted_moments(const LoadedParts& run, const OptimizerConfig& saved) {
-  const auto report = [&](const char* moment, const std::string& from, const std::string& to) {
+  const auto report = [&](const char* moment, MomentDtype from, MomentDtype to) {
     if (from == to) return;
-    run.observer.on_message(text("Adam's ", moment, " moment was saved in ", from, " and continues in ", to,
-                                 to == "fp32" ? ", the same values" : ", rounded to nearest even"));
+    run.observer.on_message(text("Adam's ", moment, " moment was saved in ", name_of(from), " and continues in ", name_of(to),
+                                 to == MomentDtype::fp32 ? ", the same values" : ", rounded to nearest even"));
   };
   report("first", saved.exp_avg_dtype, run.config.optimizer.exp_avg_dtype);
   report("second", saved.exp_avg_sq_dtype, run.config.optimizer.exp_avg_sq_dtype);

@@ -5,7 +5,8 @@
 
 #include "core/config/assign.h"
 #include "core/config/config_file.h"
-#include "core/config/field_table.h"
+#include "core/config/config_input.h"
+#include "core/config/config_json.h"
 #include "core/config/validate.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -9,7 +9,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto tokenizer = mbt::make_byte_tokenizer();
-  static const mbt::ChatTemplate chat("plain", *tokenizer, 0);
+  static const mbt::ChatTemplate chat(mbt::ChatFormat::plain, *tokenizer, 0);
   try {
     const mbt::ChatExample e = chat.encode(mbt::parse_json({reinterpret_cast<const char*>(data), size}, "fuzz.jsonl").root);
     if (e.tokens.size() != e.in_loss.size() || e.tokens.empty()) std::abort();

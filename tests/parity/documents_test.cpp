@@ -12,7 +12,7 @@ namespace {
 constexpr BatchInputs kBoth{.document_start = true, .positions = true};
 
 /// Heads wide enough for tiled attention in 16 bits, three tiles of keys; positions learned or rotary.
-ModelConfig wide_heads(const std::string& positions) {
+ModelConfig wide_heads(PositionEmbedding positions) {
   ModelConfig m = tiny_families().back().model;
   m.num_layers = 1;
   m.num_attention_heads = 2;
@@ -64,9 +64,9 @@ double relative_difference(const std::vector<float>& got, const std::vector<floa
 }  // namespace
 
 TEST_CASE("rows of documents have the CPU's gradients on the device, and the same bits when micro-batches are replayed") {
-  for (const char* positions : {"rope", "learned_absolute"})
+  for (const PositionEmbedding positions : {PositionEmbedding::rope, PositionEmbedding::learned_absolute})
     for (DType act : {DType::f32, DType::bf16}) {
-      CAPTURE(positions, name_of(act));
+      CAPTURE(name_of(positions), name_of(act));
       const ModelConfig model = wide_heads(positions);
       const std::unique_ptr<Backend> cpu = make_backend("cpu");
       cuda::CudaBackend device, other;

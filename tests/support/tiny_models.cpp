@@ -22,9 +22,9 @@ ModelConfig base() {
 
 ModelConfig gpt2() {
   ModelConfig m = base();
-  m.normalization = "LayerNorm";
-  m.activation_func = "gelu";
-  m.position_embedding_type = "learned_absolute";
+  m.normalization = Normalization::layer_norm;
+  m.activation_func = ActivationFunc::gelu;
+  m.position_embedding_type = PositionEmbedding::learned_absolute;
   m.max_position_embeddings = 16;
   m.add_bias_linear = true;
   m.share_embeddings_and_output_weights = true;

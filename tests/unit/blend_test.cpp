@@ -118,7 +118,7 @@ TEST_CASE("contradictory names of data are refused", "[blend]") {
   run = run_of({folder.path("a.idx"), folder.path("none")}, 8);
   refuse(run, "none: cannot open it");
   run = run_of({}, 8);
-  run.dataset.kind = "megatron";
+  run.dataset.kind = DatasetKind::megatron;
   refuse(run, "dataset.kind megatron needs dataset.path");
   run.dataset.path = folder.file("y.txt", "text");
   refuse(run, "y.txt.idx: no such file; Megatron indexed data is a pair");

@@ -71,7 +71,7 @@ TEST_CASE("The recipe and its single fields", "[command_line]") {
   CHECK(result.problems.empty());
   CHECK(result.input.recipe == "bf16_mixed");
   CHECK(to_string(result.input.recipe_origin) == "command line --mixed-precision");
-  CHECK(result.config.mixed_precision.fp8 == "hybrid");
+  CHECK(result.config.mixed_precision.fp8 == Fp8Format::hybrid);
   CHECK(result.config.mixed_precision.fp8_margin == 1);
   for (const char* form : {"--mixed_precision=x.json", "mixed_precision=x.json", "mixed_precision.name=x.json", "mixed-precision=x.json"})
     CHECK(apply({form}).input.recipe == "x.json");

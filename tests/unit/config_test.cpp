@@ -1,5 +1,6 @@
 // The field list and what follows from it: values by name, JSON, origins, schema, reference.
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
@@ -7,6 +8,8 @@
 #include "core/base/strings.h"
 #include "core/config/assign.h"
 #include "core/config/config_file.h"
+#include "core/config/config_input.h"
+#include "core/config/config_json.h"
 #include "core/config/describe.h"
 #include "core/config/field_table.h"
 #include "tests/support/catch.h"
@@ -21,10 +24,11 @@ json another_value(const Field& field) {
   const json now = field.get();
   switch (field.type()) {
     case FieldType::boolean: return now.is_null() ? json(true) : json(!now.get<bool>());
-    case FieldType::string:
-      for (const std::string& choice : field.info.choices)
+    case FieldType::string: return json("some text \"é\"");
+    case FieldType::choice:
+      for (const std::string& choice : field.choices())
         if (now != choice) return choice;
-      return field.info.choices.empty() ? json("some text \"é\"") : now;
+      return now;
     case FieldType::integer_list: return json({3, 5});
     case FieldType::string_list: return json({"a", "b"});
     case FieldType::integer:
@@ -84,7 +88,7 @@ TEST_CASE("Every field survives JSON, a config file and command-line text", "[co
     read_config_text(written.dump(2), "run.json", input);
     REQUIRE(input.problems.empty());
     REQUIRE(input.inline_recipe);
-    for (const auto& [key, value] : input.inline_recipe->items())
+    for (const auto& [key, value] : (*input.inline_recipe)->items())
       input.assignments.push_back({"mixed_precision", key, value, input.inline_origins.at(key)});
     RunConfig read;
     Origins origins;
@@ -119,7 +123,7 @@ TEST_CASE("Field names, aliases and defaults are in order", "[config]") {
     CHECK(paths.insert(field.path()).second);
     CHECK(underscored(field.info.name) == field.info.name);
     CHECK(std::string(field.info.doc).size() > 5);
-    if (*field.info.alias != '\0') CHECK(aliases.insert(underscored(field.info.alias)).second);
+    if (!field.alias.empty()) CHECK(aliases.insert(underscored(field.alias)).second);
     CHECK_FALSE(field.set(field.get()));  // the default is valid
     CHECK(table.find(field.section, field.info.name) == &field);
   }
@@ -127,6 +131,53 @@ TEST_CASE("Field names, aliases and defaults are in order", "[config]") {
   CHECK(table.find("model", "none") == nullptr);
   CHECK(table.find_alias("micro_batch_size") == table.find("train", "micro_batch_size"));
   CHECK(table.find_alias("") == nullptr);
+}
+
+TEST_CASE("A field's flag is its name unless the list says otherwise, and belongs to it alone", "[config]") {
+  RunConfig config;
+  FieldTable table(config);
+  const auto flag = [&](const char* section, const char* name) { return table.find(section, name)->alias; };
+  CHECK(flag("train", "train_iters") == "train-iters");
+  CHECK(flag("dataset", "blend") == "data-path");           // another name
+  CHECK(flag("dataset", "kind").empty());                   // none
+  CHECK(flag("mixed_precision", "fp8_margin").empty());     // none in the whole section
+  CHECK(table.find_alias("fp16")->path() == "model.fp16");  // optimizer and mixed_precision have the name too
+  CHECK(table.find_alias("hysteresis")->path() == "optimizer.hysteresis");
+
+  std::vector<Field> fields = table.all();
+  CHECK_NOTHROW(check_aliases(fields));
+  table.find("mixed_precision", "hysteresis")->alias = "hysteresis";
+  CHECK_THROWS_WITH(check_aliases(table.all()), ContainsSubstring("--hysteresis is the flag of optimizer.hysteresis and of mixed_precision."
+                                                                  "hysteresis: give one of them kNoAlias"));
+}
+
+TEST_CASE("Enums are read and written by the names of their list", "[config]") {
+  CHECK(std::string(name_of(TokenizerType::sentencepiece)) == "SentencePieceTokenizer");
+  CHECK(value_named<LrDecayStyle>("inverse-square-root") == LrDecayStyle::inverse_square_root);
+  CHECK_FALSE(value_named<LrDecayStyle>("wsd"));     // WSD
+  CHECK_FALSE(value_named<DeviceChoice>("nvidia"));  // what others call it is no name
+  RunConfig config;
+  FieldTable table(config);
+  for (Field& field : table.all()) {
+    if (field.type() != FieldType::choice) continue;
+    INFO(field.path());
+    std::set<std::string> names;
+    for (const std::string& choice : field.choices()) {
+      CHECK(names.insert(choice).second);
+      CHECK_FALSE(field.set(choice));
+      CHECK(field.get() == choice);
+    }
+    CHECK_FALSE(names.empty());
+    CHECK(field.set(nullptr).has_value() != field.is_optional());
+    if (field.is_optional()) CHECK(field.get().is_null());
+    CHECK(field.set(1).has_value());  // the number of a value is no name
+  }
+  Field& fp8 = *table.find("mixed_precision", "fp8");
+  CHECK_FALSE(fp8.set_text("hybrid"));
+  CHECK(config.mixed_precision.fp8 == Fp8Format::hybrid);
+  CHECK_FALSE(fp8.set_text("none"));
+  CHECK_FALSE(config.mixed_precision.fp8);
+  CHECK(set_refusal("mixed_precision.fp4", 4) == "got 4, expected e2m1, or null");
 }
 
 TEST_CASE("A field refuses what it cannot hold and says what it can", "[config]") {
@@ -192,13 +243,13 @@ TEST_CASE("All problems of the assignments are collected, the rest applies", "[c
   std::vector<Problem> problems;
   const Origin file{Origin::Kind::config_file, "run.json:4"}, line{Origin::Kind::command_line, "--lr"};
   apply_assignments(config,
-                    {{"model", "hiden_size", 64, file},
-                     {"modl", "hidden_size", 64, file},
-                     {"model", "lr", 1, file},
-                     {"optimizer", "lr", "fast", line},
-                     {"model", "num_layers", 7, file},
-                     {"optimizer", "lr", "0.5", line},
-                     {"m\x1b", "x", 1, file}},
+                    {{"model", "hiden_size", nlohmann::json(64), file},
+                     {"modl", "hidden_size", nlohmann::json(64), file},
+                     {"model", "lr", nlohmann::json(1), file},
+                     {"optimizer", "lr", nlohmann::json("fast"), line},
+                     {"model", "num_layers", nlohmann::json(7), file},
+                     {"optimizer", "lr", nlohmann::json("0.5"), line},
+                     {"m\x1b", "x", nlohmann::json(1), file}},
                     origins, problems);
   REQUIRE(problems.size() == 5);
   CHECK(problems[0].where == "run.json:4: model.hiden_size");
@@ -239,7 +290,7 @@ TEST_CASE("Config files: sections, recipes, what cannot be one", "[config]") {
 
   const ConfigInput spelled = read("{\"mixed-precision\": {\"extends\": \"bf16_mixed\",\n \"fp8\": \"e4m3\"}}");
   CHECK_FALSE(spelled.recipe);
-  CHECK((*spelled.inline_recipe)["fp8"] == "e4m3");
+  CHECK((**spelled.inline_recipe)["fp8"] == "e4m3");
   CHECK(spelled.inline_origins.at("fp8").text == "run.json:2");
 
   CHECK(problem("{\"model\": []}") == "run.json:1: model: got array, expected an object of fields");

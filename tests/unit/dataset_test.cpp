@@ -122,9 +122,9 @@ TEST_CASE("text shorter than a sample is refused with both lengths", "[dataset]"
 
 TEST_CASE("contradictory settings are refused", "[dataset]") {
   DatasetConfig config;
-  config.kind = "text";
+  config.kind = DatasetKind::text;
   refuse(config, "needs dataset.path");
-  config.kind = "synthetic";
+  config.kind = DatasetKind::synthetic;
   config.path = "x";
   refuse(config, "contradicts dataset.path x");
 }

@@ -81,7 +81,7 @@ TEST_CASE("masks and positions are two settings: each changes the result, and le
     CHECK(difference(of_masked, expected) > 1e-3);
     CHECK(difference(of_moved, expected) > 1e-3);
     // Rotary positions are relative: within a document it does not matter where they begin.
-    if (family.model.position_embedding_type == "rope") CHECK(difference(of_both, of_masked) < 1e-4);
+    if (family.model.position_embedding_type == PositionEmbedding::rope) CHECK(difference(of_both, of_masked) < 1e-4);
     else CHECK(difference(of_both, of_masked) > 1e-3);
   }
 }

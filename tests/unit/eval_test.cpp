@@ -194,7 +194,7 @@ namespace {
 /// As SentencePiece: tokens of single bytes that are no character yet are shown as U+FFFD each.
 class ByteFallback final : public Tokenizer {
  public:
-  const char* type() const override { return "test"; }
+  TokenizerType type() const override { return TokenizerType::sentencepiece; }
   int64_t vocab_size() const override { return 256; }
   void encode(std::string_view text, std::vector<int32_t>& ids, bool) const override {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));

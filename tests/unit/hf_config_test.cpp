@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/config/config_input.h"
 #include "core/hf/hf_weights.h"
 #include "core/io/safetensors_folder.h"
 #include "tests/support/catch.h"
@@ -80,14 +81,14 @@ TEST_CASE("gpt2 config", "[hf_config]") {
   CHECK(m.vocab_size == 250);
   CHECK(m.padded_vocab_size() == 256);
   CHECK(m.max_positions() == 32);
-  CHECK(m.normalization == "LayerNorm");
+  CHECK(m.normalization == Normalization::layer_norm);
   CHECK(m.layernorm_epsilon == 1e-6);
-  CHECK(m.activation_func == "gelu");
-  CHECK(m.position_embedding_type == "learned_absolute");
+  CHECK(m.activation_func == ActivationFunc::gelu);
+  CHECK(m.position_embedding_type == PositionEmbedding::learned_absolute);
   CHECK(m.add_bias_linear);
   CHECK(m.share_embeddings_and_output_weights);
   CHECK_FALSE(m.softmax_scale);
-  CHECK(model_of(with(kGpt2, {{"activation_function", "gelu"}})).activation_func == "gelu_erf");
+  CHECK(model_of(with(kGpt2, {{"activation_function", "gelu"}})).activation_func == ActivationFunc::gelu_erf);
   CHECK(model_of(with(kGpt2, {{"n_inner", 100}})).ffn() == 100);
   CHECK(model_of(with(kGpt2, {{"scale_attn_weights", false}})).softmax_scale == 1.0);
 }
@@ -97,9 +98,9 @@ TEST_CASE("llama config", "[hf_config]") {
   CHECK(m.kv_heads() == 2);
   CHECK(m.head_dim() == 2);
   CHECK(m.ffn() == 12);
-  CHECK(m.normalization == "RMSNorm");
-  CHECK(m.activation_func == "swiglu");
-  CHECK(m.position_embedding_type == "rope");
+  CHECK(m.normalization == Normalization::rms_norm);
+  CHECK(m.activation_func == ActivationFunc::swiglu);
+  CHECK(m.position_embedding_type == PositionEmbedding::rope);
   CHECK(m.rotary_base == 10000);
   CHECK_FALSE((m.rope_scaling || m.add_bias_linear || m.add_qkv_bias || m.qk_layernorm || m.share_embeddings_and_output_weights));
   CHECK(model_of(with(kLlama, {{"num_key_value_heads", nullptr}})).kv_heads() == 4);
@@ -110,7 +111,7 @@ TEST_CASE("llama config", "[hf_config]") {
       CHECK((biased.has_qkv_bias() == attention && biased.has_proj_bias() == attention && biased.has_mlp_bias() == mlp));
     }
   }
-  CHECK(model_of(with(kLlama, {{"hidden_act", "gelu_pytorch_tanh"}})).activation_func == "geglu");
+  CHECK(model_of(with(kLlama, {{"hidden_act", "gelu_pytorch_tanh"}})).activation_func == ActivationFunc::geglu);
 }
 
 TEST_CASE("qwen and mistral configs", "[hf_config]") {

@@ -111,7 +111,7 @@ TEST_CASE("What training has changed is changed in config.json, in its own form"
   CHECK(changed["bos_token_id"] == 3);
   m.qk_layernorm = true;
   CHECK_THROWS_WITH(exported(m, kSource, ""), ContainsSubstring("qk_layernorm (true, false)"));
-  m.activation_func = "relu";
+  m.activation_func = ActivationFunc::relu;
   CHECK_THROWS_WITH(exported(m, kSource, ""), ContainsSubstring("activation_func relu"));
 }
 

@@ -25,7 +25,7 @@ struct Case {
 
 TEST_CASE("warm-up rises from its initial value and reaches the highest rate at its end") {
   Case c;
-  c.scheduler.lr_decay_style = "linear";
+  c.scheduler.lr_decay_style = LrDecayStyle::linear;
   c.scheduler.lr_warmup_iters = 20;
   c.scheduler.lr_warmup_init = 0.2;
   const LrSchedule s = c.make();
@@ -39,13 +39,13 @@ TEST_CASE("warm-up rises from its initial value and reaches the highest rate at 
 
 TEST_CASE("cosine, constant and inverse square root") {
   Case c;
-  c.scheduler.lr_decay_style = "cosine";
+  c.scheduler.lr_decay_style = LrDecayStyle::cosine;
   CHECK(c.make().lr(0) == Approx(1.0));
   CHECK(c.make().lr(500) == Approx(0.55));
   CHECK(c.make().lr(250) == Approx(0.1 + 0.9 * 0.85355339));
-  c.scheduler.lr_decay_style = "constant";
+  c.scheduler.lr_decay_style = LrDecayStyle::constant;
   CHECK(c.make().lr(100000) == Approx(1.0));
-  c.scheduler.lr_decay_style = "inverse-square-root";
+  c.scheduler.lr_decay_style = LrDecayStyle::inverse_square_root;
   c.scheduler.lr_warmup_samples = 100;
   CHECK(c.make().lr(400) == Approx(0.5));
   CHECK(c.make().lr(5000) == Approx(0.1));
@@ -53,12 +53,14 @@ TEST_CASE("cosine, constant and inverse square root") {
 
 TEST_CASE("WSD holds, then decays in four shapes") {
   Case c;
-  c.scheduler.lr_decay_style = "WSD";
+  c.scheduler.lr_decay_style = LrDecayStyle::wsd;
   c.scheduler.lr_wsd_decay_iters = 20;  // 200 samples
-  for (const auto& [style, middle] :
-       {std::pair{"linear", 0.5}, {"cosine", 0.5}, {"exponential", 2 * 0.70710678 - 1}, {"minus_sqrt", 1 - 0.70710678}}) {
+  for (const auto& [style, middle] : {std::pair{WsdDecayStyle::linear, 0.5},
+                                      {WsdDecayStyle::cosine, 0.5},
+                                      {WsdDecayStyle::exponential, 2 * 0.70710678 - 1},
+                                      {WsdDecayStyle::minus_sqrt, 1 - 0.70710678}}) {
     c.scheduler.lr_wsd_decay_style = style;
-    INFO(style);
+    INFO(name_of(style));
     CHECK(c.make().lr(800) == Approx(1.0));
     CHECK(c.make().lr(900) == Approx(0.1 + 0.9 * middle));
     CHECK(c.make().lr(1000) == Approx(0.1));
@@ -77,7 +79,7 @@ TEST_CASE("warm-up as a share of the decay; one that is too long is cut and said
 
 TEST_CASE("a decay shorter or longer than the run ends where it says") {
   Case c;
-  c.scheduler.lr_decay_style = "linear";
+  c.scheduler.lr_decay_style = LrDecayStyle::linear;
   c.scheduler.lr_decay_iters = 50;  // 500 of the run's 1000 samples
   CHECK(c.make().decay_samples() == 500);
   CHECK(c.make().lr(250) == Approx(0.55));
@@ -106,8 +108,8 @@ TEST_CASE("warm-up and the last part of WSD are measured by the decay, not by th
   CHECK(c.make().warmup_samples() == 499);
   CHECK(c.make().notes().size() == 1);
   c.scheduler.lr_warmup_iters = 0;
-  c.scheduler.lr_decay_style = "WSD";
-  c.scheduler.lr_wsd_decay_style = "linear";
+  c.scheduler.lr_decay_style = LrDecayStyle::wsd;
+  c.scheduler.lr_wsd_decay_style = WsdDecayStyle::linear;
   c.scheduler.lr_wsd_decay_iters = 20;
   CHECK(c.make().lr(300) == Approx(1.0));
   CHECK(c.make().lr(400) == Approx(0.55));
@@ -121,10 +123,10 @@ TEST_CASE("the ramp of weight decay takes the whole run, however long the learni
   c.scheduler.lr_warmup_iters = 10;
   c.scheduler.start_weight_decay = 0.0;
   c.scheduler.end_weight_decay = 0.1;
-  c.scheduler.weight_decay_incr_style = "linear";
+  c.scheduler.weight_decay_incr_style = WeightDecayStyle::linear;
   CHECK(c.make().weight_decay(250) == Approx(0.025));
   CHECK(c.make().weight_decay(750) == Approx(0.075));
-  c.scheduler.weight_decay_incr_style = "cosine";
+  c.scheduler.weight_decay_incr_style = WeightDecayStyle::cosine;
   CHECK(c.make().weight_decay(500) == Approx(0.05));
   CHECK(c.make().weight_decay(1000) == Approx(0.1));
 }
@@ -134,9 +136,9 @@ TEST_CASE("weight decay has its own clock") {
   CHECK(c.make().weight_decay(300) == Approx(0.05));
   c.scheduler.start_weight_decay = 0.0;
   c.scheduler.end_weight_decay = 0.1;
-  c.scheduler.weight_decay_incr_style = "linear";
+  c.scheduler.weight_decay_incr_style = WeightDecayStyle::linear;
   CHECK(c.make().weight_decay(500) == Approx(0.05));
-  c.scheduler.weight_decay_incr_style = "cosine";
+  c.scheduler.weight_decay_incr_style = WeightDecayStyle::cosine;
   CHECK(c.make().weight_decay(250) == Approx(0.1 * 0.5 * (1 - 0.70710678)));
   CHECK(c.make().weight_decay(2000) == Approx(0.1));
 }

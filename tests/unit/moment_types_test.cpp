@@ -49,7 +49,7 @@ TEST_CASE("moments of another dtype are converted, and the run says so") {
   const RunConfig fp32 = saved(folder, 2, "bf16_mixed");
   RunConfig c = fp32;
   c.optimizer.use_precision_aware_optimizer = true;
-  c.optimizer.exp_avg_dtype = "bf16";
+  c.optimizer.exp_avg_dtype = MomentDtype::bf16;
   c.checkpoint.save = folder.path("other");
   const Run narrower = train(c), as_before = train(fp32);
   CHECK(message_with(narrower, "first moment") == "Adam's first moment was saved in fp32 and continues in bf16, rounded to nearest even");
@@ -61,7 +61,7 @@ TEST_CASE("moments of another dtype are converted, and the run says so") {
   back.checkpoint.load = folder.path("other");
   back.checkpoint.save.clear();
   back.train.train_iters = 7;
-  back.optimizer.exp_avg_dtype = "fp32";
+  back.optimizer.exp_avg_dtype = MomentDtype::fp32;
   CHECK(message_with(train(back), "first moment") == "Adam's first moment was saved in bf16 and continues in fp32, the same values");
   back.checkpoint.load_optim = false;
   CHECK(message_with(train(back), "moment").empty());

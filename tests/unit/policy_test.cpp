@@ -11,16 +11,16 @@ ModelConfig fp8_model(const char* format, const char* recipe) {
   ModelConfig m;
   m.num_layers = 8;
   m.bf16 = true;
-  m.params_dtype = "bf16";
-  m.fp8 = format;
-  m.fp8_recipe = recipe;
+  m.params_dtype = WeightDtype::bf16;
+  m.fp8 = value_named<Fp8Format>(format);
+  m.fp8_recipe = value_named<Fp8Recipe>(recipe).value();
   return m;
 }
 
 ModelConfig fp4_model(const char* format) {
   ModelConfig m;
   m.bf16 = true;
-  m.fp4 = format;
+  m.fp4 = value_named<Fp4Format>(format);
   m.fp4_param = true;
   return m;
 }
@@ -105,7 +105,7 @@ TEST_CASE("delayed scaling takes its history from the model's fields") {
   ModelConfig m = fp8_model("hybrid", "delayed");
   m.fp8_amax_history_len = 1024;
   m.fp8_margin = 2;
-  m.fp8_amax_compute_algo = "max";
+  m.fp8_amax_compute_algo = AmaxChoice::max;
   const PrecisionPolicy p = make_policy(m, DdpConfig{});
   CHECK(p.is_delayed);
   CHECK(p.amax_history_len == 1024);

@@ -83,7 +83,7 @@ TEST_CASE("weights are quantized once a step, all other operands by the ops that
       Model m(counting, s);
       const RandomBatch batch(s.model, 2, 5);
       // Recomputed codes of the attention's output have no op in front of them.
-      const int recomputed = s.model.recompute_granularity == "selective" ? s.quantized_layers() : 0;
+      const int recomputed = s.model.recompute_granularity == RecomputeGranularity::selective ? s.quantized_layers() : 0;
       for (int step = 0; step < 2; ++step) {
         counting.clear();
         m.weights.renew_codes();

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
 #include "core/recipe/library.h"
@@ -47,28 +48,31 @@ std::string error_of_name(const std::string& name) {
 /// What 12.5 says of one recipe.
 struct Expected {
   const char* name;
-  const char* base;
-  const char* fp8;
-  const char* scaling;
+  WeightDtype base;
+  std::optional<Fp8Format> fp8;
+  Fp8Recipe scaling;
   bool fp8_param;
   bool fp4_param;
   int64_t start, end;  // -1: first_last_layers_bf16 is false
 };
+using enum WeightDtype;
+using enum Fp8Format;
+using enum Fp8Recipe;
 constexpr Expected kUpstream[] = {
-    {"bf16_mixed", "bf16", "", "tensorwise", false, false, -1, -1},
-    {"fp16_mixed", "fp16", "", "tensorwise", false, false, -1, -1},
-    {"bf16_with_fp8_delayed_scaling_mixed", "bf16", "hybrid", "delayed", true, false, -1, -1},
-    {"fp16_with_fp8_delayed_scaling_mixed", "fp16", "hybrid", "delayed", true, false, -1, -1},
-    {"bf16_with_mxfp8_mixed", "bf16", "e4m3", "mxfp8", true, false, -1, -1},
-    {"fp16_with_mxfp8_mixed", "fp16", "e4m3", "mxfp8", true, false, -1, -1},
-    {"bf16_with_fp8_current_scaling_mixed", "bf16", "hybrid", "tensorwise", true, false, 1, 1},
-    {"fp16_with_fp8_current_scaling_mixed", "fp16", "hybrid", "tensorwise", true, false, 1, 1},
-    {"nemotron_h_bf16_with_fp8_current_scaling_mixed", "bf16", "hybrid", "tensorwise", true, false, 2, 2},
-    {"nanov2_bf16_with_fp8_current_scaling_mixed", "bf16", "hybrid", "blockwise", true, false, 2, 2},
-    {"bf16_with_fp8_subchannel_scaling_mixed", "bf16", "hybrid", "blockwise", false, false, -1, -1},
-    {"fp16_with_fp8_subchannel_scaling_mixed", "fp16", "hybrid", "blockwise", false, false, -1, -1},
-    {"bf16_with_nvfp4_mixed", "bf16", "", "tensorwise", false, true, -1, -1},
-    {"nemotron_3_super_bf16_with_nvfp4_mixed", "bf16", "", "tensorwise", false, true, 0, 14},
+    {"bf16_mixed", bf16, {}, tensorwise, false, false, -1, -1},
+    {"fp16_mixed", fp16, {}, tensorwise, false, false, -1, -1},
+    {"bf16_with_fp8_delayed_scaling_mixed", bf16, hybrid, delayed, true, false, -1, -1},
+    {"fp16_with_fp8_delayed_scaling_mixed", fp16, hybrid, delayed, true, false, -1, -1},
+    {"bf16_with_mxfp8_mixed", bf16, e4m3, mxfp8, true, false, -1, -1},
+    {"fp16_with_mxfp8_mixed", fp16, e4m3, mxfp8, true, false, -1, -1},
+    {"bf16_with_fp8_current_scaling_mixed", bf16, hybrid, tensorwise, true, false, 1, 1},
+    {"fp16_with_fp8_current_scaling_mixed", fp16, hybrid, tensorwise, true, false, 1, 1},
+    {"nemotron_h_bf16_with_fp8_current_scaling_mixed", bf16, hybrid, tensorwise, true, false, 2, 2},
+    {"nanov2_bf16_with_fp8_current_scaling_mixed", bf16, hybrid, blockwise, true, false, 2, 2},
+    {"bf16_with_fp8_subchannel_scaling_mixed", bf16, hybrid, blockwise, false, false, -1, -1},
+    {"fp16_with_fp8_subchannel_scaling_mixed", fp16, hybrid, blockwise, false, false, -1, -1},
+    {"bf16_with_nvfp4_mixed", bf16, {}, tensorwise, false, true, -1, -1},
+    {"nemotron_3_super_bf16_with_nvfp4_mixed", bf16, {}, tensorwise, false, true, 0, 14},
 };
 
 }  // namespace
@@ -79,30 +83,30 @@ TEST_CASE("the built-in recipes are upstream's fourteen and fp32") {
   for (const Expected& e : kUpstream) {
     CAPTURE(e.name);
     const MixedPrecisionConfig& c = library.get(e.name).config;
-    const bool is_bf16 = std::string(e.base) == "bf16";
-    const bool is_delayed = std::string(e.scaling) == "delayed", is_mxfp8 = std::string(e.scaling) == "mxfp8";
+    const bool is_bf16 = e.base == bf16;
+    const bool is_delayed = e.scaling == delayed, is_mxfp8 = e.scaling == mxfp8;
     CHECK(c.name == e.name);
     CHECK(c.bf16 == is_bf16);
     CHECK(c.fp16 == !is_bf16);
     CHECK_FALSE(c.fp32);
-    CHECK(c.params_dtype.value_or("") == e.base);
-    CHECK(c.pipeline_dtype.value_or("") == e.base);
+    CHECK(c.params_dtype == e.base);
+    CHECK(c.pipeline_dtype == e.base);
     CHECK_FALSE(c.autocast_dtype.has_value());
     CHECK_FALSE(c.autocast_enabled);
     CHECK(c.grad_reduce_in_fp32 == is_bf16);
-    CHECK(c.fp8.value_or("") == e.fp8);
+    CHECK(c.fp8 == e.fp8);
     CHECK(c.fp8_recipe == e.scaling);
     CHECK(c.fp8_param.value_or(false) == e.fp8_param);
     CHECK(c.fp8_param_gather == e.fp8_param);
-    CHECK(c.fp4.value_or("") == (e.fp4_param ? "e2m1" : ""));
-    CHECK(c.fp4_recipe == "nvfp4");
+    CHECK(c.fp4 == (e.fp4_param ? std::optional(Fp4Format::e2m1) : std::nullopt));
+    CHECK(c.fp4_recipe == Fp4Recipe::nvfp4);
     CHECK(c.fp4_param.value_or(false) == e.fp4_param);
     CHECK(c.fp4_param_gather == e.fp4_param);
     CHECK(c.first_last_layers_bf16 == (e.start >= 0));
     CHECK(c.num_layers_at_start_in_bf16 == std::max<int64_t>(e.start, 0));
     CHECK(c.num_layers_at_end_in_bf16 == std::max<int64_t>(e.end, 0));
     CHECK(c.fp8_amax_history_len == (is_delayed ? 1024 : 1));
-    CHECK(c.fp8_amax_compute_algo == (is_delayed ? "max" : "most_recent"));
+    CHECK(c.fp8_amax_compute_algo == (is_delayed ? AmaxChoice::max : AmaxChoice::most_recent));
     CHECK(c.fp8_margin == 0);
     CHECK(c.reuse_grad_buf_for_mxfp8_param_ag == is_mxfp8);
     CHECK(c.fp8_wgrad);
@@ -121,7 +125,7 @@ TEST_CASE("the fp32 recipe has no 16-bit type") {
   CHECK(c.fp32);
   CHECK_FALSE(c.bf16);
   CHECK_FALSE(c.fp16);
-  CHECK(c.params_dtype.value_or("") == "fp32");
+  CHECK(c.params_dtype == WeightDtype::fp32);
   CHECK(c.grad_reduce_in_fp32);
 }
 
@@ -211,7 +215,7 @@ TEST_CASE("--mixed-precision takes a file with one recipe") {
   const TemporaryFile twice("twice.json", R"({"recipes": {"one": {}, "two": {}}})");
   const RecipeLibrary library = RecipeLibrary::load();
   CHECK(library.get_or_read(object.path()).name == "mine");
-  CHECK(library.get_or_read(object.path()).config.fp8.value_or("") == "e4m3");
+  CHECK(library.get_or_read(object.path()).config.fp8 == Fp8Format::e4m3);
   CHECK(library.get_or_read(single.path()).name == "only");
   CHECK_THAT(error_of_name(twice.path()), ContainsSubstring("pass it with --recipes"));
   CHECK_THAT(error_of_name("no_such_file.json"), ContainsSubstring("no_such_file.json"));

@@ -1,6 +1,8 @@
 // The whole way from arguments to the config that runs, and what is refused on it (numerics reference 10.4, 12.3, 12.6, 13.17).
 #include "core/recipe/resolve.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/error.h"
 #include "core/config/command_line.h"
 #include "tests/support/catch.h"
@@ -36,7 +38,7 @@ TEST_CASE("no arguments: the default recipe, synchronized") {
   const ResolvedRun run = resolve({});
   CHECK(run.config.mixed_precision.name == "bf16_mixed");
   CHECK(run.config.model.bf16);
-  CHECK(run.config.model.params_dtype == "bf16");
+  CHECK(run.config.model.params_dtype == WeightDtype::bf16);
   CHECK(run.config.model.num_layers_at_start_in_bf16 == 0);
   CHECK(run.config.ddp.grad_reduce_in_fp32);
   CHECK(origin_of(run.origins, "mixed_precision.bf16").kind == Origin::Kind::recipe);
@@ -66,7 +68,7 @@ TEST_CASE("single fields override the recipe, whatever the order of arguments") 
   for (const auto& args : {std::vector<std::string>{"--mixed-precision", kCurrent, "--mixed-precision.fp8", "e4m3"},
                            std::vector<std::string>{"mixed_precision.fp8=e4m3", "--mixed-precision", kCurrent}}) {
     const ResolvedRun run = resolve(args);
-    CHECK(run.config.model.fp8.value_or("") == "e4m3");
+    CHECK(run.config.model.fp8 == Fp8Format::e4m3);
     CHECK(origin_of(run.origins, "mixed_precision.fp8").kind == Origin::Kind::command_line);
     CHECK(origin_of(run.origins, "mixed_precision.fp8_recipe").kind == Origin::Kind::recipe);
   }
@@ -92,7 +94,7 @@ TEST_CASE("a model field that the recipe owns gives way on record") {
   const ResolvedRun run = resolve({"--model.num_layers_at_start_in_bf16", "3"});
   CHECK(run.config.model.num_layers_at_start_in_bf16 == 0);
   bool is_on_record = false;
-  for (const Overwrite& o : run.overwrites) is_on_record |= o.field == "num_layers_at_start_in_bf16" && o.was_given() && o.old_value == 3;
+  for (const Overwrite& o : run.overwrites) is_on_record |= o.field == "num_layers_at_start_in_bf16" && o.was_given() && *o.old_value == 3;
   CHECK(is_on_record);
 }
 
@@ -140,7 +142,7 @@ TEST_CASE("an inline recipe without a name goes by the one it extends") {
   folder.file("run.json", R"({"mixed_precision": {"extends": "bf16_with_mxfp8_mixed", "fp8": "hybrid"}})");
   const ResolvedRun run = resolve({"--config", folder.path("run.json")});
   CHECK(run.config.mixed_precision.name == "bf16_with_mxfp8_mixed");
-  CHECK(run.config.mixed_precision.fp8 == "hybrid");
+  CHECK(run.config.mixed_precision.fp8 == Fp8Format::hybrid);
   folder.file("run.json", R"({"mixed_precision": {"extends": "bf16_with_mxfp9_mixed"}})");
   const std::string error = error_of({"--config", folder.path("run.json")});
   CHECK_THAT(error, ContainsSubstring("bf16_with_mxfp8_mixed") && ContainsSubstring("nemotron_3_super_bf16_with_nvfp4_mixed"));
@@ -206,7 +208,9 @@ TEST_CASE("settings beside model.hf_path: other shapes are refused, other arithm
 
 TEST_CASE("a tokenizer that is named without its type has its file's") {
   const std::string named = std::string(MBT_SOURCE_DIR) + "/tests/golden/tokenizers/llama3";
-  const auto type_of = [&](const std::vector<std::string>& args) { return resolve(args).config.tokenizer.tokenizer_type; };
+  const auto type_of = [&](const std::vector<std::string>& args) {
+    return std::string(name_of(resolve(args).config.tokenizer.tokenizer_type));
+  };
   CHECK(type_of({"--tokenizer-model", named}) == "HuggingFaceTokenizer");
   CHECK(type_of({"--tokenizer-model", named + "/tokenizer.json"}) == "HuggingFaceTokenizer");
   CHECK(resolve({"--tokenizer-model", named}).config.model.vocab_size > 256);

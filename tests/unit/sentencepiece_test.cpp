@@ -40,7 +40,7 @@ TEST_CASE("A SentencePiece model is trained, read and gives texts back", "[token
   CHECK(tokenizer->eod_id() == 2);
   CHECK(tokenizer->token_id("<tool>").has_value());
   CHECK_FALSE(tokenizer->token_id("<nothing>").has_value());
-  CHECK(std::string(tokenizer->type()) == "SentencePieceTokenizer");
+  CHECK(tokenizer->type() == TokenizerType::sentencepiece);
   for (const std::string text :
        {"The quick dog.", "  two  blanks ", "12345", "na\xC3\xAFve \xE4\xBD\xA0\xE5\xA5\xBD", "a\nb\tc", "x<tool>y", ""}) {
     std::vector<int32_t> ids, with;

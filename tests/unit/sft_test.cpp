@@ -42,7 +42,7 @@ class BytesAndMore final : public Tokenizer {
       if (special_[i] == name) return static_cast<int32_t>(256 + i);
     return std::nullopt;
   }
-  const char* type() const override { return "bytes"; }
+  TokenizerType type() const override { return TokenizerType::bytes; }
   std::string describe() const override { return "bytes and more"; }
   uint64_t fingerprint() const override { return 7; }
   mutable std::atomic<int> calls{0};
@@ -61,8 +61,8 @@ std::string in_loss(const ChatExample& e) {
   return kChat.decode_bytes(ids, false);
 }
 
-ChatExample encoded(const char* style, const std::string& json) {
-  return ChatTemplate(style, kChat, 256).encode(nlohmann::json::parse(json));
+ChatExample encoded(ChatFormat format, const std::string& json) {
+  return ChatTemplate(format, kChat, 256).encode(nlohmann::json::parse(json));
 }
 
 SftOptions options_of(const TemporaryFolder& folder, int64_t seq_length) {
@@ -70,7 +70,7 @@ SftOptions options_of(const TemporaryFolder& folder, int64_t seq_length) {
   o.seq_length = seq_length;
   o.vocab_size = kChat.vocab_size();
   o.max_document_bytes = 1000;
-  o.chat_template = "plain";
+  o.chat_template = ChatFormat::plain;
   o.end_of_text = 256;
   o.cache = {folder.path("cache"), true};
   return o;
@@ -83,20 +83,20 @@ constexpr const char* kTalk =
 }  // namespace
 
 TEST_CASE("templates, and what of them is in the loss", "[sft]") {
-  const ChatExample chatml = encoded("chatml", kTalk);
+  const ChatExample chatml = encoded(ChatFormat::chatml, kTalk);
   CHECK(
       kChat.decode_bytes(chatml.tokens, false) ==
       "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n<|im_start|>user\nR<|im_end|>\n"
       "<|im_start|>assistant\nA2<|im_end|>\n");
   CHECK(in_loss(chatml) == "A1<|im_end|>A2<|im_end|>");
-  const ChatExample llama = encoded("llama3", kTalk);
+  const ChatExample llama = encoded(ChatFormat::llama3, kTalk);
   CHECK(kChat.decode_bytes(llama.tokens, false)
             .rfind("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user", 0) == 0);
   CHECK(in_loss(llama) == "A1<|eot_id|>A2<|eot_id|>");
-  const ChatExample plain = encoded("plain", kTalk);
+  const ChatExample plain = encoded(ChatFormat::plain, kTalk);
   CHECK(kChat.decode_bytes(plain.tokens, false) == "system: S\nuser: Q\nassistant: A1<|endoftext|>\nuser: R\nassistant: A2<|endoftext|>\n");
   CHECK(in_loss(plain) == "A1<|endoftext|>A2<|endoftext|>");
-  const ChatExample completion = encoded("chatml", R"({"prompt":"2+2=","completion":" 4","source":"x"})");
+  const ChatExample completion = encoded(ChatFormat::chatml, R"({"prompt":"2+2=","completion":" 4","source":"x"})");
   CHECK(kChat.decode_bytes(completion.tokens, false) == "2+2= 4<|endoftext|>");
   CHECK(in_loss(completion) == " 4<|endoftext|>");
 }
@@ -104,8 +104,9 @@ TEST_CASE("templates, and what of them is in the loss", "[sft]") {
 TEST_CASE("an answer of weight 0 is read and not learned", "[sft]") {
   const char* talk = R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A1","weight":0},
                                      {"role":"user","content":"R"},{"role":"assistant","content":"A2","weight":1}]})";
-  for (const char* style : {"chatml", "llama3", "plain"}) CHECK(in_loss(encoded(style, talk)).rfind("A2<|", 0) == 0);
-  CHECK(kChat.decode_bytes(encoded("plain", talk).tokens, false) ==
+  for (const ChatFormat style : {ChatFormat::chatml, ChatFormat::llama3, ChatFormat::plain})
+    CHECK(in_loss(encoded(style, talk)).rfind("A2<|", 0) == 0);
+  CHECK(kChat.decode_bytes(encoded(ChatFormat::plain, talk).tokens, false) ==
         "user: Q\nassistant: A1<|endoftext|>\nuser: R\nassistant: A2<|endoftext|>\n");
 }
 
@@ -124,16 +125,16 @@ TEST_CASE("examples of another shape, and tokenizers without the tokens, are nam
            {R"({"messages":[{"role":"assistant","content":"x","weight":0}]})", "nothing to learn"},
            {R"({"messages":[{"role":"user"}]})", "has no \"content\""},
            {R"({"messages":[{"role":"bot","content":"x"}]})", "role \"bot\", expected system"}}) {
-    CHECK_THROWS_WITH(encoded("chatml", json), ContainsSubstring(message));
-    CHECK_THROWS_AS(encoded("chatml", json), InputError);
+    CHECK_THROWS_WITH(encoded(ChatFormat::chatml, json), ContainsSubstring(message));
+    CHECK_THROWS_AS(encoded(ChatFormat::chatml, json), InputError);
   }
   const BytesAndMore few({"<|endoftext|>", "<|im_start|>"});
   const nlohmann::json talk = nlohmann::json::parse(kTalk), completion = {{"prompt", "2+2="}, {"completion", " 4"}};
-  CHECK_THROWS_WITH(ChatTemplate("chatml", few, 256).encode(talk),
+  CHECK_THROWS_WITH(ChatTemplate(ChatFormat::chatml, few, 256).encode(talk),
                     ContainsSubstring("needs the token <|im_end|>, which the tokenizer lacks"));
-  CHECK_THROWS_WITH(ChatTemplate("plain", few, std::nullopt).encode(talk), ContainsSubstring("set dataset.eod_token_id"));
-  CHECK_THROWS_WITH(ChatTemplate("chatml", few, std::nullopt).encode(completion), ContainsSubstring("set dataset.eod_token_id"));
-  CHECK(in_loss(ChatTemplate("chatml", few, 256).encode(completion)) == " 4<|endoftext|>");  // whatever the template
+  CHECK_THROWS_WITH(ChatTemplate(ChatFormat::plain, few, std::nullopt).encode(talk), ContainsSubstring("set dataset.eod_token_id"));
+  CHECK_THROWS_WITH(ChatTemplate(ChatFormat::chatml, few, std::nullopt).encode(completion), ContainsSubstring("set dataset.eod_token_id"));
+  CHECK(in_loss(ChatTemplate(ChatFormat::chatml, few, 256).encode(completion)) == " 4<|endoftext|>");  // whatever the template
 }
 
 TEST_CASE("packing keeps examples whole and fills rows", "[sft]") {
@@ -200,7 +201,7 @@ TEST_CASE("long examples are truncated or dropped as told, and counted", "[sft]"
   SftOptions o = options_of(folder, 4);
   const SftDataset truncated({path}, kChat, o);
   CHECK_THAT(truncated.describe(), ContainsSubstring("1 too long and truncated, 1 too long and dropped; packed into 2 + 0 + 0"));
-  o.long_examples = "drop";
+  o.long_examples = LongExamples::drop;
   CHECK_THAT(SftDataset({path}, kChat, o).describe(),
              ContainsSubstring("0 too long and truncated, 2 too long and dropped; packed into 1 + 0 + 0"));
   o.seq_length = 1;
@@ -315,7 +316,7 @@ TEST_CASE("from the config: JSON Lines as bytes, and packed examples with their 
     config.path = folder.path("texts") + ending;
     CHECK(make_dataset_of(config, 4, 1)->num_samples(Split::train) >= 4);
   }
-  config.kind = "sft";
+  config.kind = DatasetKind::sft;
   config.path = folder.file("y.jsonl", "{\"prompt\":\"ab\",\"completion\":\"c\"}\n{\"prompt\":\"d\",\"completion\":\"ef\"}\n");
   const std::string completions = config.path;
   config.path = folder.file("z.jsonl", R"({"messages":[{"role":"assistant","content":"x"}]})");

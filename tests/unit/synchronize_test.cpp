@@ -2,6 +2,7 @@
 #include "core/recipe/synchronize.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/config/field_table.h"
 #include "core/recipe/finalize.h"
@@ -57,13 +58,13 @@ TEST_CASE("defaults of the precision section overrule what the model says, and t
   const std::vector<Overwrite> all = synchronize(c, origins, problems);
   CHECK(c.model.num_layers_at_start_in_bf16 == 0);
   CHECK(c.model.num_layers_at_end_in_bf16 == 0);
-  CHECK(c.model.fp8_recipe == "tensorwise");
-  CHECK(c.optimizer.fp8_recipe.value_or("") == "tensorwise");
+  CHECK(c.model.fp8_recipe == Fp8Recipe::tensorwise);
+  CHECK(c.optimizer.fp8_recipe == Fp8Recipe::tensorwise);
   CHECK(c.ddp.grad_reduce_in_fp32);
   const Overwrite* margin = find(all, "model", "fp8_margin");
   REQUIRE(margin != nullptr);
-  CHECK(margin->old_value == 2);
-  CHECK(margin->new_value == 0);
+  CHECK(*margin->old_value == 2);
+  CHECK(*margin->new_value == 0);
   CHECK(margin->was_given());
   CHECK(margin->old_origin.text == "--model.fp8_margin");
   CHECK(margin->source == "mixed_precision.fp8_margin");

@@ -237,11 +237,11 @@ TEST_CASE("A folder's files say which tokens begin and end texts", "[tokenizer]"
   CHECK(tokenizer->eod_id() == end);
   CHECK(tokenizer->fingerprint() == open_tokenizer(folder.path("tokenizer.json"))->fingerprint());
   TokenizerConfig config;
-  config.tokenizer_type = "HuggingFaceTokenizer";
+  config.tokenizer_type = TokenizerType::hugging_face;
   CHECK_THROWS_WITH(make_tokenizer(config), ContainsSubstring("needs tokenizer.tokenizer_model"));
   config.tokenizer_model = folder.path();
   CHECK(make_tokenizer(config)->vocab_size() == tokenizer->vocab_size());
-  config.tokenizer_type = "SentencePieceTokenizer";
+  config.tokenizer_type = TokenizerType::sentencepiece;
   CHECK_THROWS_WITH(make_tokenizer(config), ContainsSubstring("is a HuggingFaceTokenizer"));
   folder.file("special_tokens_map.json", R"({"eos_token": "<nowhere>"})");
   CHECK_THROWS_WITH(open_tokenizer(folder.path()), ContainsSubstring("eos_token \"<nowhere>\" is no token"));

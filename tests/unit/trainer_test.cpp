@@ -155,7 +155,7 @@ TEST_CASE("a loss that is not a number: abort names the tensor, skip goes on wit
   poison(checkpoint, "layers.2.fc1.weight", NAN);
   CHECK_THROWS_WITH(train(c),
                     ContainsSubstring("layers.2.fc1.weight") && ContainsSubstring("iteration 3") && ContainsSubstring("nan_policy=skip"));
-  c.train.nan_policy = "skip";
+  c.train.nan_policy = NanPolicy::skip;
   c.checkpoint.save = folder.path("after");
   const Run run = train(c);
   REQUIRE(run.steps.size() == 4);
@@ -169,7 +169,7 @@ TEST_CASE("a loss that is not a number: abort names the tensor, skip goes on wit
   CHECK((weights(folder.path("after/iter_0000006")) == weights(checkpoint)));
 
   poison(checkpoint, "layers.2.fc1.weight", 3.4e38f);  // finite, but what follows is not
-  c.train.nan_policy = "abort";
+  c.train.nan_policy = NanPolicy::abort;
   c.checkpoint.save.clear();
   CHECK_THROWS_WITH(train(c), ContainsSubstring("layer 2") || ContainsSubstring("layers.2"));
 }
@@ -178,7 +178,7 @@ TEST_CASE("ddp.check_for_nan_in_grad ends the run whatever nan_policy says") {
   const TemporaryFolder folder;
   RunConfig c = saved(folder);
   poison(fs::path(c.checkpoint.load) / "iter_0000002", "layers.0.fc1.weight", INFINITY);
-  c.train.nan_policy = "skip";
+  c.train.nan_policy = NanPolicy::skip;
   CHECK_NOTHROW(train(c));
   c.ddp.check_for_nan_in_grad = true;
   CHECK_THROWS_WITH(train(c), ContainsSubstring("layers.0.fc1.weight"));

@@ -113,16 +113,19 @@ TEST_CASE("recomputation gives the very gradients, in every recipe") {
     CHECK((second_gradients(s.model, s.policy) == expected));  // the same again
     CHECK((of_documents != expected));
     struct Variant {
-      const char *granularity, *method;
+      RecomputeGranularity granularity;
+      RecomputeMethod method;
       std::optional<int64_t> layers;
     };
     for (const Variant& v :
-         {Variant{"selective", "uniform", {}}, Variant{"full", "uniform", {}}, Variant{"full", "block", 2}, Variant{"full", "block", 0}}) {
-      INFO(v.granularity << " " << v.method << " " << v.layers.value_or(-1));
+         {Variant{RecomputeGranularity::selective, RecomputeMethod::uniform, {}},
+          Variant{RecomputeGranularity::full, RecomputeMethod::uniform, {}}, Variant{RecomputeGranularity::full, RecomputeMethod::block, 2},
+          Variant{RecomputeGranularity::full, RecomputeMethod::block, 0}}) {
+      INFO(name_of(v.granularity) << " " << name_of(v.method) << " " << v.layers.value_or(-1));
       ModelConfig model = s.model;
       model.recompute_granularity = v.granularity, model.recompute_method = v.method, model.recompute_num_layers = v.layers;
       CHECK((second_gradients(model, s.policy) == expected));  // in parentheses: a failure prints no thousand numbers
-      if (v.method == std::string("uniform")) CHECK((second_gradients(model, s.policy, true) == of_documents));
+      if (v.method == RecomputeMethod::uniform) CHECK((second_gradients(model, s.policy, true) == of_documents));
     }
   }
 }

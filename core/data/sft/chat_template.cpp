@@ -44,14 +44,8 @@ std::optional<int32_t> beginning(const Tokenizer& tokenizer) {
 
 }  // namespace
 
-ChatTemplate::ChatTemplate(const std::string& name, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text)
-    : style_(name == "chatml"   ? Style::chatml
-             : name == "llama3" ? Style::llama3
-                                : Style::plain),
-      name_(name),
-      tokenizer_(tokenizer),
-      end_of_text_(end_of_text),
-      begin_(beginning(tokenizer)) {
+ChatTemplate::ChatTemplate(ChatFormat format, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text)
+    : format_(format), tokenizer_(tokenizer), end_of_text_(end_of_text), begin_(beginning(tokenizer)) {
   try {
     marks_ = find_marks();
     begin_ = marks_->begin;
@@ -61,19 +55,19 @@ ChatTemplate::ChatTemplate(const std::string& name, const Tokenizer& tokenizer, 
 }
 
 ChatTemplate::Marks ChatTemplate::find_marks() const {
-  switch (style_) {
-    case Style::chatml: return {begin_, special("<|im_start|>"), 0, special("<|im_end|>")};
-    case Style::llama3:
+  switch (format_) {
+    case ChatFormat::chatml: return {begin_, special("<|im_start|>"), 0, special("<|im_end|>")};
+    case ChatFormat::llama3:
       return {special("<|begin_of_text|>"), special("<|start_header_id|>"), special("<|end_header_id|>"), special("<|eot_id|>")};
-    case Style::plain: break;
+    case ChatFormat::plain: break;
   }
   return {begin_, 0, 0, end_of_text()};
 }
 
 int32_t ChatTemplate::special(const char* name) const {
   if (const auto id = tokenizer_.token_id(name)) return *id;
-  throw InputError(text("dataset.chat_template ", name_, " needs the token ", name, ", which the tokenizer lacks (", tokenizer_.describe(),
-                        "); take another template (chatml, llama3, plain)"));
+  throw InputError(text("dataset.chat_template ", name_of(format_), " needs the token ", name, ", which the tokenizer lacks (",
+                        tokenizer_.describe(), "); take another template (chatml, llama3, plain)"));
 }
 
 int32_t ChatTemplate::end_of_text() const {
@@ -96,21 +90,21 @@ void ChatTemplate::add_message(const std::string& role, const std::string& conte
   const auto& [begin, start, header_end, end] = *marks_;
   if (role != "assistant" && role != "user" && role != "system" && role != "tool")
     throw InputError(text("role ", shown(role), ", expected system, user, assistant or tool"));
-  switch (style_) {
-    case Style::chatml:
+  switch (format_) {
+    case ChatFormat::chatml:
       add_token(start, false, out);
       add_text(role + "\n", false, out);
       add_content(content, is_answer, out);
       add_token(end, is_answer, out);
       return add_text("\n", false, out);
-    case Style::llama3:
+    case ChatFormat::llama3:
       add_token(start, false, out);
       add_text(role, false, out);
       add_token(header_end, false, out);
       add_text("\n\n", false, out);
       add_content(content, is_answer, out);
       return add_token(end, is_answer, out);
-    case Style::plain:
+    case ChatFormat::plain:
       add_text(role + ": ", false, out);
       add_content(content, is_answer, out);
       if (role == "assistant") add_token(end, is_answer, out);

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/config/dataset_config.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace mbt {
@@ -27,8 +28,8 @@ struct ChatExample {
 
 class ChatTemplate {
  public:
-  /// name: chatml, llama3 or plain. end_of_text: for plain and completions.
-  ChatTemplate(const std::string& name, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text);
+  /// end_of_text: for plain and completions.
+  ChatTemplate(ChatFormat format, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text);
 
   /// {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}; an answer with "weight": 0 is not in the
   /// loss. InputError, without the place: another shape, an unknown role, no answer, keys that would change what is learned; a special
@@ -36,7 +37,6 @@ class ChatTemplate {
   ChatExample encode(const nlohmann::json& example) const;
 
  private:
-  enum class Style { chatml, llama3, plain };
   struct Marks {
     std::optional<int32_t> begin;  ///< of every conversation
     int32_t start, header_end, end;
@@ -50,8 +50,7 @@ class ChatTemplate {
   void add_content(std::string_view text, bool in_loss, ChatExample& out) const;
   void add_message(const std::string& role, const std::string& content, bool is_answer, ChatExample& out) const;
 
-  Style style_;
-  std::string name_;
+  ChatFormat format_;
   const Tokenizer& tokenizer_;
   std::optional<int32_t> end_of_text_;
   std::optional<int32_t> begin_;  ///< of every example

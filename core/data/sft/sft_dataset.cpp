@@ -47,7 +47,7 @@ SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& t
       source_(files.front() + (files.size() > 1 ? text(" and ", files.size() - 1, " more") : "")),
       filler_(options.end_of_text.value_or(0)) {
   const std::string settings =
-      text("sft 3;", options.chat_template, ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
+      text("sft 3;", name_of(options.chat_template), ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
   const std::string prefix =
       cached_prefix(files, settings, options.cache, fs::path(files.front()).filename().string(), {".tokens", ".mask"},
                     [&](const std::string& to) { write_examples(files, tokenizer, options, to); });
@@ -71,7 +71,7 @@ int32_t SftDataset::used_length(int64_t example) {
   std::vector<int32_t> mask(static_cast<size_t>(most));
   masks_->read(example, 0, most, mask.data());
   const bool has_answer = std::any_of(mask.begin() + 1, mask.end(), [](int32_t m) { return m != 0; });
-  const bool is_kept = options_.long_examples == "truncate" && has_answer;
+  const bool is_kept = options_.long_examples == LongExamples::truncate && has_answer;
   ++(is_kept ? truncated_ : dropped_);
   return is_kept ? static_cast<int32_t>(most) : 0;
 }
@@ -81,7 +81,7 @@ void SftDataset::pack(Split split) {
   std::vector<int32_t> lengths;
   for (int64_t e = 0; e < rows.examples.size; ++e) lengths.push_back(used_length(rows.examples.begin + e));
   const int64_t capacity = options_.seq_length + 1;
-  rows.packing = options_.packing == "sequential" ? pack_sequentially(lengths, capacity) : pack_first_fit(lengths, capacity);
+  rows.packing = options_.packing == PackingOrder::sequential ? pack_sequentially(lengths, capacity) : pack_first_fit(lengths, capacity);
   for (const int32_t length : lengths) rows.tokens += length;
   if (options_.split[static_cast<size_t>(split)] == 0 || rows.packing.rows() > 0) return;
   throw InputError(text(source_, ": dataset.split leaves ", rows.examples.size, " of ", tokens_->num_sequences(), " examples for ",
@@ -93,10 +93,10 @@ std::string SftDataset::describe() const {
   int64_t rows = 0, tokens = 0;
   for (const Rows& r : splits_) rows += r.packing.rows(), tokens += r.tokens;
   const double fill = rows > 0 ? 100.0 * static_cast<double>(tokens) / static_cast<double>(rows * (options_.seq_length + 1)) : 0.0;
-  return text(source_, ": ", tokens_->num_sequences(), " examples (", options_.chat_template, "), ", tokens_->num_tokens(), " tokens, ",
-              truncated_, " too long and truncated, ", dropped_, " too long and dropped; packed into ", num_samples(Split::train), " + ",
-              num_samples(Split::valid), " + ", num_samples(Split::test), " samples of ", options_.seq_length,
-              " tokens (train + valid + test), ", static_cast<int>(fill + 0.5), " % full");
+  return text(source_, ": ", tokens_->num_sequences(), " examples (", name_of(options_.chat_template), "), ", tokens_->num_tokens(),
+              " tokens, ", truncated_, " too long and truncated, ", dropped_, " too long and dropped; packed into ",
+              num_samples(Split::train), " + ", num_samples(Split::valid), " + ", num_samples(Split::test), " samples of ",
+              options_.seq_length, " tokens (train + valid + test), ", static_cast<int>(fill + 0.5), " % full");
 }
 
 void SftDataset::sample(Split split, int64_t index, Sample& out) const {

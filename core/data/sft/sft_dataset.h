@@ -19,7 +19,9 @@ namespace mbt {
 struct SftOptions {
   int64_t seq_length = 0, vocab_size = 0, max_document_bytes = 0;
   std::array<double, 3> split{1, 0, 0};  ///< weights over examples, in the order of the files
-  std::string chat_template = "chatml", long_examples = "truncate", packing = "first_fit";
+  ChatFormat chat_template = ChatFormat::chatml;
+  LongExamples long_examples = LongExamples::truncate;
+  PackingOrder packing = PackingOrder::first_fit;
   std::optional<int32_t> end_of_text = {};  ///< also what rows are filled up with
   CacheFolder cache = {};
 };

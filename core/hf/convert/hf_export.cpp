@@ -35,7 +35,9 @@ const char* torch_name(SafetensorsType type) {
 }
 
 SafetensorsType working_type(const ModelConfig& m) {
-  return m.params_dtype == "bf16" ? SafetensorsType::BF16 : m.params_dtype == "fp16" ? SafetensorsType::F16 : SafetensorsType::F32;
+  return m.params_dtype == WeightDtype::bf16   ? SafetensorsType::BF16
+         : m.params_dtype == WeightDtype::fp16 ? SafetensorsType::F16
+                                               : SafetensorsType::F32;
 }
 
 bool is_weight(const HfTensor& t) { return t.kind == HfTensorKind::weight || t.kind == HfTensorKind::tied_copy; }

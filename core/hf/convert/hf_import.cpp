@@ -5,7 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "core/config/field_table.h"
+#include "core/config/config_input.h"
+#include "core/config/config_json.h"
 #include "core/config/validate.h"
 #include "core/hf/hf_config.h"
 #include "core/hf/hf_source.h"
@@ -47,7 +48,7 @@ RunConfig resolve_model(const std::string& folder, const JsonDocument& config, s
   const ModelConfig model = hf_model(config);
   input.assignments.push_back({"model",
                                "seq_length",
-                               seq_length.value_or(std::min(model.seq_length, model.max_positions())),
+                               nlohmann::json(seq_length.value_or(std::min(model.seq_length, model.max_positions()))),
                                {Origin::Kind::derived, "max_position_embeddings"}});
   return resolve_run(input).config;
 } catch (const InputError& e) {
@@ -172,10 +173,9 @@ HfImport import_hf(const std::string& folder, const std::string& out, std::optio
   resolve_model(folder, document, seq_length, "fp32");  // the rules between fields, before names and shapes are compared
   const HfWeights weights(folder, model);
   RunConfig config = resolve_model(folder, document, seq_length, recipe_of(weights));
-  const std::string tokenizer = tokenizer_type_in(folder);
-  config.tokenizer = tokenizer.empty()
-                         ? TokenizerConfig{"none", ""}
-                         : TokenizerConfig{tokenizer, fs::absolute(fs::path(out) / kTokenizerFolder).lexically_normal().string()};
+  const std::optional<TokenizerType> tokenizer = tokenizer_type_in(folder);
+  config.tokenizer = tokenizer ? TokenizerConfig{*tokenizer, fs::absolute(fs::path(out) / kTokenizerFolder).lexically_normal().string()}
+                               : TokenizerConfig{TokenizerType::none, ""};
   const HfSource source = HfSource::read(folder, config.model);
 
   AtomicFolder target(out);
@@ -183,7 +183,7 @@ HfImport import_hf(const std::string& folder, const std::string& out, std::optio
   fs::create_directory(temporary);
   write_checkpoint(temporary, config, weights, source, progress);
   publish_checkpoint(temporary, 0);
-  if (!tokenizer.empty()) write_tokenizer(target, folder);
+  if (tokenizer) write_tokenizer(target, folder);
   write_file_atomically(target.file(kConfigFile), architecture_text(config, document));
   target.commit();
 
@@ -193,7 +193,7 @@ HfImport import_hf(const std::string& folder, const std::string& out, std::optio
           .num_params = list_params(config.model).num_params,
           .padded_vocab_size = config.model.padded_vocab_size(),
           .vocab_size = config.model.vocab_size,
-          .tokenizer_problem = tokenizer.empty() ? "" : tokenizer_problem(folder),
+          .tokenizer_problem = tokenizer ? tokenizer_problem(folder) : "",
           .sliding_window = model.longest_sequence() < model.max_positions() ? model.sliding_window : std::nullopt};
 }
 

@@ -22,7 +22,7 @@ class HfTokenizer : public Tokenizer {
   void encode_content(std::string_view text, std::vector<int32_t>& ids) const override { encode_parts(added_to_content_, text, ids); }
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const override;
   std::optional<int32_t> token_id(std::string_view name) const override;
-  const char* type() const override { return "HuggingFaceTokenizer"; }
+  TokenizerType type() const override { return TokenizerType::hugging_face; }
   std::string describe() const override;
   uint64_t fingerprint() const override { return parts_.fingerprint; }
 

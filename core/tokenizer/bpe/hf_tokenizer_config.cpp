@@ -21,7 +21,7 @@ std::optional<std::string> name_of(const Tokenizer& tokenizer, int32_t id) {
 }  // namespace
 
 std::string tokenizer_config_text(const Tokenizer& tokenizer, int64_t longest) {
-  const bool is_sentencepiece = std::string_view(tokenizer.type()) == "SentencePieceTokenizer";
+  const bool is_sentencepiece = tokenizer.type() == TokenizerType::sentencepiece;
   nlohmann::ordered_json j{{"tokenizer_class", is_sentencepiece ? "LlamaTokenizer" : "PreTrainedTokenizerFast"},
                            {"model_max_length", longest},
                            {"clean_up_tokenization_spaces", false}};

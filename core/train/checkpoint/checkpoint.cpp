@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "core/config/assign.h"
-#include "core/config/field_table.h"
+#include "core/config/config_input.h"
+#include "core/config/config_json.h"
 #include "core/config/validate.h"
 #include "core/hf/hf_config.h"
 #include "core/numerics/codecs.h"
@@ -90,7 +91,7 @@ void require_same_model(const CheckpointReader& checkpoint, const Weights& weigh
 }  // namespace
 
 std::string state_text(const TrainState& state, const LossScaler& scaler) { return state_json(state, scaler).dump(2) + "\n"; }
-std::string config_text(const RunConfig& config) { return to_json(config).dump(2) + "\n"; }
+std::string config_text(const RunConfig& config) { return json_text(config) + "\n"; }
 
 void load_weights(const CheckpointReader& checkpoint, Weights& weights) {
   require_same_model(checkpoint, weights);

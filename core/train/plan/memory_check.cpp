@@ -70,16 +70,16 @@ class Advisor {
   }
 
   std::string advice_for_one(RunConfig c) const {
-    for (const char* granularity : {"selective", "full"}) {
+    for (const RecomputeGranularity granularity : {RecomputeGranularity::selective, RecomputeGranularity::full}) {
       c.model.recompute_granularity = granularity;
-      c.model.recompute_method = "uniform";
+      c.model.recompute_method = RecomputeMethod::uniform;
       c.model.recompute_num_layers.reset();
-      if (fits(c)) return text("; with model.recompute_granularity=", granularity, " 1 does.");
+      if (fits(c)) return text("; with model.recompute_granularity=", name_of(granularity), " 1 does.");
     }
     std::vector<std::string> ways;
     RunConfig short_moments = c;
     short_moments.optimizer.use_precision_aware_optimizer = true;
-    short_moments.optimizer.exp_avg_dtype = short_moments.optimizer.exp_avg_sq_dtype = "bf16";
+    short_moments.optimizer.exp_avg_dtype = short_moments.optimizer.exp_avg_sq_dtype = MomentDtype::bf16;
     if (fits(short_moments)) ways.emplace_back(text("with Adam's moments in bf16 (", kShortMoments, ")"));
     if (const std::string recipes = join(recipes_that_fit(c), ", "); !recipes.empty()) ways.push_back("under " + recipes);
     if (ways.empty())

@@ -1,6 +1,7 @@
 #include "core/train/plan/plan.h"
 
 #include "core/base/error.h"
+#include "core/config/config_json.h"
 #include "core/config/field_table.h"
 #include "core/optim/optimizer.h"
 
@@ -39,8 +40,8 @@ Json overwrites_json(const ResolvedRun& run) {
   for (const Overwrite& o : run.overwrites)
     list.push_back({{"section", o.section},
                     {"field", o.field},
-                    {"old", o.old_value},
-                    {"new", o.new_value},
+                    {"old", *o.old_value},
+                    {"new", *o.new_value},
                     {"old_origin", to_json(o.old_origin)},
                     {"source", o.source}});
   return list;
@@ -139,7 +140,7 @@ nlohmann::ordered_json to_json(const RunPlan& plan) {
         {"gradient_exchange", name_of(p.grad_reduce)},
         {"quantised_parameters", p.quantized_params}}},
       {"precision_map", precision_map_json(plan)},
-      {"attention", {{"asked", config.model.attention_backend}, {"path", plan.attention.path}, {"how", plan.attention.how}}},
+      {"attention", {{"asked", name_of(config.model.attention_backend)}, {"path", plan.attention.path}, {"how", plan.attention.how}}},
       {"parameters", parameters_json(plan)},
       {"memory", memory_json(plan)},
       {"exchange",

@@ -107,7 +107,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
   const auto bytes = [&](MemoryCategory c) { return weights.arena.bytes(c) + activations.arena.bytes(c); };
 
   const int64_t logits = activations.logits_rows * s.padded_vocab * size_of(policy.act);
-  const int64_t rope = m.position_embedding_type == "rope" ? m.seq_length * rotary_width(m) * 4 : 0;
+  const int64_t rope = m.position_embedding_type == PositionEmbedding::rope ? m.seq_length * rotary_width(m) * 4 : 0;
   const int64_t transport = ranks > 1 && with_training ? GradientExchange::transport_bytes(weights.params, policy.grad_reduce) : 0;
   const int64_t amaxes = weights.params.sharding.is_sharded() && with_training ? CodeExchange::amax_bytes(weights) : 0;
   const std::string act(name_of(policy.act));
@@ -120,7 +120,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
       {"moments", bytes(MemoryCategory::moments), moments_text(moments) + share},
       {"main_gradients", bytes(MemoryCategory::gradients), "fp32, accumulated over micro-batches"},
       {"activations", bytes(MemoryCategory::activations),
-       text("one micro-batch of ", s.tokens, " tokens, recompute: ", m.recompute_granularity.value_or("none"))},
+       text("one micro-batch of ", s.tokens, " tokens, recompute: ", m.recompute_granularity ? name_of(*m.recompute_granularity) : "none")},
       {"logits", logits, text("a chunk of ", activations.logits_rows, " x ", s.padded_vocab, ", ", act)},
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
       {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch, with_training),

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/model/shapes.h"
+
 namespace mbt {
 namespace {
 
@@ -105,11 +107,11 @@ DeviceQueries queries_of(const Backend& backend) {
 
 AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy& policy, const std::string& device,
                                 const AttentionQuery& attention) {
-  AttentionSupport support = attention(attention_backend_named(model.attention_backend),
-                                       {policy.act, model.head_dim(), model.seq_length, static_cast<float>(model.attention_scale())});
+  AttentionSupport support =
+      attention(attention_backend(model), {policy.act, model.head_dim(), model.seq_length, static_cast<float>(model.attention_scale())});
   if (!support.is_supported)
-    throw InputError(text("model.attention_backend: got ", model.attention_backend, ", which cannot run on ", device, ": ", support.how,
-                          "; take auto or math"));
+    throw InputError(text("model.attention_backend: got ", name_of(model.attention_backend), ", which cannot run on ", device, ": ",
+                          support.how, "; take auto or math"));
   return support;
 }
 

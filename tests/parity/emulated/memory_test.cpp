@@ -77,7 +77,7 @@ TEST_CASE("when not even one sample fits, other settings are named, or that ther
   const cuda::CudaBackend device;
   const auto needs = [&](const char* recompute) {
     RunConfig other = c;
-    if (recompute != nullptr) other.model.recompute_granularity = recompute;
+    if (recompute != nullptr) other.model.recompute_granularity = value_named<RecomputeGranularity>(recompute);
     const std::vector<MemoryItem> items = plan_memory(other, make_policy(other.model, other.ddp), queries_of(device), 1);
     return static_cast<size_t>(total_bytes(items) - items.back().bytes) + kKernels;
   };

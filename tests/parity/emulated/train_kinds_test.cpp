@@ -33,10 +33,12 @@ TEST_CASE("the plan counts what the model allocates on this device, transposed c
   for (const int capability : {80, 90, 120}) {
     const emulation::WithCapability as(capability);
     for (const std::string& recipe : all_recipes())
-      for (const char* recompute : {"none", "selective", "full"}) {
-        INFO(capability << " " << recipe << " " << recompute);
+      for (const std::optional<RecomputeGranularity> recompute :
+           {std::optional<RecomputeGranularity>(), std::optional(RecomputeGranularity::selective),
+            std::optional(RecomputeGranularity::full)}) {
+        INFO(capability << " " << recipe << " " << (recompute ? name_of(*recompute) : "none"));
         RunConfig c = tiny(recipe, {"--model.num_layers", "3", "--model.ffn_hidden_size", "64"});
-        if (std::string(recompute) != "none") c.model.recompute_granularity = recompute;
+        c.model.recompute_granularity = recompute;
         const PrecisionPolicy policy = make_policy(c.model, c.ddp);
         cuda::CudaBackend device;
         int64_t planned = 0;

@@ -1,4 +1,4 @@
-#include "core/config/config_input.h"
+#include "core/config/origin.h"
 
 namespace mbt {
 
@@ -14,6 +14,11 @@ std::string to_string(const Origin& origin) {
     case Origin::Kind::hf_config: kind = "hf config"; break;
   }
   return origin.text.empty() ? kind : std::string(kind) + " " + origin.text;
+}
+
+Origin origin_of(const Origins& origins, const std::string& path) {
+  const auto found = origins.find(path);
+  return found == origins.end() ? Origin{} : found->second;
 }
 
 }  // namespace mbt

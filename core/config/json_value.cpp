@@ -1,0 +1,20 @@
+#include "core/config/json_value.h"
+
+#include <nlohmann/json.hpp>
+
+namespace mbt {
+
+using nlohmann::json;
+
+JsonValue::JsonValue() : value_(std::make_unique<json>()) {}
+JsonValue::JsonValue(const json& value) : value_(std::make_unique<json>(value)) {}
+JsonValue::JsonValue(json&& value) : value_(std::make_unique<json>(std::move(value))) {}
+JsonValue::JsonValue(const JsonValue& other) : value_(std::make_unique<json>(*other)) {}
+JsonValue::JsonValue(JsonValue&& other) noexcept = default;
+JsonValue& JsonValue::operator=(const JsonValue& other) { return *this = JsonValue(other); }
+JsonValue& JsonValue::operator=(JsonValue&& other) noexcept = default;
+JsonValue::~JsonValue() = default;
+
+std::string JsonValue::dump() const { return value_->dump(); }
+
+}  // namespace mbt

@@ -24,7 +24,7 @@ TEST_CASE("each operand of each layer has its own amax and the scale that its fo
   uint8_t code = 0;
   for (int64_t layer = 0; layer < c.model.num_layers; ++layer) {
     for (const LinearKind linear : {LinearKind::qkv, LinearKind::proj, LinearKind::fc1, LinearKind::fc2}) {
-      const LinearPrecision& p = policy.linear(layer, linear);
+      const LinearPrecision& p = policy.linear(layer);
       for (const auto& [role, spec, fp8_max] : {std::tuple(TensorRole::input, *p.input, 448.0f),
                                                 {TensorRole::weight, *p.weight, 448.0f},
                                                 {TensorRole::grad_output, *p.grad_output, 57344.0f}}) {

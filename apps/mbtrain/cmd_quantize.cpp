@@ -70,7 +70,7 @@ struct Result {
 
 float own_delayed_scale(float amax, QuantFormat format, int64_t margin) {
   float scale = 1;
-  update_delayed_scale({&amax, 1}, scale, format == QuantFormat::e4m3 ? kE4m3Max : kE5m2Max, margin, false);
+  update_delayed_scale({&amax, 1}, scale, max_of(format), margin, false);
   return scale;
 }
 
@@ -123,8 +123,7 @@ void transform_columns(std::vector<float>& x, int64_t rows, int64_t cols) {
 
 /// One line about a tensor: `x` is what was quantized.
 std::string report(const Result& r, const std::vector<float>& x, QuantFormat format) {
-  const uint8_t largest = format == QuantFormat::e4m3 ? 0x7E : format == QuantFormat::e5m2 ? 0x7B : 0x7;
-  const uint8_t magnitude = format == QuantFormat::e2m1 ? 0x7 : 0x7F;
+  const uint32_t largest = layout_of(format).largest, magnitude = (1U << (bits_of(format) - 1)) - 1;
   int64_t underflows = 0, saturated = 0, nonzero = 0;
   double signal = 0, noise = 0;
   for (size_t i = 0; i < x.size(); ++i) {

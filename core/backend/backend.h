@@ -18,6 +18,7 @@
 #include "core/ops/embedding.h"
 #include "core/ops/gemm.h"
 #include "core/ops/norm.h"
+#include "core/ops/op_list.h"
 #include "core/ops/optimizer.h"
 #include "core/ops/quantize.h"
 #include "core/ops/shard_quantize.h"
@@ -152,37 +153,10 @@ class Backend {
   virtual void end_range() noexcept {}
 
   // -- ops: check, then do ---------------------------------------------------------------------------------------------------------------
-#define MBT_FOR_EACH_OP(X)                            \
-  X(embedding_fwd, EmbeddingFwdArgs)                  \
-  X(embedding_bwd, EmbeddingBwdArgs)                  \
-  X(norm_fwd, NormFwdArgs)                            \
-  X(norm_bwd, NormBwdArgs)                            \
-  X(qk_norm_fwd, QkNormFwdArgs)                       \
-  X(qk_norm_bwd, QkNormBwdArgs)                       \
-  X(rope, RopeArgs)                                   \
-  X(attention_fwd, AttentionFwdArgs)                  \
-  X(attention_bwd, AttentionBwdArgs)                  \
-  X(attention_cached, AttentionCachedArgs)            \
-  X(activation_fwd, ActivationFwdArgs)                \
-  X(activation_bwd, ActivationBwdArgs)                \
-  X(cross_entropy, CrossEntropyArgs)                  \
-  X(gemm, GemmArgs)                                   \
-  X(bias_bwd, BiasBwdArgs)                            \
-  X(quantize, QuantizeArgs)                           \
-  X(delayed_scaling_update, DelayedScalingUpdateArgs) \
-  X(shard_amax, ShardAmaxArgs)                        \
-  X(quantize_shard, QuantizeShardArgs)                \
-  X(complete_copies, CompleteCopiesArgs)              \
-  X(grad_norm, GradNormArgs)                          \
-  X(clip_scale, ClipScaleArgs)                        \
-  X(decide_step, DecideStepArgs)                      \
-  X(adamw, AdamwArgs)                                 \
-  X(cast, CastArgs)                                   \
-  X(add, AddArgs)                                     \
-  X(sum, SumArgs)
 #define MBT_DECLARE_OP(op, Args) \
   void op(const Args& args) {    \
-    args.check();                \
+    args.check(#op);             \
+    begin_op(#op);               \
     do_##op(args);               \
   }
   MBT_FOR_EACH_OP(MBT_DECLARE_OP)
@@ -190,6 +164,8 @@ class Backend {
   virtual void fill_zero(TensorView t) = 0;
 
  protected:
+  /// What a backend does before each op whose arguments have passed their check.
+  virtual void begin_op(const char*) {}
 #define MBT_DECLARE_DO(op, Args) virtual void do_##op(const Args& args) = 0;
   MBT_FOR_EACH_OP(MBT_DECLARE_DO)
 #undef MBT_DECLARE_DO

@@ -24,7 +24,7 @@ class LayerPlanner {
   }
 
   LayerSlots plan(int64_t layer, Recompute recompute) {
-    const bool is_quantized = policy_.linear(layer, LinearKind::qkv).is_quantized();
+    const bool is_quantized = policy_.linear(layer).is_quantized();
     LayerSlots l = recompute == Recompute::full ? shared(layer) : LayerSlots{};
     l.input = stream();
     if (recompute == Recompute::full) return l;
@@ -43,7 +43,7 @@ class LayerPlanner {
 
   /// The set that layers without their own tensors use, one for quantized and one for plain layers.
   const LayerSlots& shared(int64_t layer) {
-    const bool is_quantized = policy_.linear(layer, LinearKind::qkv).is_quantized();
+    const bool is_quantized = policy_.linear(layer).is_quantized();
     LayerSlots& l = shared_[is_quantized];
     if (l.input_norm.empty()) {
       if (!shared_[!is_quantized].input_norm.empty()) l = shared_[!is_quantized];
@@ -81,7 +81,7 @@ class LayerPlanner {
     l.activation = act({s_.tokens, s_.ffn});
   }
   void add_quantized(LayerSlots& l, int64_t layer) {
-    const LinearPrecision& p = policy_.linear(layer, LinearKind::qkv);
+    const LinearPrecision& p = policy_.linear(layer);
     auto plan = [&](const QuantSpec& spec, int64_t cols, bool columnwise) {
       const QuantCopies copies{.columnwise = columnwise, .columnwise_is_transposed = columnwise && wants_transposed_(spec)};
       return plan_quantized(arena_, MemoryCategory::workspace, spec, s_.tokens, cols, copies);

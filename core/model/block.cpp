@@ -160,7 +160,7 @@ LayerParams bind_layer(const Weights& w, const ModelConfig& model, int64_t layer
 void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a,
                const SharedViews& t, ConstTensorView stream, ConstTensorView delta, bool without_fc2) {
   Backend& b = c.backend;
-  const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
+  const LinearPrecision& precision = c.policy.linear(layer);
   norm_fwd(c, w.input_norm, stream, delta, a.input, a.input_norm, a.input_rstd, a.input_mean, quantized_for(pass, w.qkv, a.x_qkv));
   linear_fwd(b, precision, w.qkv, a.input_norm, a.x_qkv, a.qkv_raw.empty() ? a.qkv : a.qkv_raw);
   attention_fwd(c, w, a, quantized_for(pass, w.proj, a.x_proj));
@@ -174,7 +174,7 @@ void layer_fwd(const BlockContext& c, const PassContext& pass, int64_t layer, co
 void layer_bwd(const BlockContext& c, const PassContext& pass, int64_t layer, const LayerParams& w, const LayerViews& a,
                const SharedViews& t, const QuantOutput& d_input) {
   Backend& b = c.backend;
-  const LinearPrecision& precision = c.policy.linear(layer, LinearKind::qkv);
+  const LinearPrecision& precision = c.policy.linear(layer);
   const Recompute recompute = recompute_of(c.model, layer);
   if (recompute == Recompute::full) layer_fwd(c, pass, layer, w, a, t, a.input, {}, true);
   if (recompute == Recompute::selective) recompute_outputs(c, pass, w, a);

@@ -6,8 +6,6 @@ namespace {
 constexpr int64_t kColumnsPerLinear = 3;  // input, weight, grad_output
 constexpr int64_t kLinears = 4;
 
-float max_of(QuantFormat f) { return f == QuantFormat::e5m2 ? 57344.0f : 448.0f; }
-
 }  // namespace
 
 DelayedStatePlan plan_delayed_state(ArenaPlan& arena, const PrecisionPolicy& policy) {

@@ -11,7 +11,7 @@ namespace mbt {
 
 struct DelayedStatePlan {
   int64_t num_columns = 0;
-  std::vector<float> fp8_max;         ///< per column: 448 (E4M3) or 57344 (E5M2)
+  std::vector<float> fp8_max;         ///< per column: max_of() its format
   std::vector<int64_t> first_column;  ///< per layer; -1: the layer is not quantized
   TensorSlot history, scale, max;     ///< f32 [length, n], [n], [n]
 };

@@ -38,7 +38,7 @@ Generator::Generator(Backend& backend, const ModelConfig& model, const Precision
   for (int64_t i = 0; i < model.num_layers; ++i) {
     LayerState& l = layers_[static_cast<size_t>(i)];
     want(l.k_cache, policy.act, {capacity, s_.kv_heads * s_.head}), want(l.v_cache, policy.act, {capacity, s_.kv_heads * s_.head});
-    const LinearPrecision& p = policy.linear(i, LinearKind::qkv);
+    const LinearPrecision& p = policy.linear(i);
     if (!p.is_quantized()) continue;
     const std::pair<QuantTensorView*, int64_t> views[] = {
         {&l.x_qkv, s_.width}, {&l.x_proj, s_.attention}, {&l.x_fc1, s_.width}, {&l.x_fc2, s_.ffn}};
@@ -65,7 +65,7 @@ Generator::Generator(Backend& backend, const ModelConfig& model, const Precision
 
 void Generator::layer(int64_t i, int64_t count) {
   const LayerState& l = layers_[static_cast<size_t>(i)];
-  const LinearPrecision& precision = policy_.linear(i, LinearKind::qkv);
+  const LinearPrecision& precision = policy_.linear(i);
   const PassContext pass{.is_training = false};
   auto rows = [count](const TensorView& t) { return t.row_range(0, count); };
   auto flat = [count](const TensorView& t) { return TensorView(t.data, t.dtype, {count}); };

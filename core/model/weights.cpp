@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kStagedAtOnce = 1 << 22;  // elements
 
 bool is_quantized_weight(const ParamSpec& s, const PrecisionPolicy& policy) {
-  return s.kind == ParamKind::linear && policy.linear(s.layer, s.linear).is_quantized();
+  return s.kind == ParamKind::linear && policy.linear(s.layer).is_quantized();
 }
 
 TensorView slice(const TensorView& flat, int64_t first, const Shape& shape) {
@@ -42,7 +42,7 @@ WeightsPlan plan_weights(const ModelConfig& model, const PrecisionPolicy& policy
   for (const ParamSpec& s : params.specs) {
     plan.quantized.push_back(QuantSlots{});
     if (!is_quantized_weight(s, policy)) continue;
-    const QuantSpec& spec = *policy.linear(s.layer, s.linear).weight;
+    const QuantSpec& spec = *policy.linear(s.layer).weight;
     plan.quantized.back() = plan_quantized(arena, MemoryCategory::quantized_weights, spec, s.shape[0], s.shape[1],
                                            {.columnwise = with_training,
                                             .columnwise_is_transposed = with_training && wants_transposed(spec),

@@ -24,6 +24,7 @@ struct FloatFormat {
   uint32_t nan;    ///< code that encode gives for NaN
 };
 
+inline constexpr FloatFormat kFp32{8, 23, 127, 0x7F7FFFFF, true, false, 0x7FC00000};
 inline constexpr FloatFormat kBf16{8, 7, 127, 0x7F7F, true, false, 0x7FC0};
 inline constexpr FloatFormat kFp16{5, 10, 15, 0x7BFF, true, false, 0x7E00};
 inline constexpr FloatFormat kE4m3{4, 3, 7, 0x7E, false, true, 0x7F};

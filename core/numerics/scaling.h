@@ -10,10 +10,10 @@
 
 #include "core/base/host_device.h"
 #include "core/numerics/codecs.h"
+#include "core/numerics/quant_format.h"
 
 namespace mbt {
 
-inline constexpr float kE4m3Max = 448.0F, kE5m2Max = 57344.0F, kE2m1Max = 6.0F;
 inline constexpr float kFloatMax = std::numeric_limits<float>::max();
 
 /// max |x|, 0 for an empty range. NaN is dropped, Inf is not.
@@ -71,9 +71,12 @@ inline void update_delayed_scale(std::span<float> history, float& scale, float f
 // -- nvfp4
 // ---------------------------------------------------------------------------------------------------------------------------------
 
+/// The largest value of a code times that of its block's scale: 2688.
+inline constexpr float kNvfp4Max = max_of(QuantFormat::e4m3) * max_of(QuantFormat::e2m1);
+
 /// The second-level scale of a tensor with amax G: values are encoded as x * S_enc / (block scale).
 MBT_HOST_DEVICE inline float nvfp4_global_encode_scale(float global_amax) {
-  const float scale = std::fmin(2688.0F / global_amax, kFloatMax);  // 2688 = 448 * 6
+  const float scale = std::fmin(kNvfp4Max / global_amax, kFloatMax);
   return global_amax == 0 || scale == 0 ? 1.0F : scale;
 }
 
@@ -85,7 +88,8 @@ struct Nvfp4BlockScale {
 /// The scale of a block with amax b under S_enc. A block whose scale underflows to 0 gets the largest multiplier: its values all represent
 /// 0.
 MBT_HOST_DEVICE inline Nvfp4BlockScale nvfp4_block_scale(float b, float global_encode_scale) {
-  const float mult = global_encode_scale * (1.0F / 6.0F);
+  constexpr float kInverse = 1.0F / max_of(QuantFormat::e2m1);
+  const float mult = global_encode_scale * kInverse;
   const uint8_t code = encode_e4m3(std::fmin(b * mult, kFloatMax));
   const float global_decode_scale = 1.0F / global_encode_scale;
   const float multiplier = std::fmin(1.0F / (decode_e4m3(code) * global_decode_scale), kFloatMax);
@@ -93,7 +97,7 @@ MBT_HOST_DEVICE inline Nvfp4BlockScale nvfp4_block_scale(float b, float global_e
 }
 
 /// The share of the global factor that an operand brings to a GEMM: G / 2688. The product of two is G_A * G_B / (6*6*448*448).
-inline float nvfp4_gemm_factor(float global_amax) { return global_amax / 2688.0F; }
+inline float nvfp4_gemm_factor(float global_amax) { return global_amax / kNvfp4Max; }
 
 /// Stochastic rounding to E2M1 with 8 random bits k: adds k/256 of the grid's step to |t| and truncates; clamps at 6; NaN gives +6.
 /// |t| below 1 is first rounded to a multiple of 2^-23, which lets kernels work on fixed-point bits.

@@ -20,9 +20,9 @@ struct ActivationFwdArgs {
   QuantOutput quantized = {};
   bool keeps_y = true;  // false: y is scratch
 
-  void check() const {
-    expect_tensor("activation_fwd", "y", y, x.dtype, {x.rows(), is_gated(kind) ? x.cols() / 2 : x.cols()});
-    check_quantized("activation_fwd", "y", quantized, y, keeps_y);
+  void check(const char* op) const {
+    expect_tensor(op, "y", y, x.dtype, {x.rows(), is_gated(kind) ? x.cols() / 2 : x.cols()});
+    check_quantized(op, "y", quantized, y, keeps_y);
   }
 };
 
@@ -35,10 +35,10 @@ struct ActivationBwdArgs {
   QuantOutput quantized = {};
   bool keeps_d_x = true;  // false: d_x is scratch
 
-  void check() const {
-    expect_tensor("activation_bwd", "d_y", d_y, x.dtype, {x.rows(), is_gated(kind) ? x.cols() / 2 : x.cols()});
-    expect_tensor("activation_bwd", "d_x", d_x, x.dtype, x.shape);
-    check_quantized("activation_bwd", "d_x", quantized, d_x, keeps_d_x);
+  void check(const char* op) const {
+    expect_tensor(op, "d_y", d_y, x.dtype, {x.rows(), is_gated(kind) ? x.cols() / 2 : x.cols()});
+    expect_tensor(op, "d_x", d_x, x.dtype, x.shape);
+    check_quantized(op, "d_x", quantized, d_x, keeps_d_x);
   }
 };
 

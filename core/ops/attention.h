@@ -24,14 +24,14 @@ struct RopeArgs {
   QuantOutput quantized = {};
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
-  void check() const {
-    expect_shape("rope", "qkv", qkv, {qkv.rows(), (num_heads + 2 * num_kv_heads) * head_dim()});
-    expect_dtype("rope", "cos_sin", cos_sin, DType::f32);
-    MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), "rope: table ", cos_sin.str(), " for head width ", head_dim());
+  void check(const char* op) const {
+    expect_shape(op, "qkv", qkv, {qkv.rows(), (num_heads + 2 * num_kv_heads) * head_dim()});
+    expect_dtype(op, "cos_sin", cos_sin, DType::f32);
+    MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), op, ": table ", cos_sin.str(), " for head width ", head_dim());
     if (positions.empty())
-      MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "rope: position beyond the table of ", cos_sin.rows());
-    else expect_tensor("rope", "positions", positions, DType::i32, {qkv.rows()});
-    check_quantized("rope", "qkv", quantized, qkv);
+      MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), op, ": position beyond the table of ", cos_sin.rows());
+    else expect_tensor(op, "positions", positions, DType::i32, {qkv.rows()});
+    check_quantized(op, "qkv", quantized, qkv);
   }
 };
 
@@ -76,14 +76,13 @@ struct AttentionFwdArgs {
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
-  void check() const {
-    MBT_CHECK(num_kv_heads > 0 && num_heads % num_kv_heads == 0, "attention_fwd: ", num_heads, " heads, ", num_kv_heads,
-              " key/value heads");
-    MBT_CHECK(qkv.rows() % sequence_length == 0, "attention_fwd: ", qkv.rows(), " tokens in sequences of ", sequence_length);
-    expect_tensor("attention_fwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
-    expect_tensor("attention_fwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
-    expect_document_start("attention_fwd", document_start, qkv.rows());
-    check_quantized("attention_fwd", "out", quantized, out);
+  void check(const char* op) const {
+    MBT_CHECK(num_kv_heads > 0 && num_heads % num_kv_heads == 0, op, ": ", num_heads, " heads, ", num_kv_heads, " key/value heads");
+    MBT_CHECK(qkv.rows() % sequence_length == 0, op, ": ", qkv.rows(), " tokens in sequences of ", sequence_length);
+    expect_tensor(op, "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    expect_tensor(op, "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+    expect_document_start(op, document_start, qkv.rows());
+    check_quantized(op, "out", quantized, out);
   }
 };
 
@@ -104,13 +103,13 @@ struct AttentionBwdArgs {
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
-  void check() const {
-    expect_tensor("attention_bwd", "d_out", d_out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
-    expect_tensor("attention_bwd", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
-    expect_tensor("attention_bwd", "d_qkv", d_qkv, qkv.dtype, qkv.shape);
-    expect_tensor("attention_bwd", "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
-    expect_document_start("attention_bwd", document_start, qkv.rows());
-    check_quantized("attention_bwd", "d_qkv", quantized, d_qkv);
+  void check(const char* op) const {
+    expect_tensor(op, "d_out", d_out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    expect_tensor(op, "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    expect_tensor(op, "d_qkv", d_qkv, qkv.dtype, qkv.shape);
+    expect_tensor(op, "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
+    expect_document_start(op, document_start, qkv.rows());
+    check_quantized(op, "d_qkv", quantized, d_qkv);
   }
 };
 
@@ -127,11 +126,11 @@ struct AttentionCachedArgs {
   float scale;
 
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
-  void check() const {
-    expect_tensor("attention_cached", "k_cache", k_cache, qkv.dtype, {k_cache.rows(), num_kv_heads * head_dim()});
-    expect_tensor("attention_cached", "v_cache", v_cache, qkv.dtype, k_cache.shape);
-    expect_tensor("attention_cached", "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
-    MBT_CHECK(first_position + qkv.rows() <= k_cache.rows(), "attention_cached: position beyond the cache of ", k_cache.rows());
+  void check(const char* op) const {
+    expect_tensor(op, "k_cache", k_cache, qkv.dtype, {k_cache.rows(), num_kv_heads * head_dim()});
+    expect_tensor(op, "v_cache", v_cache, qkv.dtype, k_cache.shape);
+    expect_tensor(op, "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
+    MBT_CHECK(first_position + qkv.rows() <= k_cache.rows(), op, ": position beyond the cache of ", k_cache.rows());
   }
 };
 

@@ -19,12 +19,12 @@ struct CrossEntropyArgs {
   ConstTensorView device_scale =
       {};  // [1] f32, optional: 1. Loss scale / tokens of the loss, which change from one micro-batch to the next
 
-  void check() const {
-    expect_tensor("cross_entropy", "targets", targets, DType::i32, {logits.rows()});
-    expect_tensor("cross_entropy", "loss_mask", loss_mask, DType::f32, {logits.rows()});
-    expect_tensor("cross_entropy", "loss", loss, DType::f32, {logits.rows()});
-    if (!device_scale.empty()) expect_tensor("cross_entropy", "device_scale", device_scale, DType::f32, {1});
-    MBT_CHECK(vocab_size > 0 && vocab_size <= logits.cols(), "cross_entropy: vocabulary ", vocab_size, ", logits ", logits.str());
+  void check(const char* op) const {
+    expect_tensor(op, "targets", targets, DType::i32, {logits.rows()});
+    expect_tensor(op, "loss_mask", loss_mask, DType::f32, {logits.rows()});
+    expect_tensor(op, "loss", loss, DType::f32, {logits.rows()});
+    if (!device_scale.empty()) expect_tensor(op, "device_scale", device_scale, DType::f32, {1});
+    MBT_CHECK(vocab_size > 0 && vocab_size <= logits.cols(), op, ": vocabulary ", vocab_size, ", logits ", logits.str());
   }
 };
 

@@ -15,15 +15,14 @@ struct EmbeddingFwdArgs {
   int64_t first_position = 0;
   ConstTensorView positions = {};  // [N] i32, each in [0, P), optional; without a position_table they have no meaning
 
-  void check() const {
-    expect_dtype("embedding_fwd", "tokens", tokens, DType::i32);
-    expect_tensor("embedding_fwd", "out", out, table.dtype, {tokens.size(), table.cols()});
+  void check(const char* op) const {
+    expect_dtype(op, "tokens", tokens, DType::i32);
+    expect_tensor(op, "out", out, table.dtype, {tokens.size(), table.cols()});
     if (!position_table.empty()) {
-      expect_tensor("embedding_fwd", "position_table", position_table, table.dtype, {position_table.rows(), table.cols()});
+      expect_tensor(op, "position_table", position_table, table.dtype, {position_table.rows(), table.cols()});
       if (positions.empty())
-        MBT_CHECK(first_position + sequence_length <= position_table.rows(), "embedding_fwd: position beyond the table of ",
-                  position_table.rows());
-      else expect_tensor("embedding_fwd", "positions", positions, DType::i32, {tokens.size()});
+        MBT_CHECK(first_position + sequence_length <= position_table.rows(), op, ": position beyond the table of ", position_table.rows());
+      else expect_tensor(op, "positions", positions, DType::i32, {tokens.size()});
     }
   }
 };
@@ -38,15 +37,15 @@ struct EmbeddingBwdArgs {
   TensorView d_position_table = {};  // [P,C] f32, +=, optional
   ConstTensorView positions = {};    // [N] i32, each in [0, P), optional
 
-  void check() const {
-    expect_shape("embedding_bwd", "d_out", d_out, {tokens.size(), d_table.cols()});
-    expect_dtype("embedding_bwd", "tokens", tokens, DType::i32);
-    expect_dtype("embedding_bwd", "d_table", d_table, DType::f32);
+  void check(const char* op) const {
+    expect_shape(op, "d_out", d_out, {tokens.size(), d_table.cols()});
+    expect_dtype(op, "tokens", tokens, DType::i32);
+    expect_dtype(op, "d_table", d_table, DType::f32);
     if (d_position_table.empty()) return;
-    expect_tensor("embedding_bwd", "d_position_table", d_position_table, DType::f32, {d_position_table.rows(), d_table.cols()});
+    expect_tensor(op, "d_position_table", d_position_table, DType::f32, {d_position_table.rows(), d_table.cols()});
     if (positions.empty())
-      MBT_CHECK(sequence_length <= d_position_table.rows(), "embedding_bwd: position beyond the table of ", d_position_table.rows());
-    else expect_tensor("embedding_bwd", "positions", positions, DType::i32, {tokens.size()});
+      MBT_CHECK(sequence_length <= d_position_table.rows(), op, ": position beyond the table of ", d_position_table.rows());
+    else expect_tensor(op, "positions", positions, DType::i32, {tokens.size()});
   }
 };
 

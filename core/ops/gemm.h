@@ -41,13 +41,13 @@ struct GemmArgs {
   int64_t d_rows() const { return role == GemmRole::wgrad ? a.cols() : a.rows(); }
   int64_t d_cols() const { return role == GemmRole::fprop ? b.rows() : b.cols(); }
   int64_t summed() const { return role == GemmRole::wgrad ? a.rows() : a.cols(); }
-  void check() const {
-    expect_shape("gemm", "d", d, {d_rows(), d_cols()});
+  void check(const char* op) const {
+    expect_shape(op, "d", d, {d_rows(), d_cols()});
     const int64_t other = role == GemmRole::fprop ? b.cols() : b.rows();
-    MBT_CHECK(summed() == other, "gemm ", name_of(role), ": summed dimensions ", summed(), " and ", other);
-    MBT_CHECK(a.is_quantized() == b.is_quantized(), "gemm ", name_of(role), ": one operand is quantized, the other is not");
-    if (!bias.empty()) expect_shape("gemm", "bias", bias, {d_cols()});
-    if (!a.is_quantized()) expect_dtype("gemm", "b", b.plain, a.plain.dtype);
+    MBT_CHECK(summed() == other, op, " ", name_of(role), ": summed dimensions ", summed(), " and ", other);
+    MBT_CHECK(a.is_quantized() == b.is_quantized(), op, " ", name_of(role), ": one operand is quantized, the other is not");
+    if (!bias.empty()) expect_shape(op, "bias", bias, {d_cols()});
+    if (!a.is_quantized()) expect_dtype(op, "b", b.plain, a.plain.dtype);
   }
 };
 
@@ -56,7 +56,7 @@ struct BiasBwdArgs {
   ConstTensorView d_y;  // [M,N] act
   TensorView d_bias;    // [N] f32, +=
 
-  void check() const { expect_tensor("bias_bwd", "d_bias", d_bias, DType::f32, {d_y.cols()}); }
+  void check(const char* op) const { expect_tensor(op, "d_bias", d_bias, DType::f32, {d_y.cols()}); }
 };
 
 }  // namespace mbt

@@ -23,20 +23,20 @@ struct NormFwdArgs {
   QuantOutput quantized = {};
   bool keeps_y = true;  // false: y is scratch
 
-  void check() const {
+  void check(const char* op) const {
     const Shape s{x.rows(), x.cols()};
-    expect_shape("norm_fwd", "y", y, s);
-    expect_tensor("norm_fwd", "weight", weight, x.dtype, {x.cols()});
-    expect_tensor("norm_fwd", "rstd", rstd, DType::f32, {x.rows()});
+    expect_shape(op, "y", y, s);
+    expect_tensor(op, "weight", weight, x.dtype, {x.cols()});
+    expect_tensor(op, "rstd", rstd, DType::f32, {x.rows()});
     if (kind == NormKind::layernorm) {
-      expect_tensor("norm_fwd", "bias", bias, x.dtype, {x.cols()});
-      expect_tensor("norm_fwd", "mean", mean, DType::f32, {x.rows()});
+      expect_tensor(op, "bias", bias, x.dtype, {x.cols()});
+      expect_tensor(op, "mean", mean, DType::f32, {x.rows()});
     }
     if (!delta.empty()) {
-      expect_tensor("norm_fwd", "delta", delta, x.dtype, s);
-      expect_tensor("norm_fwd", "h", h, x.dtype, s);
+      expect_tensor(op, "delta", delta, x.dtype, s);
+      expect_tensor(op, "h", h, x.dtype, s);
     }
-    check_quantized("norm_fwd", "y", quantized, y, keeps_y);
+    check_quantized(op, "y", quantized, y, keeps_y);
   }
 };
 
@@ -55,18 +55,18 @@ struct NormBwdArgs {
   bool accumulate = true;
   QuantOutput quantized = {};
 
-  void check() const {
+  void check(const char* op) const {
     const Shape s{h.rows(), h.cols()};
-    expect_tensor("norm_bwd", "d_y", d_y, h.dtype, s);
-    expect_tensor("norm_bwd", "d_h", d_h, h.dtype, s);
-    expect_tensor("norm_bwd", "weight", weight, h.dtype, {h.cols()});
-    expect_tensor("norm_bwd", "rstd", rstd, DType::f32, {h.rows()});
-    expect_tensor("norm_bwd", "d_weight", d_weight, DType::f32, {h.cols()});
+    expect_tensor(op, "d_y", d_y, h.dtype, s);
+    expect_tensor(op, "d_h", d_h, h.dtype, s);
+    expect_tensor(op, "weight", weight, h.dtype, {h.cols()});
+    expect_tensor(op, "rstd", rstd, DType::f32, {h.rows()});
+    expect_tensor(op, "d_weight", d_weight, DType::f32, {h.cols()});
     if (kind == NormKind::layernorm) {
-      expect_tensor("norm_bwd", "mean", mean, DType::f32, {h.rows()});
-      expect_tensor("norm_bwd", "d_bias", d_bias, DType::f32, {h.cols()});
+      expect_tensor(op, "mean", mean, DType::f32, {h.rows()});
+      expect_tensor(op, "d_bias", d_bias, DType::f32, {h.cols()});
     }
-    check_quantized("norm_bwd", "d_h", quantized, d_h);
+    check_quantized(op, "d_h", quantized, d_h);
   }
 };
 
@@ -81,12 +81,12 @@ struct QkNormFwdArgs {
   int64_t num_kv_heads;      // K
   float eps = 1e-6f;
 
-  void check() const {
+  void check(const char* op) const {
     const int64_t d = q_weight.cols();
-    expect_shape("qk_norm_fwd", "qkv", qkv, {qkv.rows(), (num_heads + 2 * num_kv_heads) * d});
-    expect_tensor("qk_norm_fwd", "qkv_out", qkv_out, qkv.dtype, qkv.shape);
-    expect_tensor("qk_norm_fwd", "k_weight", k_weight, qkv.dtype, {d});
-    expect_tensor("qk_norm_fwd", "rstd", rstd, DType::f32, {qkv.rows(), num_heads + num_kv_heads});
+    expect_shape(op, "qkv", qkv, {qkv.rows(), (num_heads + 2 * num_kv_heads) * d});
+    expect_tensor(op, "qkv_out", qkv_out, qkv.dtype, qkv.shape);
+    expect_tensor(op, "k_weight", k_weight, qkv.dtype, {d});
+    expect_tensor(op, "rstd", rstd, DType::f32, {qkv.rows(), num_heads + num_kv_heads});
   }
 };
 
@@ -104,12 +104,12 @@ struct QkNormBwdArgs {
   int64_t num_kv_heads;
   QuantOutput quantized = {};
 
-  void check() const {
-    expect_tensor("qk_norm_bwd", "d_qkv", d_qkv, qkv.dtype, qkv.shape);
-    expect_tensor("qk_norm_bwd", "d_q_weight", d_q_weight, DType::f32, {q_weight.cols()});
-    expect_tensor("qk_norm_bwd", "d_k_weight", d_k_weight, DType::f32, {k_weight.cols()});
-    expect_tensor("qk_norm_bwd", "rstd", rstd, DType::f32, {qkv.rows(), num_heads + num_kv_heads});
-    check_quantized("qk_norm_bwd", "d_qkv", quantized, d_qkv);
+  void check(const char* op) const {
+    expect_tensor(op, "d_qkv", d_qkv, qkv.dtype, qkv.shape);
+    expect_tensor(op, "d_q_weight", d_q_weight, DType::f32, {q_weight.cols()});
+    expect_tensor(op, "d_k_weight", d_k_weight, DType::f32, {k_weight.cols()});
+    expect_tensor(op, "rstd", rstd, DType::f32, {qkv.rows(), num_heads + num_kv_heads});
+    check_quantized(op, "d_qkv", quantized, d_qkv);
   }
 };
 

@@ -1,4 +1,5 @@
-// What every op header shares. An op is one argument struct: named tensors with shapes, a contract comment and check().
+// What every op header shares. An op is one argument struct: named tensors with shapes, a contract comment and check(op),
+// which names the op in its errors.
 // Letters: B batch, T sequence, N = B*T tokens, C model width, H query heads, K key/value heads, D head width, F feed-forward
 // width, V vocabulary. Rules of all ops:
 //  - parameter gradients accumulate (+=) in f32; activation gradients overwrite (=), except d_residual streams, which accumulate;
@@ -8,6 +9,7 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "core/ops/op_list.h"
 #include "core/quant/quant_tensor.h"
 #include "core/tensor/tensor_view.h"
 

@@ -16,10 +16,10 @@ struct GradNormArgs {
   float inverse_scale = 1.0f;  // 1 / loss scale
   bool accumulate = false;     // squared_norm[0] += and non_finite[0] |= instead
 
-  void check() const {
-    expect_dtype("grad_norm", "grad", grad, DType::f32);
-    expect_tensor("grad_norm", "squared_norm", squared_norm, DType::f64, {1});
-    expect_tensor("grad_norm", "non_finite", non_finite, DType::i32, {1});
+  void check(const char* op) const {
+    expect_dtype(op, "grad", grad, DType::f32);
+    expect_tensor(op, "squared_norm", squared_norm, DType::f64, {1});
+    expect_tensor(op, "non_finite", non_finite, DType::i32, {1});
   }
 };
 
@@ -30,9 +30,9 @@ struct ClipScaleArgs {
   float max_norm;
   float inverse_scale = 1.0f;  // 1 / loss scale
 
-  void check() const {
-    expect_tensor("clip_scale", "squared_norm", squared_norm, DType::f64, {1});
-    expect_tensor("clip_scale", "scale", scale, DType::f32, {1});
+  void check(const char* op) const {
+    expect_tensor(op, "squared_norm", squared_norm, DType::f64, {1});
+    expect_tensor(op, "scale", scale, DType::f32, {1});
   }
 };
 
@@ -50,12 +50,12 @@ struct DecideStepArgs {
   bool skip_non_finite_loss = false;
   double max_norm = std::numeric_limits<double>::infinity();
 
-  void check() const {
-    expect_tensor("decide_step", "squared_norm", squared_norm, DType::f64, {1});
-    expect_tensor("decide_step", "non_finite", non_finite, DType::i32, {1});
-    expect_tensor("decide_step", "skip", skip, DType::i32, {1});
-    expect_tensor("decide_step", "report", report, DType::f64, {4});
-    if (!loss_sum.empty()) expect_tensor("decide_step", "loss_sum", loss_sum, DType::f64, {1});
+  void check(const char* op) const {
+    expect_tensor(op, "squared_norm", squared_norm, DType::f64, {1});
+    expect_tensor(op, "non_finite", non_finite, DType::i32, {1});
+    expect_tensor(op, "skip", skip, DType::i32, {1});
+    expect_tensor(op, "report", report, DType::f64, {4});
+    if (!loss_sum.empty()) expect_tensor(op, "loss_sum", loss_sum, DType::f64, {1});
   }
 };
 
@@ -81,19 +81,19 @@ struct AdamwArgs {
   ConstTensorView skip = {};   // [1] i32: when non-zero nothing changes (fp16 overflow); optional
   bool decoupled = true;
 
-  void check() const {
+  void check(const char* op) const {
     const Shape s{master.size()};
-    expect_tensor("adamw", "master", master, DType::f32, s);
-    expect_moment("exp_avg", exp_avg, s);
-    expect_moment("exp_avg_sq", exp_avg_sq, s);
-    expect_tensor("adamw", "grad", grad, DType::f32, s);
-    expect_tensor("adamw", "grad_scale", grad_scale, DType::f32, {1});
-    if (!param.empty()) expect_shape("adamw", "param", param, s);
+    expect_tensor(op, "master", master, DType::f32, s);
+    expect_moment(op, "exp_avg", exp_avg, s);
+    expect_moment(op, "exp_avg_sq", exp_avg_sq, s);
+    expect_tensor(op, "grad", grad, DType::f32, s);
+    expect_tensor(op, "grad_scale", grad_scale, DType::f32, {1});
+    if (!param.empty()) expect_shape(op, "param", param, s);
   }
-  static void expect_moment(const char* name, const ConstTensorView& t, const Shape& shape) {
-    expect_shape("adamw", name, t, shape);
+  static void expect_moment(const char* op, const char* name, const ConstTensorView& t, const Shape& shape) {
+    expect_shape(op, name, t, shape);
     if (t.dtype != DType::f32 && t.dtype != DType::bf16)
-      throw Error(text("adamw: tensor '", name, "' is ", t.str(), ", expected f32 or bf16"));
+      throw Error(text(op, ": tensor '", name, "' is ", t.str(), ", expected f32 or bf16"));
   }
 };
 
@@ -102,7 +102,7 @@ struct CastArgs {
   ConstTensorView src;
   TensorView dst;
 
-  void check() const { expect_shape("cast", "dst", dst, src.shape); }
+  void check(const char* op) const { expect_shape(op, "dst", dst, src.shape); }
 };
 
 /// out = a + b, same shapes; out may alias a or b.
@@ -111,9 +111,9 @@ struct AddArgs {
   ConstTensorView b;  // act
   TensorView out;     // act
 
-  void check() const {
-    expect_tensor("add", "b", b, a.dtype, a.shape);
-    expect_tensor("add", "out", out, a.dtype, a.shape);
+  void check(const char* op) const {
+    expect_tensor(op, "b", b, a.dtype, a.shape);
+    expect_tensor(op, "out", out, a.dtype, a.shape);
   }
 };
 
@@ -122,9 +122,9 @@ struct SumArgs {
   ConstTensorView x;  // [n] f32
   TensorView out;     // [1] f64, +=
 
-  void check() const {
-    expect_dtype("sum", "x", x, DType::f32);
-    expect_tensor("sum", "out", out, DType::f64, {1});
+  void check(const char* op) const {
+    expect_dtype(op, "x", x, DType::f32);
+    expect_tensor(op, "out", out, DType::f64, {1});
   }
 };
 

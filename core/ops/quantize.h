@@ -14,26 +14,26 @@ struct QuantizeArgs {
   QuantOutput to;
   DType round_to = DType::f32;  // f32: no rounding
 
-  void check() const {
-    MBT_CHECK(!to.empty(), "quantize: no output copy");
-    to.check("quantize", "x", x);
+  void check(const char* op) const {
+    MBT_CHECK(!to.empty(), op, ": no output copy");
+    to.check(op, "x", x);
   }
 };
 
 enum class AmaxAlgorithm : uint8_t { most_recent, max };
 
-/// One delayed-scaling update of n tensors at once (numerics reference 2.4). Column i: history[:,i], scale[i]; row 0 is the staging slot.
+/// One delayed-scaling update of n tensors at once. Column i: history[:,i], scale[i]; row 0 is the staging slot.
 struct DelayedScalingUpdateArgs {
   TensorView history;       // [length, n] f32
   TensorView scale;         // [n] f32
-  ConstTensorView fp8_max;  // [n] f32: 448 or 57344
+  ConstTensorView fp8_max;  // [n] f32: max_of() the format of each
   int64_t margin;
   AmaxAlgorithm algorithm;
 
-  void check() const {
-    expect_dtype("delayed_scaling_update", "history", history, DType::f32);
-    expect_tensor("delayed_scaling_update", "scale", scale, DType::f32, {history.cols()});
-    expect_tensor("delayed_scaling_update", "fp8_max", fp8_max, DType::f32, {history.cols()});
+  void check(const char* op) const {
+    expect_dtype(op, "history", history, DType::f32);
+    expect_tensor(op, "scale", scale, DType::f32, {history.cols()});
+    expect_tensor(op, "fp8_max", fp8_max, DType::f32, {history.cols()});
   }
 };
 

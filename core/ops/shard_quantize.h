@@ -1,4 +1,4 @@
-// Quantization of a weight that exists only as codes, by ranks that each own a slice of its fp32 master (numerics reference 9.1). In a
+// Quantization of a weight that exists only as codes, by ranks that each own a slice of its fp32 master. In a
 // step: shard_amax on each rank, a MAX all-reduce of amaxes, quantize_shard on each rank, an all-gather of codes, complete_copies on each.
 // Codes, scales and amaxes are then, on every rank, bit for bit those that `quantize` makes of the whole master.
 //
@@ -73,13 +73,13 @@ struct ShardAmaxArgs {
   TensorView amax;              // [shard_amax_size] f32
   DType round_to = DType::f32;  // as QuantizeArgs::round_to
 
-  void check() const {
-    check_shard_spec("shard_amax", spec);
+  void check(const char* op) const {
+    check_shard_spec(op, spec);
     if (spec.scaling == QuantScaling::delayed) {
-      throw Error("shard_amax: delayed scaling needs no amax before the cast; quantize_shard stages it in q.amax");
+      throw Error(text(op, ": delayed scaling needs no amax before the cast; quantize_shard stages it in q.amax"));
     }
-    check_slice("shard_amax", x, first, rows, cols, round_to);
-    expect_tensor("shard_amax", "amax", amax, DType::f32, {shard_amax_size(spec, rows, cols)});
+    check_slice(op, x, first, rows, cols, round_to);
+    expect_tensor(op, "amax", amax, DType::f32, {shard_amax_size(spec, rows, cols)});
   }
 };
 
@@ -97,14 +97,14 @@ struct QuantizeShardArgs {
   DType round_to = DType::f32;  // as QuantizeArgs::round_to
   bool stage_amax = true;       // as QuantOutput::stage_amax
 
-  void check() const {
-    check_rowwise_copy("quantize_shard", q);
-    check_slice("quantize_shard", x, first, q.rows, q.cols, round_to);
+  void check(const char* op) const {
+    check_rowwise_copy(op, q);
+    check_slice(op, x, first, q.rows, q.cols, round_to);
     if (q.spec.scaling == QuantScaling::delayed) {
-      if (q.scale == nullptr) throw Error("quantize_shard: delayed scaling without a scale");
-      if (!amax.empty()) throw Error(text("quantize_shard: got amax ", amax.str(), ", expected none: delayed scaling has its scale"));
+      if (q.scale == nullptr) throw Error(text(op, ": delayed scaling without a scale"));
+      if (!amax.empty()) throw Error(text(op, ": got amax ", amax.str(), ", expected none: delayed scaling has its scale"));
     } else {
-      expect_tensor("quantize_shard", "amax", amax, DType::f32, {shard_amax_size(q.spec, q.rows, q.cols)});
+      expect_tensor(op, "amax", amax, DType::f32, {shard_amax_size(q.spec, q.rows, q.cols)});
     }
   }
 };
@@ -114,17 +114,17 @@ struct QuantizeShardArgs {
 struct CompleteCopiesArgs {
   QuantTensorView q;
 
-  void check() const {
-    check_rowwise_copy("complete_copies", q);
+  void check(const char* op) const {
+    check_rowwise_copy(op, q);
     if (q.columnwise.empty()) return;
     const QuantCopy &row = q.rowwise, &column = q.columnwise;
     if (!column.is_transposed) {
       if (column.codes == row.codes && column.scale_inv == row.scale_inv && column.global_amax == row.global_amax) return;
-      throw Error("complete_copies: a column-wise copy apart that is not transposed, expected the row-wise copy, which it shares");
+      throw Error(text(op, ": a column-wise copy apart that is not transposed, expected the row-wise copy, which it shares"));
     }
-    if (q.spec.scaling == QuantScaling::nvfp4) throw Error("complete_copies: a transposed copy under nvfp4, expected the row-wise copy");
+    if (q.spec.scaling == QuantScaling::nvfp4) throw Error(text(op, ": a transposed copy under nvfp4, expected the row-wise copy"));
     if (column.scale_inv == nullptr || column.codes == row.codes || column.scale_inv == row.scale_inv) {
-      throw Error("complete_copies: a transposed copy needs codes and scales of its own");
+      throw Error(text(op, ": a transposed copy needs codes and scales of its own"));
     }
   }
 };

@@ -1,4 +1,4 @@
-// Weights that exist only as codes, when their fp32 masters are spread over ranks (numerics reference 9).
+// Weights that exist only as codes, when their fp32 masters are spread over ranks.
 #pragma once
 
 #include <vector>

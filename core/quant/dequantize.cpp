@@ -6,10 +6,6 @@
 namespace mbt {
 namespace {
 
-float decode_code(QuantFormat f, uint8_t code) {
-  return f == QuantFormat::e4m3 ? decode_e4m3(code) : f == QuantFormat::e5m2 ? decode_e5m2(code) : decode_e2m1(code);
-}
-
 float decode_scale(const QuantSpec& s, const QuantCopy& copy, int64_t i) {
   if (s.scaling == QuantScaling::mxfp8) return decode_e8m0(static_cast<const uint8_t*>(copy.scale_inv)[i]);
   if (s.scaling == QuantScaling::nvfp4) return decode_e4m3(static_cast<const uint8_t*>(copy.scale_inv)[i]);
@@ -31,7 +27,7 @@ std::vector<float> dequantize(const QuantTensorView& q, bool columnwise) {
   for (int64_t r = 0; r < q.rows; ++r) {
     for (int64_t c = 0; c < q.cols; ++c) {
       const float code =
-          decode_code(q.spec.format, static_cast<const uint8_t*>(copy.codes)[copy.is_transposed ? c * q.rows + r : r * q.cols + c]);
+          decode(q.spec.format, static_cast<const uint8_t*>(copy.codes)[copy.is_transposed ? c * q.rows + r : r * q.cols + c]);
       values.push_back(code * decode_scale(q.spec, copy, r / block_rows * scale_cols + c / block_cols) * factor);
     }
   }

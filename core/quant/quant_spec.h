@@ -6,10 +6,9 @@
 #include <string>
 #include <string_view>
 
-namespace mbt {
+#include "core/numerics/quant_format.h"
 
-/// Storage format of the codes.
-enum class QuantFormat : uint8_t { e4m3, e5m2, e2m1 };
+namespace mbt {
 
 /// Where the scale comes from and how far it reaches.
 enum class QuantScaling : uint8_t {
@@ -25,7 +24,7 @@ enum class TensorRole : uint8_t { input, weight, grad_output };
 
 /// One operand's quantization. The row-wise copy has its blocks along the last dimension, the column-wise copy along the first.
 struct QuantSpec {
-  QuantFormat format = QuantFormat::e4m3;
+  QuantFormat format = QuantFormat::e4m3;  ///< of the codes
   QuantScaling scaling = QuantScaling::tensorwise;
   bool is_2d = false;                ///< square blocks (weights): row-wise and column-wise codes are then the same
   bool stochastic_rounding = false;  ///< nvfp4 gradients
@@ -52,7 +51,6 @@ struct QuantSpec {
   int64_t scale_bytes() const { return scaling == QuantScaling::mxfp8 || scaling == QuantScaling::nvfp4 ? 1 : 4; }
 };
 
-constexpr std::string_view name_of(QuantFormat f) { return f == QuantFormat::e4m3 ? "e4m3" : f == QuantFormat::e5m2 ? "e5m2" : "e2m1"; }
 constexpr std::string_view name_of(QuantScaling s) {
   switch (s) {
     case QuantScaling::delayed: return "delayed";

@@ -36,7 +36,7 @@ struct PrecisionPolicy {
   AmaxAlgorithm amax_algorithm = AmaxAlgorithm::most_recent;
 
   std::vector<LinearPrecision> layers;  ///< one a layer; all four linear layers of a layer share it
-  const LinearPrecision& linear(int64_t layer, LinearKind) const { return layers[static_cast<size_t>(layer)]; }
+  const LinearPrecision& linear(int64_t layer) const { return layers[static_cast<size_t>(layer)]; }
 };
 
 /// What a quantized layer gets, wherever it stands; empty specs without fp8 and fp4. From a validated config.

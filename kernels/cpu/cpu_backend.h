@@ -43,6 +43,7 @@ class CpuBackend final : public Backend {
   void fill_zero(TensorView t) override;
 
  protected:
+  void begin_op(const char*) override;
 #define MBT_DECLARE_DO(op, Args) void do_##op(const Args& args) override;
   MBT_FOR_EACH_OP(MBT_DECLARE_DO)
 #undef MBT_DECLARE_DO

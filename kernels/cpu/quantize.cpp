@@ -108,7 +108,7 @@ float quantize_delayed(const Source& x, const QuantTensorView& q, bool with_amax
 
 float quantize_tensorwise(const Source& x, const QuantTensorView& q) {
   const float amax = amax_of(x, q.rows, q.cols);
-  const float scale = current_scale(amax, format_max(q.spec.format), q.spec.power_of_two_scale);
+  const float scale = current_scale(amax, max_of(q.spec.format), q.spec.power_of_two_scale);
   write_scale_inv(q, 1.0F / scale);
   cast_tensor(x, q, scale, false);
   return amax;
@@ -154,6 +154,7 @@ void encode_part(const CopyPlan& plan, const Source& part, const Tile& t) {
     .block_rows = plan.block_rows,
     .block_cols = plan.block_cols,
     .format = q.spec.format,
+    .format_max = max_of(q.spec.format),
     .scaling = q.spec.scaling,
     .global_encode_scale = plan.global_encode_scale,
     .codes = static_cast<uint8_t*>(plan.copy.codes) + t.row * q.cols + t.col,
@@ -208,7 +209,7 @@ float quantize_in_blocks(const Source& x, const QuantizeArgs& args, bool with_am
 }  // namespace
 
 void quantize(const QuantizeArgs& args) {
-  args.check();
+  args.check(op_name(args));
   check_spec(args.to.q);
   const QuantTensorView& q = args.to.q;
   const Source x{args.x.data, kind_of(args.x.dtype, args.round_to), q.cols};
@@ -220,7 +221,7 @@ void quantize(const QuantizeArgs& args) {
 }
 
 void delayed_scaling_update(const DelayedScalingUpdateArgs& args) {
-  args.check();
+  args.check(op_name(args));
   const int64_t length = args.history.rows(), n = args.history.cols();
   auto* history = args.history.as<float>();
   std::vector<float> column(static_cast<size_t>(length));

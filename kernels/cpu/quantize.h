@@ -15,7 +15,7 @@ namespace mbt::cpu {
 /// Throws Error when the spec is contradictory (nvfp4 with 8-bit codes, two unlike copies of shared codes, ...).
 void quantize(const QuantizeArgs& args);
 
-/// One update of n delayed scales (numerics reference 2.4); see core/numerics/scaling.h.
+/// One update of n delayed scales; see core/numerics/scaling.h.
 void delayed_scaling_update(const DelayedScalingUpdateArgs& args);
 
 // -- operands of an emulated GEMM --------------------------------------------------------------------------------------------------------

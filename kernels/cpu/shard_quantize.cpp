@@ -124,7 +124,7 @@ float store_scale(const QuantTensorView& q, int64_t k, float amax, float global_
     static_cast<uint8_t*>(q.rowwise.scale_inv)[k] = scale.code;
     return scale.multiplier;
   }
-  const float scale = blockwise_scale(amax, format_max(q.spec.format));
+  const float scale = blockwise_scale(amax, max_of(q.spec.format));
   static_cast<float*>(q.rowwise.scale_inv)[k] = 1.0F / scale;
   return scale;
 }
@@ -167,7 +167,7 @@ void quantize_shard(const QuantizeShardArgs& args) {
     const float* of_blocks = args.amax.as<float>();
     amax = *std::max_element(of_blocks, of_blocks + args.amax.size());
     if (spec.scaling == QuantScaling::tensorwise) {
-      cast_slice(slice, q, current_scale(amax, format_max(spec.format), spec.power_of_two_scale), false);
+      cast_slice(slice, q, current_scale(amax, max_of(spec.format), spec.power_of_two_scale), false);
     } else {
       if (spec.scaling == QuantScaling::nvfp4) *q.rowwise.global_amax = amax;
       encode_blocks_of_slice(slice, q, of_blocks, amax);

@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(T* __restrict__
 }  // namespace
 
 void launch_cross_entropy(const CrossEntropyArgs& args, const LaunchContext& context) {
-  with_act("cross_entropy", args.logits.dtype, [&]<class T>(T*) {
+  with_act(op_name(args), args.logits.dtype, [&]<class T>(T*) {
     const int64_t cols = args.logits.cols();
     const bool is_vector = rows_are_aligned<T>(cols, {args.logits.data}), is_long = args.vocab_size * int64_t{sizeof(T)} > kLongRowBytes;
     const RowArgs a{.targets = args.targets.as<int32_t>(),

@@ -180,41 +180,9 @@ size_t CudaBackend::exchange_scratch_bytes(int ranks) const {
 
 std::unique_ptr<Backend> make_cuda_backend(int device) { return std::make_unique<CudaBackend>(device); }
 
-#define MBT_LAUNCH(op, Args)                    \
-  void CudaBackend::do_##op(const Args& args) { \
-    last_op_ = #op;                             \
-    launch_##op(args, context());               \
-  }
-MBT_LAUNCH(embedding_fwd, EmbeddingFwdArgs)
-MBT_LAUNCH(embedding_bwd, EmbeddingBwdArgs)
-MBT_LAUNCH(norm_fwd, NormFwdArgs)
-MBT_LAUNCH(norm_bwd, NormBwdArgs)
-MBT_LAUNCH(qk_norm_fwd, QkNormFwdArgs)
-MBT_LAUNCH(qk_norm_bwd, QkNormBwdArgs)
-MBT_LAUNCH(rope, RopeArgs)
-MBT_LAUNCH(attention_fwd, AttentionFwdArgs)
-MBT_LAUNCH(attention_bwd, AttentionBwdArgs)
-MBT_LAUNCH(attention_cached, AttentionCachedArgs)
-MBT_LAUNCH(activation_fwd, ActivationFwdArgs)
-MBT_LAUNCH(activation_bwd, ActivationBwdArgs)
-MBT_LAUNCH(cross_entropy, CrossEntropyArgs)
-MBT_LAUNCH(bias_bwd, BiasBwdArgs)
-MBT_LAUNCH(quantize, QuantizeArgs)
-MBT_LAUNCH(delayed_scaling_update, DelayedScalingUpdateArgs)
-MBT_LAUNCH(shard_amax, ShardAmaxArgs)
-MBT_LAUNCH(quantize_shard, QuantizeShardArgs)
-MBT_LAUNCH(complete_copies, CompleteCopiesArgs)
-MBT_LAUNCH(grad_norm, GradNormArgs)
-MBT_LAUNCH(clip_scale, ClipScaleArgs)
-MBT_LAUNCH(decide_step, DecideStepArgs)
-MBT_LAUNCH(adamw, AdamwArgs)
-MBT_LAUNCH(cast, CastArgs)
-MBT_LAUNCH(add, AddArgs)
-MBT_LAUNCH(sum, SumArgs)
+#define MBT_LAUNCH(op, Args) \
+  void CudaBackend::do_##op(const Args& args) { launch_##op(args, context()); }
+MBT_FOR_EACH_OP(MBT_LAUNCH)
 #undef MBT_LAUNCH
-void CudaBackend::do_gemm(const GemmArgs& args) {
-  last_op_ = "gemm";
-  gemm_->run(args, context());
-}
 
 }  // namespace mbt::cuda

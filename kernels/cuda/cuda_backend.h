@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/backend/backend.h"
+#include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/runtime/fault.h"
@@ -65,12 +66,13 @@ class CudaBackend final : public Backend {
   void end_range() noexcept override;
 
  protected:
+  void begin_op(const char* op) override { last_op_ = op; }
 #define MBT_DECLARE_DO(op, Args) void do_##op(const Args& args) override;
   MBT_FOR_EACH_OP(MBT_DECLARE_DO)
 #undef MBT_DECLARE_DO
 
  private:
-  LaunchContext context() { return {stream_.get(), scratch_, fault_, properties_.multiProcessorCount}; }
+  LaunchContext context() { return {stream_.get(), scratch_, fault_, properties_.multiProcessorCount, gemm_.get()}; }
   void throw_fault();
   /// Throws Error for what has no place in recorded work.
   void refuse_while_recording(const char* call) const;

@@ -156,20 +156,10 @@ __global__ void __launch_bounds__(kWarp* kBiasGroups)
 
 dim3 flat_grid(int64_t threads) { return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)); }
 
-template <class S, class D>
-void cast(const CastArgs& args, cudaStream_t stream) {
-  const int64_t n = args.src.size();
-  const S* src = args.src.as<S>();
-  D* dst = args.dst.as<D>();
-  const bool is_aligned = rows_are_aligned<S>(kAccessBytes, {src, dst});
-  const int64_t packs = is_aligned ? n / kCastPack : 0;
-  launch("cast", cast_kernel<S, D>, {flat_grid(packs + n - packs * kCastPack), dim3(kThreads)}, stream, src, dst, packs, n);
-}
-
 template <class F>
-void with_float(DType dtype, F&& f) {
+void with_float(const CastArgs& args, DType dtype, F&& f) {
   if (dtype == DType::f64) return f(static_cast<double*>(nullptr));
-  with_act("cast", dtype, f);
+  with_act(op_name(args), dtype, f);
 }
 
 template <class T, bool kWide>
@@ -191,12 +181,20 @@ void bias_bwd(const BiasBwdArgs& args, const LaunchContext& context) {
 
 void launch_cast(const CastArgs& args, const LaunchContext& context) {
   if (!is_float(args.src.dtype) || !is_float(args.dst.dtype))
-    throw Error(text("cast: ", args.src.str(), " to ", args.dst.str(), ", expected floating-point types"));
-  with_float(args.src.dtype, [&]<class S>(S*) { with_float(args.dst.dtype, [&]<class D>(D*) { cast<S, D>(args, context.stream); }); });
+    throw Error(text(op_name(args), ": ", args.src.str(), " to ", args.dst.str(), ", expected floating-point types"));
+  const int64_t n = args.src.size();
+  const bool is_aligned = rows_are_aligned<uint8_t>(kAccessBytes, {args.src.data, args.dst.data});
+  const int64_t packs = is_aligned ? n / kCastPack : 0;
+  const LaunchShape shape{flat_grid(packs + n - packs * kCastPack), dim3(kThreads)};
+  with_float(args, args.src.dtype, [&]<class S>(S*) {
+    with_float(args, args.dst.dtype, [&]<class D>(D*) {
+      launch("cast", cast_kernel<S, D>, shape, context.stream, args.src.as<S>(), args.dst.as<D>(), packs, n);
+    });
+  });
 }
 
 void launch_add(const AddArgs& args, const LaunchContext& context) {
-  with_act("add", args.a.dtype, [&]<class T>(T*) {
+  with_act(op_name(args), args.a.dtype, [&]<class T>(T*) {
     constexpr int kSize = RowPack<T, true>::kSize;
     const T *a = args.a.as<T>(), *b = args.b.as<T>();
     T* out = args.out.as<T>();
@@ -207,7 +205,7 @@ void launch_add(const AddArgs& args, const LaunchContext& context) {
 
 void launch_bias_bwd(const BiasBwdArgs& args, const LaunchContext& context) {
   if (args.d_y.size() == 0) return;
-  with_act("bias_bwd", args.d_y.dtype, [&]<class T>(T*) {
+  with_act(op_name(args), args.d_y.dtype, [&]<class T>(T*) {
     rows_are_aligned<T>(args.d_y.cols(), {args.d_y.data}) ? bias_bwd<T, true>(args, context) : bias_bwd<T, false>(args, context);
   });
 }

@@ -15,6 +15,7 @@
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/runtime/choose.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -254,28 +255,18 @@ void add_to_table(const ConstTensorView& d_out, const TableGradient& to, const L
          context.stream, keys, d_out.as<T>(), segment_sums, to.table.as<float>(), count, cols);
 }
 
-template <class T, int kColumns>
-void bwd(const EmbeddingBwdArgs& args, const LaunchContext& context) {
-  add_to_table<T, kColumns>(args.d_out, {args.tokens, args.d_table, Fault::token}, context);
-  if (args.d_position_table.empty()) return;
-  if (!args.positions.empty())
-    return add_to_table<T, kColumns>(args.d_out, {args.positions, args.d_position_table, Fault::position}, context);
-  const int64_t count = args.tokens.size(), cols = args.d_table.cols(), positions = std::min(count, args.sequence_length);
-  const unsigned tiles = blocks_of(cols, kGradientThreads * kColumns);
-  launch("embedding_bwd_positions", position_gradient_kernel<T, kColumns>,
-         {dim3(static_cast<unsigned>(positions), tiles), dim3(kGradientThreads)}, context.stream, args.d_out.as<T>(),
-         args.d_position_table.as<float>(), count, cols, args.sequence_length);
-}
-
-void expect_fewer_rows(const char* op, const ConstTensorView& tokens, int64_t sequence_length) {
-  MBT_CHECK(tokens.size() <= INT32_MAX && sequence_length <= INT32_MAX, op, ": ", tokens.str(), ", expected fewer than 2^31 tokens");
+template <class Args>
+void expect_fewer_rows(const Args& args) {
+  const ConstTensorView& tokens = args.tokens;
+  MBT_CHECK(tokens.size() <= INT32_MAX && args.sequence_length <= INT32_MAX, op_name(args), ": ", tokens.str(),
+            ", expected fewer than 2^31 tokens");
 }
 
 }  // namespace
 
 void launch_embedding_fwd(const EmbeddingFwdArgs& args, const LaunchContext& context) {
-  expect_fewer_rows("embedding_fwd", args.tokens, args.sequence_length);
-  with_act("embedding_fwd", args.table.dtype, [&]<class T>(T*) {
+  expect_fewer_rows(args);
+  with_act(op_name(args), args.table.dtype, [&]<class T>(T*) {
     const EmbeddingFwd<T> a{.tokens = args.tokens.as<int32_t>(),
                             .table = args.table.as<T>(),
                             .position_table = args.position_table.as<T>(),
@@ -296,11 +287,22 @@ void launch_embedding_fwd(const EmbeddingFwdArgs& args, const LaunchContext& con
 
 void launch_embedding_bwd(const EmbeddingBwdArgs& args, const LaunchContext& context) {
   if (args.d_out.size() == 0) return;
-  expect_fewer_rows("embedding_bwd", args.tokens, args.sequence_length);
-  with_act("embedding_bwd", args.d_out.dtype, [&]<class T>(T*) {
+  expect_fewer_rows(args);
+  with_act(op_name(args), args.d_out.dtype, [&]<class T>(T*) {
     const bool in_pairs = args.d_table.cols() % 2 == 0 &&
                           rows_are_aligned<uint8_t>(kAccessBytes, {args.d_out.data, args.d_table.data, args.d_position_table.data});
-    in_pairs ? bwd<T, 2>(args, context) : bwd<T, 1>(args, context);
+    choose(
+        [&]<int kColumns>(Is<kColumns>) {
+          add_to_table<T, kColumns>(args.d_out, {args.tokens, args.d_table, Fault::token}, context);
+          if (args.d_position_table.empty()) return;
+          if (!args.positions.empty())
+            return add_to_table<T, kColumns>(args.d_out, {args.positions, args.d_position_table, Fault::position}, context);
+          const int64_t count = args.tokens.size(), cols = args.d_table.cols(), positions = std::min(count, args.sequence_length);
+          const dim3 grid(static_cast<unsigned>(positions), blocks_of(cols, kGradientThreads * kColumns));
+          launch("embedding_bwd_positions", position_gradient_kernel<T, kColumns>, {grid, dim3(kGradientThreads)}, context.stream,
+                 args.d_out.as<T>(), args.d_position_table.as<float>(), count, cols, args.sequence_length);
+        },
+        OneOf<2, 1>{in_pairs ? 2 : 1});
   });
 }
 

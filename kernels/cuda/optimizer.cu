@@ -8,6 +8,7 @@
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/choose.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -168,43 +169,6 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamwState<M, V> a, P* 
   }
 }
 
-template <class P, class M, class V>
-void launch_adamw_of(const AdamwArgs& args, P* param, M* exp_avg, V* exp_avg_sq, const LaunchContext& context) {
-  const AdamwState<M, V> a{.master = args.master.as<float>(),
-                           .exp_avg = exp_avg,
-                           .exp_avg_sq = exp_avg_sq,
-                           .grad = args.grad.as<float>(),
-                           .grad_scale = args.grad_scale.as<float>(),
-                           .skip = args.skip.as<int32_t>(),
-                           .n = args.master.size(),
-                           .beta1 = args.beta1,
-                           .beta2 = args.beta2,
-                           .rest1 = 1.0F - args.beta1,
-                           .rest2 = 1.0F - args.beta2,
-                           .eps = args.eps,
-                           .step = args.lr / args.bias_correction1,
-                           .inverse_correction2 = 1.0F / args.bias_correction2,
-                           .keep = args.decoupled ? 1.0F - args.lr * args.weight_decay : 1.0F,
-                           .l2 = args.decoupled ? 0.0F : args.weight_decay};
-  const bool is_vector = is_aligned(a.master) && is_aligned(exp_avg, 4 * sizeof(M)) && is_aligned(exp_avg_sq, 4 * sizeof(V)) &&
-                         is_aligned(a.grad) && is_aligned(param);
-  const int64_t blocks = std::min<int64_t>((a.n + kThreads * 4 - 1) / (kThreads * 4), context.multiprocessors * 8);
-  launch("adamw", adamw_kernel<P, M, V>, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a, param, is_vector);
-}
-
-/// f with a pointer to the moment's elements, f32 or bf16 (AdamwArgs::check).
-template <class F>
-void with_moment(const TensorView& moment, F&& f) {
-  moment.dtype == DType::bf16 ? f(moment.as<Bf16>()) : f(moment.as<float>());
-}
-
-template <class P>
-void launch_adamw_of(const AdamwArgs& args, P* param, const LaunchContext& context) {
-  with_moment(args.exp_avg, [&]<class M>(M* exp_avg) {
-    with_moment(args.exp_avg_sq, [&]<class V>(V* exp_avg_sq) { launch_adamw_of(args, param, exp_avg, exp_avg_sq, context); });
-  });
-}
-
 }  // namespace
 
 void launch_grad_norm(const GradNormArgs& args, const LaunchContext& context) {
@@ -224,9 +188,35 @@ void launch_decide_step(const DecideStepArgs& args, const LaunchContext& context
 }
 
 void launch_adamw(const AdamwArgs& args, const LaunchContext& context) {
-  if (!args.skip.empty()) expect_tensor("adamw", "skip", args.skip, DType::i32, {1});
-  if (args.param.empty()) return launch_adamw_of(args, static_cast<NoParam*>(nullptr), context);
-  with_act("adamw", args.param.dtype, [&]<class P>(P*) { launch_adamw_of(args, args.param.as<P>(), context); });
+  if (!args.skip.empty()) expect_tensor(op_name(args), "skip", args.skip, DType::i32, {1});
+  const auto run = [&]<class P, bool kNarrowM, bool kNarrowV>(P* param, Is<kNarrowM>, Is<kNarrowV>) {
+    using M = std::conditional_t<kNarrowM, Bf16, float>;  // AdamwArgs::check
+    using V = std::conditional_t<kNarrowV, Bf16, float>;
+    const AdamwState<M, V> a{.master = args.master.as<float>(),
+                             .exp_avg = args.exp_avg.as<M>(),
+                             .exp_avg_sq = args.exp_avg_sq.as<V>(),
+                             .grad = args.grad.as<float>(),
+                             .grad_scale = args.grad_scale.as<float>(),
+                             .skip = args.skip.as<int32_t>(),
+                             .n = args.master.size(),
+                             .beta1 = args.beta1,
+                             .beta2 = args.beta2,
+                             .rest1 = 1.0F - args.beta1,
+                             .rest2 = 1.0F - args.beta2,
+                             .eps = args.eps,
+                             .step = args.lr / args.bias_correction1,
+                             .inverse_correction2 = 1.0F / args.bias_correction2,
+                             .keep = args.decoupled ? 1.0F - args.lr * args.weight_decay : 1.0F,
+                             .l2 = args.decoupled ? 0.0F : args.weight_decay};
+    const bool is_vector = is_aligned(a.master) && is_aligned(a.exp_avg, 4 * sizeof(M)) && is_aligned(a.exp_avg_sq, 4 * sizeof(V)) &&
+                           is_aligned(a.grad) && is_aligned(param);
+    const int64_t blocks = std::min<int64_t>((a.n + kThreads * 4 - 1) / (kThreads * 4), context.multiprocessors * 8);
+    launch("adamw", adamw_kernel<P, M, V>, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a, param, is_vector);
+  };
+  const auto narrow_m = flag(args.exp_avg.dtype == DType::bf16), narrow_v = flag(args.exp_avg_sq.dtype == DType::bf16);
+  const auto with_param = [&]<class P>(P* param) { choose([&](auto m, auto v) { run(param, m, v); }, narrow_m, narrow_v); };
+  if (args.param.empty()) return with_param(static_cast<NoParam*>(nullptr));
+  with_act(op_name(args), args.param.dtype, [&]<class P>(P*) { with_param(args.param.as<P>()); });
 }
 
 void launch_sum(const SumArgs& args, const LaunchContext& context) {

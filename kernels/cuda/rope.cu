@@ -8,6 +8,7 @@
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/choose.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -94,39 +95,34 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a, FusedQuant qu
   }
 }
 
-template <class T, bool kWide, bool kFused>
-void launch_packed(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const LaunchContext& context) {
-  constexpr int kSize = RowPack<T, kWide>::kSize;
-  const int x = std::clamp((a.half + kSize - 1) / kSize, 1, kThreads);
-  const int turns = (a.heads * x + kThreads - 1) / kThreads;  // of a thread, over heads
-  const int y = std::max(1, std::min((a.heads + turns - 1) / turns, kThreads / x));
-  const int z = std::clamp(kThreads / 2 / (x * y), 1, 64);
-  int64_t blocks = (a.rows + z - 1) / z;
-  if (kFused) blocks = std::min<int64_t>(blocks, int64_t{kResidentThreads} / (x * y * z) * context.multiprocessors);
-  float* parts = fusion == Fusion::amax ? context.scratch.get<float>(static_cast<size_t>(blocks)) : nullptr;
-  launch("rope", rope_kernel<T, kWide, kFused>,
-         {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)),
-          kFused ? sizeof(float) : 0},
-         context.stream, a, fused_quant(args.quantized, fusion, parts), context.fault);
-  launch_rest_of_quantize(args.qkv, args.quantized, fusion, {parts, static_cast<int>(blocks)}, context);
+/// The one instance that runs. f32 is never fused (QuantizedOutput).
+template <class T>
+auto kernel_of(bool is_wide, bool is_fused) {
+  return choose(
+      []<bool kWide, bool kFused>(Is<kWide>, Is<kFused>) -> void (*)(Rope<T>, FusedQuant, Fault*) {
+        return rope_kernel < T, kWide, kFused && sizeof(T)<sizeof(float)>;
+      },
+      flag(is_wide), flag(is_fused));
 }
 
-template <class T, bool kWide>
-void launch_variant(const Rope<T>& a, const RopeArgs& args, Fusion fusion, const LaunchContext& context) {
-  if constexpr (sizeof(T) == sizeof(float)) return launch_packed<T, kWide, false>(a, args, fusion, context);  // fusion_of() says none
-  else
-    fusion == Fusion::none ? launch_packed<T, kWide, false>(a, args, fusion, context)
-                           : launch_packed<T, kWide, true>(a, args, fusion, context);
+/// Threads for the packs of half a head, for heads, and for tokens.
+dim3 block_of(int heads, int packs) {
+  const int x = std::clamp(packs, 1, kThreads);
+  const int turns = (heads * x + kThreads - 1) / kThreads;  // of a thread, over heads
+  const int y = std::max(1, std::min((heads + turns - 1) / turns, kThreads / x));
+  const int z = std::clamp(kThreads / 2 / (x * y), 1, 64);
+  return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z));
 }
 
 }  // namespace
 
 void launch_rope(const RopeArgs& args, const LaunchContext& context) {
-  MBT_CHECK(args.qkv.rows() <= INT32_MAX && args.sequence_length <= INT32_MAX, "rope: ", args.qkv.str(), ", expected fewer than 2^31 rows");
+  MBT_CHECK(args.qkv.rows() <= INT32_MAX && args.sequence_length <= INT32_MAX, op_name(args), ": ", args.qkv.str(),
+            ", expected fewer than 2^31 rows");
   const int half = static_cast<int>(args.cos_sin.cols() / 2);
-  const Fusion fusion = fusion_of(args.quantized, args.qkv);
-  if (half == 0) return launch_rest_of_quantize(args.qkv, args.quantized, Fusion::none, {}, context);
-  with_act("rope", args.qkv.dtype, [&]<class T>(T*) {
+  QuantizedOutput qkv(args.qkv, args.quantized, context);
+  if (half == 0) return launch_quantize_output(args.qkv, args.quantized, context);
+  with_act(op_name(args), args.qkv.dtype, [&]<class T>(T*) {
     const Rope<T> a{.qkv = args.qkv.as<T>(),
                     .cos_sin = args.cos_sin.as<float>(),
                     .positions = args.positions.as<int32_t>(),
@@ -140,8 +136,15 @@ void launch_rope(const RopeArgs& args, const LaunchContext& context) {
                     .half = half,
                     .sign = args.inverse ? -1.0F : 1.0F};
     const bool is_wide = rows_are_aligned<T>(a.width, {a.qkv, a.cos_sin}) && rows_are_aligned<T>(half, {});
-    is_wide ? launch_variant<T, true>(a, args, fusion, context) : launch_variant<T, false>(a, args, fusion, context);
+    const int size = is_wide ? RowPack<T, true>::kSize : 1;
+    const dim3 block = block_of(a.heads, (half + size - 1) / size);
+    int64_t blocks = (a.rows + block.z - 1) / block.z;
+    if (qkv.is_fused())
+      blocks = std::min<int64_t>(blocks, int64_t{kResidentThreads} / (block.x * block.y * block.z) * context.multiprocessors);
+    launch("rope", kernel_of<T>(is_wide, qkv.is_fused()), {dim3(static_cast<unsigned>(blocks)), block, qkv.is_fused() ? sizeof(float) : 0},
+           context.stream, a, qkv.quant(blocks), context.fault);
   });
+  qkv.finish();
 }
 
 }  // namespace mbt::cuda

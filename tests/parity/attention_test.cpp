@@ -2,7 +2,7 @@
 // allow.
 #include "core/ops/attention.h"
 
-#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/attention/attention.h"
 #include "tests/support/op_cases.h"
 
 namespace mbt::test {

@@ -9,6 +9,7 @@
 #include "core/quant/dequantize.h"
 #include "kernels/cpu/quantize.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/quantize/quantize_decode.h"
 #include "kernels/kernels.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/quantized.h"

@@ -19,10 +19,6 @@ struct Geometry {
   }
 };
 
-float max_of(QuantFormat f) { return f == QuantFormat::e4m3 ? kE4m3Max : f == QuantFormat::e5m2 ? kE5m2Max : kE2m1Max; }
-uint8_t cast(QuantFormat f, float x) {
-  return f == QuantFormat::e4m3 ? encode_e4m3(x) : f == QuantFormat::e5m2 ? encode_e5m2(x) : encode_e2m1(x);
-}
 void transform(std::vector<float>& x, int64_t rows, int64_t cols) {
   for (int64_t r = 0; r < rows; r += 16) {
     for (int64_t c = 0; c < cols; ++c) {
@@ -95,7 +91,8 @@ OwnedCopy reference_quantize(const ReferenceArgs& a) {
       for (int64_t r = r0; r < r1; ++r) {
         for (int64_t c = c0; c < c1; ++c) {
           const float t = x[r * a.cols + c] * multiplier;
-          out.codes[r * a.cols + c] = a.spec.stochastic_rounding ? encode_e2m1_stochastic(t, random_byte(a, r, c)) : cast(a.spec.format, t);
+          out.codes[r * a.cols + c] =
+              a.spec.stochastic_rounding ? encode_e2m1_stochastic(t, random_byte(a, r, c)) : encode(a.spec.format, t);
         }
       }
     }

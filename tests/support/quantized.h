@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/quant/quant_tensor.h"
+#include "tests/support/fp8_formats.h"
 #include "tests/support/guarded_tensor.h"
 
 namespace mbt::test {
@@ -16,7 +17,7 @@ inline std::vector<QuantSpec> all_specs() {
   using enum QuantScaling;
   using enum QuantFormat;
   std::vector<QuantSpec> specs;
-  for (QuantFormat f : {e4m3, e5m2}) {
+  for (QuantFormat f : fp8_formats()) {
     specs.push_back({.format = f, .scaling = delayed});
     specs.push_back({.format = f, .scaling = tensorwise});
     specs.push_back({.format = f, .scaling = tensorwise, .power_of_two_scale = true});

@@ -30,9 +30,9 @@ struct Tensors {
   AttentionFwdArgs fwd(const Case& c) { return {qkv, out, lse, c.heads, c.kv_heads, c.length, c.scale()}; }
   AttentionBwdArgs bwd(const Case& c) { return {d_out, qkv, out, lse, d_qkv, c.heads, c.kv_heads, c.length, c.scale()}; }
   void run(const Case& c, cpu::Attention& attention) {
-    fwd(c).check();
+    fwd(c).check("attention_fwd");
     attention.fwd(fwd(c));
-    bwd(c).check();
+    bwd(c).check("attention_bwd");
     attention.bwd(bwd(c));
   }
   bool guards_intact() const { return out.guards_intact() && lse.guards_intact() && d_qkv.guards_intact(); }
@@ -110,7 +110,7 @@ TEST_CASE("cached attention gives the rows of the full forward pass") {
                                      c.kv_heads,
                                      first,
                                      c.scale()};
-      args.check();
+      args.check(op_name(args));
       attention.cached(args);
       first += count;
     }

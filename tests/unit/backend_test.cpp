@@ -80,5 +80,18 @@ TEST_CASE("ops refuse tensors that do not fit, by name") {
   CHECK_THROWS_WITH(backend().add({.a = x, .b = x, .out = {}}), ContainsSubstring("'out' is missing"));
 }
 
+TEST_CASE("an op that refuses its arguments begins with its name") {
+  GuardedTensor x(DType::f32, {2, 4}), i32(DType::i32, {2, 4}), nothing(DType::f32, {1});
+  CHECK_THROWS_WITH(backend().sum({.x = x, .out = {}}), Catch::Matchers::StartsWith("sum: tensor 'out' is missing"));
+  CHECK_THROWS_WITH(backend().bias_bwd({.d_y = x, .d_bias = {}}), Catch::Matchers::StartsWith("bias_bwd: tensor 'd_bias' is missing"));
+  CHECK_THROWS_WITH(backend().quantize({.x = x, .to = {}}), ContainsSubstring("quantize: no output copy"));
+  CHECK_THROWS_WITH(backend().clip_scale({.squared_norm = nothing, .scale = {}, .max_norm = 1}),
+                    Catch::Matchers::StartsWith("clip_scale: tensor"));
+  CHECK_THROWS_WITH(backend().gemm({.role = GemmRole::fprop, .a = x.view(), .b = i32.view(), .d = x}),
+                    Catch::Matchers::StartsWith("gemm: tensor 'd'"));
+  CHECK_THROWS_WITH(backend().activation_fwd({.kind = ActivationKind::relu, .x = i32, .y = i32}),
+                    Catch::Matchers::StartsWith("activation_fwd: tensor 'x'"));
+}
+
 }  // namespace
 }  // namespace mbt::test

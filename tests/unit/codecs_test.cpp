@@ -1,10 +1,11 @@
-// Casts against the vectors of the numerics reference and against an independent rule: the nearest value of an enumerated table, found in
+// Casts against vectors that are written down here and against an independent rule: the nearest value of an enumerated table, found in
 // double arithmetic, ties to the even code.
 #include "core/numerics/codecs.h"
 
 #include <cmath>
 #include <vector>
 
+#include "core/numerics/quant_format.h"
 #include "tests/support/catch.h"
 
 using namespace mbt;
@@ -56,6 +57,23 @@ TEST_CASE("E4M3, E5M2 and E2M1 casts equal the nearest table entry for every bf1
   check_over_all_bf16(values_of(3, 7, 0x7E), 0x80, 0x7F, encode_e4m3);
   check_over_all_bf16(values_of(2, 15, 0x7B), 0x80, 0x7F, encode_e5m2);
   check_over_all_bf16(values_of(1, 1, 0x7), 0x8, 0x7, encode_e2m1);
+}
+
+TEST_CASE("every row of the formats' table describes its codec", "[codecs]") {
+  for (size_t i = 0; i < std::size(kQuantFormats); ++i) {
+    const auto f = static_cast<QuantFormat>(i);
+    INFO(name_of(f));
+    const FloatFormat layout = layout_of(f);
+    const std::vector<double> values = values_of(layout.mantissa_bits, layout.bias, static_cast<int>(layout.largest));
+    check_over_all_bf16(values, 1U << (bits_of(f) - 1), layout.nan, [&](float x) { return encode(f, x); });
+    for (size_t code = 0; code < values.size(); ++code) REQUIRE(decode(f, static_cast<uint8_t>(code)) == values[code]);
+    CHECK(max_of(f) == values.back());
+  }
+  CHECK(max_of(QuantFormat::e4m3) == 448);
+  CHECK(max_of(QuantFormat::e5m2) == 57344);
+  CHECK(max_of(QuantFormat::e2m1) == 6);
+  CHECK((name_of(QuantFormat::e4m3) == "e4m3" && name_of(QuantFormat::e5m2) == "e5m2" && name_of(QuantFormat::e2m1) == "e2m1"));
+  CHECK((is_fp8(QuantFormat::e4m3) && is_fp8(QuantFormat::e5m2) && bits_of(QuantFormat::e2m1) == 4));
 }
 
 TEST_CASE("fp16 and bf16 casts round to nearest even and overflow to infinity", "[codecs]") {

@@ -70,7 +70,7 @@ void check_plain(cpu::Gemm& gemm, GemmRole role, const Extents& e, DType act, DT
   GemmArgs args{role, a.view(), b.view(), d.view()};
   if (has_bias) args.bias = bias;
   args.accumulate = accumulate;
-  args.check();
+  args.check(op_name(args));
   gemm.run(args);
   CAPTURE(name_of(role), name_of(act), name_of(d_type), e.m, e.n, e.k, has_bias, accumulate);
   CHECK(worst_error(role, e, a.values(), b.values(), 1.0, has_bias ? &bias : nullptr, accumulate ? &before : nullptr, d) <= 1.0);
@@ -88,7 +88,7 @@ class QuantizedMatrix {
     view_.columnwise = spec.columnwise_shares_codes() ? view_.rowwise : allocate(1);
     if (spec.scaling == QuantScaling::delayed) view_.scale = &scale_;
     QuantizeArgs args{.x = values_.view(), .to = {.q = view_}};
-    args.check();
+    args.check(op_name(args));
     cpu::quantize(args);
   }
   QuantizedMatrix(const QuantizedMatrix&) = delete;
@@ -258,7 +258,7 @@ TEST_CASE("gemm of quantized operands equals the product of the values they repr
           GemmArgs args{role, a.view(), b.view(), d.view()};
           args.accumulate = accumulate;
           if (role == GemmRole::fprop) args.bias = bias;
-          args.check();
+          args.check(op_name(args));
           gemm.run(args);
           CAPTURE(specs.name, name_of(role), name_of(d_type), accumulate);
           CHECK(worst_error(role, e, a.values(a_columnwise), b.values(b_columnwise), 1.0, role == GemmRole::fprop ? &bias : nullptr,

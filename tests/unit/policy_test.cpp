@@ -1,4 +1,4 @@
-// From the model's precision fields to the quantization of every layer and operand (numerics reference 4, 6.2, 7.5, 8.2).
+// From the model's precision fields to the quantization of every layer and operand.
 #include "core/recipe/policy.h"
 
 #include "tests/support/catch.h"
@@ -29,7 +29,7 @@ std::vector<int64_t> high_precision_layers(const ModelConfig& m) {
   std::vector<int64_t> r;
   const PrecisionPolicy p = make_policy(m, DdpConfig{});
   for (int64_t i = 0; i < m.num_layers; ++i)
-    if (!p.linear(i, LinearKind::qkv).is_quantized()) r.push_back(i);
+    if (!p.linear(i).is_quantized()) r.push_back(i);
   return r;
 }
 

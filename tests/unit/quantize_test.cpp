@@ -12,6 +12,7 @@
 #include "core/quant/dequantize.h"
 #include "kernels/cpu/loops/quantize.h"
 #include "tests/support/catch.h"
+#include "tests/support/fp8_formats.h"
 #include "tests/support/quantize_reference.h"
 
 #ifdef _OPENMP
@@ -33,7 +34,7 @@ using enum QuantScaling;
 
 std::vector<QuantSpec> all_specs() {
   std::vector<QuantSpec> specs;
-  for (QuantFormat f : {e4m3, e5m2}) {
+  for (QuantFormat f : test::fp8_formats()) {
     specs.push_back({.format = f, .scaling = delayed});
     specs.push_back({.format = f, .scaling = tensorwise});
     specs.push_back({.format = f, .scaling = tensorwise, .power_of_two_scale = true});
@@ -183,7 +184,7 @@ TEST_CASE("every bf16 value under several scales gets the reference's code", "[q
   for (uint32_t b = 0; b < 0x10000; ++b) all[b] = bits(b << 16);
   const Matrix m(256, 256, DType::bf16, all);
   const Matrix wide(256, 256, DType::f32, all);
-  for (QuantFormat f : {e4m3, e5m2}) {
+  for (QuantFormat f : test::fp8_formats()) {
     const QuantSpec spec{.format = f, .scaling = delayed};
     for (float scale : {1.0F, 3.7F, 0x1p-100F, 0x1p100F, 448.0F / 3, kFloatMax, 1e-38F}) {
       INFO(name_of(f) << " scale " << scale);
@@ -366,7 +367,7 @@ TEST_CASE("dequantize and decode give back what codes and scales stand for", "[q
 
 TEST_CASE("every code decodes at both widths", "[quantize]") {
   const float one = 1;
-  for (QuantFormat f : {e4m3, e5m2}) {
+  for (QuantFormat f : test::fp8_formats()) {
     OwnedCopy copy({.format = f, .scaling = delayed}, 1, 256, false);
     for (size_t i = 0; i < 256; ++i) copy.codes[i] = static_cast<uint8_t>(i);
     std::memcpy(copy.scale_inv.data(), &one, 4);
@@ -509,6 +510,7 @@ std::vector<uint8_t> tile_bytes(const Matrix& m, const QuantSpec& spec, bool col
           .block_rows = columnwise || spec.is_2d ? b : 1,
           .block_cols = columnwise && !spec.is_2d ? 1 : b,
           .format = spec.format,
+          .format_max = max_of(spec.format),
           .scaling = spec.scaling,
           .global_encode_scale = nvfp4_global_encode_scale(global),
           .codes = out.codes.data(),

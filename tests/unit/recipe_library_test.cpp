@@ -1,4 +1,4 @@
-// Recipes: the built-in ones have upstream's exact values (numerics reference 12.5), files of users add to them, mistakes are explained.
+// Recipes: the built-in ones have upstream's exact values, files of users add to them, mistakes are explained.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>

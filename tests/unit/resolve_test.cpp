@@ -1,4 +1,4 @@
-// The whole way from arguments to the config that runs, and what is refused on it (numerics reference 10.4, 12.3, 12.6, 13.17).
+// The whole way from arguments to the config that runs, and what is refused on it.
 #include "core/recipe/resolve.h"
 
 #include "core/base/error.h"

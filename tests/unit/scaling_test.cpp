@@ -68,7 +68,7 @@ TEST_CASE("delayed scaling, window maximum over four steps", "[scaling]") {
                   {1, 112, {0, kInf, 1, 1}, 112},
                   {1, 112, {0, 1, 1, 1}, 112},
                   {1, 112, {0, 1, 1, 1}, 448}},
-                 4, kE4m3Max, 0, true);
+                 4, max_of(QuantFormat::e4m3), 0, true);
 }
 
 TEST_CASE("delayed scaling, most recent amax", "[scaling]") {
@@ -78,10 +78,10 @@ TEST_CASE("delayed scaling, most recent amax", "[scaling]") {
                   {4, 448, {0}, 112},
                   {kInf, 112, {0}, 112},
                   {3, 112, {0}, from_bits(0x43155555)}},
-                 1, kE4m3Max, 0, false);
-  check_sequence({{2, 1, {0}, 112}}, 1, kE4m3Max, 1, false);
-  check_sequence({{8, 1, {0}, 7168}}, 1, kE5m2Max, 0, false);
-  check_sequence({{1e-40F, 1, {0}, kFloatMax}}, 1, kE4m3Max, 0, false);
+                 1, max_of(QuantFormat::e4m3), 0, false);
+  check_sequence({{2, 1, {0}, 112}}, 1, max_of(QuantFormat::e4m3), 1, false);
+  check_sequence({{8, 1, {0}, 7168}}, 1, max_of(QuantFormat::e5m2), 0, false);
+  check_sequence({{1e-40F, 1, {0}, kFloatMax}}, 1, max_of(QuantFormat::e4m3), 0, false);
 }
 
 TEST_CASE("tensorwise scale", "[scaling]") {
@@ -104,15 +104,15 @@ TEST_CASE("tensorwise scale", "[scaling]") {
                       {kNan, bits(1.0F), bits(1.0F), bits(1.0F), bits(1.0F)}};
   for (const Row& r : rows) {
     INFO("amax " << r.amax);
-    const float scale = current_scale(r.amax, kE4m3Max, false);
+    const float scale = current_scale(r.amax, max_of(QuantFormat::e4m3), false);
     CHECK(bits(scale) == r.scale);
     CHECK(bits(1.0F / scale) == r.inverse);
     if (r.e5m2_scale == 0) continue;
-    const float e5m2 = current_scale(r.amax, kE5m2Max, false);
+    const float e5m2 = current_scale(r.amax, max_of(QuantFormat::e5m2), false);
     CHECK(bits(e5m2) == r.e5m2_scale);
     CHECK(bits(1.0F / e5m2) == r.e5m2_inverse);
   }
-  CHECK(current_scale(3, kE4m3Max, true) == 128);
+  CHECK(current_scale(3, max_of(QuantFormat::e4m3), true) == 128);
 }
 
 TEST_CASE("blockwise scale is a power of two", "[scaling]") {
@@ -135,10 +135,10 @@ TEST_CASE("blockwise scale is a power of two", "[scaling]") {
                                           {from_bits(0x7F7F0000), 0x1p-120F}};
   for (const auto& [amax, scale] : e4m3) {
     INFO("amax " << amax);
-    CHECK(blockwise_scale(amax, kE4m3Max) == scale);
+    CHECK(blockwise_scale(amax, max_of(QuantFormat::e4m3)) == scale);
   }
   const std::pair<float, float> e5m2[] = {{1.0F, 32768.0F}, {1.75F, 32768.0F}, {2.0F, 16384.0F}, {57344.0F, 1.0F}, {60000.0F, 0.5F}};
-  for (const auto& [amax, scale] : e5m2) CHECK(blockwise_scale(amax, kE5m2Max) == scale);
+  for (const auto& [amax, scale] : e5m2) CHECK(blockwise_scale(amax, max_of(QuantFormat::e5m2)) == scale);
   CHECK(bits(1.0F / 0x1p127F) == 0x00400000);
 }
 
@@ -167,15 +167,15 @@ TEST_CASE("mxfp8 exponent", "[scaling]") {
                       {kInf, 254, 254}};
   for (const Row& r : rows) {
     INFO("amax " << r.amax);
-    CHECK(mxfp8_exponent(r.amax, kE4m3Max) == r.e4m3);
-    CHECK(mxfp8_exponent(r.amax, kE5m2Max) == r.e5m2);
+    CHECK(mxfp8_exponent(r.amax, max_of(QuantFormat::e4m3)) == r.e4m3);
+    CHECK(mxfp8_exponent(r.amax, max_of(QuantFormat::e5m2)) == r.e5m2);
   }
 }
 
 TEST_CASE("mxfp8 and blockwise choose the same power of two, and neither saturates", "[scaling]") {
   int differ = 0, saturated = 0, not_tight = 0;
   for (float amax : many_amaxes()) {
-    for (float max : {kE4m3Max, kE5m2Max}) {
+    for (float max : {max_of(QuantFormat::e4m3), max_of(QuantFormat::e5m2)}) {
       const float scale = blockwise_scale(amax, max);
       const uint8_t e = mxfp8_exponent(amax, max);
       differ += 1.0F / scale != decode_e8m0(e) && amax >= 0x1p-110F;

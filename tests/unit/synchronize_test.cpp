@@ -1,4 +1,4 @@
-// The precision section overrules model, optimizer and ddp, and every value that gave way is on record (numerics reference 12.4).
+// The precision section overrules model, optimizer and ddp, and every value that gave way is on record.
 #include "core/recipe/synchronize.h"
 
 #include <algorithm>

@@ -42,7 +42,7 @@ void for_each_linear_product(const ParamList& params, int64_t tokens, const Prec
   const auto pointer = [](const std::optional<QuantSpec>& s) { return s ? &*s : nullptr; };
   for (const ParamSpec& p : params.specs) {
     if (p.kind != ParamKind::linear) continue;
-    const LinearPrecision& l = policy.linear(p.layer, p.linear);
+    const LinearPrecision& l = policy.linear(p.layer);
     f(p, GemmShape{GemmRole::fprop, tokens, p.shape[0], p.shape[1]}, pointer(l.input), pointer(l.weight));
     f(p, GemmShape{GemmRole::dgrad, tokens, p.shape[0], p.shape[1]}, pointer(l.grad_output), pointer(l.weight));
     f(p, GemmShape{GemmRole::wgrad, tokens, p.shape[0], p.shape[1]}, pointer(l.grad_output), pointer(l.input));

@@ -38,11 +38,7 @@ void encode_rows(const Source& x, int64_t rows, int64_t cols, float scale, Quant
   for (int64_t r = 0; r < rows; ++r) {
     const auto* row = static_cast<const typename Lane::Type*>(x.data) + r * x.stride;
     uint8_t* out = codes + r * codes_stride;
-    switch (format) {
-      case QuantFormat::e4m3: encode_row<Lane, Code<QuantFormat::e4m3>>(row, cols, scale, out); break;
-      case QuantFormat::e5m2: encode_row<Lane, Code<QuantFormat::e5m2>>(row, cols, scale, out); break;
-      case QuantFormat::e2m1: encode_row<Lane, Code<QuantFormat::e2m1>>(row, cols, scale, out); break;
-    }
+    with_format(format, [&]<QuantFormat F>() { encode_row<Lane, Code<F>>(row, cols, scale, out); });
   }
 }
 

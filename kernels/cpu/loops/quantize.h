@@ -43,6 +43,7 @@ struct BlockJob {
   int64_t block_rows;
   int64_t block_cols;
   QuantFormat format;
+  float format_max;           // max_of(format)
   QuantScaling scaling;       // blockwise, mxfp8 or nvfp4
   float global_encode_scale;  // nvfp4
   uint8_t* codes;

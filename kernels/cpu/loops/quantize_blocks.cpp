@@ -8,8 +8,6 @@ namespace {
 
 constexpr float kFloatMax = 0x1.fffffep127F;
 
-constexpr float fp8_max(QuantFormat f) { return f == QuantFormat::e4m3 ? 448.0F : 57344.0F; }
-
 // -- sweep 1: magnitudes
 // -------------------------------------------------------------------------------------------------------------------
 
@@ -81,7 +79,8 @@ void mxfp8_scales(const uint32_t* amax, int64_t n, float max, float* multiplier,
 }
 
 void nvfp4_scales(const uint32_t* amax, int64_t n, float global_encode_scale, float* multiplier, uint8_t* scales) {
-  const float mult = global_encode_scale * (1.0F / 6.0F);
+  constexpr float kInverse = 1.0F / max_of(QuantFormat::e2m1);
+  const float mult = global_encode_scale * kInverse;
   const float global_decode_scale = 1.0F / global_encode_scale;
   for (int64_t i = 0; i < n; ++i) {
     const uint32_t code = Code<QuantFormat::e4m3>::encode(float_of(amax[i]) * mult);
@@ -96,9 +95,8 @@ void make_scales(const BlockJob& job, int64_t block_row, const uint32_t* amax, i
   const int64_t first = block_row * job.scale_stride;
   switch (job.scaling) {
     case QuantScaling::blockwise:
-      return blockwise_scales(amax, blocks, fp8_max(job.format), multiplier, static_cast<float*>(job.scale_inv) + first);
-    case QuantScaling::mxfp8:
-      return mxfp8_scales(amax, blocks, fp8_max(job.format), multiplier, static_cast<uint8_t*>(job.scale_inv) + first);
+      return blockwise_scales(amax, blocks, job.format_max, multiplier, static_cast<float*>(job.scale_inv) + first);
+    case QuantScaling::mxfp8: return mxfp8_scales(amax, blocks, job.format_max, multiplier, static_cast<uint8_t*>(job.scale_inv) + first);
     case QuantScaling::nvfp4:
       return nvfp4_scales(amax, blocks, job.global_encode_scale, multiplier, static_cast<uint8_t*>(job.scale_inv) + first);
     case QuantScaling::delayed:
@@ -124,17 +122,13 @@ void encode_row(const typename Lane::Type* x, const float* multiplier, int64_t n
 
 template <class Lane>
 void encode_row_in(QuantFormat format, const typename Lane::Type* x, const float* multiplier, int64_t n, uint8_t* codes) {
-  switch (format) {
-    case QuantFormat::e4m3: return encode_row<Lane, Code<QuantFormat::e4m3>>(x, multiplier, n, codes);
-    case QuantFormat::e5m2: return encode_row<Lane, Code<QuantFormat::e5m2>>(x, multiplier, n, codes);
-    case QuantFormat::e2m1: return encode_row<Lane, Code<QuantFormat::e2m1>>(x, multiplier, n, codes);
-  }
+  with_format(format, [&]<QuantFormat F>() { encode_row<Lane, Code<F>>(x, multiplier, n, codes); });
 }
 
 template <class Lane>
 void encode_row_stochastic(const typename Lane::Type* x, const float* multiplier, const uint8_t* random, int64_t n, uint8_t* codes) {
   for (int64_t c = 0; c < n; ++c) {
-    codes[c] = static_cast<uint8_t>(Code<QuantFormat::e2m1>::encode_stochastic(Lane::load(x[c]) * multiplier[c], random[c]));
+    codes[c] = static_cast<uint8_t>(encode_e2m1_stochastic(Lane::load(x[c]) * multiplier[c], random[c]));
   }
 }
 

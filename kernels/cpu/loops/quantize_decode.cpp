@@ -34,11 +34,7 @@ void decode_tile(const DecodeJob& job) {
     if (r % job.block_rows == 0) column_scales(job, r / job.block_rows, scale);
     const uint8_t* codes = job.codes + r * job.codes_stride;
     Out* out = static_cast<Out*>(job.out) + r * job.out_stride;
-    switch (job.format) {
-      case QuantFormat::e4m3: decode_row<Code<QuantFormat::e4m3>>(codes, scale, job.cols, out); break;
-      case QuantFormat::e5m2: decode_row<Code<QuantFormat::e5m2>>(codes, scale, job.cols, out); break;
-      case QuantFormat::e2m1: decode_row<Code<QuantFormat::e2m1>>(codes, scale, job.cols, out); break;
-    }
+    with_format(job.format, [&]<QuantFormat F>() { decode_row<Code<F>>(codes, scale, job.cols, out); });
   }
 }
 

@@ -1,5 +1,7 @@
 // Causal attention (contract: core/ops/attention.h): which of its kernels runs. On the tensor cores where they serve the shape, else a warp
 // per row. The cached form always takes the latter (attention_general.cu).
+#include "kernels/cuda/attention/attention.h"
+
 #include "kernels/cuda/attention/attention_paths.h"
 
 namespace mbt::cuda {
@@ -18,11 +20,11 @@ std::string obstacle_to_flash(const AttentionShape& s) {
 
 /// Whether a call takes flash. `is_aligned`: all its 16-bit tensors begin at a multiple of 16 bytes, as backends allocate them.
 template <class Args>
-bool takes_flash(const char* op, const Args& args, bool is_aligned) {
+bool takes_flash(const Args& args, bool is_aligned) {
   if (args.backend == AttentionBackend::math) return false;
   std::string obstacle = obstacle_to_flash({args.qkv.dtype, args.head_dim(), args.sequence_length, args.scale});
   if (obstacle.empty() && !is_aligned) obstacle = "flash serves tensors that begin at a multiple of 16 bytes, and one does not";
-  if (!obstacle.empty() && args.backend == AttentionBackend::flash) throw Error(text(op, ": ", obstacle));
+  if (!obstacle.empty() && args.backend == AttentionBackend::flash) throw Error(text(op_name(args), ": ", obstacle));
   return obstacle.empty();
 }
 
@@ -45,17 +47,17 @@ AttentionSupport attention_path(AttentionBackend wanted, const AttentionShape& s
 
 void launch_attention_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
   const bool is_aligned = is_aligned_16(args.qkv.data) && is_aligned_16(args.out.data);
-  if (takes_flash("attention_fwd", args, is_aligned)) return launch_attention_flash_fwd(args, context);
+  if (takes_flash(args, is_aligned)) return launch_attention_flash_fwd(args, context);
   launch_attention_general_fwd(args, context);
-  launch_rest_of_quantize(args.out, args.quantized, Fusion::none, {}, context);  // a pass more does not show beside that path
+  launch_quantize_output(args.out, args.quantized, context);  // a pass more does not show beside that path
 }
 
 void launch_attention_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
   const bool is_aligned =
       is_aligned_16(args.qkv.data) && is_aligned_16(args.out.data) && is_aligned_16(args.d_out.data) && is_aligned_16(args.d_qkv.data);
-  if (takes_flash("attention_bwd", args, is_aligned)) return launch_attention_flash_bwd(args, context, shared_bytes_at_most());
+  if (takes_flash(args, is_aligned)) return launch_attention_flash_bwd(args, context, shared_bytes_at_most());
   launch_attention_general_bwd(args, context);
-  launch_rest_of_quantize(args.d_qkv, args.quantized, Fusion::none, {}, context);
+  launch_quantize_output(args.d_qkv, args.quantized, context);
 }
 
 }  // namespace mbt::cuda

@@ -16,6 +16,7 @@
 // fp16 ends at 65504, which d_scores pass where d_out is near it (a high loss scale), though the gradients made of them may be far below.
 // So fp16 d_scores enter their products times a power of two that brings the largest |d_out| of the call below 2; the sums, in fp32, are
 // multiplied back. bf16 has fp32's range.
+#include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/attention_paths.h"
 #include "kernels/cuda/device/documents.h"
 #include "kernels/cuda/device/element.h"
@@ -375,35 +376,33 @@ __global__ void __launch_bounds__(S::kThreads, S::kWidth == 128 ? 1 : 2) flash_d
 /// Of the blocks that work on `heads` heads of every sequence: a maximum each, when those are wanted.
 int64_t maxima_of(const FlashBwd& g, int64_t heads) { return heads * g.batch * (g.padded / kRows); }
 
+/// The one instance that runs, of each kernel.
+struct Chosen {
+  void (*delta)(FlashBwd, int64_t);
+  void (*dkv)(FlashBwd, FusedQuant);
+  void (*dq)(FlashBwd, FusedQuant);
+  unsigned threads;  // of dkv and dq
+  size_t shared_bytes;
+};
 template <MmaInput kInput, class S>
-void launch_products(const FlashBwd& g, FusedQuant quant, cudaStream_t stream) {
-  const auto run = [&](const char* name, void (*kernel)(FlashBwd, FusedQuant), int64_t heads) {
-    const LaunchShape shape{flat_blocks("attention_bwd", heads, g.batch, g.padded / kRows), S::kThreads, S::kBytes};
-    allow_shared_bytes(name, kernel, shape.shared_bytes);
-    launch(name, kernel, shape, stream, g, quant);
-    if (quant.parts != nullptr) quant.parts += maxima_of(g, heads);
-  };
-  run("flash_dkv", flash_dkv_kernel<kInput, S>, g.layout.kv_heads);
-  run("flash_dq", flash_dq_kernel<kInput, S>, g.layout.heads);
+Chosen chosen() {
+  return {flash_delta_kernel<kInput, S::kWidth>, flash_dkv_kernel<kInput, S>, flash_dq_kernel<kInput, S>, S::kThreads, S::kBytes};
 }
-
-template <MmaInput kInput, int kWidth>
-void launch_bwd(const FlashBwd& g, const FusedQuant& quant, size_t shared_bytes, cudaStream_t stream) {
-  constexpr int kDeltaThreads = 256;
-  const int64_t rows = static_cast<int64_t>(g.batch) * g.layout.heads * g.padded;
-  const int64_t delta_blocks = (rows * (kWidth / 8) + kDeltaThreads - 1) / kDeltaThreads;
-  if (kInput == MmaInput::f16) check(cudaMemsetAsync(g.d_out_amax, 0, sizeof(float), stream), "attention_bwd: zeroing an amax");
-  launch("flash_delta", flash_delta_kernel<kInput, kWidth>, {static_cast<unsigned>(delta_blocks), kDeltaThreads}, stream, g, rows);
-  using Large = Shape<kWidth, 64>;
-  if constexpr (kWidth == 128) {
-    if (Large::kBytes > shared_bytes) return launch_products<kInput, Shape<kWidth, 32>>(g, quant, stream);
-  }
-  launch_products<kInput, Large>(g, quant, stream);
+Chosen kernels_of(const AttentionBwdArgs& args, size_t shared_bytes) {
+  return choose(
+      [&]<MmaInput kInput, int kWidth>(Is<kInput>, Is<kWidth>) {
+        if constexpr (kWidth == 128) {
+          if (Shape<kWidth, 64>::kBytes > shared_bytes) return chosen<kInput, Shape<kWidth, 32>>();
+        }
+        return chosen<kInput, Shape<kWidth, 64>>();
+      },
+      FlashInputs{flash_input(args.qkv.dtype)}, FlashWidths{static_cast<int>(args.head_dim())});
 }
 
 }  // namespace
 
 void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContext& context, size_t shared_bytes) {
+  expect_flash(args);
   const int64_t padded = (args.sequence_length + kRows - 1) / kRows * kRows, count = args.batch() * args.num_heads * padded;
   const int64_t blocks = args.batch() * (args.num_heads + args.num_kv_heads) * (padded / kRows);
   const int64_t ends = args.document_start.empty() ? 0 : args.batch() * padded;
@@ -423,12 +422,24 @@ void launch_attention_flash_bwd(const AttentionBwdArgs& args, const LaunchContex
                    .length = static_cast<int>(args.sequence_length),
                    .padded = static_cast<int>(padded),
                    .scale = args.scale};
-  const Fusion fusion = fusion_of(args.quantized, args.d_qkv);
-  float* const maxima = fusion == Fusion::amax ? lse2 + 2 * count + 1 : nullptr;
-  const FusedQuant quant = fused_quant(args.quantized, fusion, maxima);
-  with_flash("attention_bwd", args.qkv.dtype, args.head_dim(),
-             [&]<class Choice>(Choice) { launch_bwd<Choice::kInput, Choice::kWidth>(g, quant, shared_bytes, context.stream); });
-  launch_rest_of_quantize(args.d_qkv, args.quantized, fusion, {maxima, static_cast<int>(blocks)}, context);
+  QuantizedOutput d_qkv(args.d_qkv, args.quantized, context);
+  FusedQuant quant = d_qkv.quant(blocks, lse2 + 2 * count + 1);
+  const Chosen chosen = kernels_of(args, shared_bytes);
+
+  constexpr int kDeltaThreads = 256;
+  const int64_t delta_blocks = (count * (args.head_dim() / 8) + kDeltaThreads - 1) / kDeltaThreads;
+  if (args.qkv.dtype == DType::f16)
+    check(cudaMemsetAsync(g.d_out_amax, 0, sizeof(float), context.stream), "attention_bwd: zeroing an amax");
+  launch("flash_delta", chosen.delta, {static_cast<unsigned>(delta_blocks), kDeltaThreads}, context.stream, g, count);
+  const auto run = [&](const char* name, void (*kernel)(FlashBwd, FusedQuant), int64_t heads) {
+    const LaunchShape shape{flat_blocks(op_name(args), heads, g.batch, g.padded / kRows), chosen.threads, chosen.shared_bytes};
+    allow_shared_bytes(name, kernel, shape.shared_bytes);
+    launch(name, kernel, shape, context.stream, g, quant);
+    if (quant.parts != nullptr) quant.parts += maxima_of(g, heads);
+  };
+  run("flash_dkv", chosen.dkv, g.layout.kv_heads);
+  run("flash_dq", chosen.dq, g.layout.heads);
+  d_qkv.finish();
 }
 
 }  // namespace mbt::cuda

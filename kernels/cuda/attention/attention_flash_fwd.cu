@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cfloat>
 
+#include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/attention_paths.h"
 #include "kernels/cuda/device/documents.h"
 #include "kernels/cuda/device/mma_tile.h"
@@ -196,19 +197,23 @@ __global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g, Fuse
 
 int64_t tiles_of(int64_t length) { return (length + kQueries - 1) / kQueries; }
 
-template <MmaInput kInput, int kWidth>
-void launch_fwd(const FlashFwd& g, const FusedQuant& quant, int64_t batch, cudaStream_t stream) {
-  const auto kernel = flash_fwd_kernel<kInput, kWidth>;
-  const LaunchShape shape{
-      dim3(static_cast<unsigned>(g.layout.heads), static_cast<unsigned>(batch), static_cast<unsigned>(tiles_of(g.length))), kThreads,
-      Shared<kWidth>::kBytes};
-  allow_shared_bytes("flash_fwd", kernel, shape.shared_bytes);
-  launch("flash_fwd", kernel, shape, stream, g, quant);
+/// The one instance that runs, and what its blocks take of shared memory.
+struct Chosen {
+  void (*kernel)(FlashFwd, FusedQuant);
+  size_t shared_bytes;
+};
+Chosen kernel_of(const AttentionFwdArgs& args) {
+  return choose(
+      []<MmaInput kInput, int kWidth>(Is<kInput>, Is<kWidth>) {
+        return Chosen{flash_fwd_kernel<kInput, kWidth>, Shared<kWidth>::kBytes};
+      },
+      FlashInputs{flash_input(args.qkv.dtype)}, FlashWidths{static_cast<int>(args.head_dim())});
 }
 
 }  // namespace
 
 void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContext& context, int64_t most_sequences) {
+  expect_flash(args);
   FlashFwd g{.qkv = args.qkv.as<uint16_t>(),
              .out = args.out.as<uint16_t>(),
              .lse = args.lse.as<float>(),
@@ -218,23 +223,23 @@ void launch_attention_flash_fwd(const AttentionFwdArgs& args, const LaunchContex
              .length = static_cast<int>(args.sequence_length),
              .first_sequence = 0,
              .scale = args.scale};
-  const Fusion fusion = fusion_of(args.quantized, args.out);
-  const int64_t blocks_of_sequence = g.layout.heads * tiles_of(g.length), blocks = args.batch() * blocks_of_sequence;
-  float* const parts = fusion == Fusion::amax ? context.scratch.get<float>(static_cast<size_t>(blocks)) : nullptr;
-  FusedQuant quant = fused_quant(args.quantized, fusion, parts);
-  with_flash("attention_fwd", args.qkv.dtype, args.head_dim(), [&]<class Choice>(Choice) {
-    for (int64_t done = 0; done < args.batch(); done += most_sequences) {  // a flat grid's divisions would make registers spill
-      const int64_t sequences = std::min(most_sequences, args.batch() - done);
-      launch_fwd<Choice::kInput, Choice::kWidth>(g, quant, sequences, context.stream);
-      if (quant.codes != nullptr) quant.codes += sequences * g.length * g.layout.heads * g.layout.width;
-      if (quant.parts != nullptr) quant.parts += sequences * blocks_of_sequence;
-      g.qkv += sequences * g.length * g.layout.cols();
-      g.out += sequences * g.length * g.layout.heads * g.layout.width;
-      g.lse += sequences * g.length * g.layout.heads;
-      g.first_sequence += static_cast<int>(sequences);
-    }
-  });
-  launch_rest_of_quantize(args.out, args.quantized, fusion, {parts, static_cast<int>(blocks)}, context);
+  QuantizedOutput out(args.out, args.quantized, context);
+  const int64_t blocks_of_sequence = g.layout.heads * tiles_of(g.length);
+  FusedQuant quant = out.quant(args.batch() * blocks_of_sequence);
+  const auto [kernel, shared_bytes] = kernel_of(args);
+  allow_shared_bytes("flash_fwd", kernel, shared_bytes);
+  for (int64_t done = 0; done < args.batch(); done += most_sequences) {  // a flat grid's divisions would make registers spill
+    const int64_t sequences = std::min(most_sequences, args.batch() - done);
+    const dim3 grid(static_cast<unsigned>(g.layout.heads), static_cast<unsigned>(sequences), static_cast<unsigned>(tiles_of(g.length)));
+    launch("flash_fwd", kernel, {grid, kThreads, shared_bytes}, context.stream, g, quant);
+    if (quant.codes != nullptr) quant.codes += sequences * g.length * g.layout.heads * g.layout.width;
+    if (quant.parts != nullptr) quant.parts += sequences * blocks_of_sequence;
+    g.qkv += sequences * g.length * g.layout.cols();
+    g.out += sequences * g.length * g.layout.heads * g.layout.width;
+    g.lse += sequences * g.length * g.layout.heads;
+    g.first_sequence += static_cast<int>(sequences);
+  }
+  out.finish();
 }
 
 }  // namespace mbt::cuda

@@ -13,6 +13,7 @@
 // Each comes with 16-byte loads where pointers and widths allow. Sums have a fixed order.
 #include <algorithm>
 
+#include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/attention_paths.h"
 #include "kernels/cuda/device/documents.h"
 #include "kernels/cuda/device/element.h"
@@ -370,10 +371,12 @@ bool can_load_16(const void* data, int64_t stride, int64_t width) {
 }
 
 template <class T>
-void launch_fwd(const RowsFwd<T>& g, int64_t sequences, cudaStream_t stream) {
-  const bool aligned = can_load_16<T>(g.k, g.kv_stride, g.layout.width);
-  launch_rows("attention_rows", aligned ? attention_rows_kernel<true, T> : attention_rows_kernel<false, T>,
-              shape_of(sequences, g.tiles, g.layout.heads, 2 * g.layout.width + kWarp), stream, g);
+LaunchShape shape_of(const RowsFwd<T>& g, int64_t sequences) {
+  return shape_of(sequences, g.tiles, g.layout.heads, 2 * g.layout.width + kWarp);
+}
+template <class T>
+auto rows_kernel_of(const RowsFwd<T>& g) {
+  return can_load_16<T>(g.k, g.kv_stride, g.layout.width) ? attention_rows_kernel<true, T> : attention_rows_kernel<false, T>;
 }
 
 template <class T>
@@ -392,7 +395,7 @@ void launch_split(const RowsFwd<T>& g, const LaunchContext& context) {
 }  // namespace
 
 void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {
-  with_act("attention_fwd", args.qkv.dtype, [&]<class T>(T*) {
+  with_act(op_name(args), args.qkv.dtype, [&]<class T>(T*) {
     const HeadLayout layout = layout_of(args);
     const T* const qkv = args.qkv.as<T>();
     const RowsFwd<T> g{.q = qkv,
@@ -409,12 +412,12 @@ void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchCont
                        .first_position = 0,
                        .tiles = tiles_of(args.sequence_length),
                        .scale = args.scale};
-    launch_fwd(g, args.batch(), context.stream);
+    launch_rows("attention_rows", rows_kernel_of(g), shape_of(g, args.batch()), context.stream, g);
   });
 }
 
 void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchContext& context) {
-  with_act("attention_bwd", args.qkv.dtype, [&]<class T>(T*) {
+  with_act(op_name(args), args.qkv.dtype, [&]<class T>(T*) {
     const HeadLayout layout = layout_of(args);
     const int64_t batch = args.batch(), length = args.sequence_length, rows = args.qkv.rows() * layout.heads, tiles = tiles_of(length);
     const RowsBwd<T> g{.d_out = args.d_out.as<T>(),
@@ -446,7 +449,7 @@ void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchCont
 }
 
 void launch_attention_cached(const AttentionCachedArgs& args, const LaunchContext& context) {
-  with_act("attention_cached", args.qkv.dtype, [&]<class T>(T*) {
+  with_act(op_name(args), args.qkv.dtype, [&]<class T>(T*) {
     constexpr int kThreads = 256;
     const HeadLayout layout = layout_of(args);
     const int64_t rows = args.qkv.rows(), kv_cols = layout.kv_heads * layout.width;
@@ -469,7 +472,8 @@ void launch_attention_cached(const AttentionCachedArgs& args, const LaunchContex
                        .tiles = tiles_of(rows),
                        .scale = args.scale};
     const bool splits = rows <= kMostSplitQueries && args.first_position + rows > kSplitKeys;
-    splits ? launch_split(g, context) : launch_fwd(g, 1, context.stream);
+    if (splits) return launch_split(g, context);
+    launch_rows("attention_rows", rows_kernel_of(g), shape_of(g, 1), context.stream, g);
   });
 }
 

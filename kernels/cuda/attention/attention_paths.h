@@ -1,31 +1,24 @@
-// The two ways to compute attention on the device; attention.cu chooses.
+// What the kernels of attention share.
 #pragma once
 
 #include "kernels/cuda/device/output_quantizer.h"
 #include "kernels/cuda/device/ptx.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/choose.h"
 
 namespace mbt::cuda {
 
-/// Any head width and activation dtype (attention_general.cu).
-void launch_attention_general_fwd(const AttentionFwdArgs& args, const LaunchContext& context);
-void launch_attention_general_bwd(const AttentionBwdArgs& args, const LaunchContext& context);
-
-template <MmaInput kInputChoice, int kWidthChoice>
-struct FlashChoice {
-  static constexpr MmaInput kInput = kInputChoice;
-  static constexpr int kWidth = kWidthChoice;
-};
-/// f(FlashChoice) of what the tensor cores serve; `op` names the caller in the Error otherwise.
-template <class F>
-void with_flash(const char* op, DType dtype, int64_t width, F&& f) {
-  const bool is_bf16 = dtype == DType::bf16;
-  MBT_CHECK((is_bf16 || dtype == DType::f16) && (width == 64 || width == 128), op, ": ", name_of(dtype), ", head width ", width);
-  if (is_bf16 && width == 64) return f(FlashChoice<MmaInput::bf16, 64>{});
-  if (is_bf16) return f(FlashChoice<MmaInput::bf16, 128>{});
-  if (width == 64) return f(FlashChoice<MmaInput::f16, 64>{});
-  f(FlashChoice<MmaInput::f16, 128>{});
+/// Throws Error unless the tensor cores serve such operands.
+template <class Args>
+void expect_flash(const Args& args) {
+  const DType dtype = args.qkv.dtype;
+  const int64_t width = args.head_dim();
+  MBT_CHECK((dtype == DType::bf16 || dtype == DType::f16) && (width == 64 || width == 128), op_name(args), ": ", name_of(dtype),
+            ", head width ", width);
 }
+using FlashInputs = OneOf<MmaInput::bf16, MmaInput::f16>;
+using FlashWidths = OneOf<64, 128>;
+inline MmaInput flash_input(DType dtype) { return dtype == DType::bf16 ? MmaInput::bf16 : MmaInput::f16; }
 
 /// What the tensor cores' kernels hand to tile::store_rows(): eight elements of `output`, which is `from` further, are quantized too. The
 /// choice is made at run time: it costs nothing beside the products, and each of these kernels takes long to compile.

@@ -56,7 +56,8 @@ struct BlockwiseRule {
   static constexpr bool kIsNvfp4 = false, kIsStochastic = false;
   using Stored = float;
   __device__ static Stored scale(float amax, float, float& multiplier) {
-    multiplier = blockwise_scale(amax, F == QuantFormat::e4m3 ? kE4m3Max : kE5m2Max);
+    constexpr float kMax = max_of(F);
+    multiplier = blockwise_scale(amax, kMax);
     return __fdiv_rn(1.0F, multiplier);
   }
 };
@@ -68,7 +69,8 @@ struct Mxfp8Rule {
   static constexpr bool kIsNvfp4 = false, kIsStochastic = false;
   using Stored = uint8_t;
   __device__ static Stored scale(float amax, float, float& multiplier) {
-    const uint8_t exponent = mxfp8_exponent(amax, F == QuantFormat::e4m3 ? kE4m3Max : kE5m2Max);
+    constexpr float kMax = max_of(F);
+    const uint8_t exponent = mxfp8_exponent(amax, kMax);
     multiplier = exp2_rcp(exponent);
     return exponent;
   }

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "core/numerics/codecs.h"
-#include "core/quant/quant_spec.h"
+#include "core/numerics/quant_format.h"
 #include "kernels/cuda/device/element.h"
 
 namespace mbt::cuda {
@@ -49,26 +49,32 @@ __device__ inline uint32_t encode4(const float (&v)[4]) {
     return encode_e2m1_fast(v[0]) | encode_e2m1_fast(v[1]) << 8 | encode_e2m1_fast(v[2]) << 16 | encode_e2m1_fast(v[3]) << 24;
   } else if constexpr (kHasFp8Conversions && F == QuantFormat::e4m3) {
     return uint32_t{cvt_rn_satfinite_e4m3x2(v[0], v[1])} | uint32_t{cvt_rn_satfinite_e4m3x2(v[2], v[3])} << 16;
-  } else if constexpr (kHasFp8Conversions) {
+  } else if constexpr (kHasFp8Conversions && F == QuantFormat::e5m2) {
     return uint32_t{cvt_rn_satfinite_e5m2x2(v[0], v[1])} | uint32_t{cvt_rn_satfinite_e5m2x2(v[2], v[3])} << 16;
   } else {
-    constexpr FloatFormat kFormat = F == QuantFormat::e4m3 ? kE4m3 : kE5m2;
-    return encode<kFormat>(v[0]) | encode<kFormat>(v[1]) << 8 | encode<kFormat>(v[2]) << 16 | encode<kFormat>(v[3]) << 24;
+    constexpr FloatFormat kLayout = layout_of(F);
+    return encode<kLayout>(v[0]) | encode<kLayout>(v[1]) << 8 | encode<kLayout>(v[2]) << 16 | encode<kLayout>(v[3]) << 24;
   }
+}
+/// The same for an FP8 format that is known at run time alone.
+__device__ inline uint32_t encode4(QuantFormat fp8, const float (&v)[4]) {
+  return fp8 == QuantFormat::e5m2 ? encode4<QuantFormat::e5m2>(v) : encode4<QuantFormat::e4m3>(v);
 }
 
 /// code * scale, exact where the product is; `scale` is not negative. A NaN code keeps its sign.
 template <QuantFormat F>
 __device__ inline float decode_scaled(uint32_t code, float scale) {
-  constexpr uint32_t kSign = F == QuantFormat::e2m1 ? 8 : 0x80;
+  constexpr FloatFormat kLayout = layout_of(F);
+  constexpr uint32_t kSign = 1U << (bits_of(F) - 1);
   const uint32_t magnitude = code & (kSign - 1);
   float value = 0;
-  if constexpr (F == QuantFormat::e4m3) {  // the bits as those of an fp32 number, whose exponent lacks 120
-    value = magnitude == 0x7F ? __uint_as_float(0x7FC00000) : __fmul_rn(__uint_as_float(magnitude << 20), 0x1p120F);
-  } else if constexpr (F == QuantFormat::e5m2) {  // the upper half of an fp16 number
-    value = cvt_f32_f16(static_cast<uint16_t>(magnitude << 8));
-  } else {
-    value = __fmul_rn(__uint_as_float(magnitude << 22), 0x1p126F);
+  if constexpr (kLayout.exponent_bits == kFp16.exponent_bits) {  // the upper bits of an fp16 number
+    value = cvt_f32_f16(static_cast<uint16_t>(magnitude << (kFp16.mantissa_bits - kLayout.mantissa_bits)));
+  } else {  // the bits as those of an fp32 number, whose exponent lacks the difference of biases
+    static_assert(!kLayout.has_inf);
+    constexpr float kRebias = exp2_f32(127 - kLayout.bias);
+    value = __fmul_rn(__uint_as_float(magnitude << (23 - kLayout.mantissa_bits)), kRebias);
+    if constexpr (kLayout.largest + 1 < kSign) value = magnitude > kLayout.largest ? __uint_as_float(0x7FC00000) : value;
   }
   const uint32_t bits = __float_as_uint(__fmul_rn(value, scale)) & kMagnitudeMask;
   return __uint_as_float(bits | ((code & kSign) != 0 ? 0x80000000U : 0U));

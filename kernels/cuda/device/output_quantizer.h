@@ -2,7 +2,6 @@
 // (delayed scaling), else the maxima that the scale is made of.
 #pragma once
 
-#include "core/quant/quant_spec.h"
 #include "kernels/cuda/device/codecs.h"
 #include "kernels/cuda/device/four.h"
 #include "kernels/cuda/device/pack.h"
@@ -43,7 +42,7 @@ struct OutputQuantizer<true> {
       float v[4];
 #pragma unroll
       for (int k = 0; k < 4; ++k) v[k] = 4 * w + k < kCount ? __fmul_rn(x[4 * w + k], scale) : 0.0F;
-      codes[w] = to.is_e5m2 ? encode4<QuantFormat::e5m2>(v) : encode4<QuantFormat::e4m3>(v);
+      codes[w] = encode4(to.format, v);
     }
     if constexpr (kCount == 8) {
       if (to.is_vector) {

@@ -23,6 +23,8 @@ void Gemm::run(const GemmArgs& args, const LaunchContext& context) {
   if (!prepared.sum.empty()) launch_cast({.src = prepared.sum, .dst = args.d}, context);
 }
 
+void launch_gemm(const GemmArgs& args, const LaunchContext& context) { context.gemm->run(args, context); }
+
 size_t Gemm::scratch_bytes_for(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const {
   const bool has_bias = shape.role == GemmRole::fprop;  // it may
   const DType d = shape.role == GemmRole::wgrad ? DType::f32 : act;

@@ -76,13 +76,11 @@ int32_t scale_mode(ScaleMode) { return 0; }
 #endif
 
 cudaDataType_t data_type(ElementType t) {
-  switch (t) {
-    case ElementType::f32: return CUDA_R_32F;
-    case ElementType::bf16: return CUDA_R_16BF;
-    case ElementType::f16: return CUDA_R_16F;
-    case ElementType::e4m3: return CUDA_R_8F_E4M3;
-    case ElementType::e5m2: return CUDA_R_8F_E5M2;
-    case ElementType::e2m1: return kFp4;
+  if (!t.is_codes()) return t.dtype == DType::f32 ? CUDA_R_32F : t.dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_16F;
+  switch (t.format) {
+    case QuantFormat::e4m3: return CUDA_R_8F_E4M3;
+    case QuantFormat::e5m2: return CUDA_R_8F_E5M2;
+    case QuantFormat::e2m1: return kFp4;
   }
   return CUDA_R_32F;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/numerics/scaling.h"
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/gemm/gemm_product.h"
 #include "kernels/cuda/quantize/quantize_parts.h"
@@ -110,7 +111,7 @@ __global__ void gemm_alpha_kernel(Factor a, Factor b, float beta, float* out) {
 Factor factor_of(const QuantTensorView& q, bool columnwise) {
   const QuantCopy& copy = columnwise ? q.columnwise : q.rowwise;
   if (q.spec.is_per_tensor()) return {static_cast<const float*>(copy.scale_inv), 1.0F};
-  if (q.spec.scaling == QuantScaling::nvfp4) return {copy.global_amax, 2688.0F};
+  if (q.spec.scaling == QuantScaling::nvfp4) return {copy.global_amax, kNvfp4Max};
   return {nullptr, 1.0F};
 }
 

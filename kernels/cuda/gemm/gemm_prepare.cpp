@@ -1,16 +1,13 @@
 #include "kernels/cuda/gemm/gemm_prepare.h"
 
 #include "kernels/cuda/gemm/gemm_kernels.h"
+#include "kernels/cuda/quantize/quantize_decode.h"
 
 namespace mbt::cuda {
 namespace {
 
 size_t aligned(int64_t bytes) { return (static_cast<size_t>(bytes) + 255) / 256 * 256; }
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-ElementType element_type(QuantFormat f) {
-  return f == QuantFormat::e4m3 ? ElementType::e4m3 : f == QuantFormat::e5m2 ? ElementType::e5m2 : ElementType::e2m1;
-}
 
 ScaleMode scale_mode(ProductPath path, const QuantSpec& spec) {
   switch (path) {
@@ -108,7 +105,7 @@ class Preparation {
     Prepared p{.product = {.first = matrix(b, m, k, true),
                            .second = matrix(a, n, k, false),
                            .d = args_.d.data,
-                           .d_type = cuda::element_type(args_.d.dtype),
+                           .d_type = args_.d.dtype,
                            .m = m,
                            .n = n,
                            .k = k,
@@ -122,13 +119,13 @@ class Preparation {
 
  private:
   Operand operand(const char* name, const GemmOperand& x, const GemmSide& side, char* data, char* scale) {
-    if (path_ == ProductPath::plain) return {x.plain.data, cuda::element_type(x.plain.dtype), !side.is_columnwise};
+    if (path_ == ProductPath::plain) return {x.plain.data, x.plain.dtype, !side.is_columnwise};
     const QuantCopy& copy = side.is_columnwise ? x.quant.columnwise : x.quant.rowwise;
     MBT_CHECK(!copy.empty(), "gemm ", name_of(args_.role), ": ", name, " has no ", side.is_columnwise ? "column-wise" : "row-wise",
               " copy");
     if (path_ == ProductPath::decoded) {
       launch_decode(x.quant, side.is_columnwise, {data, DType::bf16, {x.rows(), x.cols()}}, context_);
-      return {data, ElementType::bf16, !side.is_columnwise};
+      return {data, DType::bf16, !side.is_columnwise};
     }
     const ScaleMode mode = scale_mode(path_, *side.spec);
     const void* const scales = scales_of(side, copy, mode, scale);
@@ -136,11 +133,11 @@ class Preparation {
     if (path_ == ProductPath::fp4_16) {
       launch_pack_codes(static_cast<const uint8_t*>(copy.codes), side.outer, side.summed, !is_contiguous, reinterpret_cast<uint8_t*>(data),
                         context_);
-      return {data, ElementType::e2m1, true, mode, scales};
+      return {data, side.spec->format, true, mode, scales};
     }
     MBT_CHECK(is_contiguous || device_.takes_fp8_in_any_layout(), "gemm ", name_of(args_.role), ": the column-wise copy of ", name,
               " is not transposed; Backend::wants_transposed asks for it on this GPU");
-    return {copy.codes, element_type(side.spec->format), is_contiguous, mode, scales};
+    return {copy.codes, side.spec->format, is_contiguous, mode, scales};
   }
 
   const void* scales_of(const GemmSide& side, const QuantCopy& copy, ScaleMode mode, char* scratch) {
@@ -172,7 +169,7 @@ class Preparation {
     p.sum = {parts_.take<char>(bytes_.sum), DType::f32, args_.d.shape};
     if (args_.accumulate) launch_cast({.src = args_.d, .dst = p.sum}, context_);
     p.product.d = p.sum.data;
-    p.product.d_type = ElementType::f32;
+    p.product.d_type = DType::f32;
     if (args_.bias.empty()) return;
     const TensorView bias(parts_.take<char>(bytes_.bias), DType::f32, args_.bias.shape);
     launch_cast({.src = args_.bias, .dst = bias}, context_);
@@ -180,7 +177,7 @@ class Preparation {
   }
   static void set_bias(Product& p, const ConstTensorView& bias) {
     p.bias = bias.data;
-    p.bias_type = cuda::element_type(bias.dtype);
+    p.bias_type = bias.dtype;
   }
 
   const GemmArgs& args_;

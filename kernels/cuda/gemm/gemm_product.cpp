@@ -35,11 +35,12 @@ int alignment_of(const void* p) {
 }
 
 ProductKey key_of(const Product& p) {
-  const auto type = [](const ProductMatrix& m) { return static_cast<int64_t>(m.type) << 8 | static_cast<int64_t>(m.scale_mode); };
-  return {type(p.first),
-          type(p.second),
-          static_cast<int64_t>(p.d_type),
-          p.bias == nullptr ? -1 : static_cast<int64_t>(p.bias_type),
+  const auto type = [](ElementType t) { return static_cast<int64_t>(t.dtype) << 8 | static_cast<int64_t>(t.format); };
+  const auto operand = [&](const ProductMatrix& m) { return type(m.type) << 8 | static_cast<int64_t>(m.scale_mode); };
+  return {operand(p.first),
+          operand(p.second),
+          type(p.d_type),
+          p.bias == nullptr ? -1 : type(p.bias_type),
           p.m,
           p.n,
           p.k,

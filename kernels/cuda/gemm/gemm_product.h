@@ -13,11 +13,22 @@
 #include <cstdint>
 #include <string>
 
+#include "core/numerics/quant_format.h"
 #include "core/tensor/dtype.h"
 
 namespace mbt::cuda {
 
-enum class ElementType : uint8_t { f32, bf16, f16, e4m3, e5m2, e2m1 /* two a byte, the first in the low nibble */ };
+/// What a matrix holds: elements of a dtype, or codes of a format; those of 4 bits two a byte, the first in the low nibble. Implicit from
+/// both, so that descriptions read naturally.
+struct ElementType {
+  DType dtype;                             ///< u8: codes
+  QuantFormat format = QuantFormat::e4m3;  ///< of codes
+
+  constexpr ElementType(DType d) : dtype(d) {}                           // NOLINT
+  constexpr ElementType(QuantFormat f) : dtype(DType::u8), format(f) {}  // NOLINT
+  bool operator==(const ElementType&) const = default;
+  constexpr bool is_codes() const { return dtype == DType::u8; }
+};
 
 /// cublasLtMatmulMatrixScale_t, and none. `scale` multiplies to restore. With L blocks along the sum and an operand of `outer` rows of D:
 ///   scalar_32f      f32 [1]
@@ -27,21 +38,13 @@ enum class ElementType : uint8_t { f32, bf16, f16, e4m3, e5m2, e2m1 /* two a byt
 ///   vec16_ue4m3     E4M3 in the same tiles: 16 elements along the sum
 enum class ScaleMode : uint8_t { none, scalar_32f, vec16_ue4m3, vec32_ue8m0, vec128_32f, blk128x128_32f };
 
-constexpr const char* name_of(ElementType t) {
-  constexpr const char* names[] = {"f32", "bf16", "f16", "e4m3", "e5m2", "e2m1"};
-  return names[static_cast<int>(t)];
-}
+constexpr std::string_view name_of(ElementType t) { return t.is_codes() ? name_of(t.format) : name_of(t.dtype); }
 constexpr const char* name_of(ScaleMode m) {
   constexpr const char* names[] = {"none", "scalar_32f", "vec16_ue4m3", "vec32_ue8m0", "vec128_32f", "blk128x128_32f"};
   return names[static_cast<int>(m)];
 }
-constexpr ElementType element_type(DType t) {
-  return t == DType::f32 ? ElementType::f32 : t == DType::bf16 ? ElementType::bf16 : ElementType::f16;
-}
-constexpr int64_t bits_of(ElementType t) {
-  return t == ElementType::f32 ? 32 : t == ElementType::e2m1 ? 4 : t >= ElementType::e4m3 ? 8 : 16;
-}
-constexpr bool is_fp8(ElementType t) { return t == ElementType::e4m3 || t == ElementType::e5m2; }
+constexpr int64_t bits_of(ElementType t) { return t.is_codes() ? bits_of(t.format) : 8 * size_of(t.dtype); }
+constexpr bool is_fp8(ElementType t) { return t.is_codes() && is_fp8(t.format); }
 
 /// A column-major matrix; op(matrix) is multiplied.
 struct ProductMatrix {
@@ -60,7 +63,7 @@ struct Product {
   ElementType d_type;
   int64_t m, n, k;  // D is dense: its leading dimension is m
   const void* bias = nullptr;
-  ElementType bias_type = ElementType::f32;
+  ElementType bias_type = DType::f32;
   bool accumulates = false;           // beta 1, else 0
   const float* alpha_beta = nullptr;  // device: alpha, then beta; null: alpha 1
   bool fast_accumulation = false;

@@ -5,7 +5,6 @@ namespace {
 
 constexpr size_t kVersionOf32And16 = 120800, kVersionOf128 = 120900;
 
-bool is_fp8(const QuantSpec& s) { return s.format != QuantFormat::e2m1; }
 bool has_scaling(const QuantSpec& a, const QuantSpec& b, QuantScaling s) { return a.scaling == s && b.scaling == s; }
 
 /// Of operands that are FP8 and scaled alike.
@@ -55,7 +54,8 @@ const char* how_native(ProductPath path, const QuantSpec& a) {
 
 ProductPath path_of(const GemmDevice& device, const QuantSpec* a, const QuantSpec* b) {
   if (a == nullptr) return ProductPath::plain;
-  if (is_fp8(*a) && is_fp8(*b) && !(a->format == QuantFormat::e5m2 && b->format == QuantFormat::e5m2)) return fp8_path(device, *a, *b);
+  if (is_fp8(a->format) && is_fp8(b->format) && !(a->format == QuantFormat::e5m2 && b->format == QuantFormat::e5m2))
+    return fp8_path(device, *a, *b);
   const bool has_fp4 = device.capability >= 100 && device.library_version >= kVersionOf32And16;
   return has_scaling(*a, *b, QuantScaling::nvfp4) && has_fp4 ? ProductPath::fp4_16 : ProductPath::decoded;
 }

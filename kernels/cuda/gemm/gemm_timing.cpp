@@ -19,15 +19,13 @@ struct Pattern {
   uint32_t mask, set;
 };
 Pattern pattern_of(ElementType t) {
-  switch (t) {
-    case ElementType::f32: return {0x807FFFFF, 0x3F000000};
-    case ElementType::bf16: return {0x807F807F, 0x3F003F00};
-    case ElementType::f16: return {0x83FF83FF, 0x38003800};
-    case ElementType::e4m3: return {0x87878787, 0x30303030};
-    case ElementType::e5m2: return {0x83838383, 0x38383838};
-    case ElementType::e2m1: return {0xFFFFFFFF, 0};
-  }
-  return {0, 0};
+  const int64_t bits = bits_of(t);
+  if (bits < 8) return {0xFFFFFFFF, 0};
+  const FloatFormat f = t.is_codes() ? layout_of(t.format) : t.dtype == DType::f32 ? kFp32 : t.dtype == DType::bf16 ? kBf16 : kFp16;
+  const uint32_t of_all = bits == 32 ? 1 : bits == 16 ? 0x10001 : 0x1010101;  // elements of the word
+  const uint32_t sign = 1U << (bits - 1), mantissa = (1U << f.mantissa_bits) - 1,
+                 half = static_cast<uint32_t>(f.bias - 1) << f.mantissa_bits;
+  return {of_all * (sign | mantissa), of_all * half};
 }
 /// Ones.
 Pattern pattern_of(ScaleMode m) {

@@ -11,6 +11,7 @@
 #include "kernels/cuda/device/reduce.h"
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launchers.h"
+#include "kernels/cuda/runtime/choose.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -164,73 +165,68 @@ __global__ void __launch_bounds__(kThreads) norm_fwd_general_kernel(NormFwd<T> a
   if constexpr (kFused) quantizer.finish(parts);
 }
 
-/// y, and how it is quantized; without fusion a row a warp or a block, else so many blocks as fill the device.
-template <class T>
-struct NormFwdLaunch {
-  NormFwd<T> a;
-  const NormFwdArgs& args;
-  Fusion fusion;
-  const LaunchContext& context;
-
-  template <bool kFused>
-  void run(const char* name, void (*kernel)(NormFwd<T>, FusedQuant), dim3 block, size_t shared_bytes) const {
-    int64_t blocks = (a.rows + block.y - 1) / block.y;
-    if (kFused) blocks = std::min<int64_t>(blocks, int64_t{kResidentThreads} / (block.x * block.y) * context.multiprocessors);
-    float* parts = fusion == Fusion::amax ? context.scratch.get<float>(static_cast<size_t>(blocks)) : nullptr;
-    launch(name, kernel, {dim3(static_cast<unsigned>(blocks)), block, shared_bytes}, context.stream, a,
-           fused_quant(args.quantized, fusion, parts));
-    launch_rest_of_quantize(args.y, args.quantized, fusion, {parts, static_cast<int>(blocks)}, context);
-  }
+/// How rows lie over threads.
+struct Layout {
+  int packs;  // of a thread; 0: the kernel for any row
+  bool is_one_warp;
+  dim3 block;
 };
 
-template <class T, NormKind kKind, int kPacks, bool kFused>
-void launch_packed(const NormFwdLaunch<T>& l, int64_t packs) {
-  constexpr size_t kShared = sizeof(float) * kWarp;
-  if (packs <= kWarp * kPacks) {
-    l.template run<kFused>("norm_fwd", norm_fwd_kernel<T, kKind, kPacks, true, kFused>, dim3(kWarp, kRowsPerBlock), kFused ? kShared : 0);
-    return;
-  }
-  const int64_t warps = (packs + kWarp * kPacks - 1) / (kWarp * kPacks);
-  l.template run<kFused>("norm_fwd", norm_fwd_kernel<T, kKind, kPacks, false, kFused>, dim3(static_cast<unsigned>(warps * kWarp)), kShared);
+/// packs: of a row; 0: it is not aligned.
+Layout layout_of(int64_t packs) {
+  if (packs == 0 || packs > kMostThreads * kMostPacks) return {0, false, dim3(kThreads)};
+  int of_thread = kMostPacks;
+  if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kThreads)) of_thread = 1;
+  else if (packs <= kWarp * 2 || (packs > kWarp * kMostPacks && packs <= kThreads * 2)) of_thread = 2;
+  if (packs <= kWarp * of_thread) return {of_thread, true, dim3(kWarp, kRowsPerBlock)};
+  const int64_t warps = (packs + kWarp * of_thread - 1) / (kWarp * of_thread);
+  return {of_thread, false, dim3(static_cast<unsigned>(warps * kWarp))};
 }
 
-template <class T, NormKind kKind, bool kFused>
-void launch_kind(const NormFwdLaunch<T>& l) {
-  const NormFwd<T>& a = l.a;
-  const int64_t packs = a.cols / RowPack<T, true>::kSize;
-  const bool is_aligned = rows_are_aligned<T>(a.cols, {a.x, a.delta, a.h, a.weight, a.bias, l.args.y.data});
-  if (!is_aligned || packs > kMostThreads * kMostPacks) {
-    l.template run<kFused>("norm_fwd_general", norm_fwd_general_kernel<T, kKind, kFused>, dim3(kThreads), sizeof(float) * kWarp);
-  } else if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kThreads)) {
-    launch_packed<T, kKind, 1, kFused>(l, packs);
-  } else if (packs <= kWarp * 2 || (packs > kWarp * kMostPacks && packs <= kThreads * 2)) {
-    launch_packed<T, kKind, 2, kFused>(l, packs);
-  } else {
-    launch_packed<T, kKind, kMostPacks, kFused>(l, packs);
-  }
-}
+template <class T>
+using Kernel = void (*)(NormFwd<T>, FusedQuant);
 
-template <class T, NormKind kKind>
-void launch_kind(const NormFwdLaunch<T>& l) {
-  if constexpr (sizeof(T) == sizeof(float)) return launch_kind<T, kKind, false>(l);  // fusion_of() says none
-  else l.fusion == Fusion::none ? launch_kind<T, kKind, false>(l) : launch_kind<T, kKind, true>(l);
+/// The one instance that runs. f32 is never fused (QuantizedOutput).
+template <class T>
+Kernel<T> kernel_of(NormKind kind, const Layout& layout, bool is_fused) {
+  return choose(
+      []<NormKind kKind, int kPacks, bool kOneWarp, bool kFusedWanted>(Is<kKind>, Is<kPacks>, Is<kOneWarp>, Is<kFusedWanted>) -> Kernel<T> {
+        constexpr bool kFused = kFusedWanted && sizeof(T) < sizeof(float);
+        if constexpr (kPacks == 0) return norm_fwd_general_kernel<T, kKind, kFused>;
+        else return norm_fwd_kernel<T, kKind, kPacks, kOneWarp, kFused>;
+      },
+      OneOf<NormKind::layernorm, NormKind::rmsnorm>{kind}, OneOf<0, 1, 2, kMostPacks>{layout.packs}, flag(layout.is_one_warp),
+      flag(is_fused));
 }
 
 }  // namespace
 
 void launch_norm_fwd(const NormFwdArgs& args, const LaunchContext& context) {
-  if (!args.h.empty()) expect_tensor("norm_fwd", "h", args.h, args.x.dtype, args.x.shape);
-  expect_tensor("norm_fwd", "y", args.y, args.x.dtype, args.x.shape);
-  const Fusion fusion = fusion_of(args.quantized, args.y);
-  with_act("norm_fwd", args.x.dtype, [&]<class T>(T*) {
-    T* y = fusion == Fusion::codes && !args.keeps_y ? nullptr : args.y.as<T>();
-    const NormFwdLaunch<T> l{{args.x.as<T>(), args.delta.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.bias.as<T>(), y,
-                              args.rstd.as<float>(), args.mean.as<float>(), args.x.rows(), args.x.cols(), args.eps},
-                             args,
-                             fusion,
-                             context};
-    args.kind == NormKind::layernorm ? launch_kind<T, NormKind::layernorm>(l) : launch_kind<T, NormKind::rmsnorm>(l);
+  if (!args.h.empty()) expect_tensor(op_name(args), "h", args.h, args.x.dtype, args.x.shape);
+  expect_tensor(op_name(args), "y", args.y, args.x.dtype, args.x.shape);
+  QuantizedOutput y(args.y, args.quantized, context);
+  with_act(op_name(args), args.x.dtype, [&]<class T>(T*) {
+    const NormFwd<T> a{args.x.as<T>(),
+                       args.delta.as<T>(),
+                       args.h.as<T>(),
+                       args.weight.as<T>(),
+                       args.bias.as<T>(),
+                       y.plain<T>(args.y, args.keeps_y),
+                       args.rstd.as<float>(),
+                       args.mean.as<float>(),
+                       args.x.rows(),
+                       args.x.cols(),
+                       args.eps};
+    const bool is_aligned = rows_are_aligned<T>(a.cols, {a.x, a.delta, a.h, a.weight, a.bias, args.y.data});
+    const Layout layout = layout_of(is_aligned ? a.cols / RowPack<T, true>::kSize : 0);
+    int64_t blocks = (a.rows + layout.block.y - 1) / layout.block.y;  // without fusion a row a warp or a block, else as fill the device
+    if (y.is_fused())
+      blocks = std::min<int64_t>(blocks, int64_t{kResidentThreads} / (layout.block.x * layout.block.y) * context.multiprocessors);
+    const size_t shared_bytes = layout.is_one_warp && !y.is_fused() ? 0 : sizeof(float) * kWarp;
+    launch(layout.packs == 0 ? "norm_fwd_general" : "norm_fwd", kernel_of<T>(args.kind, layout, y.is_fused()),
+           {dim3(static_cast<unsigned>(blocks)), layout.block, shared_bytes}, context.stream, a, y.quant(blocks));
   });
+  y.finish();
 }
 
 }  // namespace mbt::cuda

@@ -14,6 +14,7 @@
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/partials.h"
+#include "kernels/cuda/runtime/choose.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -23,8 +24,7 @@ constexpr int kRowsAtOnce = 8;  // of a block whose warps have rows of their own
 constexpr int kThreads = 256;   // of the kernels for any row
 constexpr int kMostPacks = 2;   // of a thread: 16 values of 16 bits cost 32 registers for layernorm's gradients alone
 /// Of a block whose threads have so many packs, so that registers last: two blocks a multiprocessor, or one.
-template <int kPacks>
-constexpr int kMostThreads = kPacks == 1 ? 384 : 512;
+constexpr int most_threads(int packs) { return packs == 1 ? 384 : 512; }
 constexpr int64_t kRowsPerGroup = 8;  // at least: fewer, and the partial rows would be a good part of what is read and written
 
 template <class T>
@@ -118,7 +118,7 @@ struct RowOperands {
 };
 
 template <class T, NormKind kKind, int kPacks, bool kOneWarp, bool kFused>
-__global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : kMostThreads<kPacks>, kPacks == 1 ? 2 : 1)
+__global__ void __launch_bounds__(kOneWarp ? kWarp* kRowsAtOnce : most_threads(kPacks), kPacks == 1 ? 2 : 1)
     norm_bwd_kernel(NormBwd<T> a, FusedQuant quant) {
   using P = RowPack<T, true>;
   float* shared = shared_array<float>(0, kOneWarp ? static_cast<size_t>(kGradients<kKind> * a.cols) : 4 * kWarp);
@@ -249,92 +249,110 @@ int64_t blocks_for(int64_t rows, int64_t rows_at_once, int64_t per_multiprocesso
   return std::min(useful, per_multiprocessor * context.multiprocessors);
 }
 
-/// The first level, by the kernels of one of the functions below; then the second, and what is left of the quantization.
-template <class T, NormKind kKind>
-struct NormBwdLaunch {
-  NormBwd<T> a;
-  const NormBwdArgs& args;
-  Fusion fusion;
-  const LaunchContext& context;
-
-  int64_t stride() const { return kGradients<kKind> * a.cols; }
-  FusedQuant quant(float* maxima) const { return fused_quant(args.quantized, fusion, fusion == Fusion::amax ? maxima : nullptr); }
-  void finish(const float* partials, int64_t rows, const float* maxima, int64_t blocks) const {
-    launch_add_partials(partials, rows, stride(), a.cols, args.d_weight.as<float>(), context);
-    if (kKind == NormKind::layernorm) launch_add_partials(partials + a.cols, rows, stride(), a.cols, args.d_bias.as<float>(), context);
-    launch_rest_of_quantize(args.d_h, args.quantized, fusion, {maxima, static_cast<int>(blocks)}, context);
-  }
+/// Rows that fit into registers: how they lie over threads, and how many blocks share them.
+struct RowPlan {
+  int packs;  // of a thread
+  bool is_one_warp;
+  dim3 block;
+  int64_t blocks;
 };
 
-template <class T, NormKind kKind, int kPacks, bool kFused>
-void launch_packed(const NormBwdLaunch<T, kKind>& l, int64_t packs) {
-  const auto run = [&](const char* name, void (*kernel)(NormBwd<T>, FusedQuant), int64_t blocks, dim3 block, size_t shared_bytes) {
-    NormBwd<T> a = l.a;
-    a.partials = l.context.scratch.template get<float>(static_cast<size_t>(blocks * l.stride() + blocks));
-    float* const maxima = a.partials + blocks * l.stride();
-    launch(name, kernel, {dim3(static_cast<unsigned>(blocks)), block, shared_bytes}, l.context.stream, a, l.quant(maxima));
-    l.finish(a.partials, blocks, maxima, blocks);
-  };
-  if (packs <= kWarp * kPacks) {
-    return run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, true, kFused>, blocks_for(l.a.rows, kRowsAtOnce, 4, l.context),
-               dim3(kWarp, kRowsAtOnce), sizeof(float) * static_cast<size_t>(l.stride()));
-  }
-  const int64_t threads = (packs + kWarp * kPacks - 1) / (kWarp * kPacks) * kWarp;
-  const int64_t per_multiprocessor = std::clamp<int64_t>((kPacks == 1 ? 2 : 1) * kMostThreads<kPacks> / threads, 1, 8);
-  run("norm_bwd", norm_bwd_kernel<T, kKind, kPacks, false, kFused>, blocks_for(l.a.rows, 1, per_multiprocessor, l.context),
-      dim3(static_cast<unsigned>(threads)), sizeof(float) * 4 * kWarp);
+/// packs: of a row.
+RowPlan plan_rows(int64_t rows, int64_t packs, const LaunchContext& context) {
+  const bool is_one = packs <= kWarp || (packs > kWarp * kMostPacks && packs <= most_threads(1));
+  const int of_thread = is_one ? 1 : kMostPacks;
+  if (packs <= kWarp * of_thread) return {of_thread, true, dim3(kWarp, kRowsAtOnce), blocks_for(rows, kRowsAtOnce, 4, context)};
+  const int64_t threads = (packs + kWarp * of_thread - 1) / (kWarp * of_thread) * kWarp;
+  const int64_t per_multiprocessor = std::clamp<int64_t>((is_one ? 2 : 1) * most_threads(of_thread) / threads, 1, 8);
+  return {of_thread, false, dim3(static_cast<unsigned>(threads)), blocks_for(rows, 1, per_multiprocessor, context)};
 }
 
-template <class T, NormKind kKind, bool kWide, bool kFused>
-void launch_tiles(const NormBwdLaunch<T, kKind>& l) {
-  constexpr int64_t kTile = kWarp * RowPack<T, kWide>::kSize, kMostChunks = 1024, kBlocksPerMultiprocessor = 8;
-  NormBwd<T> a = l.a;
-  const LaunchContext& context = l.context;
-  const int64_t tiles = (a.cols + kTile - 1) / kTile;
+/// Any other rows: tiles of columns by chunks of rows.
+struct TilePlan {
+  int64_t tiles, rows_per_chunk, chunks;
+};
+
+/// tile: columns of one.
+TilePlan plan_tiles(int64_t rows, int64_t cols, int64_t tile, const LaunchContext& context) {
+  constexpr int64_t kMostChunks = 1024, kBlocksPerMultiprocessor = 8;
+  const int64_t tiles = (cols + tile - 1) / tile;
   const int64_t wanted = std::clamp<int64_t>(kBlocksPerMultiprocessor * context.multiprocessors / tiles, 1, kMostChunks);
-  const int64_t rows_per_chunk = std::max<int64_t>((a.rows + wanted - 1) / wanted, 2 * kRowsAtOnce);
-  const int64_t chunks = (a.rows + rows_per_chunk - 1) / rows_per_chunk, partials = chunks * l.stride();
-  a.partials = context.scratch.get<float>(static_cast<size_t>(partials + partials % 2 + 2 * a.rows + tiles * chunks));
-  auto* means = reinterpret_cast<float2*>(a.partials + partials + partials % 2);
-  float* const maxima = a.partials + partials + partials % 2 + 2 * a.rows;
-  launch("norm_bwd_means", norm_bwd_means_kernel<T, kKind, kWide>,
-         {dim3(static_cast<unsigned>(std::min<int64_t>(a.rows, 8 * context.multiprocessors))), dim3(kThreads), sizeof(float2) * 2 * kWarp},
-         context.stream, a, means);
-  launch("norm_bwd_tile", norm_bwd_tile_kernel<T, kKind, kWide, kFused>,
-         {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)), dim3(kWarp, kRowsAtOnce),
-          sizeof(float) * kRowsAtOnce * static_cast<size_t>(kGradients<kKind> * kTile)},
-         context.stream, a, means, rows_per_chunk, l.quant(maxima));
-  l.finish(a.partials, chunks, maxima, tiles * chunks);
+  const int64_t rows_per_chunk = std::max<int64_t>((rows + wanted - 1) / wanted, 2 * kRowsAtOnce);
+  return {tiles, rows_per_chunk, (rows + rows_per_chunk - 1) / rows_per_chunk};
 }
 
-template <class T, NormKind kKind, bool kFused>
-void launch_fused(const NormBwdLaunch<T, kKind>& l) {
-  const NormBwd<T>& a = l.a;
-  const int64_t packs = a.cols / RowPack<T, true>::kSize;
-  const bool is_aligned = rows_are_aligned<T>(a.cols, {a.d_y, a.h, a.weight, a.d_h});
-  if (!is_aligned) return launch_tiles<T, kKind, false, kFused>(l);
-  if (packs > kMostThreads<kMostPacks> * kMostPacks) return launch_tiles<T, kKind, true, kFused>(l);
-  if (packs <= kWarp || (packs > kWarp * kMostPacks && packs <= kMostThreads<1>)) return launch_packed<T, kKind, 1, kFused>(l, packs);
-  launch_packed<T, kKind, kMostPacks, kFused>(l, packs);
+using Kinds = OneOf<NormKind::layernorm, NormKind::rmsnorm>;
+
+// The one instance that runs, of each kernel. f32 is never fused (QuantizedOutput).
+template <class T>
+auto rows_kernel_of(NormKind kind, const RowPlan& plan, bool is_fused) {
+  using Kernel = void (*)(NormBwd<T>, FusedQuant);
+  return choose(
+      []<NormKind kKind, int kPacks, bool kOneWarp, bool kFused>(Is<kKind>, Is<kPacks>, Is<kOneWarp>, Is<kFused>) -> Kernel {
+        return norm_bwd_kernel < T, kKind, kPacks, kOneWarp, kFused && sizeof(T)<sizeof(float)>;
+      },
+      Kinds{kind}, OneOf<1, kMostPacks>{plan.packs}, flag(plan.is_one_warp), flag(is_fused));
+}
+template <class T>
+auto means_kernel_of(NormKind kind, bool is_wide) {
+  using Kernel = void (*)(NormBwd<T>, float2*);
+  return choose([]<NormKind kKind, bool kWide>(Is<kKind>, Is<kWide>) -> Kernel { return norm_bwd_means_kernel<T, kKind, kWide>; },
+                Kinds{kind}, flag(is_wide));
+}
+template <class T>
+auto tile_kernel_of(NormKind kind, bool is_wide, bool is_fused) {
+  using Kernel = void (*)(NormBwd<T>, const float2*, int64_t, FusedQuant);
+  return choose(
+      []<NormKind kKind, bool kWide, bool kFused>(Is<kKind>, Is<kWide>, Is<kFused>) -> Kernel {
+        return norm_bwd_tile_kernel < T, kKind, kWide, kFused && sizeof(T)<sizeof(float)>;
+      },
+      Kinds{kind}, flag(is_wide), flag(is_fused));
 }
 
-template <class T, NormKind kKind>
-void launch_kind(const NormBwdLaunch<T, kKind>& l) {
-  if constexpr (sizeof(T) == sizeof(float)) return launch_fused<T, kKind, false>(l);  // fusion_of() says none
-  else l.fusion == Fusion::none ? launch_fused<T, kKind, false>(l) : launch_fused<T, kKind, true>(l);
+/// The second level: partial rows [rows, 1 or 2, cols] into the weight gradients.
+void add_weight_gradients(const NormBwdArgs& args, const float* partials, int64_t rows, const LaunchContext& context) {
+  const bool has_bias = args.kind == NormKind::layernorm;
+  const int64_t cols = args.h.cols(), stride = (has_bias ? 2 : 1) * cols;
+  launch_add_partials(partials, rows, stride, cols, args.d_weight.as<float>(), context);
+  if (has_bias) launch_add_partials(partials + cols, rows, stride, cols, args.d_bias.as<float>(), context);
 }
 
 }  // namespace
 
 void launch_norm_bwd(const NormBwdArgs& args, const LaunchContext& context) {
-  const Fusion fusion = fusion_of(args.quantized, args.d_h);
-  if (args.h.size() == 0) return launch_rest_of_quantize(args.d_h, args.quantized, fusion, {}, context);
-  with_act("norm_bwd", args.h.dtype, [&]<class T>(T*) {
-    const NormBwd<T> a{args.d_y.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.rstd.as<float>(), args.mean.as<float>(),
-                       args.d_h.as<T>(), nullptr,        args.h.rows(),       args.h.cols(),         args.accumulate};
-    args.kind == NormKind::layernorm ? launch_kind<T>(NormBwdLaunch<T, NormKind::layernorm>{a, args, fusion, context})
-                                     : launch_kind<T>(NormBwdLaunch<T, NormKind::rmsnorm>{a, args, fusion, context});
+  QuantizedOutput d_h(args.d_h, args.quantized, context);
+  if (args.h.size() == 0) return d_h.finish();
+  with_act(op_name(args), args.h.dtype, [&]<class T>(T*) {
+    NormBwd<T> a{args.d_y.as<T>(), args.h.as<T>(), args.weight.as<T>(), args.rstd.as<float>(), args.mean.as<float>(),
+                 args.d_h.as<T>(), nullptr,        args.h.rows(),       args.h.cols(),         args.accumulate};
+    const int64_t gradients = args.kind == NormKind::layernorm ? 2 : 1, stride = gradients * a.cols;
+    const int64_t size = RowPack<T, true>::kSize, packs = a.cols / size;
+    const bool is_wide = rows_are_aligned<T>(a.cols, {a.d_y, a.h, a.weight, a.d_h});
+    if (is_wide && packs <= most_threads(kMostPacks) * kMostPacks) {
+      const RowPlan plan = plan_rows(a.rows, packs, context);
+      a.partials = context.scratch.get<float>(static_cast<size_t>(plan.blocks * stride + plan.blocks));
+      const size_t shared_floats = plan.is_one_warp ? static_cast<size_t>(stride) : size_t{4} * kWarp;
+      launch("norm_bwd", rows_kernel_of<T>(args.kind, plan, d_h.is_fused()),
+             {dim3(static_cast<unsigned>(plan.blocks)), plan.block, sizeof(float) * shared_floats}, context.stream, a,
+             d_h.quant(plan.blocks, a.partials + plan.blocks * stride));
+      return add_weight_gradients(args, a.partials, plan.blocks, context);
+    }
+    const int64_t tile = kWarp * (is_wide ? size : 1);
+    const TilePlan plan = plan_tiles(a.rows, a.cols, tile, context);
+    const int64_t partials = plan.chunks * stride, even = partials + partials % 2;
+    a.partials = context.scratch.get<float>(static_cast<size_t>(even + 2 * a.rows + plan.tiles * plan.chunks));
+    auto* means = reinterpret_cast<float2*>(a.partials + even);
+    launch(
+        "norm_bwd_means", means_kernel_of<T>(args.kind, is_wide),
+        {dim3(static_cast<unsigned>(std::min<int64_t>(a.rows, 8 * context.multiprocessors))), dim3(kThreads), sizeof(float2) * 2 * kWarp},
+        context.stream, a, means);
+    launch("norm_bwd_tile", tile_kernel_of<T>(args.kind, is_wide, d_h.is_fused()),
+           {dim3(static_cast<unsigned>(plan.tiles), static_cast<unsigned>(plan.chunks)), dim3(kWarp, kRowsAtOnce),
+            sizeof(float) * kRowsAtOnce * static_cast<size_t>(gradients * tile)},
+           context.stream, a, means, plan.rows_per_chunk, d_h.quant(plan.tiles * plan.chunks, a.partials + even + 2 * a.rows));
+    add_weight_gradients(args, a.partials, plan.chunks, context);
   });
+  d_h.finish();
 }
 
 }  // namespace mbt::cuda

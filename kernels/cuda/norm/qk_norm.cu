@@ -13,6 +13,7 @@
 #include "kernels/cuda/device/shared.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/partials.h"
+#include "kernels/cuda/runtime/choose.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -203,89 +204,75 @@ Heads heads_of(const ConstTensorView& qkv, int64_t width, int64_t query, int64_t
   return {qkv.rows(), static_cast<int>(width), static_cast<int>(query), static_cast<int>(key), static_cast<int>(query + 2 * key)};
 }
 
-/// f(std::integral_constant of the lanes of a head), 0: no packed kernel.
-template <class F>
-void with_lanes(int64_t packs, F&& f) {
-  if (packs > kWarp) return f(std::integral_constant<int, 0>());
-  if (packs > 16) return f(std::integral_constant<int, 32>());
-  if (packs > 8) return f(std::integral_constant<int, 16>());
-  if (packs > 4) return f(std::integral_constant<int, 8>());
-  f(std::integral_constant<int, 4>());
-}
-
+/// How many lanes share a head; 0: heads of this width and alignment take the general kernel.
 template <class T>
-int64_t packs_of(int width, std::initializer_list<const void*> tensors) {
-  return rows_are_aligned<T>(width, tensors) ? width / RowPack<T, true>::kSize : INT64_MAX;
+int lanes_of(int width, std::initializer_list<const void*> tensors) {
+  const int packs = width / RowPack<T, true>::kSize;
+  if (!rows_are_aligned<T>(width, tensors) || packs > kWarp) return 0;
+  return packs > 16 ? 32 : packs > 8 ? 16 : packs > 4 ? 8 : 4;
 }
+/// Heads of a block at once.
+int heads_at_once(int lanes) { return lanes == 0 ? kWarps : kThreads / lanes; }
+dim3 block_of(int lanes) { return lanes == 0 ? dim3(kWarp, kWarps) : dim3(kThreads); }
 
+using Lanes = OneOf<4, 8, 16, 32, 0>;
+
+// The one instance that runs. f32 is never fused (QuantizedOutput).
 template <class T>
-void fwd(const QkNormFwd<T>& a, cudaStream_t stream) {
-  const int64_t count = a.heads.tokens * a.heads.all;
-  with_lanes(packs_of<T>(a.heads.width, {a.qkv, a.q_weight, a.k_weight, a.out}), [&]<int kLanes>(std::integral_constant<int, kLanes>) {
-    if constexpr (kLanes == 0) {
-      launch("qk_norm_fwd_general", qk_norm_fwd_general_kernel<T>,
-             {dim3(static_cast<unsigned>((count + kWarps - 1) / kWarps)), dim3(kWarp, kWarps)}, stream, a);
-    } else {
-      constexpr int kHeads = kThreads / kLanes;
-      launch("qk_norm_fwd", qk_norm_fwd_kernel<T, kLanes>, {dim3(static_cast<unsigned>((count + kHeads - 1) / kHeads)), dim3(kThreads)},
-             stream, a);
-    }
-  });
+auto fwd_kernel_of(int lanes) {
+  return choose(
+      []<int kLanes>(Is<kLanes>) -> void (*)(QkNormFwd<T>) {
+        if constexpr (kLanes == 0) return qk_norm_fwd_general_kernel<T>;
+        else return qk_norm_fwd_kernel<T, kLanes>;
+      },
+      Lanes{lanes});
 }
-
-template <class T, bool kFused>
-void bwd(QkNormBwd<T> a, const QkNormBwdArgs& args, Fusion fusion, const LaunchContext& context) {
-  const int64_t count = a.heads.tokens * a.heads.all, width = a.heads.width;
-  const int64_t most_blocks = int64_t{kBlocksPerMultiprocessor} * context.multiprocessors;
-  int64_t partial_rows = 0;
-  AmaxParts maxima;
-  with_lanes(packs_of<T>(a.heads.width, {a.d_qkv, a.qkv, a.q_weight, a.k_weight}), [&]<int kLanes>(std::integral_constant<int, kLanes>) {
-    constexpr int kHeads = kLanes == 0 ? kWarps : kThreads / std::max(kLanes, 1);  // of a block at once
-    const int64_t blocks = std::min((count + kHeads * 4 - 1) / (kHeads * 4), most_blocks);
-    partial_rows = kLanes == 0 ? blocks * kWarps : blocks;
-    a.partials = context.scratch.get<float>(static_cast<size_t>(partial_rows * 2 * width + blocks));
-    maxima = {a.partials + partial_rows * 2 * width, static_cast<int>(blocks)};
-    const FusedQuant quant = fused_quant(args.quantized, fusion, fusion == Fusion::amax ? a.partials + partial_rows * 2 * width : nullptr);
-    const dim3 grid(static_cast<unsigned>(blocks));
-    if constexpr (kLanes == 0) {
-      launch("qk_norm_bwd_general", qk_norm_bwd_general_kernel<T, kFused>, {grid, dim3(kWarp, kWarps), kFused ? sizeof(float) : 0},
-             context.stream, a, quant);
-    } else {
-      const size_t shared_bytes = sizeof(float) * kThreads * 2 * RowPack<T, true>::kSize;
-      launch("qk_norm_bwd", qk_norm_bwd_kernel<T, kLanes, kFused>, {grid, dim3(kThreads), shared_bytes}, context.stream, a, quant);
-    }
-  });
-  launch_add_partials(a.partials, partial_rows, 2 * width, width, args.d_q_weight.as<float>(), context);
-  launch_add_partials(a.partials + width, partial_rows, 2 * width, width, args.d_k_weight.as<float>(), context);
-  launch_rest_of_quantize(args.d_qkv, args.quantized, fusion, maxima, context);
-}
-
 template <class T>
-void bwd(const QkNormBwd<T>& a, const QkNormBwdArgs& args, Fusion fusion, const LaunchContext& context) {
-  if constexpr (sizeof(T) == sizeof(float)) return bwd<T, false>(a, args, fusion, context);  // fusion_of() says none
-  else fusion == Fusion::none ? bwd<T, false>(a, args, fusion, context) : bwd<T, true>(a, args, fusion, context);
+auto bwd_kernel_of(int lanes, bool is_fused) {
+  return choose(
+      []<int kLanes, bool kFusedWanted>(Is<kLanes>, Is<kFusedWanted>) -> void (*)(QkNormBwd<T>, FusedQuant) {
+        constexpr bool kFused = kFusedWanted && sizeof(T) < sizeof(float);
+        if constexpr (kLanes == 0) return qk_norm_bwd_general_kernel<T, kFused>;
+        else return qk_norm_bwd_kernel<T, kLanes, kFused>;
+      },
+      Lanes{lanes}, flag(is_fused));
 }
 
 }  // namespace
 
 void launch_qk_norm_fwd(const QkNormFwdArgs& args, const LaunchContext& context) {
-  with_act("qk_norm_fwd", args.qkv.dtype, [&]<class T>(T*) {
+  with_act(op_name(args), args.qkv.dtype, [&]<class T>(T*) {
     const Heads heads = heads_of(args.qkv, args.q_weight.cols(), args.num_heads, args.num_kv_heads);
-    fwd(QkNormFwd<T>{args.qkv.as<T>(), args.q_weight.as<T>(), args.k_weight.as<T>(), args.qkv_out.as<T>(), args.rstd.as<float>(), heads,
-                     args.eps},
-        context.stream);
+    const QkNormFwd<T> a{args.qkv.as<T>(), args.q_weight.as<T>(), args.k_weight.as<T>(), args.qkv_out.as<T>(), args.rstd.as<float>(), heads,
+                         args.eps};
+    const int lanes = lanes_of<T>(heads.width, {a.qkv, a.q_weight, a.k_weight, a.out}), at_once = heads_at_once(lanes);
+    const int64_t blocks = (heads.tokens * heads.all + at_once - 1) / at_once;
+    launch(lanes == 0 ? "qk_norm_fwd_general" : "qk_norm_fwd", fwd_kernel_of<T>(lanes),
+           {dim3(static_cast<unsigned>(blocks)), block_of(lanes)}, context.stream, a);
   });
 }
 
 void launch_qk_norm_bwd(const QkNormBwdArgs& args, const LaunchContext& context) {
-  const Fusion fusion = fusion_of(args.quantized, args.d_qkv);
-  if (args.qkv.size() == 0) return launch_rest_of_quantize(args.d_qkv, args.quantized, fusion, {}, context);
-  with_act("qk_norm_bwd", args.qkv.dtype, [&]<class T>(T*) {
+  QuantizedOutput d_qkv(args.d_qkv, args.quantized, context);
+  if (args.qkv.size() == 0) return d_qkv.finish();
+  with_act(op_name(args), args.qkv.dtype, [&]<class T>(T*) {
     const Heads heads = heads_of(args.qkv, args.q_weight.cols(), args.num_heads, args.num_kv_heads);
-    bwd(QkNormBwd<T>{args.d_qkv.as<T>(), args.qkv.as<T>(), args.q_weight.as<T>(), args.k_weight.as<T>(), args.rstd.as<float>(), nullptr,
-                     heads},
-        args, fusion, context);
+    QkNormBwd<T> a{
+        args.d_qkv.as<T>(), args.qkv.as<T>(), args.q_weight.as<T>(), args.k_weight.as<T>(), args.rstd.as<float>(), nullptr, heads};
+    const int lanes = lanes_of<T>(heads.width, {a.d_qkv, a.qkv, a.q_weight, a.k_weight});
+    const int64_t count = heads.tokens * heads.all, width = heads.width, rows_of_block = int64_t{4} * heads_at_once(lanes);
+    const int64_t blocks =
+        std::min((count + rows_of_block - 1) / rows_of_block, int64_t{kBlocksPerMultiprocessor} * context.multiprocessors);
+    const int64_t partial_rows = lanes == 0 ? blocks * kWarps : blocks;
+    a.partials = context.scratch.get<float>(static_cast<size_t>(partial_rows * 2 * width + blocks));
+    const size_t shared_floats = lanes == 0 ? (d_qkv.is_fused() ? 1 : 0) : kThreads * 2 * RowPack<T, true>::kSize;
+    launch(lanes == 0 ? "qk_norm_bwd_general" : "qk_norm_bwd", bwd_kernel_of<T>(lanes, d_qkv.is_fused()),
+           {dim3(static_cast<unsigned>(blocks)), block_of(lanes), sizeof(float) * shared_floats}, context.stream, a,
+           d_qkv.quant(blocks, a.partials + partial_rows * 2 * width));
+    launch_add_partials(a.partials, partial_rows, 2 * width, width, args.d_q_weight.as<float>(), context);
+    launch_add_partials(a.partials + width, partial_rows, 2 * width, width, args.d_k_weight.as<float>(), context);
   });
+  d_qkv.finish();
 }
 
 }  // namespace mbt::cuda

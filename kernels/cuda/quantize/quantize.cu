@@ -120,12 +120,10 @@ AmaxParts launch_amax_parts(const QuantizeArgs& args, const LaunchContext& conte
   });
 }
 
-void launch_quantize(const QuantizeArgs& args, const LaunchContext& context) { launch_quantize(args, {}, context); }
-
-void launch_quantize(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context) {
+void launch_quantize(const QuantizeArgs& args, const LaunchContext& context) {
   check_quantized_spec(args.to.q);
-  if (args.to.q.spec.is_per_tensor()) launch_quantize_tensor(args, known, context);
-  else if (args.to.q.spec.scaling == QuantScaling::nvfp4) launch_quantize_nvfp4(args, known, context);
+  if (args.to.q.spec.is_per_tensor()) launch_quantize_tensor(args, context);
+  else if (args.to.q.spec.scaling == QuantScaling::nvfp4) launch_quantize_nvfp4(args, context);
   else launch_quantize_blocks(args, context);
 }
 

@@ -26,25 +26,28 @@ __global__ void __launch_bounds__(kTileThreads) quantize_blocks_kernel(BlockArgs
   }
 }
 
-template <class Rule>
-void launch_rule(const QuantizeArgs& args, const LaunchContext& context) {
-  const BlockArgs a = block_args(args);
-  const LaunchShape shape = tile_shape(a.rows, a.cols, a.column.is_transposed);
-  with_source(args, [&]<class T, class H>(T*, H*) {
-    if (args.to.q.spec.is_2d) launch("quantize_squares", quantize_blocks_kernel<Rule, Blocks::squares, H>, shape, context.stream, a);
-    else launch("quantize_blocks", quantize_blocks_kernel<Rule, Blocks::lines, H>, shape, context.stream, a);
-  });
+using Kernel = void (*)(BlockArgs);
+
+/// The instance for FP8 codes of format F; elements count as H.
+template <QuantFormat F, class H>
+Kernel kernel_of(QuantScaling scaling, bool is_2d) {
+  if (scaling == QuantScaling::mxfp8) {
+    return is_2d ? quantize_blocks_kernel<Mxfp8Rule<F>, Blocks::squares, H> : quantize_blocks_kernel<Mxfp8Rule<F>, Blocks::lines, H>;
+  }
+  return is_2d ? quantize_blocks_kernel<BlockwiseRule<F>, Blocks::squares, H> : quantize_blocks_kernel<BlockwiseRule<F>, Blocks::lines, H>;
 }
 
 }  // namespace
 
 void launch_quantize_blocks(const QuantizeArgs& args, const LaunchContext& context) {
-  const bool is_e4m3 = args.to.q.spec.format == QuantFormat::e4m3;
-  if (args.to.q.spec.scaling == QuantScaling::mxfp8) {
-    is_e4m3 ? launch_rule<Mxfp8Rule<QuantFormat::e4m3>>(args, context) : launch_rule<Mxfp8Rule<QuantFormat::e5m2>>(args, context);
-  } else {
-    is_e4m3 ? launch_rule<BlockwiseRule<QuantFormat::e4m3>>(args, context) : launch_rule<BlockwiseRule<QuantFormat::e5m2>>(args, context);
-  }
+  const QuantSpec& spec = args.to.q.spec;
+  const BlockArgs a = block_args(args);
+  Kernel kernel = nullptr;
+  with_source(args, [&]<class T, class H>(T*, H*) {
+    with_fp8(spec.format, [&]<QuantFormat F>() { kernel = kernel_of<F, H>(spec.scaling, spec.is_2d); });
+  });
+  launch(spec.is_2d ? "quantize_squares" : "quantize_blocks", kernel, tile_shape(a.rows, a.cols, a.column.is_transposed), context.stream,
+         a);
 }
 
 }  // namespace mbt::cuda

@@ -1,11 +1,14 @@
 // From codes and block scales to the bf16 values that a product without FP8 or FP4 units multiplies: quantize_decode, one kernel, 16
 // columns of a row a thread. They lie in one block of a row-wise copy, and under 16 scales of a column-wise one.
+#include "kernels/cuda/quantize/quantize_decode.h"
+
 #include <algorithm>
 
 #include "kernels/cuda/device/codecs.h"
 #include "kernels/cuda/device/four.h"
 #include "kernels/cuda/device/pack.h"
 #include "kernels/cuda/quantize/quantize_parts.h"
+#include "kernels/cuda/runtime/choose.h"
 
 namespace mbt::cuda {
 namespace {
@@ -121,26 +124,32 @@ DecodeArgs decode_args(const QuantTensorView& q, bool columnwise, const TensorVi
           .out = out.as<Bf16>()};
 }
 
-template <QuantFormat F, Scales kScales>
-void launch_kernel(const DecodeArgs& a, const LaunchContext& context) {
-  const int64_t threads = a.rows * ceil_div(a.cols, kPerThread);
-  const int64_t blocks = std::min<int64_t>(ceil_div(threads, kThreads), context.multiprocessors * 16);
-  const auto run = [&](void (*kernel)(DecodeArgs)) {
-    launch("quantize_decode", kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a);
-  };
-  if constexpr (kScales != Scales::none) {
-    if (a.block_cols == 1) {
-      return run(a.is_transposed ? quantize_decode_kernel<F, kScales, true, true> : quantize_decode_kernel<F, kScales, false, true>);
-    }
+/// Of a copy under such a scaling: which scales lie beside its codes.
+Scales scales_of(QuantScaling scaling) {
+  switch (scaling) {
+    case QuantScaling::blockwise: return Scales::f32;
+    case QuantScaling::mxfp8: return Scales::e8m0;
+    case QuantScaling::nvfp4: return Scales::e4m3;
+    case QuantScaling::delayed:
+    case QuantScaling::tensorwise: break;
   }
-  run(a.is_transposed ? quantize_decode_kernel<F, kScales, true, false> : quantize_decode_kernel<F, kScales, false, false>);
+  return Scales::none;
 }
 
+using Kernel = void (*)(DecodeArgs);
+
+/// Of FP8, any scales but nvfp4's; of nvfp4, which has no transposed codes, its own.
 template <QuantFormat F>
-void launch_fp8(const DecodeArgs& a, QuantScaling scaling, const LaunchContext& context) {
-  if (scaling == QuantScaling::blockwise) launch_kernel<F, Scales::f32>(a, context);
-  else if (scaling == QuantScaling::mxfp8) launch_kernel<F, Scales::e8m0>(a, context);
-  else launch_kernel<F, Scales::none>(a, context);
+Kernel kernel_of(Scales scales, bool is_transposed, bool has_lines) {
+  if constexpr (!is_fp8(F)) {
+    return has_lines ? quantize_decode_kernel<F, Scales::e4m3, false, true> : quantize_decode_kernel<F, Scales::e4m3, false, false>;
+  } else {
+    return choose(
+        []<Scales kScales, bool kTransposed, bool kLines>(Is<kScales>, Is<kTransposed>, Is<kLines>) -> Kernel {
+          return quantize_decode_kernel < F, kScales, kTransposed, kLines && kScales != Scales::none > ;
+        },
+        OneOf<Scales::f32, Scales::e8m0, Scales::none>{scales}, flag(is_transposed), flag(has_lines));
+  }
 }
 
 }  // namespace
@@ -148,11 +157,12 @@ void launch_fp8(const DecodeArgs& a, QuantScaling scaling, const LaunchContext& 
 void launch_decode(const QuantTensorView& q, bool columnwise, TensorView out, const LaunchContext& context) {
   expect_tensor("decode", "out", out, DType::bf16, {q.rows, q.cols});
   const DecodeArgs a = decode_args(q, columnwise, out);
-  switch (q.spec.format) {
-    case QuantFormat::e4m3: return launch_fp8<QuantFormat::e4m3>(a, q.spec.scaling, context);
-    case QuantFormat::e5m2: return launch_fp8<QuantFormat::e5m2>(a, q.spec.scaling, context);
-    case QuantFormat::e2m1: return launch_kernel<QuantFormat::e2m1, Scales::e4m3>(a, context);
-  }
+  const Scales scales = scales_of(q.spec.scaling);
+  const int64_t threads = a.rows * ceil_div(a.cols, kPerThread);
+  const int64_t blocks = std::min<int64_t>(ceil_div(threads, kThreads), context.multiprocessors * 16);
+  const Kernel kernel =
+      with_format(q.spec.format, [&]<QuantFormat F>() { return kernel_of<F>(scales, a.is_transposed, a.block_cols == 1); });
+  launch("quantize_decode", kernel, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads)}, context.stream, a);
 }
 
 }  // namespace mbt::cuda

@@ -2,6 +2,7 @@
 // also that of the transformed tensor), then scales and codes of both copies in one pass over x. The transform is recomputed rather than
 // kept: reading x again costs less than writing and reading the transformed tensor.
 #include "kernels/cuda/quantize/quantize_blocks.h"
+#include "kernels/cuda/runtime/choose.h"
 
 namespace mbt::cuda {
 namespace {
@@ -136,25 +137,26 @@ void launch_hadamard_amax(BlockArgs& a, const LaunchContext& context) {
   a.transformed_parts = {parts + blocks, blocks};
 }
 
-template <bool kStochastic, class H>
-void launch_rule(const QuantSpec& spec, const BlockArgs& a, const LaunchContext& context) {
-  using Rule = Nvfp4Rule<kStochastic>;
-  const LaunchShape shape = tile_shape(a.rows, a.cols);
-  if (spec.is_2d) launch("quantize_nvfp4_squares", quantize_nvfp4_kernel<Rule, Blocks::squares, H>, shape, context.stream, a);
-  else if (a.transformed_parts.count == 0)
-    launch("quantize_nvfp4", quantize_nvfp4_kernel<Rule, Blocks::lines, H>, shape, context.stream, a);
-  else launch("quantize_nvfp4_hadamard", quantize_nvfp4_kernel<Rule, Blocks::transformed_lines, H>, shape, context.stream, a);
+const char* name_of(Blocks blocks) {
+  return blocks == Blocks::squares ? "quantize_nvfp4_squares" : blocks == Blocks::lines ? "quantize_nvfp4" : "quantize_nvfp4_hadamard";
 }
 
 }  // namespace
 
-void launch_quantize_nvfp4(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context) {
+void launch_quantize_nvfp4(const QuantizeArgs& args, const LaunchContext& context) {
   BlockArgs a = block_args(args);
   const QuantSpec& spec = args.to.q.spec;
+  const bool transforms = spec.hadamard_columnwise && a.column.codes != nullptr;
+  const Blocks blocks = spec.is_2d ? Blocks::squares : transforms ? Blocks::transformed_lines : Blocks::lines;
   with_source(args, [&]<class T, class H>(T*, H*) {
-    if (spec.hadamard_columnwise && a.column.codes != nullptr) launch_hadamard_amax<H>(a, context);
-    else a.amax_parts = known.count > 0 ? known : launch_amax_parts(args, context);
-    spec.stochastic_rounding ? launch_rule<true, H>(spec, a, context) : launch_rule<false, H>(spec, a, context);
+    if (transforms) launch_hadamard_amax<H>(a, context);
+    else a.amax_parts = amax_parts(args, context);
+    const auto kernel = choose(
+        []<bool kStochastic, Blocks kBlocks>(Is<kStochastic>, Is<kBlocks>) -> void (*)(BlockArgs) {
+          return quantize_nvfp4_kernel<Nvfp4Rule<kStochastic>, kBlocks, H>;
+        },
+        flag(spec.stochastic_rounding), OneOf<Blocks::squares, Blocks::lines, Blocks::transformed_lines>{blocks});
+    launch(name_of(blocks), kernel, tile_shape(a.rows, a.cols), context.stream, a);
   });
 }
 

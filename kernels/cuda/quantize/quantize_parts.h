@@ -6,13 +6,6 @@
 
 namespace mbt::cuda {
 
-/// Maxima of one tensor by blocks of an earlier kernel: whoever needs the tensor's takes the largest. Nothing needs zeroing, and a tensor's
-/// amax is known two launches after it was asked for.
-struct AmaxParts {
-  const float* parts = nullptr;  // [count]
-  int count = 0;
-};
-
 /// The largest of the thread's share of the parts. Several loads are under way at once: each block of a large tensor looks at all parts.
 template <int kThreads>
 __device__ inline float largest_part(const AmaxParts& amax) {
@@ -28,23 +21,24 @@ __device__ inline float largest_part(const AmaxParts& amax) {
   return largest;
 }
 
-/// Of x, after rounding; `parts` lie in context.scratch.
+/// Of x, after rounding, by a pass of its own; `parts` lie in context.scratch.
 AmaxParts launch_amax_parts(const QuantizeArgs& args, const LaunchContext& context);
+/// Those that context knows, else by a pass.
+inline AmaxParts amax_parts(const QuantizeArgs& args, const LaunchContext& context) {
+  return context.known_amax.count > 0 ? context.known_amax : launch_amax_parts(args, context);
+}
 
 /// Throws for what no kernel could write: formats and scalings that do not go together, arrays that are missing or should be shared.
 void check_quantized_spec(const QuantTensorView& q);
-/// quantize; `known`: the maxima of x's parts where the kernel that made x has left them (count 0: it has not). Where they are needed and
-/// known there is no pass for them; `context.scratch`, where they may lie, is then left alone.
-void launch_quantize(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context);
 
 // quantize_tensor.cu: one scale a tensor
-void launch_quantize_tensor(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context);
+void launch_quantize_tensor(const QuantizeArgs& args, const LaunchContext& context);
 /// The transposed column-wise copy, from the row-wise codes: one byte read an element where x would be two.
 void launch_transposed_copy(const QuantOutput& to, const LaunchContext& context);
 // quantize_blocks.cu
 void launch_quantize_blocks(const QuantizeArgs& args, const LaunchContext& context);
 // quantize_nvfp4.cu
-void launch_quantize_nvfp4(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context);
+void launch_quantize_nvfp4(const QuantizeArgs& args, const LaunchContext& context);
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /// The slot that receives the amax; null: none wanted.

@@ -187,7 +187,7 @@ TensorArgs tensor_args(const QuantOutput& to) {
           .column_scale_inv = static_cast<float*>(q.columnwise.scale_inv),
           .scale = s.scaling == QuantScaling::delayed ? q.scale : nullptr,
           .amax_parts = {},
-          .fp8_max = s.format == QuantFormat::e4m3 ? kE4m3Max : kE5m2Max,
+          .fp8_max = max_of(s.format),
           .is_power_of_two = s.power_of_two_scale,
           .amax = staged_amax(to)};
 }
@@ -198,28 +198,21 @@ LaunchShape shape_of_tiles(const TensorArgs& a) {
 }
 bool has_column_vectors(const TensorArgs& a) { return is_aligned(a.transposed, 16) && a.rows % kPerThread == 0; }
 
-template <class T, class H, QuantFormat F>
-void launch_format(const T* x, const TensorArgs& a, const LaunchContext& context) {
-  const bool is_aligned_flat = is_aligned(x, 16) && is_aligned(a.codes, 16);  // null is aligned
-  if (a.transposed != nullptr) {
-    launch("quantize_transpose", quantize_transpose_kernel<T, H, F>, shape_of_tiles(a), context.stream, x, a,
-           is_aligned_flat && a.cols % kPerThread == 0, has_column_vectors(a));
-  } else {
-    const int64_t blocks = std::clamp<int64_t>(ceil_div(a.rows * a.cols, kThreads * kPerThread), 1, context.multiprocessors * 8);
-    launch("quantize_cast", quantize_cast_kernel<T, H, F>, {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), kWarp * sizeof(float)},
-           context.stream, x, a, is_aligned_flat);
-  }
-}
-
 }  // namespace
 
-void launch_quantize_tensor(const QuantizeArgs& args, const AmaxParts& known, const LaunchContext& context) {
+void launch_quantize_tensor(const QuantizeArgs& args, const LaunchContext& context) {
   TensorArgs a = tensor_args(args.to);
-  if (a.scale == nullptr) a.amax_parts = known.count > 0 ? known : launch_amax_parts(args, context);
+  if (a.scale == nullptr) a.amax_parts = amax_parts(args, context);
+  const bool is_aligned_flat = is_aligned(args.x.data, 16) && is_aligned(a.codes, 16);  // null is aligned
+  const int64_t blocks = std::clamp<int64_t>(ceil_div(a.rows * a.cols, kThreads * kPerThread), 1, context.multiprocessors * 8);
+  const LaunchShape flat{dim3(static_cast<unsigned>(blocks)), dim3(kThreads), kWarp * sizeof(float)};
   with_source(args, [&]<class T, class H>(T*, H*) {
-    const T* x = args.x.as<T>();
-    if (args.to.q.spec.format == QuantFormat::e4m3) launch_format<T, H, QuantFormat::e4m3>(x, a, context);
-    else launch_format<T, H, QuantFormat::e5m2>(x, a, context);
+    with_fp8(args.to.q.spec.format, [&]<QuantFormat F>() {
+      if (a.transposed == nullptr)
+        return launch("quantize_cast", quantize_cast_kernel<T, H, F>, flat, context.stream, args.x.as<T>(), a, is_aligned_flat);
+      launch("quantize_transpose", quantize_transpose_kernel<T, H, F>, shape_of_tiles(a), context.stream, args.x.as<T>(), a,
+             is_aligned_flat && a.cols % kPerThread == 0, has_column_vectors(a));
+    });
   });
 }
 

@@ -135,17 +135,16 @@ void with_rule(const QuantSpec& spec, DType round_to, F&& f) {
     else if (round_to == DType::f16) f(rule, static_cast<F16*>(nullptr));
     else f(rule, static_cast<float*>(nullptr));
   };
-  if (spec.scaling == QuantScaling::nvfp4) with_kind(Nvfp4Rule<false>{});
-  else if (spec.format == QuantFormat::e4m3) with_kind(BlockwiseRule<QuantFormat::e4m3>{});
-  else with_kind(BlockwiseRule<QuantFormat::e5m2>{});
+  if (spec.scaling == QuantScaling::nvfp4) return with_kind(Nvfp4Rule<false>{});
+  with_fp8(spec.format, [&]<QuantFormat kFormat>() { with_kind(BlockwiseRule<kFormat>{}); });
 }
 
-void quantize_flat(const QuantizeShardArgs& args, const LaunchContext& context) {
+/// The arguments of quantize for the slice under one scale a tensor.
+QuantizeArgs flat_args(const QuantizeShardArgs& args) {
   QuantTensorView q = args.q;
   q.columnwise = {};
   q.rowwise.codes = static_cast<uint8_t*>(q.rowwise.codes) + args.first;
-  const AmaxParts known{args.amax.as<float>(), args.amax.empty() ? 0 : 1};
-  launch_quantize_tensor(flat_args(args.x, args.round_to, q, args.stage_amax), known, context);
+  return flat_args(args.x, args.round_to, q, args.stage_amax);
 }
 
 }  // namespace
@@ -165,7 +164,11 @@ void launch_shard_amax(const ShardAmaxArgs& args, const LaunchContext& context) 
 
 void launch_quantize_shard(const QuantizeShardArgs& args, const LaunchContext& context) {
   const QuantSpec& spec = args.q.spec;
-  if (spec.is_per_tensor()) return quantize_flat(args, context);
+  if (spec.is_per_tensor()) {
+    LaunchContext with_amax = context;
+    with_amax.known_amax = {args.amax.as<float>(), args.amax.empty() ? 0 : 1};
+    return launch_quantize_tensor(flat_args(args), with_amax);
+  }
   BlockArgs a = tile_args(args.q, args.x, args.first, args.stage_amax);
   if (spec.scaling == QuantScaling::nvfp4) a.amax_parts = launch_amax_parts(flat_args(args.amax, DType::f32), context);
   with_rule(spec, args.round_to, [&]<class Rule, class H>(Rule, H*) {

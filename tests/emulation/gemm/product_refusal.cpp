@@ -5,7 +5,8 @@
 namespace mbt::cuda {
 namespace {
 
-using enum ElementType;
+using enum DType;
+using enum QuantFormat;
 using enum ScaleMode;
 
 bool is_tn(const Product& p) { return p.first.is_transposed && !p.second.is_transposed; }

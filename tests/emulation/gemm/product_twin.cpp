@@ -11,15 +11,10 @@ namespace {
 
 float element_at(const void* data, ElementType type, int64_t i) {
   const auto* const bytes = static_cast<const uint8_t*>(data);
-  switch (type) {
-    case ElementType::f32: return static_cast<const float*>(data)[i];
-    case ElementType::bf16: return decode_bf16(static_cast<const uint16_t*>(data)[i]);
-    case ElementType::f16: return decode_fp16(static_cast<const uint16_t*>(data)[i]);
-    case ElementType::e4m3: return decode_e4m3(bytes[i]);
-    case ElementType::e5m2: return decode_e5m2(bytes[i]);
-    case ElementType::e2m1: return decode_e2m1(static_cast<uint8_t>(bytes[i / 2] >> (i % 2 * 4) & 0xF));
-  }
-  return 0;
+  if (type == DType::f32) return static_cast<const float*>(data)[i];
+  if (type == DType::bf16) return decode_bf16(static_cast<const uint16_t*>(data)[i]);
+  if (type == DType::f16) return decode_fp16(static_cast<const uint16_t*>(data)[i]);
+  return decode(type.format, bits_of(type) == 4 ? static_cast<uint8_t>(bytes[i / 2] >> (i % 2 * 4) & 0xF) : bytes[i]);
 }
 
 /// The factor of op(matrix)'s elements in row or column `outer` of D at `inner` along the sum of k.
@@ -56,8 +51,8 @@ std::vector<double> lines_of(const ProductMatrix& m, bool is_first, int64_t oute
 }
 
 void store(void* data, ElementType type, int64_t i, float value) {
-  if (type == ElementType::f32) static_cast<float*>(data)[i] = value;
-  else static_cast<uint16_t*>(data)[i] = type == ElementType::bf16 ? encode_bf16(value) : encode_fp16(value);
+  if (type == DType::f32) static_cast<float*>(data)[i] = value;
+  else static_cast<uint16_t*>(data)[i] = type == DType::bf16 ? encode_bf16(value) : encode_fp16(value);
 }
 
 class TwinExecutor final : public ProductExecutor {

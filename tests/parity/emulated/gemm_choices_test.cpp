@@ -173,7 +173,8 @@ TEST_CASE("the fastest is the least median, the first of nearly equal ones, and 
 }
 
 TEST_CASE("operands for timing are a product of the same kind, of ordinary values") {
-  using enum ElementType;
+  using enum DType;
+  using enum QuantFormat;
   using enum ScaleMode;
   const std::tuple<ElementType, ScaleMode, int> kinds[] = {{bf16, none, 80},         {f16, none, 80},         {f32, none, 80},
                                                            {e4m3, scalar_32f, 90},   {e5m2, scalar_32f, 90},  {e4m3, vec128_32f, 90},
@@ -215,10 +216,10 @@ TEST_CASE("operands for timing are a product of the same kind, of ordinary value
 
 TEST_CASE("products that an algorithm must not share have other keys and names") {
   alignas(256) static uint8_t memory[1024];
-  const Product p{.first = {memory, ElementType::bf16, 32, 48, 32, true},
-                  .second = {memory, ElementType::bf16, 32, 16, 32, false},
+  const Product p{.first = {memory, DType::bf16, 32, 48, 32, true},
+                  .second = {memory, DType::bf16, 32, 16, 32, false},
                   .d = memory,
-                  .d_type = ElementType::bf16,
+                  .d_type = DType::bf16,
                   .m = 48,
                   .n = 16,
                   .k = 32};
@@ -228,10 +229,10 @@ TEST_CASE("products that an algorithm must not share have other keys and names")
     return key_of(other) != key_of(p) && describe(other) != describe(p);
   };
   CHECK(describe(p) == "bf16 [32x48]^T, bf16 [32x16] -> bf16 [48x16], aligned to 256, 256, 256");
-  CHECK(differs([](Product& o) { o.first.type = ElementType::f16; }));
+  CHECK(differs([](Product& o) { o.first.type = DType::f16; }));
   CHECK(differs([](Product& o) { o.second.ld = 64; }));
   CHECK(differs([](Product& o) { o.first.scale_mode = ScaleMode::scalar_32f; }));
-  CHECK(differs([](Product& o) { o.d_type = ElementType::f32; }));
+  CHECK(differs([](Product& o) { o.d_type = DType::f32; }));
   CHECK(differs([](Product& o) { o.n = 32; }));
   CHECK(differs([](Product& o) { o.bias = memory; }));
   CHECK(differs([](Product& o) { o.accumulates = true; }));

@@ -11,6 +11,7 @@
 #include "tests/emulation/engine/settings.h"
 #include "tests/emulation/gemm/product_twin.h"
 #include "tests/parity/product_cases.h"
+#include "tests/support/fp8_formats.h"
 
 namespace mbt::test {
 namespace {
@@ -133,7 +134,7 @@ TEST_CASE("transposed copies are wanted where FP8 products take one layout alone
         std::tuple{100, false, false, false}, std::tuple{103, false, false, false}, std::tuple{120, true, true, true}}) {
     INFO(capability);
     const GemmDevice device{capability, 130100};
-    for (const QuantFormat f : {e4m3, e5m2}) {
+    for (const QuantFormat f : fp8_formats()) {
       CHECK(wants_transposed(device, {.format = f, .scaling = delayed}) == tensor);
       CHECK(wants_transposed(device, {.format = f, .scaling = tensorwise}) == tensor);
       for (const bool is_2d : {false, true}) {
@@ -239,9 +240,9 @@ TEST_CASE("codes are packed two a byte, the first in the low nibble, turned wher
 
 TEST_CASE("the twin refuses what cuBLASLt refuses") {
   alignas(256) static uint8_t memory[4096];
-  const ProductMatrix first{memory, ElementType::e4m3, 32, 48, 32, true, ScaleMode::scalar_32f, memory};
-  const ProductMatrix second{memory, ElementType::e4m3, 32, 16, 32, false, ScaleMode::scalar_32f, memory};
-  const Product good{.first = first, .second = second, .d = memory, .d_type = ElementType::bf16, .m = 48, .n = 16, .k = 32};
+  const ProductMatrix first{memory, QuantFormat::e4m3, 32, 48, 32, true, ScaleMode::scalar_32f, memory};
+  const ProductMatrix second{memory, QuantFormat::e4m3, 32, 16, 32, false, ScaleMode::scalar_32f, memory};
+  const Product good{.first = first, .second = second, .d = memory, .d_type = DType::bf16, .m = 48, .n = 16, .k = 32};
   const GemmDevice hopper{90, 130100}, blackwell{100, 130100};
   CHECK(refusal(good, hopper).empty());
   const auto refused = [&](const GemmDevice& device, auto change, const std::string& reason) {
@@ -251,7 +252,7 @@ TEST_CASE("the twin refuses what cuBLASLt refuses") {
     CHECK_THAT(refusal(p, device), ContainsSubstring(reason));
   };
   const auto scales = [](ScaleMode a, ScaleMode b) { return [a, b](Product& p) { p.first.scale_mode = a, p.second.scale_mode = b; }; };
-  const auto untransposed = [](Product& p) { p.first = {memory, ElementType::e4m3, 48, 32, 48, false, ScaleMode::scalar_32f, memory}; };
+  const auto untransposed = [](Product& p) { p.first = {memory, QuantFormat::e4m3, 48, 32, 48, false, ScaleMode::scalar_32f, memory}; };
   using enum ScaleMode;
   refused(
       {80, 130100}, [](Product&) {}, "FP8 before 8.9");
@@ -261,9 +262,9 @@ TEST_CASE("the twin refuses what cuBLASLt refuses") {
   refused(
       hopper, [](Product& p) { p.first.rows = 16; }, "first is not m x k");
   refused(
-      hopper, [](Product& p) { p.first.type = p.second.type = ElementType::e5m2; }, "e5m2 by e5m2");
+      hopper, [](Product& p) { p.first.type = p.second.type = QuantFormat::e5m2; }, "e5m2 by e5m2");
   refused(
-      hopper, [](Product& p) { p.second.type = ElementType::bf16; }, "FP8 by another type");
+      hopper, [](Product& p) { p.second.type = DType::bf16; }, "FP8 by another type");
   refused(
       hopper, [](Product& p) { p.bias = memory; }, "bias f32, expected bf16");
   refused(
@@ -282,16 +283,16 @@ TEST_CASE("the twin refuses what cuBLASLt refuses") {
   refused({100, 120600}, scales(vec32_ue8m0, vec32_ue8m0), "before cuBLAS 12.8");
   refused(
       hopper, [&](Product& p) { scales(vec128_32f, vec128_32f)(p), p.n = p.second.cols = 6; }, "multiple of 4");
-  const auto fp4 = [&](Product& p) { p.first.type = p.second.type = ElementType::e2m1, scales(vec16_ue4m3, vec16_ue4m3)(p); };
+  const auto fp4 = [&](Product& p) { p.first.type = p.second.type = QuantFormat::e2m1, scales(vec16_ue4m3, vec16_ue4m3)(p); };
   refused(hopper, fp4, "before 10.0");
   refused(
       blackwell, [&](Product& p) { fp4(p), scales(scalar_32f, scalar_32f)(p); }, "FP4 without scales of 16");
   const auto plain = [](Product& p) {
-    p.first = {memory, ElementType::bf16, 32, 48, 32, true};
-    p.second = {memory, ElementType::bf16, 32, 16, 32, false};
+    p.first = {memory, DType::bf16, 32, 48, 32, true};
+    p.second = {memory, DType::bf16, 32, 16, 32, false};
   };
   refused(
-      hopper, [&](Product& p) { plain(p), p.d_type = ElementType::f16; }, "no product of bf16 operands into f16");
+      hopper, [&](Product& p) { plain(p), p.d_type = DType::f16; }, "no product of bf16 operands into f16");
   refused(
       hopper, [&](Product& p) { plain(p), p.bias = memory; }, "bias f32 with D bf16");
   Product any = good;

@@ -1,0 +1,33 @@
+// From run-time values to one instance of a kernel's template: the one step between a launcher and its kernel.
+#pragma once
+
+#include <type_traits>
+
+namespace mbt::cuda {
+
+/// A value as a type, for template arguments that a lambda deduces.
+template <auto kValue>
+using Is = std::integral_constant<decltype(kValue), kValue>;
+
+/// A run-time value that is one of kValues.
+template <auto kFirst, auto... kRest>
+struct OneOf {
+  decltype(kFirst) value;
+};
+inline OneOf<true, false> flag(bool value) { return {value}; }
+
+/// f(Is<the value of each option>...): `choose([&]<int kPacks, bool kWide>(Is<kPacks>, Is<kWide>) { ... }, OneOf<1, 2>{packs},
+/// flag(wide))`. A value that is none of its option's counts as the last.
+template <class F>
+auto choose(F&& f) {
+  return f();
+}
+template <class F, auto kFirst, auto... kRest, class... More>
+auto choose(F&& f, OneOf<kFirst, kRest...> option, More... more) {
+  if constexpr (sizeof...(kRest) > 0) {
+    if (option.value != kFirst) return choose(f, OneOf<kRest...>{option.value}, more...);
+  }
+  return choose([&](auto... tags) { return f(Is<kFirst>(), tags...); }, more...);
+}
+
+}  // namespace mbt::cuda

@@ -134,7 +134,7 @@ TEST_CASE("transposed copies are wanted where FP8 products take one layout alone
         std::tuple{100, false, false, false}, std::tuple{103, false, false, false}, std::tuple{120, true, true, true}}) {
     INFO(capability);
     const GemmDevice device{capability, 130100};
-    for (const QuantFormat f : test::fp8_formats()) {
+    for (const QuantFormat f : fp8_formats()) {
       CHECK(wants_transposed(device, {.format = f, .scaling = delayed}) == tensor);
       CHECK(wants_transposed(device, {.format = f, .scaling = tensorwise}) == tensor);
       for (const bool is_2d : {false, true}) {

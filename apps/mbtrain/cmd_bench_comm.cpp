@@ -11,6 +11,7 @@
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/comm/gather.h"
 #include "kernels/kernels.h"
 
@@ -80,7 +81,7 @@ void print_json(const World& world, const Collectives& collectives, const std::v
   for (const Row& r : rows)
     j["rows"].push_back(
         {{"collective", r.name}, {"bytes", r.bytes}, {"us", r.seconds * 1e6}, {"gb_s", r.bandwidth * 1e-9}, {"bus_gb_s", r.bus * 1e-9}});
-  std::printf("%s\n", j.dump(2).c_str());
+  std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
 }
 
 int run(World& world, const std::vector<std::string>& args) {

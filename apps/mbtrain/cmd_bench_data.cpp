@@ -5,6 +5,7 @@
 
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/data/loader.h"
 #include "core/data/make_dataset.h"
 #include "core/recipe/resolve.h"
@@ -30,12 +31,13 @@ int bench_data(const std::vector<std::string>& args) {
   for (; since(reading) < seconds; samples += config.train.micro_batch_size) static_cast<void>(loader.get(samples));
   const double read = since(reading), rate = static_cast<double>(samples * data->seq_length()) / read;
   if (as_json) {
-    std::printf(
-        "%s\n",
-        nlohmann::ordered_json{
-            {"data", data->describe()}, {"seconds_to_make", made}, {"samples", samples}, {"seconds", read}, {"tokens_per_second", rate}}
-            .dump(2)
-            .c_str());
+    std::printf("%s\n", json_text(nlohmann::ordered_json{{"data", data->describe()},
+                                                         {"seconds_to_make", made},
+                                                         {"samples", samples},
+                                                         {"seconds", read},
+                                                         {"tokens_per_second", rate}},
+                                  {.indent = 2})
+                            .c_str());
   } else {
     std::printf("%s\nmade in %.3f s; %lld samples read in %.2f s: %.2f M tokens a second on one thread\n", data->describe().c_str(), made,
                 static_cast<long long>(samples), read, rate * 1e-6);

@@ -8,6 +8,7 @@
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "kernels/kernels.h"
 
@@ -220,7 +221,7 @@ int bench_gemm(const std::vector<std::string>& args) {
   const std::vector<OperandKind> kinds = operand_kinds();
   const std::vector<Peak> peaks = measure_peaks(*backend, kinds, side);
   const std::vector<Row> rows = measure(*backend, layers, peaks);
-  if (options.as_json) std::cout << to_json(*backend, side, peaks, rows).dump(2) << "\n";
+  if (options.as_json) std::cout << json_text(to_json(*backend, side, peaks, rows), {.indent = 2}) << "\n";
   else print_table(*backend, side, peaks, rows);
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "apps/mbtrain/cmd_bench.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -112,7 +113,7 @@ int bench_ops(const std::vector<std::string>& args) {
     rows.back().share_of_copy = rows.back().gb_per_second() / copy.gb_per_second();
   }
   if (rows.empty()) throw InputError(text("--only '", options.only, "': no op has this in its name"));
-  if (options.as_json) std::cout << to_json(options, *backend, copy.gb_per_second(), rows).dump(2) << "\n";
+  if (options.as_json) std::cout << json_text(to_json(options, *backend, copy.gb_per_second(), rows), {.indent = 2}) << "\n";
   else print_table(options, *backend, copy.gb_per_second(), rows);
   return 0;
 }

@@ -12,6 +12,7 @@
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/backend/timing_backend.h"
+#include "core/base/json_text.h"
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
 #include "core/parallel/exchange_plan.h"
@@ -135,7 +136,7 @@ void print_json(const RunConfig& config, const Figures& f) {
                          {"exchange_ms", s.exchange_s * 1e3},
                          {"waited_ms", s.waiting_s * 1e3},
                          {"efficiency", s.efficiency}});
-  std::printf("%s\n", j.dump(2).c_str());
+  std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
 }
 
 int run(World& world, const std::vector<std::string>& args) {

@@ -12,6 +12,7 @@
 #include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/backend/timing_backend.h"
+#include "core/base/json_text.h"
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
 #include "core/recipe/resolve.h"
@@ -148,7 +149,7 @@ int run(World& world, const std::vector<std::string>& args) {
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   const StepTimes times = measure(*backend, world, config, steps);
   if (!world.is_first()) return 0;
-  if (as_json) std::printf("%s\n", to_json(*backend, world, config, times).dump(2).c_str());
+  if (as_json) std::printf("%s\n", json_text(to_json(*backend, world, config, times), {.indent = 2}).c_str());
   else print_table(world, config, times);
   return 0;
 }

@@ -5,6 +5,7 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/config/config_json.h"
 #include "core/config/describe.h"
 #include "core/recipe/resolve.h"
@@ -15,7 +16,7 @@ namespace {
 int schema(const std::vector<std::string>& args) {
   VerbOptions options("Print a JSON Schema of run configs, for editors", "mbtrain config schema");
   options.parse(args);
-  std::cout << config_schema().dump(2) << "\n";
+  std::cout << json_text(config_schema(), {.indent = 2}) << "\n";
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "apps/mbtrain/cmd_data.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/data/loader.h"
 #include "core/data/make_dataset.h"
@@ -25,14 +26,14 @@ struct InspectOptions {
 int show_facts(const InspectOptions& o) {
   const ordered_json facts = data_facts(o.path);
   if (o.as_json) {
-    std::printf("%s\n", facts.dump(2).c_str());
+    std::printf("%s\n", json_text(facts, {.indent = 2}).c_str());
     return 0;
   }
   TextTable table("ll");
   for (const auto& [name, value] : facts.items())
     table.add({name, value.is_string()           ? value.get<std::string>()
                      : value.is_number_integer() ? with_commas(value.get<int64_t>())
-                                                 : value.dump()});
+                                                 : json_text(value)});
   std::printf("%s", table.str("").c_str());
   return 0;
 }
@@ -123,7 +124,7 @@ int show_batch(const InspectOptions& o, const ConfigInput& input) {
     const ordered_json all = {
         {"data", data->describe()},         {"split", o.split}, {"samples", loader.samples_per_epoch()}, {"vocab_size", data->vocab_size()},
         {"seq_length", data->seq_length()}, {"rows", rows}};
-    std::printf("%s\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::printf("%s\n", json_text(all, {.indent = 2, .replaces_invalid = true}).c_str());
   }
   return 0;
 }

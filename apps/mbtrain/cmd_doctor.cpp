@@ -10,6 +10,7 @@
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/build_parts.h"
+#include "core/base/json_text.h"
 #include "core/config/command_line.h"
 #include "core/recipe/library.h"
 #include "core/recipe/resolve.h"
@@ -200,7 +201,7 @@ int cmd_doctor(const std::vector<std::string>& args) {
       .devices = {}, .gpus = probe_gpus(), .libraries = machine_libraries(), .memory = host_memory(), .recipes = RecipeLibrary::load()};
   for (const char* name : {"cpu", "cuda"}) report.devices.push_back(open_device(name));
   if (as_json) {
-    std::cout << to_json(report).dump(2) << "\n";
+    std::cout << json_text(to_json(report), {.indent = 2}) << "\n";
     return 0;
   }
   std::cout << "mbtrain " << MBT_VERSION << "\n";

@@ -10,6 +10,7 @@
 #include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/data/text/document_source.h"
 #include "core/eval/multiple_choice.h"
@@ -56,7 +57,7 @@ int64_t sequence(const Options& o, const ModelFolder& folder) {
 /// The text of a document; of JSONL the string under `key`.
 std::string text_of(RawDocument& document, const std::string& key) {
   if (document.kind != DocumentKind::jsonl) return std::move(document.bytes);
-  const nlohmann::json object = nlohmann::json::parse(document.bytes, nullptr, false);
+  const nlohmann::json object = parse_json_or_discard(document.bytes);
   if (!object.is_object()) throw InputError(text(document.where(), ": expected a JSON object"));
   const auto found = object.find(key);
   if (found == object.end() || !found->is_string())
@@ -97,7 +98,7 @@ void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_l
                     {"unscored_tokens", t.unscored},
                     {"seq_length", seq_length},
                     {"stride", stride}};
-    std::printf("%s\n", j.dump(2).c_str());
+    std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
     return;
   }
   std::printf("%lld document%s, %lld tokens scored, in windows of %lld every %lld\n", static_cast<long long>(t.documents),
@@ -158,7 +159,7 @@ void print_choice(const Options& o, const ChoiceTotals& t) {
   if (o.as_json) {
     Json j = {{"questions", t.questions}, {"shortened", t.shortened}, {"cut", t.cut}};
     for (const auto& r : rows) j[r.key] = t.accuracy(r.right), j[text(r.key, "_stderr")] = t.standard_error(r.right);
-    std::printf("%s\n", j.dump(2).c_str());
+    std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
     return;
   }
   std::printf("%lld question%s\n", static_cast<long long>(t.questions), t.questions == 1 ? "" : "s");
@@ -176,7 +177,7 @@ void print_choice(const Options& o, const ChoiceTotals& t) {
 void print_question(const std::string& where, const ChoiceQuestion& question, const std::vector<EndingScore>& scores) {
   Json j = {{"where", where}, {"label", question.label}, {"nats", Json::array()}, {"tokens", Json::array()}};
   for (const EndingScore& s : scores) j["nats"].push_back(s.nats), j["tokens"].push_back(s.tokens);
-  std::printf("%s\n", j.dump().c_str());
+  std::printf("%s\n", json_text(j).c_str());
 }
 
 int eval_choice(const std::vector<std::string>& args) {

@@ -9,6 +9,7 @@
 #include "apps/mbtrain/log.h"
 #include "apps/mbtrain/model_options.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/eval/text_tokens.h"
 #include "core/io/files.h"
 #include "core/model/generate.h"
@@ -138,7 +139,7 @@ void print_sample(Generator& generator, const GenerateOptions& o, const ModelFol
     const Continuation made = continue_prompt(generator, o, model, tokens, sample, [](const std::string&) {});
     const nlohmann::ordered_json line = {
         {"sample", i}, {"prompt", o.prompt}, {"text", made.text}, {"tokens", made.tokens}, {"finished", made.is_finished}};
-    return print(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    return print(json_text(line, {.replaces_invalid = true}) + "\n");
   }
   if (o.num_samples > 1) print(text("--- sample ", i + 1, " of ", o.num_samples, " ---\n"));
   print(o.prompt);

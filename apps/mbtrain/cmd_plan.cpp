@@ -4,6 +4,7 @@
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/plan_text.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/recipe/resolve.h"
 #include "core/train/plan/plan.h"
 #include "kernels/kernels.h"
@@ -24,7 +25,7 @@ int cmd_plan(const std::vector<std::string>& args) {
   const TrainConfig& train = run.config.train;
   const std::unique_ptr<Backend> backend = make_backend(name_of(train.device), static_cast<int>(train.num_threads));
   const RunPlan plan = make_plan(std::move(run), ranks, queries_of(*backend));
-  if (as_json) std::cout << to_json(plan).dump(2) << "\n";
+  if (as_json) std::cout << json_text(to_json(plan), {.indent = 2}) << "\n";
   else std::cout << plan_text(plan, show_all);
   return 0;
 }

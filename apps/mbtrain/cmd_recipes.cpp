@@ -6,6 +6,7 @@
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/config/config_json.h"
 #include "core/recipe/finalize.h"
 #include "core/recipe/library.h"
@@ -90,7 +91,8 @@ void print_recipe(const Recipe& r) {
   for (const auto& [key, value] : values.items()) {
     if (key == "name") continue;
     const auto origin = r.origins.find(key);
-    fields.add({value != defaults[key] ? "*" : " ", key, value.dump(), origin != r.origins.end() ? "set by " + origin->second.text : ""});
+    fields.add(
+        {value != defaults[key] ? "*" : " ", key, json_text(value), origin != r.origins.end() ? "set by " + origin->second.text : ""});
   }
   std::cout << fields.str("") << "\n* differs from MixedPrecisionConfig's default\n";
 }
@@ -103,9 +105,9 @@ void print_difference(const Recipe& left, const Recipe& right, bool as_json) {
   for (const auto& [key, value] : a.items()) {
     if (key == "name" || value == b[key]) continue;
     list.push_back({{"field", key}, {"left", value}, {"right", b[key]}});
-    table.add({key, value.dump(), b[key].dump()});
+    table.add({key, json_text(value), json_text(b[key])});
   }
-  if (as_json) std::cout << list.dump(2) << "\n";
+  if (as_json) std::cout << json_text(list, {.indent = 2}) << "\n";
   else std::cout << (list.empty() ? "the two recipes are equal\n" : table.str(""));
 }
 
@@ -131,7 +133,7 @@ int show(const std::vector<std::string>& args) {
   const RecipeLibrary library = RecipeLibrary::load(files);
   const Recipe recipe = finalized(library.get_or_read(name));
   if (!other.empty()) print_difference(recipe, finalized(library.get_or_read(other)), as_json);
-  else if (as_json) std::cout << recipe_json(recipe).dump(2) << "\n";
+  else if (as_json) std::cout << json_text(recipe_json(recipe), {.indent = 2}) << "\n";
   else print_recipe(recipe);
   return 0;
 }
@@ -153,7 +155,7 @@ int cmd_recipes(const std::vector<std::string>& args) {
   }
   Json list = Json::array();
   for (const Recipe& r : library.all()) list.push_back(recipe_json(finalized(r)));
-  std::cout << list.dump(2) << "\n";
+  std::cout << json_text(list, {.indent = 2}) << "\n";
   return 0;
 }
 

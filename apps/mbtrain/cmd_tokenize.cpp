@@ -12,6 +12,7 @@
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/data/megatron/indexed_writer.h"
 #include "core/data/text/tokenize_documents.h"
@@ -208,7 +209,7 @@ std::vector<int32_t> ids_of(const nlohmann::json& line, const Options& o, const 
   if (!ids->is_array()) throw InputError(document.where() + ": expected an array of tokens");
   for (const auto& id : *ids) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
-      throw InputError(text(document.where(), ": ", id.dump(), " is no token; expected integers"));
+      throw InputError(text(document.where(), ": ", json_text(id), " is no token; expected integers"));
     result.push_back(id);
   }
   return result;
@@ -220,7 +221,7 @@ int decode(Options o, const Tokenizer& tokenizer) {
   while (const auto document = source.next()) {
     const std::vector<int32_t> ids = ids_of(json_of(*document), o, *document);
     try {
-      print_out(nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)).dump(-1, ' ', true) + "\n");
+      print_out(json_text(nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)), {.is_ascii = true}) + "\n");
     } catch (const InputError& error) {
       throw InputError(text(document->where(), ": ", error.what()));
     }

@@ -12,6 +12,7 @@
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/trace.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/json_text.h"
 #include "core/comm/gather.h"
 #include "core/config/config_json.h"
 #include "core/data/make_dataset.h"
@@ -52,7 +53,8 @@ void show_start(const ResolvedRun& run, const Backend& backend, World& world, co
   if (c.train.device == DeviceChoice::automatic && backend.name() == "cpu") warn_of_unused_gpu();
   log_info(fmt::format("recipe: {}", c.mixed_precision.name));
   for (const Overwrite& o : run.overwrites) {
-    log_debug(fmt::format("{}.{}: {} ({}) -> {}", o.section, o.field, o.old_value.dump(), to_string(o.old_origin), o.new_value.dump()));
+    log_debug(
+        fmt::format("{}.{}: {} ({}) -> {}", o.section, o.field, json_text(o.old_value), to_string(o.old_origin), json_text(o.new_value)));
   }
   if (!run.overwrites.empty())
     log_info(fmt::format("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size()));

@@ -9,6 +9,7 @@
 
 #include "apps/mbtrain/log.h"
 #include "apps/mbtrain/text_table.h"
+#include "core/base/json_text.h"
 
 namespace mbt {
 namespace {
@@ -67,7 +68,7 @@ void ConsoleObserver::on_warning(const std::string& message) {
 
 void ConsoleObserver::on_iteration(const IterationRecord& r) {
   interval_.add(r);
-  write_metrics(to_json(r).dump());
+  write_metrics(json_text(to_json(r)));
   if (r.iteration == 1 || r.iteration % logger_.log_interval == 0 || r.iteration == r.train_iters)
     print_line(interval_.take_line(logger_.log_throughput));
   show_progress(r);
@@ -84,7 +85,7 @@ void ConsoleObserver::show_progress(const IterationRecord& r) {
 }
 
 void ConsoleObserver::on_evaluation(const EvaluationRecord& r) {
-  write_metrics(to_json(r).dump());
+  write_metrics(json_text(to_json(r)));
   print_line(r.lines());
 }
 

@@ -6,6 +6,7 @@
 
 #include "apps/mbtrain/text_table.h"
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/config/field_table.h"
 #include "core/recipe/finalize.h"
 
@@ -41,7 +42,7 @@ std::string config_text(const RunPlan& plan, bool show_all) {
     const Origin origin = origin_of(plan.run.origins, field.path());
     const bool is_copy = origin.kind == Origin::Kind::synchronized;
     if (show_all || (!is_copy && field.get() != defaults.all()[i].get()))
-      rows.add({field.path(), field.get().dump(), origin_text(field, origin)});
+      rows.add({field.path(), json_text(field.get()), origin_text(field, origin)});
   }
   const std::string lines = rows.str();
   return heading(show_all ? "Configuration" : "Configuration, where it differs from the defaults (--all: everything)") +
@@ -55,7 +56,7 @@ std::string overwrites_text(const RunPlan& plan, bool show_all) {
     for (const Overwrite& o : plan.run.overwrites) {
       if (o.was_given() != given) continue;
       if (given || show_all)
-        rows.add({o.section + "." + o.field, o.old_value.dump(), "->", o.new_value.dump(), "was: " + to_string(o.old_origin)});
+        rows.add({o.section + "." + o.field, json_text(o.old_value), "->", json_text(o.new_value), "was: " + to_string(o.old_origin)});
       else ++unseen;
     }
   std::string lines = rows.str();

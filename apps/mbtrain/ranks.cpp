@@ -11,6 +11,7 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/log.h"
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/xxhash.h"
 #include "core/comm/gather.h"
 #include "core/config/config_json.h"
@@ -62,7 +63,7 @@ std::string program_name() { return text("mbtrain ", MBT_VERSION, ", file ", has
 
 /// The values of two JSON objects that differ, as "train.lr: 1 on rank 0, 2 on rank 3".
 std::string differences(const std::string& first, const std::string& other, size_t rank) {
-  const nlohmann::json a = nlohmann::json::parse(first).flatten(), b = nlohmann::json::parse(other).flatten();
+  const nlohmann::json a = parse_json(first).flatten(), b = parse_json(other).flatten();
   std::string found;
   size_t count = 0;
   for (const auto& [path, value] : a.items()) {
@@ -70,7 +71,7 @@ std::string differences(const std::string& first, const std::string& other, size
     if (there == value || ++count > kShownDifferences) continue;
     std::string name = path.substr(1);
     std::replace(name.begin(), name.end(), '/', '.');
-    found += text("\n  ", name, ": ", value.dump(), " on rank 0, ", there.dump(), " on rank ", rank);
+    found += text("\n  ", name, ": ", json_text(value), " on rank 0, ", json_text(there), " on rank ", rank);
   }
   if (count > kShownDifferences) found += text("\n  and ", count - kShownDifferences, " more");
   return found;
@@ -96,7 +97,7 @@ void require_same_run(World& world, const RunConfig& config, const Dataset& data
   if (world.ranks() == 1) return;
   const nlohmann::json mine = {
       {"program", program_name()}, {"config", to_json(config)}, {"data", {{"what", dataset.describe()}, {"hash", dataset.fingerprint()}}}};
-  const std::vector<std::string> all = gather_texts(world, mine.dump());
+  const std::vector<std::string> all = gather_texts(world, json_text(mine));
   std::string found;
   for (size_t r = 1; r < all.size() && found.empty(); ++r)
     if (all[r] != all[0]) found = differences(all[0], all[r], r);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/io/files.h"
 
 namespace mbt {
@@ -36,7 +37,7 @@ void TracingObserver::write() const {
     if (e.flops > 0.0) event["args"] = {{"TFLOP/s", e.flops / e.seconds * 1e-12}};
     events.push_back(std::move(event));
   }
-  write_file_atomically(config_.trace_path, nlohmann::json{{"traceEvents", std::move(events)}}.dump() + "\n");
+  write_file_atomically(config_.trace_path, json_text(nlohmann::json{{"traceEvents", std::move(events)}}) + "\n");
   next_.on_message(text("wrote the timeline of ", timing_.events().size(), " ops to ", config_.trace_path));
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 
 namespace mbt {
 namespace {
@@ -49,7 +50,7 @@ std::vector<Fact> facts_of(const ModelConfig& m) {
 
 }  // namespace
 
-std::string ArchitectureDifference::str() const { return text(name, " (", left.dump(), ", ", right.dump(), ")"); }
+std::string ArchitectureDifference::str() const { return text(name, " (", json_text(left), ", ", json_text(right), ")"); }
 
 std::vector<ArchitectureDifference> architecture_differences(const ModelConfig& left, const ModelConfig& right) {
   const std::vector<Fact> of_right = facts_of(right);

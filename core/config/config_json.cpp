@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/config/field_table.h"
 
 namespace mbt {
@@ -15,7 +16,7 @@ nlohmann::ordered_json to_json(const RunConfig& config) {
   return result;
 }
 
-std::string json_text(const RunConfig& config) { return to_json(config).dump(2); }
+std::string json_text(const RunConfig& config) { return json_text(to_json(config), {.indent = 2}); }
 
 std::vector<FieldDifference> difference(const RunConfig& left, const RunConfig& right) {
   RunConfig a = left, b = right;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/config/field_table.h"
 #include "core/config/upstream_names.h"
@@ -48,7 +49,7 @@ std::string default_text(const Field& field) {
   const nlohmann::json value = field.get();
   if (value.is_number_float()) return to_text(value.get<double>());
   if (value.is_string()) return value.get_ref<const std::string&>().empty() ? "\"\"" : value.get<std::string>();
-  return value.dump();
+  return json_text(value);
 }
 
 ordered_json bound(const Field& field, double value) {

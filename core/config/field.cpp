@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
 
@@ -165,8 +166,8 @@ bool set_member(const EnumMember& e, const json& value, const FieldInfo&) {
 std::string shown_value(const json& v) {
   if (v.is_string()) return shown(v.get_ref<const std::string&>());
   if (v.is_object()) return "an object";
-  if (v.is_array()) return v.size() > 8 ? text("a list of ", v.size()) : v.dump();
-  return v.dump();
+  if (v.is_array()) return v.size() > 8 ? text("a list of ", v.size()) : json_text(v);
+  return json_text(v);
 }
 
 /// Text as a JSON value of the type; nothing when it does not read as one.
@@ -194,7 +195,7 @@ std::optional<json> parse_text(std::string_view text, FieldType type) {
       return list;
     }
     case FieldType::string_list: {
-      if (json as_json = json::parse(text, nullptr, false); as_json.is_array()) return as_json;
+      if (json as_json = parse_json_or_discard(text); as_json.is_array()) return as_json;
       if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
       json list = json::array();
       for (const std::string& part : split(text, text.find(',') == text.npos ? ' ' : ',')) {

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
+
 namespace mbt {
 
 using nlohmann::json;
@@ -15,6 +17,6 @@ JsonValue& JsonValue::operator=(const JsonValue& other) { return *this = JsonVal
 JsonValue& JsonValue::operator=(JsonValue&& other) noexcept = default;
 JsonValue::~JsonValue() = default;
 
-std::string JsonValue::dump() const { return value_->dump(); }
+std::string json_text(const JsonValue& value) { return json_text(*value); }
 
 }  // namespace mbt

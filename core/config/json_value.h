@@ -23,11 +23,12 @@ class JsonValue {
   const nlohmann::json& operator*() const { return *value_; }
   nlohmann::json* operator->() { return value_.get(); }
   const nlohmann::json* operator->() const { return value_.get(); }
-  /// On one line.
-  std::string dump() const;
 
  private:
   std::unique_ptr<nlohmann::json> value_;
 };
+
+/// On one line.
+std::string json_text(const JsonValue& value);
 
 }  // namespace mbt

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -9,15 +10,14 @@ namespace mbt {
 std::vector<Assignment> in_own_fields(const Assignment& assignment) {
   if (underscored(assignment.section) != "dataset" || underscored(assignment.field) != kBlendPerSplit) return {assignment};
   using nlohmann::json;
-  const json lists =
-      assignment.is_text() ? json::parse(assignment.value->get_ref<const std::string&>(), nullptr, false) : *assignment.value;
+  const json lists = assignment.is_text() ? parse_json_or_discard(assignment.value->get_ref<const std::string&>()) : *assignment.value;
   if (lists.is_null()) return {};
   if (!lists.is_array() || lists.size() != 3) return {assignment};
   std::vector<Assignment> own;
   const char* const fields[] = {"train_data_path", "valid_data_path", "test_data_path"};
   for (size_t i = 0; i < 3; ++i)
     if (!lists[i].is_null())
-      own.push_back({assignment.section, fields[i], assignment.is_text() ? json(lists[i].dump()) : lists[i], assignment.origin});
+      own.push_back({assignment.section, fields[i], assignment.is_text() ? json(json_text(lists[i])) : lists[i], assignment.origin});
   return own;
 }
 

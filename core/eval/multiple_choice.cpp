@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/eval/text_tokens.h"
 
@@ -34,7 +35,7 @@ int64_t parse_label(const json& value, const std::string& where) {
     const auto& digits = value.get_ref<const std::string&>();
     if (std::from_chars(digits.data(), digits.data() + digits.size(), label).ptr != digits.data() + digits.size()) label = -1;
   }
-  if (label < 0) throw InputError(text(where, ": label: got ", shown(value.dump()), ", expected the number of an ending, from 0 on"));
+  if (label < 0) throw InputError(text(where, ": label: got ", shown(json_text(value)), ", expected the number of an ending, from 0 on"));
   return label;
 }
 
@@ -53,7 +54,7 @@ size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& 
 }  // namespace
 
 ChoiceQuestion parse_choice_question(std::string_view line, const std::string& where) {
-  const json object = json::parse(line, nullptr, false);
+  const json object = parse_json_or_discard(line);
   if (!object.is_object()) throw InputError(text(where, ": expected a JSON object with ctx, endings and label"));
   const json* const context = find_any(object, {"ctx", "context", "query"});
   const json* const endings = find_any(object, {"endings", "choices"});
@@ -65,7 +66,7 @@ ChoiceQuestion parse_choice_question(std::string_view line, const std::string& w
   ChoiceQuestion question{context->get<std::string>(), {}, parse_label(*label, where)};
   for (const json& ending : *endings) {
     if (!ending.is_string() || ending.get_ref<const std::string&>().empty())
-      throw InputError(text(where, ": ending ", question.endings.size(), " is ", shown(ending.dump()), ", expected a text"));
+      throw InputError(text(where, ": ending ", question.endings.size(), " is ", shown(json_text(ending)), ", expected a text"));
     question.endings.push_back(ending.get<std::string>());
   }
   if (question.label >= static_cast<int64_t>(question.endings.size()))

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/config/architecture.h"
 #include "core/hf/choose_family.h"
@@ -131,7 +132,7 @@ std::vector<std::string> differences_in_words(const ModelConfig& a, const ModelC
 std::string hf_family_of(const ModelConfig& model) { return choose_family(model).model_type; }
 
 std::string new_hf_config_text(const ModelConfig& model, const std::string& dtype, const HfTokenIds& tokens) {
-  std::string fresh = new_config(choose_family(model), model, dtype, tokens).dump(2) + "\n";
+  std::string fresh = json_text(new_config(choose_family(model), model, dtype, tokens), {.indent = 2}) + "\n";
   const std::vector<std::string> differences = differences_in_words(model, hf_model(parse_json(fresh, "the new config.json")));
   MBT_CHECK(differences.empty(), "config.json: ", join(differences, ", "));
   return fresh;
@@ -143,7 +144,7 @@ std::string generation_config_text(const HfTokenIds& tokens) {
   if (tokens.eos) j["eos_token_id"] = *tokens.eos;
   if (tokens.eod && tokens.eod != tokens.eos)
     j["eos_token_id"] = tokens.eos ? ordered_json{*tokens.eos, *tokens.eod} : ordered_json(*tokens.eod);
-  return j.dump(2) + "\n";
+  return json_text(j, {.indent = 2}) + "\n";
 }
 
 std::string hf_config_text(const ModelConfig& model, const JsonDocument& source, const std::string& source_text, const std::string& dtype) {
@@ -152,10 +153,10 @@ std::string hf_config_text(const ModelConfig& model, const JsonDocument& source,
   now.sliding_window = before.sliding_window;  // a run may not have been told of it; it has not gone beyond
   const bool is_same = differences_in_words(now, before).empty();
   if (is_same && (dtype.empty() || says_dtype(source.root, dtype))) return source_text;
-  ordered_json j = ordered_json::parse(source_text);
+  ordered_json j = parse_ordered_json(source_text);
   if (!dtype.empty()) set_dtype(j, dtype);
   if (!is_same) replace_architecture(j, *find_hf_family(hf_model_type(source)), now);
-  std::string changed = j.dump(2) + "\n";
+  std::string changed = json_text(j, {.indent = 2}) + "\n";
   const std::vector<std::string> differences = differences_in_words(now, hf_model(parse_json(changed, source.source)));
   if (!differences.empty()) {
     throw InputError(

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_reader.h"
+#include "core/base/json_text.h"
 #include "core/config/config_input.h"
 
 namespace mbt {
@@ -52,7 +53,7 @@ class HfConfig {
 
   std::string where(const std::string& pointer) const { return text(document_.where(pointer), ": ", pointer.substr(1)); }
   [[noreturn]] void refuse(const std::string& pointer, const std::string& why) const {
-    throw InputError(text(where(pointer), " is ", at(pointer).dump().substr(0, 200), ": ", why));
+    throw InputError(text(where(pointer), " is ", json_text(at(pointer)).substr(0, 200), ": ", why));
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "core/hf/hf_overrides.h"
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/config/architecture.h"
 
@@ -11,11 +12,12 @@ void compare_with_import(const RunConfig& imported, const RunConfig& config, con
   const std::string& folder = config.model.hf_path;
   std::vector<std::string> changes;
   for (const ArchitectureDifference& d : architecture_differences(imported.model, config.model)) {
-    if (d.part == ArchitecturePart::arithmetic) changes.push_back(text("model.", d.name, " ", d.left.dump(), " -> ", d.right.dump()));
+    if (d.part == ArchitecturePart::arithmetic)
+      changes.push_back(text("model.", d.name, " ", json_text(d.left), " -> ", json_text(d.right)));
     if (d.part != ArchitecturePart::weights) continue;
     const auto origin = origins.find("model." + d.name);  // properties of several fields have none
     const std::string where = origin == origins.end() ? "model, " + d.name : text("model.", d.name, " (", to_string(origin->second), ")");
-    problems.push_back({where, text("got ", d.right.dump(), ", expected ", d.left.dump(), ", which the weights in ", folder,
+    problems.push_back({where, text("got ", json_text(d.right), ", expected ", json_text(d.left), ", which the weights in ", folder,
                                     " have (model.hf_path): leave the setting out")});
   }
   if (!changes.empty())

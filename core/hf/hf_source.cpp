@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/hf/hf_weights.h"
 
@@ -109,19 +110,19 @@ HfTensor describe(const SafetensorsFolder& folder, const SafetensorsEntry& e, co
 SafetensorsType type_from(const json& value) {
   for (const SafetensorsType type : all_safetensors_types())
     if (value == name_of(type)) return type;
-  throw InputError(text("'dtype' is ", value.dump(), ", expected a type of safetensors files"));
+  throw InputError(text("'dtype' is ", json_text(value), ", expected a type of safetensors files"));
 }
 
 HfTensor tensor_from(const json& j) {
   HfTensor t{.name = j.at("name"), .type = type_from(j.at("dtype")), .kind = HfTensorKind::weight, .shape = {}, .bytes = {}};
   const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const KindName& k) { return j.at("kind") == k.name; });
   if (kind == kKinds.end())
-    throw InputError(text("'kind' is ", j.at("kind").dump(), ", expected weight, tied_copy, causal_mask or constant"));
+    throw InputError(text("'kind' is ", json_text(j.at("kind")), ", expected weight, tied_copy, causal_mask or constant"));
   t.kind = kind->kind;
   if (t.kind == HfTensorKind::weight) return t;
   for (const json& extent : j.at("shape")) {
     if (!extent.is_number_integer() || extent < 0 || extent > int64_t{1} << 40)
-      throw InputError(text("'shape' is ", j.at("shape").dump(), ", expected extents from 0 on"));
+      throw InputError(text("'shape' is ", json_text(j.at("shape")), ", expected extents from 0 on"));
     t.shape.push_back(extent);
   }
   if (t.kind == HfTensorKind::constant) {
@@ -193,7 +194,7 @@ std::vector<std::pair<std::string, std::string>> hf_source_files(const HfSource&
   }
   const ordered_json root{
       {"format", kFormat}, {"format_version", kVersion}, {"files", names}, {"metadata", source.metadata}, {"tensors", tensors}};
-  files.emplace_back(kHfSourceFile, root.dump(1) + "\n");
+  files.emplace_back(kHfSourceFile, json_text(root, {.indent = 1}) + "\n");
   return files;
 }
 

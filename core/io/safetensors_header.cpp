@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 
 namespace mbt {
 namespace {
@@ -226,7 +227,7 @@ std::string write_safetensors_header(const SafetensorsHeader& header) {
   for (const SafetensorsEntry& e : header.entries) {
     json[e.name] = {{"dtype", name_of(e.type)}, {"shape", e.shape}, {"data_offsets", {e.begin, e.end}}};
   }
-  std::string s = json.dump();
+  std::string s = json_text(json);
   s.resize((s.size() + 7) / 8 * 8, ' ');
   return s;
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/base/json_text.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
 #include "core/recipe/finalize.h"
@@ -36,13 +37,13 @@ std::vector<std::string> valid_keys(const FieldTable& table) {
 
 void RecipeReader::apply_text(const std::string& key, const nlohmann::json& value, const std::string& where, std::string& text) {
   if (value.is_string()) text = value.get<std::string>();
-  else problems_.push_back({where, shown(key) + " is " + shown(value.dump()) + ", expected a string"});
+  else problems_.push_back({where, shown(key) + " is " + shown(json_text(value)) + ", expected a string"});
 }
 
 void RecipeReader::apply_specific_to(const nlohmann::json& value, const std::string& where, Recipe& recipe) {
   if (!value.is_object()) {
     problems_.push_back(
-        {where, "\"specific_to\" is " + shown(value.dump()) + R"(, expected {"model": ..., "vendor": ..., "architecture": ...})"});
+        {where, "\"specific_to\" is " + shown(json_text(value)) + R"(, expected {"model": ..., "vendor": ..., "architecture": ...})"});
     return;
   }
   for (const auto& [key, member] : value.items()) {

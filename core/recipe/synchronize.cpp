@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/config/field_table.h"
 
 namespace mbt {
@@ -27,8 +28,8 @@ class Synchronizer {
     const bool optimizer_given = origin_of(origins_, optimizer.path()).kind != Origin::Kind::default_value;
     if (ddp_given && optimizer_given) {
       problems.push_back(
-          {ddp.path(), text("is ", ddp.get().dump(), " (", to_string(origin_of(origins_, ddp.path())), ") and ", optimizer.path(), " is ",
-                            optimizer.get().dump(), " (", to_string(origin_of(origins_, optimizer.path())),
+          {ddp.path(), text("is ", json_text(ddp.get()), " (", to_string(origin_of(origins_, ddp.path())), ") and ", optimizer.path(),
+                            " is ", json_text(optimizer.get()), " (", to_string(origin_of(origins_, optimizer.path())),
                             "); they are one setting, give one of them or both alike")});
       return;
     }

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/config_json.h"
@@ -56,7 +57,7 @@ void compare_with_checkpoint(const LoadedParts& run, const RunConfig& saved) {
                         section == "mixed_precision" || d.path == "train.global_batch_size";
     if (!counts || is_chosen || d.path.rfind("scheduler.override", 0) == 0) continue;
     const bool is_other_model = table.find(section, d.path.substr(section.size() + 1))->info.is_architecture;
-    (is_other_model ? of_model : changes).push_back(text(d.path, " ", d.left.dump(), " -> ", d.right.dump()));
+    (is_other_model ? of_model : changes).push_back(text(d.path, " ", json_text(d.left), " -> ", json_text(d.right)));
   }
   if (!of_model.empty())
     run.observer.on_warning(

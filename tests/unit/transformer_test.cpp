@@ -290,7 +290,7 @@ TEST_CASE("the buffers of generation do not grow with the layers, and are smalle
       s.model.num_layers = layers;
       return plan_generation(s.model, make_policy(s.model, {}), s.model.seq_length).arena.total_bytes();
     };
-    CHECK(bytes(4) == bytes(9));
+    CHECK(bytes(9) == bytes(14));  // nine: enough for quantized layers between those that a recipe keeps in 16 bits
     const ActivationsPlan evaluation =
         plan_activations(s.model, make_policy(s.model, {}), 1, false, [](const QuantSpec&) { return false; }, {});
     CHECK(bytes(9) < evaluation.arena.total_bytes());
@@ -302,7 +302,7 @@ TEST_CASE("the first tokens of a layer's tensors are their first rows") {
   const std::unique_ptr<Backend> backend = make_backend("cpu");
   const ActivationsPlan plan = plan_generation(s.model, s.policy, 8);
   Buffer memory(*backend, static_cast<size_t>(plan.arena.total_bytes()));
-  const LayerViews all = bind_activations(plan, memory.data(), {}).layers.front(), some = first_tokens(all, 3);
+  const LayerViews all = bind_activations(plan, memory.data(), {}).layers[1], some = first_tokens(all, 3);
   CHECK(some.qkv.data == all.qkv.data);
   CHECK(some.qkv.shape == Shape{3, all.qkv.cols()});
   CHECK(some.input_rstd.shape == Shape{3});

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/io/files.h"
 #include "core/io/leftovers.h"
 
@@ -40,7 +41,7 @@ bool is_index(const std::string& path) {
 /// False when the file is none of ours.
 bool read_token_source(const std::string& path, std::vector<std::string>& files) {
   try {
-    const json source = json::parse(read_text_file(path), nullptr, false);
+    const json source = parse_json_or_discard(read_text_file(path));
     if (!source.is_object() || source.value("format", "") != kSourceFormat) return false;
     for (const json& file : source.at("made_from")) files.push_back(file.get<std::string>());
     return true;
@@ -107,14 +108,14 @@ void write_token_source(const std::string& prefix, const std::vector<std::string
   json sizes = json::object();
   for (const std::string& ending : endings) sizes[ending] = FileReader(prefix + ending).size();
   const json source = {{"format", kSourceFormat}, {"made_from", absolute}, {"sizes", sizes}};
-  write_file_atomically(token_source_path(prefix), source.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  write_file_atomically(token_source_path(prefix), json_text(source, {.indent = 2, .replaces_invalid = true}) + "\n");
 }
 
 bool has_tokens(const std::string& prefix, const std::vector<std::string>& endings) {
   std::error_code error;
   if (!fs::exists(token_source_path(prefix), error)) return false;
   try {
-    const json source = json::parse(read_text_file(token_source_path(prefix)));
+    const json source = parse_json(read_text_file(token_source_path(prefix)));
     const json& sizes = source.at("sizes");
     for (const std::string& ending : endings)
       if (const uint64_t size = fs::file_size(prefix + ending, error); error || sizes.at(ending) != size) return false;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/hf/hf_config.h"
 #include "core/hf/hf_config_writer.h"
@@ -187,7 +188,7 @@ void write_weights(const AtomicFolder& target, const std::vector<std::vector<Out
   }
   if (shards.size() == 1) return;
   const nlohmann::ordered_json index{{"metadata", {{"total_size", total}}}, {"weight_map", map}};
-  write_file_atomically(target.file("model.safetensors.index.json"), index.dump(2) + "\n");
+  write_file_atomically(target.file("model.safetensors.index.json"), json_text(index, {.indent = 2}) + "\n");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/base/json_text.h"
 #include "core/config/config_input.h"
 #include "core/config/config_json.h"
 #include "core/config/validate.h"
@@ -124,7 +125,7 @@ std::string architecture_text(const RunConfig& config, const JsonDocument& sourc
   nlohmann::ordered_json model;
   for (const Assignment& a : hf_assignments(source)) model[a.field] = all["model"][a.field];
   model["seq_length"] = config.model.seq_length;
-  return nlohmann::ordered_json{{"model", std::move(model)}, {"tokenizer", all["tokenizer"]}}.dump(2) + "\n";
+  return json_text(nlohmann::ordered_json{{"model", std::move(model)}, {"tokenizer", all["tokenizer"]}}, {.indent = 2}) + "\n";
 }
 
 std::string tokenizer_problem(const std::string& folder) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/tokenizer/sentencepiece_tokenizer.h"
 
 namespace mbt {
@@ -35,7 +36,7 @@ std::string tokenizer_config_text(const Tokenizer& tokenizer, int64_t longest) {
     j["add_bos_token"] = SentencePieceAdds{}.bos;
     j["add_eos_token"] = SentencePieceAdds{}.eos;
   }
-  return j.dump(2) + "\n";
+  return json_text(j, {.indent = 2}) + "\n";
 }
 
 }  // namespace mbt

@@ -1,6 +1,7 @@
 #include "core/tokenizer/bpe/json_fields.h"
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -10,7 +11,7 @@ using nlohmann::json;
 std::string shown_json(const json& value) {
   if (value.is_string()) return shown(value.get_ref<const std::string&>(), 60);
   if (value.is_structured()) return value.is_array() ? "an array" : "an object";
-  return value.dump();
+  return json_text(value);
 }
 
 JsonFields::JsonFields(const json& value, std::string where) : value_(value), where_(std::move(where)) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/base/json_text.h"
 #include "core/config/assign.h"
 #include "core/config/config_input.h"
 #include "core/config/config_json.h"
@@ -51,7 +52,7 @@ TrainState state_from(const json& j, LossScaler& scaler) {
   if (scaler.kind == LossScaling::constant) return s;  // a constant scale is the config's
   scaler.scale = l.at("scale");
   if (!(scaler.scale > 0) || !std::isfinite(scaler.scale))
-    throw InputError(text("'scale' is ", l.at("scale").dump(), ", expected a number above 0"));
+    throw InputError(text("'scale' is ", json_text(l.at("scale")), ", expected a number above 0"));
   scaler.growth_tracker = count_at(l, "growth_tracker");
   scaler.hysteresis_tracker = l.at("hysteresis_tracker");
   return s;
@@ -90,7 +91,9 @@ void require_same_model(const CheckpointReader& checkpoint, const Weights& weigh
 
 }  // namespace
 
-std::string state_text(const TrainState& state, const LossScaler& scaler) { return state_json(state, scaler).dump(2) + "\n"; }
+std::string state_text(const TrainState& state, const LossScaler& scaler) {
+  return json_text(state_json(state, scaler), {.indent = 2}) + "\n";
+}
 std::string config_text(const RunConfig& config) { return json_text(config) + "\n"; }
 
 void load_weights(const CheckpointReader& checkpoint, Weights& weights) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/base/json_reader.h"
+#include "core/base/json_text.h"
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -67,7 +68,7 @@ ordered_json tensors_json(const std::vector<CheckpointTensor>& tensors) {
 SafetensorsType type_from(const json& value) {
   for (const SafetensorsType type : {SafetensorsType::F32, SafetensorsType::BF16})
     if (value == name_of(type)) return type;
-  throw InputError(text("'dtype' is ", value.dump(), ", expected F32 or BF16"));
+  throw InputError(text("'dtype' is ", json_text(value), ", expected F32 or BF16"));
 }
 
 /// Every element in one piece.
@@ -87,7 +88,7 @@ CheckpointTensor tensor_from(const std::string& name, const json& j, const Check
   int64_t size = 1;
   for (const json& extent : j.at("shape")) {
     if (!extent.is_number_integer() || extent < 0 || __builtin_mul_overflow(size, extent.get<int64_t>(), &size))
-      throw InputError(text("'shape' is ", j.at("shape").dump(), ", expected extents from 0 on"));
+      throw InputError(text("'shape' is ", json_text(j.at("shape")), ", expected extents from 0 on"));
     t.shape.push_back(extent);
   }
   for (const json& piece : j.at("pieces")) {
@@ -104,8 +105,8 @@ void check_version(const json& root) {
   if (!root.is_object() || !root.contains("format") || root["format"] != kFormat)
     throw InputError("is not the metadata of an mbtrain checkpoint");
   if (!root.contains("format_version") || root["format_version"] != kVersion)
-    throw InputError(text("'format_version' is ", root.value("format_version", json()).dump(), ", this program reads version ", kVersion,
-                          "; load it with the program that wrote it: ", root.value("program", json()).dump()));
+    throw InputError(text("'format_version' is ", json_text(root.value("format_version", json())), ", this program reads version ",
+                          kVersion, "; load it with the program that wrote it: ", json_text(root.value("program", json()))));
 }
 
 CheckpointIndex index_from(const json& root) {
@@ -150,7 +151,7 @@ std::string index_text(const CheckpointIndex& index) {
                              {"save_number", index.save_number},
                              {"files", files_json(index.files)},
                              {"tensors", tensors_json(index.tensors)}};
-  std::string content = root.dump(1) + "\n";
+  std::string content = json_text(root, {.indent = 1}) + "\n";
   return content.replace(own_hash_at(content), kNoHash.size(), hash_text(xxhash64(content)));
 }
 
@@ -204,7 +205,8 @@ std::vector<int64_t> extents_of(const Shape& shape) {
 
 int64_t count_at(const json& object, const char* key) {
   const json& value = object.at(key);
-  if (!value.is_number_integer() || value < 0) throw InputError(text("'", key, "' is ", value.dump(), ", expected an integer from 0 on"));
+  if (!value.is_number_integer() || value < 0)
+    throw InputError(text("'", key, "' is ", json_text(value), ", expected an integer from 0 on"));
   return value.get<int64_t>();
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "core/base/json_text.h"
 #include "core/comm/gather.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
 
@@ -92,7 +93,7 @@ CheckpointSaver::Saved CheckpointSaver::finish() {
   try {
     std::vector<CheckpointFile> mine;
     agree(world_, [&] { using_folder(saved.path, [&] { mine = pending.files.get(); }); });
-    const std::vector<std::string> all = gather_texts(world_, files_json(mine).dump());
+    const std::vector<std::string> all = gather_texts(world_, json_text(files_json(mine)));
     agree(world_, [&] {
       if (world_.is_first()) using_folder(saved.path, [&] { saved.path = complete(pending, all); });
     });
@@ -113,7 +114,7 @@ std::string CheckpointSaver::complete(const Pending& pending, const std::vector<
                         .files = {},
                         .tensors = list_checkpoint_tensors(weights_, c.save_optim)};
   for (const std::string& of_rank : files_of_ranks) {
-    for (CheckpointFile& file : files_from(nlohmann::json::parse(of_rank))) {
+    for (CheckpointFile& file : files_from(parse_json(of_rank))) {
       const fs::path path = fs::path(pending.folder) / file.name;
       const auto bytes = static_cast<int64_t>(fs::file_size(path));
       if (bytes != file.digest.bytes)

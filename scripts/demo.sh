@@ -31,7 +31,7 @@ run() {
 use_cpu() {
   device=cpu
   build_for=(-DMBT_CUDA=OFF)
-  build_time="2 to 8 minutes; seconds where ccache has seen the sources"
+  build_time="3 to 6 minutes; seconds where ccache has seen the sources"
   train_time="40 to 70 seconds"
 }
 use_gpu() {
@@ -110,7 +110,7 @@ run awk -v svg="$out/curves.svg" -f scripts/curves.awk "$out/${recipes[0]}.jsonl
 end_stage
 
 # top-k, not top-p: the latter cuts the small probability with which a run of alignment spaces ends.
-begin_stage "let the FP8 model write C++: three samples" "5 to 10 seconds"
+begin_stage "let the FP8 model write C++: three samples" "3 to 10 seconds"
 run "$mbtrain" generate --device "$device" --checkpoint.load "$out/${recipes[1]}" --prompt $'  /**\n   *  @brief  Returns the' \
   --max-new-tokens 400 --num-samples 3 --temperature 0.8 --top-k 20
 printf '\n'

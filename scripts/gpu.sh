@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by demo.sh and gpu_check.sh: the GPU that the program is to use, and what to build for it.
 
 # find_gpu: the first GPU of CUDA_VISIBLE_DEVICES (an index as nvidia-smi counts, or a UUID), without it GPU 0.

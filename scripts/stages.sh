@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by demo.sh and test.sh: announces each stage with its number and how long it takes, and prints how long it took.
 # The caller sets stage_count. Times given are measured alone on a machine with two cores.
 stage_number=0

@@ -17,7 +17,7 @@ cmake -S . -B build/test -G Ninja -DCMAKE_BUILD_TYPE=Release -DMBT_TESTS=ON -DMB
 cmake --build build/test --parallel "$(nproc)"
 end_stage
 
-begin_stage "run the tests${*:+ ($*)}" "8 to 15 minutes for all; -L unit: 2 to 4"
+begin_stage "run the tests${*:+ ($*)}" "5 to 12 minutes for all; -L unit: 1 to 2 minutes"
 ctest --test-dir build/test --parallel "$(nproc)" --output-on-failure --no-tests=error "$@"
 end_stage
 printf '\nAll passed, in %s.\n' "$(seconds_text $SECONDS)"

@@ -75,6 +75,7 @@ TEST_CASE("every epoch holds every sample once, whatever the batch", "[loader]")
     const Batch batch = loader.get(s);
     for (size_t b = 0; b < 4; ++b) first.push_back(batch.tokens[3 * b]);
   }
+  CHECK_FALSE(std::equal(first.begin(), first.begin() + 10, first.begin() + 10));  // another order in every epoch
   std::sort(first.begin(), first.begin() + 10);
   std::sort(first.begin() + 10, first.end());
   for (size_t i = 0; i < 20; ++i) CHECK(first[i] == static_cast<int32_t>(i % 10 * 10));

@@ -181,6 +181,8 @@ TEST_CASE("what an index cannot be is refused before memory is asked for", "[meg
   CHECK(plan_epochs(17, 1, 8, std::nullopt, "x").samples == 2);
   CHECK(plan_epochs(16, 1, 8, std::nullopt, "x").samples == 1);
   CHECK(plan_epochs(17, 1, 8, 2, "x").epochs == 1);
+  CHECK(plan_epochs(101, 5, 1, 179, "x").separates_final_epoch);  // 79 of an epoch's 100 samples
+  CHECK_FALSE(plan_epochs(101, 5, 1, 180, "x").separates_final_epoch);
   CHECK(plan_epochs(16, 1, 8, 2, "x").epochs == 2);
 }
 

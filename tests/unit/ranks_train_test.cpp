@@ -38,6 +38,9 @@ TEST_CASE("several ranks learn as one does, whether they average gradients befor
   RunConfig c = config_of("fp32");
   const Run one = run_as(1, c);
   REQUIRE(one.steps.size() == 3);
+  RunConfig larger = c;
+  larger.train.micro_batch_size = 3;  // nor on how many samples are taken at once
+  check_near(run_as(1, larger), one);
   for (const int ranks : {2, 3}) {
     for (const bool in_collective : {false, true}) {
       CAPTURE(ranks, in_collective);

@@ -152,8 +152,26 @@ TEST_CASE("Content cannot hold special tokens, only other added ones", "[tokeniz
   CHECK(tool == std::vector<int32_t>{425});
 }
 
+TEST_CASE("White space that one added token has taken in is no other token", "[tokenizer]") {
+  json file = golden_json("qwen");
+  json spaces = file["added_tokens"].back();  // <tool>, 425, which takes in the white space on both sides
+  spaces["id"] = 427;
+  spaces["content"] = "  ";
+  file["added_tokens"].push_back(spaces);
+  const HfTokenizer tokenizer = make(file);
+  const std::vector<int32_t> apart = ids_of(tokenizer, "a  a"), taken = ids_of(tokenizer, "<tool>  a");
+  CHECK(std::count(apart.begin(), apart.end(), 427) == 1);
+  CHECK(taken.front() == 425);
+  CHECK(std::count(taken.begin(), taken.end(), 427) == 0);
+}
+
 TEST_CASE("Merges of a long piece are those of a short one", "[tokenizer]") {
   const HfTokenizer tokenizer = make(golden_json("llama3"));
+  for (const size_t spaces : {31, 301}) {  // merged in pairs from the left: the odd one joins the last
+    const std::vector<int32_t> ids = ids_of(tokenizer, std::string(spaces, ' '));
+    CHECK(tokenizer.decode(std::vector<int32_t>{ids.front()}) == "  ");
+    CHECK(tokenizer.decode(std::vector<int32_t>{ids.back()}) == "   ");
+  }
   // 47 letters are merged by search, 400 with a queue: repeated words without a break have the same tokens but where they meet.
   std::mt19937 random(3);
   for (int i = 0; i < 200; ++i) {

@@ -1,4 +1,7 @@
 // Checkpoints of many ranks: written by some, read by others, the same bits; saving beside training; what fails on one rank.
+#include <chrono>
+#include <thread>
+
 #include "core/backend/timing_backend.h"
 #include "core/train/checkpoint/checkpoint_saver.h"
 #include "kernels/kernels.h"
@@ -258,6 +261,9 @@ TEST_CASE("an error that ends the run does not lose the save that is under way; 
   Run lost;
   lost.after_step = [&](const IterationRecord& r) {
     if (r.iteration != 3) return;
+    // The save of iteration 2 has ended: else it is that one which fails, with another error.
+    const fs::path saved = fs::path(folder.path("other")) / "latest_checkpointed_iteration.txt";
+    for (int waits = 0; waits < 10000 && !fs::exists(saved); ++waits) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     fs::remove_all(folder.path("other"));
     folder.file("other", "no folder any more");
   };

@@ -182,7 +182,7 @@ void launch_activation_fwd(const ActivationFwdArgs& args, const LaunchContext& c
     const ActivationFwd<T> a{args.x.as<T>(), y.plain<T>(args.y, args.keeps_y), args.y.rows(), args.y.cols()};
     const LaunchShape shape = shape_of(a.rows, a.cols / (is_wide ? RowPack<T, true>::kSize : 1), y.is_fused(), context);
     const auto kernel = with_instance<T>(args.kind, is_wide, y.is_fused(),
-                                         []<ActivationKind kKind, bool kWide, bool kFused>() -> void (*)(ActivationFwd<T>, FusedQuant) {
+                                         [&]<ActivationKind kKind, bool kWide, bool kFused>() -> void (*)(ActivationFwd<T>, FusedQuant) {
                                            return activation_fwd_kernel<kKind, T, kWide, kFused>;
                                          });
     launch("activation_fwd", kernel, shape, context.stream, a, y.quant(blocks_of(shape)));
@@ -197,7 +197,7 @@ void launch_activation_bwd(const ActivationBwdArgs& args, const LaunchContext& c
     const ActivationBwd<T> a{args.d_y.as<T>(), args.x.as<T>(), d_x.plain<T>(args.d_x, args.keeps_d_x), args.d_y.rows(), args.d_y.cols()};
     const LaunchShape shape = shape_of(a.rows, a.cols / (is_wide ? RowPack<T, true>::kSize : 1), d_x.is_fused(), context);
     const auto kernel = with_instance<T>(args.kind, is_wide, d_x.is_fused(),
-                                         []<ActivationKind kKind, bool kWide, bool kFused>() -> void (*)(ActivationBwd<T>, FusedQuant) {
+                                         [&]<ActivationKind kKind, bool kWide, bool kFused>() -> void (*)(ActivationBwd<T>, FusedQuant) {
                                            return activation_bwd_kernel<kKind, T, kWide, kFused>;
                                          });
     launch("activation_bwd", kernel, shape, context.stream, a, d_x.quant(blocks_of(shape)));

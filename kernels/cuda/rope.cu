@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(Rope<T> a, FusedQuant qu
 template <class T>
 auto kernel_of(bool is_wide, bool is_fused) {
   return choose(
-      []<bool kWide, bool kFused>(Is<kWide>, Is<kFused>) -> void (*)(Rope<T>, FusedQuant, Fault*) {
+      [&]<bool kWide, bool kFused>(Is<kWide>, Is<kFused>) -> void (*)(Rope<T>, FusedQuant, Fault*) {
         return rope_kernel < T, kWide, kFused && sizeof(T)<sizeof(float)>;
       },
       flag(is_wide), flag(is_fused));

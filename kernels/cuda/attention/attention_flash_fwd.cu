@@ -204,7 +204,7 @@ struct Chosen {
 };
 Chosen kernel_of(const AttentionFwdArgs& args) {
   return choose(
-      []<MmaInput kInput, int kWidth>(Is<kInput>, Is<kWidth>) {
+      [&]<MmaInput kInput, int kWidth>(Is<kInput>, Is<kWidth>) {
         return Chosen{flash_fwd_kernel<kInput, kWidth>, Shared<kWidth>::kBytes};
       },
       FlashInputs{flash_input(args.qkv.dtype)}, FlashWidths{static_cast<int>(args.head_dim())});

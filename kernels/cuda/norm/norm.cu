@@ -190,7 +190,8 @@ using Kernel = void (*)(NormFwd<T>, FusedQuant);
 template <class T>
 Kernel<T> kernel_of(NormKind kind, const Layout& layout, bool is_fused) {
   return choose(
-      []<NormKind kKind, int kPacks, bool kOneWarp, bool kFusedWanted>(Is<kKind>, Is<kPacks>, Is<kOneWarp>, Is<kFusedWanted>) -> Kernel<T> {
+      [&]<NormKind kKind, int kPacks, bool kOneWarp, bool kFusedWanted>(Is<kKind>, Is<kPacks>, Is<kOneWarp>,
+                                                                        Is<kFusedWanted>) -> Kernel<T> {
         constexpr bool kFused = kFusedWanted && sizeof(T) < sizeof(float);
         if constexpr (kPacks == 0) return norm_fwd_general_kernel<T, kKind, kFused>;
         else return norm_fwd_kernel<T, kKind, kPacks, kOneWarp, kFused>;

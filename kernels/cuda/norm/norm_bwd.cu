@@ -288,7 +288,7 @@ template <class T>
 auto rows_kernel_of(NormKind kind, const RowPlan& plan, bool is_fused) {
   using Kernel = void (*)(NormBwd<T>, FusedQuant);
   return choose(
-      []<NormKind kKind, int kPacks, bool kOneWarp, bool kFused>(Is<kKind>, Is<kPacks>, Is<kOneWarp>, Is<kFused>) -> Kernel {
+      [&]<NormKind kKind, int kPacks, bool kOneWarp, bool kFused>(Is<kKind>, Is<kPacks>, Is<kOneWarp>, Is<kFused>) -> Kernel {
         return norm_bwd_kernel < T, kKind, kPacks, kOneWarp, kFused && sizeof(T)<sizeof(float)>;
       },
       Kinds{kind}, OneOf<1, kMostPacks>{plan.packs}, flag(plan.is_one_warp), flag(is_fused));
@@ -296,14 +296,14 @@ auto rows_kernel_of(NormKind kind, const RowPlan& plan, bool is_fused) {
 template <class T>
 auto means_kernel_of(NormKind kind, bool is_wide) {
   using Kernel = void (*)(NormBwd<T>, float2*);
-  return choose([]<NormKind kKind, bool kWide>(Is<kKind>, Is<kWide>) -> Kernel { return norm_bwd_means_kernel<T, kKind, kWide>; },
+  return choose([&]<NormKind kKind, bool kWide>(Is<kKind>, Is<kWide>) -> Kernel { return norm_bwd_means_kernel<T, kKind, kWide>; },
                 Kinds{kind}, flag(is_wide));
 }
 template <class T>
 auto tile_kernel_of(NormKind kind, bool is_wide, bool is_fused) {
   using Kernel = void (*)(NormBwd<T>, const float2*, int64_t, FusedQuant);
   return choose(
-      []<NormKind kKind, bool kWide, bool kFused>(Is<kKind>, Is<kWide>, Is<kFused>) -> Kernel {
+      [&]<NormKind kKind, bool kWide, bool kFused>(Is<kKind>, Is<kWide>, Is<kFused>) -> Kernel {
         return norm_bwd_tile_kernel < T, kKind, kWide, kFused && sizeof(T)<sizeof(float)>;
       },
       Kinds{kind}, flag(is_wide), flag(is_fused));

@@ -221,7 +221,7 @@ using Lanes = OneOf<4, 8, 16, 32, 0>;
 template <class T>
 auto fwd_kernel_of(int lanes) {
   return choose(
-      []<int kLanes>(Is<kLanes>) -> void (*)(QkNormFwd<T>) {
+      [&]<int kLanes>(Is<kLanes>) -> void (*)(QkNormFwd<T>) {
         if constexpr (kLanes == 0) return qk_norm_fwd_general_kernel<T>;
         else return qk_norm_fwd_kernel<T, kLanes>;
       },
@@ -230,7 +230,7 @@ auto fwd_kernel_of(int lanes) {
 template <class T>
 auto bwd_kernel_of(int lanes, bool is_fused) {
   return choose(
-      []<int kLanes, bool kFusedWanted>(Is<kLanes>, Is<kFusedWanted>) -> void (*)(QkNormBwd<T>, FusedQuant) {
+      [&]<int kLanes, bool kFusedWanted>(Is<kLanes>, Is<kFusedWanted>) -> void (*)(QkNormBwd<T>, FusedQuant) {
         constexpr bool kFused = kFusedWanted && sizeof(T) < sizeof(float);
         if constexpr (kLanes == 0) return qk_norm_bwd_general_kernel<T, kFused>;
         else return qk_norm_bwd_kernel<T, kLanes, kFused>;

@@ -145,7 +145,7 @@ Kernel kernel_of(Scales scales, bool is_transposed, bool has_lines) {
     return has_lines ? quantize_decode_kernel<F, Scales::e4m3, false, true> : quantize_decode_kernel<F, Scales::e4m3, false, false>;
   } else {
     return choose(
-        []<Scales kScales, bool kTransposed, bool kLines>(Is<kScales>, Is<kTransposed>, Is<kLines>) -> Kernel {
+        [&]<Scales kScales, bool kTransposed, bool kLines>(Is<kScales>, Is<kTransposed>, Is<kLines>) -> Kernel {
           return quantize_decode_kernel < F, kScales, kTransposed, kLines && kScales != Scales::none > ;
         },
         OneOf<Scales::f32, Scales::e8m0, Scales::none>{scales}, flag(is_transposed), flag(has_lines));

@@ -152,7 +152,7 @@ void launch_quantize_nvfp4(const QuantizeArgs& args, const LaunchContext& contex
     if (transforms) launch_hadamard_amax<H>(a, context);
     else a.amax_parts = amax_parts(args, context);
     const auto kernel = choose(
-        []<bool kStochastic, Blocks kBlocks>(Is<kStochastic>, Is<kBlocks>) -> void (*)(BlockArgs) {
+        [&]<bool kStochastic, Blocks kBlocks>(Is<kStochastic>, Is<kBlocks>) -> void (*)(BlockArgs) {
           return quantize_nvfp4_kernel<Nvfp4Rule<kStochastic>, kBlocks, H>;
         },
         flag(spec.stochastic_rounding), OneOf<Blocks::squares, Blocks::lines, Blocks::transformed_lines>{blocks});

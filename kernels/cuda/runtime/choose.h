@@ -16,8 +16,9 @@ struct OneOf {
 };
 inline OneOf<true, false> flag(bool value) { return {value}; }
 
-/// f(Is<the value of each option>...): `choose([&]<int kPacks, bool kWide>(Is<kPacks>, Is<kWide>) { ... }, OneOf<1, 2>{packs},
-/// flag(wide))`. A value that is none of its option's counts as the last.
+/// f(Is<the value of each option>...), once; a value that is none of its option's counts as the last:
+///   choose([&]<int kPacks, bool kWide>(Is<kPacks>, Is<kWide>) { ... }, OneOf<1, 2>{packs}, flag(is_wide));
+/// The lambda has a capture-default even where it captures nothing: nvcc warns of a template lambda that could become a function pointer.
 template <class F>
 auto choose(F&& f) {
   return f();

@@ -60,7 +60,7 @@ void show_start(const ResolvedRun& run, const Backend& backend, World& world, co
     log_info(fmt::format("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size()));
   for (const std::string& note : run.notes) log_warning(note);
   const std::vector<LayerRangePlan> precision = plan_precision(make_policy(c.model, c.ddp), queries_of(backend).support);
-  for (const std::string& note : emulation_notes(precision, backend.name())) log_info(fmt::format("{}", note));
+  for (const std::string& note : emulation_notes(precision, backend.name())) log_info(note);
   log_info(fmt::format("data: {}", dataset.describe()));
   if (dataset.entropy_rate())
     log_info(fmt::format("no model can do better than {:.4f} nats a token on this data", *dataset.entropy_rate()));

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/backend/backend.h"
+#include "core/model/params.h"
 #include "core/recipe/policy.h"
 #include "core/tensor/arena_plan.h"
 

@@ -2,6 +2,7 @@
 // Face mapping all walk this list.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -9,10 +10,12 @@
 
 #include "core/config/model_config.h"
 #include "core/model/sharding.h"
-#include "core/recipe/policy.h"
 #include "core/tensor/tensor_view.h"
 
 namespace mbt {
+
+/// The four linear layers of a transformer layer, in the order of forward.
+enum class LinearKind : uint8_t { qkv, proj, fc1, fc2 };
 
 enum class ParamKind : uint8_t { embedding, position_embedding, norm, bias, linear, head };
 

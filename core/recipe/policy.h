@@ -12,9 +12,6 @@
 
 namespace mbt {
 
-/// The four linear layers of a transformer layer, in the order of forward.
-enum class LinearKind : uint8_t { qkv, proj, fc1, fc2 };
-
 /// The quantization of one linear layer's three GEMMs; empty specs mean plain GEMMs in the activation dtype.
 struct LinearPrecision {
   std::optional<QuantSpec> input;

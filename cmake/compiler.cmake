@@ -47,9 +47,6 @@ endif()
 function(mbt_optimize level target)
   target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O${level}>)
 endfunction()
-function(mbt_optimize_sources level)
-  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Release>:-O${level}>)
-endfunction()
 
 # mbt_add_levels(target sources...): compiles the sources once per x86-64 level (namespaces v2, v3, v4; kernels/cpu/level.h chooses at run
 # time), once as `generic` elsewhere.

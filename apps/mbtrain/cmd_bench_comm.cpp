@@ -40,7 +40,7 @@ double seconds_of_calls(Backend& backend, World& world, Collectives& collectives
   return slowest(world, std::chrono::duration<double>(Clock::now() - start).count());
 }
 
-struct Row {
+struct CommBenchRow {
   const char* name;
   int64_t bytes;
   double seconds;
@@ -52,8 +52,8 @@ const char* name_of(Collective c) {
   return c == Collective::reduce_scatter ? "reduce-scatter" : c == Collective::all_gather ? "all-gather" : "all-reduce (small)";
 }
 
-std::vector<Row> measure(Backend& backend, World& world, Collectives& collectives, int64_t max_bytes) {
-  std::vector<Row> rows;
+std::vector<CommBenchRow> measure(Backend& backend, World& world, Collectives& collectives, int64_t max_bytes) {
+  std::vector<CommBenchRow> rows;
   const double n = world.ranks();
   for (const Collective what : {Collective::reduce_scatter, Collective::all_gather, Collective::all_reduce})
     for (int64_t bytes = 1 << 10; bytes <= max_bytes; bytes *= 8) {
@@ -65,26 +65,26 @@ std::vector<Row> measure(Backend& backend, World& world, Collectives& collective
   return rows;
 }
 
-void print_table(const World& world, const Collectives& collectives, const std::vector<Row>& rows) {
+void print_table(const World& world, const Collectives& collectives, const std::vector<CommBenchRow>& rows) {
   std::printf("%d ranks over %s, fp32; bytes of the whole tensor, bus: what one rank sends and as much receives\n", world.ranks(),
               collectives.name().c_str());
   TextTable table("lrrrr");
   table.add({"collective", "bytes", "us", "GB/s", "bus GB/s"});
-  for (const Row& r : rows)
+  for (const CommBenchRow& r : rows)
     table.add({r.name, human_bytes(r.bytes), formatted("%.1f", r.seconds * 1e6), formatted("%.2f", r.bandwidth * 1e-9),
                formatted("%.2f", r.bus * 1e-9)});
   std::printf("%s", table.str().c_str());
 }
 
-void print_json(const World& world, const Collectives& collectives, const std::vector<Row>& rows) {
+void print_json(const World& world, const Collectives& collectives, const std::vector<CommBenchRow>& rows) {
   nlohmann::ordered_json j = {{"ranks", world.ranks()}, {"transport", collectives.name()}, {"rows", nlohmann::ordered_json::array()}};
-  for (const Row& r : rows)
+  for (const CommBenchRow& r : rows)
     j["rows"].push_back(
         {{"collective", r.name}, {"bytes", r.bytes}, {"us", r.seconds * 1e6}, {"gb_s", r.bandwidth * 1e-9}, {"bus_gb_s", r.bus * 1e-9}});
   std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
 }
 
-int run(World& world, const std::vector<std::string>& args) {
+int comm_bench(World& world, const std::vector<std::string>& args) {
   VerbOptions options("Time collectives between the ranks of this launch (mpirun -np N mbtrain bench comm)", "mbtrain bench comm");
   bool as_json = false;
   int64_t max_bytes = 64 << 20;
@@ -98,7 +98,7 @@ int run(World& world, const std::vector<std::string>& args) {
     throw InputError("bench comm times what goes between ranks, and there is one; start it with mpirun -np N or srun");
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, device, 0);
   const std::unique_ptr<Collectives> collectives = backend->connect(world);
-  const std::vector<Row> rows = measure(*backend, world, *collectives, max_bytes);
+  const std::vector<CommBenchRow> rows = measure(*backend, world, *collectives, max_bytes);
   if (!world.is_first()) return 0;
   as_json ? print_json(world, *collectives, rows) : print_table(world, *collectives, rows);
   return 0;
@@ -124,7 +124,7 @@ double seconds_of(Backend& backend, World& world, Collectives& collectives, Coll
 }
 
 int bench_comm(const std::vector<std::string>& args) {
-  return run_on_ranks("bench comm", [&](World& world) { return run(world, args); });
+  return run_on_ranks("bench comm", [&](World& world) { return comm_bench(world, args); });
 }
 
 }  // namespace mbt

@@ -87,7 +87,7 @@ double time_role(Backend& backend, const LinearShape& s, GemmRole role, const Op
   return seconds_per_call(backend, [&] { backend.gemm(args); });
 }
 
-struct Row {
+struct GemmBenchRow {
   LinearShape shape;
   GemmRole role;
   std::string kind;
@@ -103,7 +103,7 @@ struct Peak {
 
 double tflops_of(const LinearShape& s, double seconds) { return 2e-12 * static_cast<double>(s.m * s.k * s.n) / seconds; }
 
-struct Options {
+struct GemmBenchOptions {
   std::string device = "auto";
   int threads = 0;
   int64_t tokens = 0, square = 0;
@@ -111,11 +111,11 @@ struct Options {
   bool as_json = false;
 };
 
-Options parse(const std::vector<std::string>& args) {
+GemmBenchOptions parse_gemm_bench(const std::vector<std::string>& args) {
   VerbOptions options(
       "Time the matrix products of a model's linear layers, alone on an idle machine, against a large square product of the same operands",
       "mbtrain bench gemm");
-  Options o;
+  GemmBenchOptions o;
   options.add_flag("--json", o.as_json, "Print JSON");
   options.add_option("--device", o.device, "auto, cpu or cuda").with_default_shown().one_of({"auto", "cpu", "cuda"});
   options.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process").with_default_shown();
@@ -140,7 +140,7 @@ LinearShape parse_layer(const std::string& word, int64_t tokens) {
   return {tokens, k, n};
 }
 
-std::vector<LinearShape> layers_of(const Options& o, bool is_gpu) {
+std::vector<LinearShape> layers_of(const GemmBenchOptions& o, bool is_gpu) {
   std::vector<std::string> words = o.layers;
   if (words.empty() && is_gpu) words = {"1536x2048", "1536x1536", "1536x17920", "8960x1536", "1536x151936"};
   if (words.empty()) words = {"768x2304", "768x768", "768x3072", "3072x768", "768x50304"};
@@ -164,8 +164,8 @@ std::vector<Peak> measure_peaks(Backend& backend, const std::vector<OperandKind>
   return peaks;
 }
 
-std::vector<Row> measure(Backend& backend, const std::vector<LinearShape>& layers, const std::vector<Peak>& peaks) {
-  std::vector<Row> rows;
+std::vector<GemmBenchRow> measure(Backend& backend, const std::vector<LinearShape>& layers, const std::vector<Peak>& peaks) {
+  std::vector<GemmBenchRow> rows;
   for (const LinearShape& shape : layers)
     for (GemmRole role : {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad})
       for (const Peak& peak : peaks) {
@@ -178,27 +178,28 @@ std::vector<Row> measure(Backend& backend, const std::vector<LinearShape>& layer
 
 const char* word_of(Execution e) { return e == Execution::native ? "native" : e == Execution::emulated ? "emulated" : "unsupported"; }
 
-void print_table(const Backend& backend, int64_t side, const std::vector<Peak>& peaks, const std::vector<Row>& rows) {
+void print_table(const Backend& backend, int64_t side, const std::vector<Peak>& peaks, const std::vector<GemmBenchRow>& rows) {
   for (const auto& [name, value] : backend.facts()) std::cout << name << ": " << value << "\n";
   std::printf("\npeak: a square product of side %lld\n", static_cast<long long>(side));
   for (const Peak& p : peaks)
     std::printf("  %-15s %9.3f TFLOP/s  %s%s%s\n", p.kind->name.c_str(), p.tflops, word_of(p.support.execution),
                 p.support.how.empty() ? "" : ": ", p.support.how.c_str());
   std::printf("\n%6s %6s %6s  %-5s  %-15s %10s %9s %8s\n", "M", "K", "N", "role", "operands", "ms", "TFLOP/s", "of peak");
-  for (const Row& r : rows)
+  for (const GemmBenchRow& r : rows)
     std::printf("%6lld %6lld %6lld  %-5s  %-15s %10.3f %9.3f %7.0f%%\n", static_cast<long long>(r.shape.m),
                 static_cast<long long>(r.shape.k), static_cast<long long>(r.shape.n), std::string(name_of(r.role)).c_str(), r.kind.c_str(),
                 r.seconds * 1e3, r.tflops, 100 * r.share);
 }
 
-nlohmann::ordered_json to_json(const Backend& backend, int64_t side, const std::vector<Peak>& peaks, const std::vector<Row>& rows) {
+nlohmann::ordered_json to_json(const Backend& backend, int64_t side, const std::vector<Peak>& peaks,
+                               const std::vector<GemmBenchRow>& rows) {
   nlohmann::ordered_json j = {{"device", backend.name()}, {"backend", nlohmann::ordered_json::object()}, {"square", side}};
   for (const auto& [name, value] : backend.facts()) j["backend"][name] = value;
   for (const Peak& p : peaks) {
     j["peak_tflops"][p.kind->name] = p.tflops;
     j["execution"][p.kind->name] = word_of(p.support.execution);
   }
-  for (const Row& r : rows)
+  for (const GemmBenchRow& r : rows)
     j["gemm"].push_back({{"m", r.shape.m},
                          {"k", r.shape.k},
                          {"n", r.shape.n},
@@ -213,14 +214,14 @@ nlohmann::ordered_json to_json(const Backend& backend, int64_t side, const std::
 }  // namespace
 
 int bench_gemm(const std::vector<std::string>& args) {
-  const Options options = parse(args);
+  const GemmBenchOptions options = parse_gemm_bench(args);
   const auto backend = make_backend(options.device, options.threads);
   const bool is_gpu = backend->name() == "cuda";
   const std::vector<LinearShape> layers = layers_of(options, is_gpu);
   const int64_t side = options.square != 0 ? options.square : is_gpu ? 8192 : 2048;
   const std::vector<OperandKind> kinds = operand_kinds();
   const std::vector<Peak> peaks = measure_peaks(*backend, kinds, side);
-  const std::vector<Row> rows = measure(*backend, layers, peaks);
+  const std::vector<GemmBenchRow> rows = measure(*backend, layers, peaks);
   if (options.as_json) std::cout << json_text(to_json(*backend, side, peaks, rows), {.indent = 2}) << "\n";
   else print_table(*backend, side, peaks, rows);
   return 0;

@@ -14,7 +14,7 @@
 namespace mbt {
 namespace {
 
-struct Row {
+struct OpsBenchRow {
   std::string name, traffic;
   int64_t bytes;
   double seconds, share_of_copy;
@@ -22,19 +22,19 @@ struct Row {
   double gb_per_second() const { return 1e-9 * static_cast<double>(bytes) / seconds; }
 };
 
-struct Options {
+struct OpsBenchOptions {
   std::string device = "auto", act = "bf16", only;
   int threads = 0;
   OpBenchShape shape{};
   bool as_json = false;
 };
 
-Options parse(const std::vector<std::string>& args) {
+OpsBenchOptions parse_ops_bench(const std::vector<std::string>& args) {
   VerbOptions options(
       "Time the memory-bound ops: microseconds, bytes that have to move, GB/s, and the share of a copy's bandwidth measured in the same "
       "run",
       "mbtrain bench ops");
-  Options o;
+  OpsBenchOptions o;
   constexpr int64_t kMost = int64_t{1} << 24;
   options.add_flag("--json", o.as_json, "Print JSON");
   options.add_option("--device", o.device, "auto, cpu or cuda").with_default_shown().one_of({"auto", "cpu", "cuda"});
@@ -53,7 +53,7 @@ Options parse(const std::vector<std::string>& args) {
 }
 
 /// What was left open follows from the device.
-void complete(Options& o, bool is_gpu) {
+void complete(OpsBenchOptions& o, bool is_gpu) {
   OpBenchShape& s = o.shape;
   if (s.tokens == 0) s.tokens = is_gpu ? 16384 : 1024;
   if (s.width == 0) s.width = is_gpu ? 4096 : 1024;
@@ -63,19 +63,20 @@ void complete(Options& o, bool is_gpu) {
     throw InputError(text("--width ", s.width, ": expected a multiple of ", OpBenchShape::kHeadDim, ", the width of a head"));
 }
 
-void print_table(const Options& o, const Backend& backend, double copy_bandwidth, const std::vector<Row>& rows) {
+void print_table(const OpsBenchOptions& o, const Backend& backend, double copy_bandwidth, const std::vector<OpsBenchRow>& rows) {
   for (const auto& [name, value] : backend.facts()) std::cout << name << ": " << value << "\n";
   std::printf("%lld tokens x %lld, vocabulary %lld, %s; copy of f32: %.1f GB/s\n\n", static_cast<long long>(o.shape.tokens),
               static_cast<long long>(o.shape.width), static_cast<long long>(o.shape.vocabulary), o.act.c_str(), copy_bandwidth);
   TextTable table("lrrrrl");
   table.add({"op", "us", "MB", "GB/s", "of copy", "bytes counted"});
-  for (const Row& r : rows)
+  for (const OpsBenchRow& r : rows)
     table.add({r.name, formatted("%.1f", r.seconds * 1e6), formatted("%.1f", static_cast<double>(r.bytes) * 1e-6),
                formatted("%.1f", r.gb_per_second()), formatted("%.0f%%", 100 * r.share_of_copy), r.traffic});
   std::cout << table.str();
 }
 
-nlohmann::ordered_json to_json(const Options& o, const Backend& backend, double copy_bandwidth, const std::vector<Row>& rows) {
+nlohmann::ordered_json to_json(const OpsBenchOptions& o, const Backend& backend, double copy_bandwidth,
+                               const std::vector<OpsBenchRow>& rows) {
   nlohmann::ordered_json j = {{"device", backend.name()},
                               {"facts", nlohmann::ordered_json::object()},
                               {"tokens", o.shape.tokens},
@@ -85,7 +86,7 @@ nlohmann::ordered_json to_json(const Options& o, const Backend& backend, double 
                               {"copy_gb_per_second", copy_bandwidth},
                               {"ops", nlohmann::ordered_json::array()}};
   for (const auto& [name, value] : backend.facts()) j["facts"][name] = value;
-  for (const Row& r : rows)
+  for (const OpsBenchRow& r : rows)
     j["ops"].push_back({{"op", r.name},
                         {"microseconds", r.seconds * 1e6},
                         {"bytes", r.bytes},
@@ -98,14 +99,14 @@ nlohmann::ordered_json to_json(const Options& o, const Backend& backend, double 
 }  // namespace
 
 int bench_ops(const std::vector<std::string>& args) {
-  Options options = parse(args);
+  OpsBenchOptions options = parse_ops_bench(args);
   const std::unique_ptr<Backend> backend = make_backend(options.device, options.threads);
   complete(options, backend->name() == "cuda");
   const auto time = [&](const OpBench& op) {
-    return Row{op.name(), op.traffic(), op.bytes(), seconds_per_call(*backend, [&] { op.run(); }), 0.0};
+    return OpsBenchRow{op.name(), op.traffic(), op.bytes(), seconds_per_call(*backend, [&] { op.run(); }), 0.0};
   };
-  const Row copy = time(copy_bench(*backend, options.shape));
-  std::vector<Row> rows;
+  const OpsBenchRow copy = time(copy_bench(*backend, options.shape));
+  std::vector<OpsBenchRow> rows;
   for (const OpBenchMaker& maker :
        op_benches(backend->wants_transposed({.format = QuantFormat::e4m3, .scaling = QuantScaling::tensorwise}))) {
     if (maker.name.find(options.only) == std::string::npos) continue;

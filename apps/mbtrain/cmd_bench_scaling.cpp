@@ -29,7 +29,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kSmall = 4 << 10, kLarge = 16 << 20;  // bytes between which a link's line is drawn
 constexpr int64_t kRanks[] = {8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 
-struct Options {
+struct ScalingBenchOptions {
   bool as_json = false;
   int64_t steps = 3;
   double latency_us = -1, bandwidth_gbs = -1;
@@ -60,7 +60,7 @@ StepParts measure_parts(Backend& backend, RunConfig config, int64_t micro_batche
   return parts;
 }
 
-LinkModel measure_link(Backend& backend, World& world, const Options& o) {
+LinkModel measure_link(Backend& backend, World& world, const ScalingBenchOptions& o) {
   LinkModel link{.latency_s = o.latency_us * 1e-6, .bytes_per_s = o.bandwidth_gbs * 1e9};
   if (o.latency_us >= 0 && o.bandwidth_gbs > 0) return link;
   if (world.ranks() == 1)
@@ -83,7 +83,7 @@ struct Figures {
   std::vector<ScaledStep> rows;
 };
 
-Figures figures(Backend& backend, World& world, const RunConfig& config, const Options& o) {
+Figures figures(Backend& backend, World& world, const RunConfig& config, const ScalingBenchOptions& o) {
   Figures f;
   const int64_t micro_batches = config.train.global_batch_size / (config.train.micro_batch_size * world.ranks());
   f.parts = measure_parts(backend, config, micro_batches, o.steps);
@@ -139,10 +139,10 @@ void print_json(const RunConfig& config, const Figures& f) {
   std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
 }
 
-int run(World& world, const std::vector<std::string>& args) {
+int scaling_bench(World& world, const std::vector<std::string>& args) {
   VerbOptions options("Model the step time at 8 to 4096 ranks from parts measured here; a model, and said to be one",
                       "mbtrain bench scaling");
-  Options o;
+  ScalingBenchOptions o;
   options.add_flag("--json", o.as_json, "Print JSON");
   options.add_option("--steps", o.steps, "Steps to time; the median counts").range(1, 10000);
   options.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch").at_least_zero();
@@ -161,7 +161,7 @@ int run(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int bench_scaling(const std::vector<std::string>& args) {
-  return run_on_ranks("bench scaling", [&](World& world) { return run(world, args); });
+  return run_on_ranks("bench scaling", [&](World& world) { return scaling_bench(world, args); });
 }
 
 }  // namespace mbt

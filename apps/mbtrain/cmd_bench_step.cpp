@@ -136,7 +136,7 @@ nlohmann::ordered_json to_json(const Backend& backend, const World& world, const
   return j;
 }
 
-int run(World& world, const std::vector<std::string>& args) {
+int step_bench(World& world, const std::vector<std::string>& args) {
   VerbOptions options("Time a training step of the configured model on random tokens: by part, and against its matrix products alone",
                       "mbtrain bench step");
   bool as_json = false;
@@ -157,7 +157,7 @@ int run(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int bench_step(const std::vector<std::string>& args) {
-  return run_on_ranks("bench step", [&](World& world) { return run(world, args); });
+  return run_on_ranks("bench step", [&](World& world) { return step_bench(world, args); });
 }
 
 }  // namespace mbt

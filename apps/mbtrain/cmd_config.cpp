@@ -28,7 +28,7 @@ int reference(const std::vector<std::string>& args) {
 }
 
 /// The resolved config, as a file that --config reads.
-int show(const std::vector<std::string>& args) {
+int show_config(const std::vector<std::string>& args) {
   VerbOptions options("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
   std::cout << json_text(resolve_run(options.parse_with_config(args)).config) << "\n";
   return 0;
@@ -40,7 +40,7 @@ int cmd_config(const std::vector<std::string>& args) {
   constexpr SubVerb kForms[] = {
       {"schema", "JSON Schema, for editors", schema},
       {"reference", "all fields as Markdown", reference},
-      {"show", "[ARGUMENTS]: a resolved run config as JSON", show},
+      {"show", "[ARGUMENTS]: a resolved run config as JSON", show_config},
   };
   return run_sub_verb("config", "The fields of a run config", kForms, args);
 }

@@ -39,7 +39,7 @@ int show_facts(const InspectOptions& o) {
 }
 
 /// A view of one row of a batch.
-struct Row {
+struct InspectRow {
   const Batch& batch;
   int64_t row;
   template <class T>
@@ -49,7 +49,7 @@ struct Row {
   }
 };
 
-ordered_json to_json(const Row& r, int64_t sample, const std::vector<SamplePiece>& pieces, const std::string& decoded) {
+ordered_json to_json(const InspectRow& r, int64_t sample, const std::vector<SamplePiece>& pieces, const std::string& decoded) {
   ordered_json j = {{"sample", sample},
                     {"pieces", ordered_json::array()},
                     {"text", decoded},
@@ -68,7 +68,8 @@ ordered_json to_json(const Row& r, int64_t sample, const std::vector<SamplePiece
   return j;
 }
 
-void print_row(const Row& r, int64_t sample, const std::vector<SamplePiece>& pieces, const Tokenizer* tokenizer, int64_t shown_tokens) {
+void print_row(const InspectRow& r, int64_t sample, const std::vector<SamplePiece>& pieces, const Tokenizer* tokenizer,
+               int64_t shown_tokens) {
   const std::vector<float> mask = r.of(r.batch.loss_mask);
   const std::vector<int32_t> tokens = r.of(r.batch.tokens), targets = r.of(r.batch.targets), starts = r.of(r.batch.document_start),
                              positions = r.of(r.batch.positions);
@@ -115,7 +116,7 @@ int show_batch(const InspectOptions& o, const ConfigInput& input) {
                 data->order(split) == SampleOrder::own ? "the data's own (Megatron's)" : "a permutation by seed and epoch");
   ordered_json rows = ordered_json::array();
   for (int64_t r = 0; r < o.rows; ++r) {
-    const Row row{batch, r};
+    const InspectRow row{batch, r};
     const auto& of_row = pieces[static_cast<size_t>(r)];
     if (o.as_json) rows.push_back(to_json(row, o.first + r, of_row, tokenizer ? tokenizer->decode(row.of(batch.tokens), false) : ""));
     else print_row(row, o.first + r, of_row, tokenizer.get(), o.tokens);

@@ -24,7 +24,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kLimitHint = "cut it into smaller documents";
 
-struct Options {
+struct EvalOptions {
   ModelOptions model;
   std::vector<std::string> inputs;
   std::string json_key = "text";
@@ -32,7 +32,7 @@ struct Options {
   bool as_json = false, shows_each = false;
 };
 
-void add_common(VerbOptions& options, Options& o, const char* what) {
+void add_common(VerbOptions& options, EvalOptions& o, const char* what) {
   o.model.add_to(options);
   options.add_option("inputs", o.inputs, what).required();
   options.show_defaults();
@@ -46,7 +46,7 @@ void add_common(VerbOptions& options, Options& o, const char* what) {
   options.add_flag("--json", o.as_json, "Print JSON");
 }
 
-int64_t sequence(const Options& o, const ModelFolder& folder) {
+int64_t sequence(const EvalOptions& o, const ModelFolder& folder) {
   const ModelConfig& model = folder.config.model;
   if (o.seq_length > model.longest_sequence())
     throw InputError(text("--seq-length ", o.seq_length, ": the model takes up to ", model.longest_sequence(), " tokens"));
@@ -66,7 +66,7 @@ std::string text_of(RawDocument& document, const std::string& key) {
 }
 
 /// f for each document, up to --limit; an error says which document it is about.
-void for_each_document(const Options& o, DocumentSource& source, const char* unit, const std::function<void(RawDocument&)>& f) {
+void for_each_document(const EvalOptions& o, DocumentSource& source, const char* unit, const std::function<void(RawDocument&)>& f) {
   ProgressLine progress;
   int64_t count = 0;
   while (o.limit == 0 || count < o.limit) {
@@ -87,7 +87,7 @@ void for_each_document(const Options& o, DocumentSource& source, const char* uni
 }
 
 // -- perplexity --------------------------------------------------------------------------------------------------------------------------
-void print_perplexity(const Options& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride, bool has_leading) {
+void print_perplexity(const EvalOptions& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride, bool has_leading) {
   if (o.as_json) {
     const Json j = {{"nats_per_token", t.nats_per_token()},
                     {"perplexity", t.perplexity()},
@@ -121,7 +121,7 @@ int eval_perplexity(const std::vector<std::string>& args) {
       "Perplexity of texts: each token is scored once, given what comes before it in its document. bits per byte compares between "
       "tokenizers",
       "mbtrain eval perplexity");
-  Options o;
+  EvalOptions o;
   add_common(options, o, "Text files (a document each), JSONL files (a line each), folders");
   options.add_option("--json-key", o.json_key, "Key of the text in JSONL");
   options.add_option("--stride", o.stride, "Tokens from one window to the next; by default the windows lie side by side")
@@ -149,7 +149,7 @@ int eval_perplexity(const std::vector<std::string>& args) {
 }
 
 // -- multiple choice ---------------------------------------------------------------------------------------------------------------------
-void print_choice(const Options& o, const ChoiceTotals& t) {
+void print_choice(const EvalOptions& o, const ChoiceTotals& t) {
   const struct {
     const char *name, *key;
     int64_t right;
@@ -186,7 +186,7 @@ int eval_choice(const std::vector<std::string>& args) {
       "highest\n"
       "probability counts: in all, per character (acc_norm) and per token",
       "mbtrain eval choice");
-  Options o;
+  EvalOptions o;
   add_common(options, o, "JSONL files");
   options.add_flag("--show-each", o.shows_each, "First a line of JSON a question: -log p of each ending, nats");
   options.parse(args);

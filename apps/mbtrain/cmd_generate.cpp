@@ -38,7 +38,7 @@ std::string read_standard_input() {
   return content;
 }
 
-GenerateOptions parse(const std::vector<std::string>& args) {
+GenerateOptions parse_generate(const std::vector<std::string>& args) {
   VerbOptions options(
       "Continue a text with a model that `mbtrain train --checkpoint.save DIR` saved, or with a Hugging Face folder. The text goes to "
       "stdout,\n"
@@ -157,7 +157,7 @@ int64_t capacity(const GenerateOptions& o, const ModelConfig& model) {
 }  // namespace
 
 int cmd_generate(const std::vector<std::string>& args) {
-  const GenerateOptions o = parse(args);
+  const GenerateOptions o = parse_generate(args);
   OpenModel m = open_model(o.model);
   const std::vector<int32_t> tokens = prompt_tokens(o, m.folder);
   Generator generator(*m.backend, m.folder.config.model, m.policy, *m.weights, capacity(o, m.folder.config.model));

@@ -19,7 +19,7 @@
 namespace mbt {
 namespace {
 
-constexpr const char* kDescription =
+constexpr const char* kQuantizeDescription =
     "Quantize the 2-D tensors of a safetensors file as a recipe would\n\n"
     "Each 2-D tensor T [M,K] of F32, F16 or BF16 is rounded to bf16 and quantized; OUT gets\n"
     "  T.codes       U8 [M,K]; 4-bit codes one a byte\n"
@@ -35,7 +35,7 @@ constexpr const char* kDescription =
     "code;\n"
     "SQNR: signal to quantization noise.";
 
-struct Options {
+struct QuantizeOptions {
   std::string in, out, role;
   bool columnwise = false;
 };
@@ -164,7 +164,7 @@ std::string reason_to_skip(const SafetensorsEntry& e) {
   return is_float ? "" : text("type ", name_of(e.type), " is not F32, F16 or BF16");
 }
 
-int quantize_file(const Options& o, const Choice& choice) {
+int quantize_file(const QuantizeOptions& o, const Choice& choice) {
   const SafetensorsFile file = SafetensorsFile::open(o.in);
   const auto backend = make_backend("cpu");
   std::deque<Result> results;  // elements stay where they are while `outputs` points at them
@@ -192,8 +192,8 @@ int quantize_file(const Options& o, const Choice& choice) {
 }  // namespace
 
 int cmd_quantize(const std::vector<std::string>& args) {
-  VerbOptions options(kDescription, "mbtrain quantize");
-  Options o;
+  VerbOptions options(kQuantizeDescription, "mbtrain quantize");
+  QuantizeOptions o;
   options.add_option("IN", o.in, "safetensors file to read").required();
   options.add_option("OUT", o.out, "safetensors file to write").required();
   options.add_option("--role", o.role, "Which operand of a linear layer the tensors are")

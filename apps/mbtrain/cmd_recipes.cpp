@@ -120,7 +120,7 @@ void add_recipe_files(VerbOptions& options, std::vector<std::string>& files) {
   options.add_option("--recipes", files, "A file with more recipes; repeatable").repeatable().called("FILE");
 }
 
-int show(const std::vector<std::string>& args) {
+int show_recipe(const std::vector<std::string>& args) {
   VerbOptions options("Print one recipe, or how it differs from another", "mbtrain recipes show");
   std::string name, other;
   bool as_json = false;
@@ -141,7 +141,7 @@ int show(const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_recipes(const std::vector<std::string>& args) {
-  if (!args.empty() && args[0] == "show") return show({args.begin() + 1, args.end()});
+  if (!args.empty() && args[0] == "show") return show_recipe({args.begin() + 1, args.end()});
   VerbOptions options("List the mixed-precision recipes; `mbtrain recipes show NAME` prints one", "mbtrain recipes");
   bool as_json = false;
   std::vector<std::string> files;

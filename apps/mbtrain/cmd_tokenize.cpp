@@ -21,7 +21,7 @@
 namespace mbt {
 namespace {
 
-constexpr const char* kDescription =
+constexpr const char* kTokenizeDescription =
     "Turn text into tokens\n\n"
     "  mbtrain tokenize --tokenizer DIR --input docs.jsonl --json-key text --output data/train --append-eod\n"
     "  mbtrain tokenize --tokenizer tokenizer.json --input cases.jsonl --print-ids\n"
@@ -35,7 +35,7 @@ constexpr const char* kDescription =
 
 using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct TokenizeArguments {
   std::string tokenizer, output, kind = "auto", eod_token;
   DocumentSourceOptions source;
   TokenizeOptions tokenize;
@@ -54,9 +54,9 @@ void show(ProgressLine& line, int64_t done, std::optional<int64_t> total, int64_
                  total ? "  " + time_left(left) : ""));
 }
 
-Options parse(const std::vector<std::string>& args) {
-  VerbOptions options(kDescription, "mbtrain tokenize");
-  Options o;
+TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
+  VerbOptions options(kTokenizeDescription, "mbtrain tokenize");
+  TokenizeArguments o;
   o.tokenize.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options
       .add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
@@ -113,7 +113,7 @@ void print_ids(std::span<const int32_t> ids) {
 }
 
 /// InputError: no such token.
-std::optional<int32_t> eod_of(const Options& o, const Tokenizer& tokenizer) {
+std::optional<int32_t> eod_of(const TokenizeArguments& o, const Tokenizer& tokenizer) {
   if (o.eod_token.empty()) {
     if (o.append_eod && !tokenizer.eod_id())
       throw InputError(text("--append-eod: the tokenizer has no token that ends documents (", tokenizer.describe(),
@@ -135,7 +135,7 @@ std::optional<int32_t> eod_of(const Options& o, const Tokenizer& tokenizer) {
 /// Where the tokens go: a pair of files for each key.
 class Output {
  public:
-  Output(const Options& o, const Tokenizer& tokenizer) {
+  Output(const TokenizeArguments& o, const Tokenizer& tokenizer) {
     const IndexedDtype dtype = dtype_for_vocab(tokenizer.vocab_size());
     const auto& keys = o.tokenize.json_keys;
     for (const std::string& key : keys)
@@ -159,7 +159,7 @@ class Output {
   int64_t empty_ = 0;
 };
 
-int encode(const Options& o, const Tokenizer& tokenizer) {
+int encode(const TokenizeArguments& o, const Tokenizer& tokenizer) {
   const StopSignals stops;
   TokenizeOptions tokenize = o.tokenize;
   tokenize.eod = eod_of(o, tokenizer);
@@ -198,7 +198,7 @@ int encode(const Options& o, const Tokenizer& tokenizer) {
   return 0;
 }
 
-std::vector<int32_t> ids_of(const nlohmann::json& line, const Options& o, const RawDocument& document) {
+std::vector<int32_t> ids_of(const nlohmann::json& line, const TokenizeArguments& o, const RawDocument& document) {
   const nlohmann::json* ids = &line;
   if (line.is_object()) {
     const std::string& key = o.tokenize.json_keys[0];
@@ -215,7 +215,7 @@ std::vector<int32_t> ids_of(const nlohmann::json& line, const Options& o, const 
   return result;
 }
 
-int decode(Options o, const Tokenizer& tokenizer) {
+int decode(TokenizeArguments o, const Tokenizer& tokenizer) {
   o.source.kind = DocumentKind::jsonl;
   DocumentSource source(o.source);
   while (const auto document = source.next()) {
@@ -232,7 +232,7 @@ int decode(Options o, const Tokenizer& tokenizer) {
 }  // namespace
 
 int cmd_tokenize(const std::vector<std::string>& args) {
-  const Options o = parse(args);
+  const TokenizeArguments o = parse_tokenize(args);
   const auto tokenizer = o.tokenizer == "bytes" ? make_byte_tokenizer() : open_tokenizer(o.tokenizer);
   return o.decode ? decode(o, *tokenizer) : encode(o, *tokenizer);
 }

@@ -17,7 +17,7 @@ namespace {
 
 std::string shown_id(const std::optional<int32_t>& id) { return id ? std::to_string(*id) : "none"; }
 
-int show(const std::vector<std::string>& args) {
+int show_tokenizer(const std::vector<std::string>& args) {
   VerbOptions options("Show a tokenizer: vocabulary, special tokens, fingerprint", "mbtrain tokenizer show");
   std::string path;
   options.add_option("TOKENIZER", path, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`").required();
@@ -101,14 +101,14 @@ int train(const std::vector<std::string>& args) {
   LineSource lines(source, json_key);
   const std::string model = train_sentencepiece(t, [&] { return lines.next(); });
   write_file_atomically(output, model);
-  return show({output});
+  return show_tokenizer({output});
 }
 
 }  // namespace
 
 int cmd_tokenizer(const std::vector<std::string>& args) {
   constexpr SubVerb kActions[] = {
-      {"show", "vocabulary, special tokens, fingerprint", show},
+      {"show", "vocabulary, special tokens, fingerprint", show_tokenizer},
       {"train", "a SentencePiece model, from texts", train},
   };
   return run_sub_verb("tokenizer", "Show a tokenizer, or train one", kActions, args);

@@ -32,7 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct VerifyResumeOptions {
   int64_t before = 16, after = 16, kills = 2;
   std::string folder;
 };
@@ -149,7 +149,7 @@ int verify(World& world, const std::vector<std::string>& args) {
       "Prove that a saved and continued run is the run without a break, bit for bit: losses, and a hash of all state (weights, masters, "
       "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: not",
       "mbtrain verify-resume");
-  Options o;
+  VerifyResumeOptions o;
   options.add_option("--before", o.before, "Steps before the break").range(1, 1000000);
   options.add_option("--after", o.after, "Steps after it").range(1, 1000000);
   const VerbOption kills =

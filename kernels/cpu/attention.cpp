@@ -20,9 +20,9 @@ constexpr int64_t kMaxTile = 128;
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 /// A dimension cut into tiles of one size, the last padded with zeros: few shapes, hence few primitives, while a cache grows.
-struct Tiling {
+struct HeadTiling {
   int64_t count, tile, padded;
-  explicit Tiling(int64_t n) : count(n), tile(n == 1 ? 1 : std::min(kMaxTile, round_up(n, 16))), padded(round_up(n, tile)) {}
+  explicit HeadTiling(int64_t n) : count(n), tile(n == 1 ? 1 : std::min(kMaxTile, round_up(n, 16))), padded(round_up(n, tile)) {}
 };
 
 /// The columns of one head in rows that lie `stride` elements apart.
@@ -127,7 +127,7 @@ class HeadWorker {
     p.accumulate = accumulate;
     engine_.run(p);
   }
-  void fwd_rows(const HeadFwd& h, const Tiling& tiles, const Tiling& key_tiles, int64_t first, const void* k, const void* v);
+  void fwd_rows(const HeadFwd& h, const HeadTiling& tiles, const HeadTiling& key_tiles, int64_t first, const void* k, const void* v);
   void bwd_head(const AttentionBwdArgs& g, const Document& document, int64_t head, const void* k, const void* v, float* d_k, float* d_v);
 
   GemmEngine engine_{1 << 19};  // the tiles of short sequences are small products, those of long ones are not
@@ -138,13 +138,14 @@ class HeadWorker {
 
 void HeadWorker::fwd(const HeadFwd& h) {
   begin(h.q.dtype, h.width);
-  const Tiling query_tiles(h.queries), key_tiles(h.keys());
+  const HeadTiling query_tiles(h.queries), key_tiles(h.keys());
   const void* k = pack(h.k, h.keys(), key_tiles.padded, kK);
   const void* v = pack(h.v, h.keys(), key_tiles.padded, kV);
   for (int64_t first = 0; first < h.queries; first += query_tiles.tile) fwd_rows(h, query_tiles, key_tiles, first, k, v);
 }
 
-void HeadWorker::fwd_rows(const HeadFwd& h, const Tiling& tiles, const Tiling& key_tiles, int64_t first, const void* k, const void* v) {
+void HeadWorker::fwd_rows(const HeadFwd& h, const HeadTiling& tiles, const HeadTiling& key_tiles, int64_t first, const void* k,
+                          const void* v) {
   const int64_t rows = std::min(tiles.tile, h.queries - first);
   const int64_t position = h.first_position + first;
   ConstHead q_rows = h.q;
@@ -172,7 +173,7 @@ void HeadWorker::bwd(const AttentionBwdArgs& g, const Document& document, int64_
   const HeadShape shape{g.num_heads, g.num_kv_heads, g.head_dim()};
   begin(g.qkv.dtype, shape.width);
   const int64_t first_row = document.sequence * g.sequence_length + document.place;
-  const Tiling tiles(document.length);
+  const HeadTiling tiles(document.length);
   const void* k = pack({g.qkv, first_row, shape.k(kv_head)}, tiles.count, tiles.padded, kK);
   const void* v = pack({g.qkv, first_row, shape.v(kv_head)}, tiles.count, tiles.padded, kV);
   float* d_k = zeros(kDK, tiles.padded * width_);
@@ -190,7 +191,7 @@ void HeadWorker::bwd(const AttentionBwdArgs& g, const Document& document, int64_
 
 void HeadWorker::bwd_head(const AttentionBwdArgs& g, const Document& document, int64_t head, const void* k, const void* v, float* d_k,
                           float* d_v) {
-  const Tiling tiles(document.length);
+  const HeadTiling tiles(document.length);
   const int64_t first_row = document.sequence * g.sequence_length + document.place, column = head * width_, tile = tiles.tile;
   const ConstHead d_out_rows(g.d_out, first_row, column), out_rows(g.out, first_row, column);
   const void* q = pack({g.qkv, first_row, column}, tiles.count, tiles.padded, kQ);

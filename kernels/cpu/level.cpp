@@ -6,7 +6,7 @@
 namespace mbt::cpu {
 namespace {
 
-Level detect() {
+Level detect_level() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
@@ -26,7 +26,7 @@ Level detect() {
 }  // namespace
 
 Level level() {
-  static const Level chosen = detect();
+  static const Level chosen = detect_level();
   return chosen;
 }
 

@@ -25,7 +25,7 @@ bool has_word(std::string_view line, std::string_view word) {
 }
 
 /// The kernel's list knows both what the processor has and what the system lets programs use (AMX needs both).
-Processor detect() {
+Processor detect_processor() {
   Processor p;
   std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; std::getline(cpuinfo, line) && !line.empty();) {  // the first processor's paragraph
@@ -54,7 +54,7 @@ int available_cores() {
 }  // namespace
 
 const Processor& processor() {
-  static const Processor detected = detect();
+  static const Processor detected = detect_processor();
   return detected;
 }
 

@@ -7,7 +7,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt::test;
+namespace mbt::test::bad_input_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -163,3 +164,5 @@ TEST_CASE("What asks for help gets it on stdout") {
     CHECK_THAT(result.out, ContainsSubstring("mbtrain"));
   }
 }
+
+}  // namespace mbt::test::bad_input_test

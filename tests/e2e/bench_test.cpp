@@ -6,7 +6,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt::test;
+namespace mbt::test::bench_test {
+
 using nlohmann::json;
 
 namespace {
@@ -110,3 +111,5 @@ TEST_CASE("bench gemm compares each product with the square product of the same 
   CHECK(wrong.exit_code == 2);
   CHECK_THAT(wrong.err, ContainsSubstring("expected KxN"));
 }
+
+}  // namespace mbt::test::bench_test

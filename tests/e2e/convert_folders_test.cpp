@@ -8,8 +8,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::convert_folders_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -152,3 +152,5 @@ TEST_CASE("Folders of another kind than the command takes, and names of the hub,
   CHECK(path.err.find("hf download") == std::string::npos);
   CHECK_FALSE(fs::exists(folder.path("out")));
 }
+
+}  // namespace mbt::test::convert_folders_test

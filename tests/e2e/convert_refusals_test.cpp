@@ -8,8 +8,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::convert_refusals_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -172,3 +172,5 @@ TEST_CASE("Folders with missing or other files are refused by name", "[convert]"
   fs::remove(folder.path("source/config.json"));
   refuse({"config.json"});
 }
+
+}  // namespace mbt::test::convert_refusals_test

@@ -11,8 +11,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::convert_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -303,3 +303,5 @@ TEST_CASE("A sliding window bounds the sequences of an import that asks for shor
   CHECK(ModelFolder::read(folder.path("trained-hf")).config["sliding_window"] == 16);
   CHECK(ModelFolder::read(folder.path("trained-hf")).config["max_position_embeddings"] == 128);
 }
+
+}  // namespace mbt::test::convert_test

@@ -9,7 +9,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt::test;
+namespace mbt::test::data_test {
+
 using nlohmann::json;
 
 namespace {
@@ -229,3 +230,5 @@ TEST_CASE("data that cannot be what the config says is named") {
   refused({"--data-path", "nan pair 1 sft.jsonl"}, "\"nan\" is no file, and as a weight");
   refused({"--dataset.path", folder.file("y.jsonl.zst", "\x28\xb5\x2f\xfd")}, "is compressed (zstd)");
 }
+
+}  // namespace mbt::test::data_test

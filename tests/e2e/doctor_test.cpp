@@ -7,7 +7,7 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt::test;
+namespace mbt::test::doctor_test {
 
 TEST_CASE("doctor says what there is and how every recipe runs, without a GPU too") {
   const TemporaryFolder folder;
@@ -98,3 +98,5 @@ TEST_CASE("doctor asks the driver for its version and its devices, and says why 
              ContainsSubstring(has_cuda ? "is too old: it runs CUDA up to 12.4" : "built without CUDA"));
   CHECK(run.exit_code == 2);
 }
+
+}  // namespace mbt::test::doctor_test

@@ -8,8 +8,7 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::eval_test {
 
 namespace {
 
@@ -166,3 +165,5 @@ TEST_CASE("what eval and generate cannot use is refused with its place") {
     CHECK_THAT(r.err, ContainsSubstring(c.words));
   }
 }
+
+}  // namespace mbt::test::eval_test

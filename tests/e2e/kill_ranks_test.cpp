@@ -14,8 +14,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::kill_ranks_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -87,3 +87,5 @@ TEST_CASE("kill -9 of a random rank, 50 times") {
   }
   WARN(kills << " kills, " << finished << " runs reached the end");
 }
+
+}  // namespace mbt::test::kill_ranks_test

@@ -12,8 +12,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::kill_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -60,3 +60,5 @@ TEST_CASE("kill -9 at random moments of a run that saves after every step") {
   for (const std::string& name : names_in(run)) CHECK(name.rfind(".tmp-", 0) != 0);
   CHECK(names_in(run).size() == 3 + 2);  // most_recent_k, the tracker and the metrics
 }
+
+}  // namespace mbt::test::kill_test

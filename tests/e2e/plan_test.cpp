@@ -7,7 +7,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt::test;
+namespace mbt::test::plan_test {
+
 using nlohmann::json;
 
 namespace {
@@ -86,3 +87,5 @@ TEST_CASE("plan refuses what train would refuse, all at once") {
   CHECK_THAT(r.err, ContainsSubstring("bf16_mixed"));
   CHECK_THAT(r.err, ContainsSubstring("micro_batch_size"));
 }
+
+}  // namespace mbt::test::plan_test

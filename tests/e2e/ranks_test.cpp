@@ -15,8 +15,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::ranks_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -279,3 +279,5 @@ TEST_CASE("SIGTERM to one rank ends all after the step, with a checkpoint and ex
   CHECK(contains(r.out, "exiting program after receiving SIGTERM."));
   CHECK(fs::exists(folder.path("run/latest_checkpointed_iteration.txt")));
 }
+
+}  // namespace mbt::test::ranks_test

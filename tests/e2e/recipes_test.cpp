@@ -6,7 +6,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt::test;
+namespace mbt::test::recipes_test {
+
 using nlohmann::json;
 
 namespace {
@@ -72,3 +73,5 @@ TEST_CASE("recipes of a user's file are listed with it; mistakes end with 2") {
   CHECK(unknown.out.empty());
   CHECK_THAT(unknown.err, ContainsSubstring("did you mean \"bf16_mixed\"?"));
 }
+
+}  // namespace mbt::test::recipes_test

@@ -13,7 +13,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt::test;
+namespace mbt::test::tokenize_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -201,3 +202,5 @@ TEST_CASE("A file too large for one document has the same tokens, in pieces of o
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.err, ContainsSubstring("a.txt: is larger than 10000 bytes"));
 }
+
+}  // namespace mbt::test::tokenize_test

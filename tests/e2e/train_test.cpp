@@ -15,8 +15,8 @@
 #include "tests/support/run_binary.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::train_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -238,3 +238,5 @@ TEST_CASE("a run that is refused leaves exit code 2, a reason, and no file", "[b
     CHECK_FALSE(fs::exists(none));
   }
 }
+
+}  // namespace mbt::test::train_test

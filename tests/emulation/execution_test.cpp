@@ -5,6 +5,8 @@
 #include "tests/emulation/kernels/examples.h"
 #include "tests/support/catch.h"
 
+namespace mbt::test::execution_test {
+
 using namespace mbt::cuda;
 
 namespace {
@@ -127,3 +129,5 @@ TEST_CASE("barriers that count", "[emulation]") {
   launch_barrier_votes(out.data(), x.data(), 48);
   CHECK(out.values() == std::vector<int>(48, 110046));
 }
+
+}  // namespace mbt::test::execution_test

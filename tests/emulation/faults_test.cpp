@@ -11,7 +11,8 @@
 #include "tests/emulation/kernels/faults.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::faults_test {
+
 using namespace mbt::cuda;
 
 namespace {
@@ -170,3 +171,5 @@ TEST_CASE("an exception in one thread unwinds the others and ends the launch", "
     CHECK(alive == 0);
   }
 }
+
+}  // namespace mbt::test::faults_test

@@ -8,7 +8,8 @@
 #include "tests/emulation/kernels/matrix.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::matrix_test {
+
 using namespace mbt::cuda;
 
 namespace {
@@ -96,3 +97,5 @@ TEST_CASE("conversions round as the codecs do and saturate FP8", "[matrix]") {
     CHECK(half(4) == (std::isnan(v) ? 0x7FFFU : encode_fp16(decode_e5m2(encode_e5m2(v)))));
   }
 }
+
+}  // namespace mbt::test::matrix_test

@@ -6,7 +6,8 @@
 #include "tests/emulation/kernels/examples.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::runtime_test {
+
 using namespace mbt::cuda;
 
 namespace {
@@ -190,3 +191,5 @@ TEST_CASE("a late stream works when something waits for it, and pinned memory ch
   check(cudaEventDestroy(copied), "destroy");
   check(cudaFreeHost(pinned), "free");
 }
+
+}  // namespace mbt::test::runtime_test

@@ -12,8 +12,8 @@
 #include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::golden_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -143,3 +143,5 @@ TEST_CASE("a label of -100 is one without a loss, as in PyTorch") {
   mask = all;
   CHECK(read(probe(g, "fp32", folder, write("by_label")), "losses") == losses);
 }
+
+}  // namespace mbt::test::golden_test

@@ -3,7 +3,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/guarded_tensor.h"
 
-namespace mbt {
+namespace mbt::test::attention_grad_test {
 namespace {
 
 using test::GuardedTensor;
@@ -84,4 +84,4 @@ TEST_CASE("attention backward is the derivative of forward") {
   }
 }
 
-}  // namespace mbt
+}  // namespace mbt::test::attention_grad_test

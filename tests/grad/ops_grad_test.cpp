@@ -2,7 +2,7 @@
 #include "tests/support/gradient_check.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::ops_grad_test {
 namespace {
 
 constexpr DType kF32 = DType::f32;
@@ -123,4 +123,4 @@ TEST_CASE("the gradient of the embedding", "[loops]") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::ops_grad_test

@@ -5,8 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_models.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::transformer_grad_test {
 
 namespace {
 
@@ -61,3 +60,5 @@ TEST_CASE("every parameter's gradient agrees with finite differences") {
   for (const Family& family : tiny_families())
     for (bool with_documents : {false, true}) check_gradients(family, with_documents);
 }
+
+}  // namespace mbt::test::transformer_grad_test

@@ -5,7 +5,7 @@
 #include "kernels/cuda/attention/attention.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::attention_test {
 namespace {
 
 struct Case {
@@ -289,4 +289,4 @@ TEST_CASE("cached attention on the device, in pieces, gives the rows of the CPU'
     }
 }
 
-}  // namespace mbt::test
+}  // namespace mbt::test::attention_test

@@ -5,7 +5,7 @@
 #include "core/ops/optimizer.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::cast_bits_test {
 namespace {
 
 constexpr DType kFloats[] = {DType::f64, DType::f32, DType::bf16, DType::f16};
@@ -59,4 +59,4 @@ TEST_CASE("cast has the CPU's bits") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::cast_bits_test

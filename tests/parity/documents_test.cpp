@@ -4,8 +4,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_models.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::documents_test {
 
 namespace {
 
@@ -75,3 +74,5 @@ TEST_CASE("rows of documents have the CPU's gradients on the device, and the sam
       for (size_t i = 0; i < want.size(); ++i) CHECK(relative_difference(got[i], want[i]) < (act == DType::f32 ? 1e-5 : 2e-2));
     }
 }
+
+}  // namespace mbt::test::documents_test

@@ -8,8 +8,7 @@
 #include "tests/emulation/nccl/nccl_twin.h"
 #endif
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::one_rank_nccl_test {
 
 TEST_CASE("one rank connects, calls every collective and ends") {
   SingleWorld world;
@@ -29,3 +28,5 @@ TEST_CASE("one rank connects, calls every collective and ends") {
   const Tested tested{.collectives = collectives, .finish = [&] { wait.stream(compute.get(), "the test"); }, .rounds_each_addition = true};
   for (int64_t n : {1, 333}) CHECK_NOTHROW(check_collectives(tested, n));
 }
+
+}  // namespace mbt::test::one_rank_nccl_test

@@ -1,7 +1,7 @@
 // Products on this device: quantized operands in the copies that it asks for, natively or decoded, and plain ones.
 #include "tests/parity/product_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::product_test {
 
 TEST_CASE("gemm of quantized operands is the product of the values they stand for") {
   for (const Specs& specs : all_product_specs()) {
@@ -34,4 +34,4 @@ TEST_CASE("gemm of plain operands: dtypes, bias, accumulation, odd sizes") {
         }
 }
 
-}  // namespace mbt::test
+}  // namespace mbt::test::product_test

@@ -14,7 +14,7 @@
 #include "tests/support/op_cases.h"
 #include "tests/support/quantized.h"
 
-namespace mbt::test {
+namespace mbt::test::quantize_test {
 namespace {
 
 using enum QuantScaling;
@@ -207,4 +207,4 @@ TEST_CASE("delayed_scaling_update: histories and scales are the CPU's") {
       }
 }
 
-}  // namespace mbt::test
+}  // namespace mbt::test::quantize_test

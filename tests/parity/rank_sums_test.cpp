@@ -5,8 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/collective_cases.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::rank_sums_test {
 
 namespace {
 
@@ -69,3 +68,5 @@ TEST_CASE("f64 and i32 parts, sums and maxima; a maximum passes over NaN") {
   CHECK(x[0] == 6);
   CHECK(x[1] == -16);
 }
+
+}  // namespace mbt::test::rank_sums_test

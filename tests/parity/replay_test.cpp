@@ -3,8 +3,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::replay_test {
 
 namespace {
 
@@ -89,3 +88,5 @@ TEST_CASE("what cannot be recorded runs op by op, and says why") {
   device.replay(recording, [&] { x.run(); });
   CHECK_THROWS_WITH(device.replay(recording, [&] { throw Error("no such layer"); }), "no such layer");
 }
+
+}  // namespace mbt::test::replay_test

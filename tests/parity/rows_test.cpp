@@ -3,7 +3,7 @@
 #include "tests/support/norm_reference.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::rows_test {
 namespace {
 
 Backend& cpu() {
@@ -266,4 +266,4 @@ TEST_CASE("a NaN or an infinity in any place of a pack has the CPU's bits, and s
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::rows_test

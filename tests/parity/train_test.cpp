@@ -4,8 +4,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::train_test {
 
 TEST_CASE("moments in bf16 train on the device as on the CPU") {
   const RunConfig c = tiny("bf16_mixed", {"--train-iters", "3", "--model.num_layers", "1", "--use-precision-aware-optimizer",
@@ -55,3 +54,5 @@ TEST_CASE("every recipe trains on the device as on the CPU, the same bits on eve
     }
   }
 }
+
+}  // namespace mbt::test::train_test

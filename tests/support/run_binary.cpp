@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string content(const fs::path& path) {
+std::string written_to(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;
   text << file.rdbuf();
@@ -74,8 +74,8 @@ RunResult run_words(const std::vector<std::string>& words, const fs::path& folde
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   result.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  result.out = content(out_file_in(folder));
-  result.err = content(err_file_in(folder));
+  result.out = written_to(out_file_in(folder));
+  result.err = written_to(err_file_in(folder));
   return result;
 }
 

@@ -2,7 +2,7 @@
 
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::activation_test {
 namespace {
 
 using Kind = ActivationKind;
@@ -85,4 +85,4 @@ TEST_CASE("activations far out and not a number", "[loops]") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::activation_test

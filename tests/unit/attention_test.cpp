@@ -4,7 +4,7 @@
 #include "tests/support/attention_reference.h"
 #include "tests/support/catch.h"
 
-namespace mbt {
+namespace mbt::test::attention_test {
 namespace {
 
 using test::GuardedTensor;
@@ -138,4 +138,4 @@ TEST_CASE("attention gives the same bits on every run and any number of threads,
   CHECK((a.out.same_bits(d.out) && a.lse.same_bits(d.lse) && a.d_qkv.same_bits(d.d_qkv)));
 }
 
-}  // namespace mbt
+}  // namespace mbt::test::attention_test

@@ -7,7 +7,7 @@
 #include "kernels/cpu/processor.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::backend_test {
 namespace {
 
 TEST_CASE("make_backend: known names, and what to do about the others") {
@@ -94,4 +94,4 @@ TEST_CASE("an op that refuses its arguments begins with its name") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::backend_test

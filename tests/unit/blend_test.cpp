@@ -10,7 +10,7 @@
 #include "tests/support/dataset_of.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::blend_test {
 
 namespace {
 
@@ -159,3 +159,5 @@ TEST_CASE("documents inside a row: mask, positions and loss", "[blend]") {
   CHECK(batch_of(false, true, false).document_start.empty());
   CHECK(batch_of(false, true, false).positions == all.positions);
 }
+
+}  // namespace mbt::test::blend_test

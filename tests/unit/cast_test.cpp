@@ -1,7 +1,7 @@
 #include "core/ops/optimizer.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::cast_test {
 namespace {
 
 constexpr DType kFloats[] = {DType::f64, DType::f32, DType::bf16, DType::f16};
@@ -56,4 +56,4 @@ TEST_CASE("cast of integers is refused", "[loops]") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::cast_test

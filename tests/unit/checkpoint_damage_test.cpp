@@ -10,8 +10,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::checkpoint_damage_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -219,3 +219,5 @@ TEST_CASE("a folder of checkpoints without metadata is refused, not started afre
     CHECK_THROWS_WITH(train(c), ContainsSubstring("metadata.json: there is no such file"));
   }
 }
+
+}  // namespace mbt::test::checkpoint_damage_test

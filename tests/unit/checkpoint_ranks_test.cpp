@@ -9,8 +9,8 @@
 #include "tests/support/thread_world.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::checkpoint_ranks_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -271,3 +271,5 @@ TEST_CASE("an error that ends the run does not lose the save that is under way; 
   CHECK_THROWS_AS(train(c, lost), InputError);
   CHECK(lost.steps.size() >= 3);
 }
+
+}  // namespace mbt::test::checkpoint_ranks_test

@@ -6,8 +6,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::checkpoint_test {
+
 namespace fs = std::filesystem;
 
 TEST_CASE("most_recent_k keeps the newest; what a wound-back run left ahead goes first") {
@@ -166,3 +166,5 @@ TEST_CASE("a full disk leaves the checkpoint before as it was, and nothing half 
   CHECK(train(c).steps.size() == 4);
   umount(disk.c_str());
 }
+
+}  // namespace mbt::test::checkpoint_test

@@ -8,7 +8,7 @@
 #include "core/numerics/quant_format.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::codecs_test {
 
 namespace {
 
@@ -200,3 +200,5 @@ TEST_CASE("rounding through bf16 differs from the direct cast", "[codecs]") {
 }
 
 static_assert(encode_e4m3(1.0F) == 0x38 && decode_e5m2(0x3C) == 1.0F && encode_fp16(1.0F) == 0x3C00, "codecs work at compile time");
+
+}  // namespace mbt::test::codecs_test

@@ -5,7 +5,7 @@
 #include "tests/support/collective_cases.h"
 #include "tests/support/thread_world.h"
 
-namespace mbt::test {
+namespace mbt::test::collectives_test {
 namespace {
 
 constexpr int64_t kMoreThanAChunk = (1 << 18) + 37;  // HostCollectives exchanges 2^18 elements at a time
@@ -116,4 +116,4 @@ TEST_CASE("shapes and dtypes that do not fit are refused") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::collectives_test

@@ -4,7 +4,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::command_line_test {
 
 namespace {
 
@@ -116,3 +116,5 @@ TEST_CASE("Bad arguments name what was meant", "[command_line]") {
   CHECK_THAT(only_problem({"--.=1"}), ContainsSubstring("unknown section"));
   CHECK(apply({"--nonsense", "--lr", "nan", "x.y=1"}).problems.size() == 3);
 }
+
+}  // namespace mbt::test::command_line_test

@@ -14,7 +14,8 @@
 #include "core/config/field_table.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::config_test {
+
 using nlohmann::json;
 
 namespace {
@@ -340,3 +341,5 @@ TEST_CASE("--help names every field", "[config]") {
   const std::string help = config_help();
   for (const Field& field : table.all()) CHECK(help.find(std::string("  ") + field.info.name + " ") != std::string::npos);
 }
+
+}  // namespace mbt::test::config_test

@@ -4,7 +4,7 @@
 #include "core/config/validate.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::config_validate_test {
 
 namespace {
 
@@ -105,3 +105,5 @@ TEST_CASE("Ranks count in the batch, and every broken rule is reported", "[confi
   CHECK(problems_of("--global-batch-size 16", 3)[0].what.find("4 x 3 ranks = 12; take 12 or 24") != std::string::npos);
   CHECK(problems_of("--global-batch-size 7 --adam-beta1 1 --save-interval 3 --num-query-groups 3").size() == 4);
 }
+
+}  // namespace mbt::test::config_validate_test

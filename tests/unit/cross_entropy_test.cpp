@@ -2,7 +2,7 @@
 
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::cross_entropy_test {
 namespace {
 
 struct Case {
@@ -106,4 +106,4 @@ TEST_CASE("cross_entropy reports NaN logits in the loss and refuses targets outs
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::cross_entropy_test

@@ -11,7 +11,8 @@
 #include "tests/support/dataset_of.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::dataset_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -128,3 +129,5 @@ TEST_CASE("contradictory settings are refused", "[dataset]") {
   config.path = "x";
   refuse(config, "contradicts dataset.path x");
 }
+
+}  // namespace mbt::test::dataset_test

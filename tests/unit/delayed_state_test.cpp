@@ -6,8 +6,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::delayed_state_test {
 
 TEST_CASE("each operand of each layer has its own amax and the scale that its format asks for") {
   const RunConfig c = tiny("bf16_with_fp8_delayed_scaling_mixed");  // gradients in E5M2
@@ -45,3 +44,5 @@ TEST_CASE("each operand of each layer has its own amax and the scale that its fo
     CHECK(*o.q.amax == 0.0f);  // the staging slot is free again
   }
 }
+
+}  // namespace mbt::test::delayed_state_test

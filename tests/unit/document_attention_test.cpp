@@ -4,7 +4,7 @@
 #include "tests/support/attention_reference.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::document_attention_test {
 namespace {
 
 using Case = AttentionCase;
@@ -234,4 +234,4 @@ TEST_CASE("a document_start that is none is an error, and no access outside of t
     }
 }
 
-}  // namespace mbt::test
+}  // namespace mbt::test::document_attention_test

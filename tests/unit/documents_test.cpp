@@ -5,8 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_models.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::documents_test {
 
 namespace {
 
@@ -113,3 +112,5 @@ TEST_CASE("documents and positions that are none, or for a model made without th
                ContainsSubstring(text("document_start of sample 0, token 7 is ", bad, ", expected 7, or 5")));
   CHECK_THAT(message(with, [](RandomBatch& b) { b.document_start[12] = 5; }), ContainsSubstring("a sample begins a document"));
 }
+
+}  // namespace mbt::test::documents_test

@@ -2,7 +2,7 @@
 
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::embedding_test {
 namespace {
 
 constexpr int64_t kVocab = 11;
@@ -154,4 +154,4 @@ TEST_CASE("a token outside the table is an error, not a read outside", "[loops]"
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::embedding_test

@@ -10,8 +10,7 @@
 #include "tests/support/resolved.h"
 #include "tests/support/tiny_models.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::eval_test {
 
 namespace {
 
@@ -228,3 +227,5 @@ TEST_CASE("characters that come byte by byte appear when they are whole") {
   for (const int32_t id : ids) whole += stream.add(id);
   CHECK(whole + stream.rest() == text);
 }
+
+}  // namespace mbt::test::eval_test

@@ -7,7 +7,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/guarded_tensor.h"
 
-namespace mbt {
+namespace mbt::test::gemm_test {
 namespace {
 
 using test::GuardedTensor;
@@ -300,4 +300,4 @@ TEST_CASE("gemm of 1x128 by 128x128 blocks: the reference vector") {
   CHECK(y.at(0) == -704.0);
 }
 
-}  // namespace mbt
+}  // namespace mbt::test::gemm_test

@@ -4,7 +4,7 @@
 #include "core/base/error.h"
 #include "tests/support/catch.h"
 
-namespace mbt::test {
+namespace mbt::test::gpus_test {
 namespace {
 
 const CudaBuild kBuild{.is_built_in = true, .runtime = 13000, .architectures = {"90a"}};
@@ -84,4 +84,4 @@ TEST_CASE("asking this machine's driver gives devices, or the reason why there a
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::gpus_test

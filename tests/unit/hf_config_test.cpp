@@ -14,7 +14,8 @@
 #include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::hf_config_test {
+
 using mbt::test::ModelFolder;
 using nlohmann::json;
 
@@ -362,3 +363,5 @@ TEST_CASE("sharded folders", "[hf_config]") {
   write_model(folder, {vector("c"), vector("a")}, "2.safetensors");
   refuse_index("2.safetensors: tensor 'a' is also in");
 }
+
+}  // namespace mbt::test::hf_config_test

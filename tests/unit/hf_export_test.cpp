@@ -22,8 +22,8 @@
 #include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::hf_export_test {
+
 using nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -341,3 +341,5 @@ TEST_CASE("config.json with random damage is read or refused, nothing else", "[h
   }
   CHECK(refused > 500);
 }
+
+}  // namespace mbt::test::hf_export_test

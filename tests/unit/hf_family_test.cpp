@@ -13,7 +13,8 @@
 #include "core/model/params.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::hf_family_test {
+
 using nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -166,3 +167,5 @@ TEST_CASE("Every family has a model in tests/golden to compare with transformers
     types.insert(hf_model_type(e.path().string()));
   for (const HfFamily& f : hf_families()) CHECK(types.contains(f.model_type));
 }
+
+}  // namespace mbt::test::hf_family_test

@@ -3,7 +3,8 @@
 #include "core/hf/hf_config.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::hf_rope_test {
+
 using nlohmann::json;
 
 namespace {
@@ -106,3 +107,5 @@ TEST_CASE("numbers of RoPE that make no frequencies are refused by name", "[hf_r
   refuse(with(kLlama, {{"rope_theta", 0}}), "rope_theta is 0: expected a number from 1");
   refuse(with(kLlama, {{"rope_theta", 1e300}}), "rope_theta is 1e+300");
 }
+
+}  // namespace mbt::test::hf_rope_test

@@ -11,7 +11,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::index_cache_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -189,3 +190,5 @@ TEST_CASE("pruning takes tokens only when asked, with all their files, and what 
   CHECK(prune_cache(FolderLock(cache.path), 0, true).size() == 1);
   CHECK(list_cache(cache.path).empty());
 }
+
+}  // namespace mbt::test::index_cache_test

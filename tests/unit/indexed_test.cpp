@@ -12,7 +12,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::indexed_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -276,3 +277,5 @@ TEST_CASE("any damage to a pair is refused or read within its files", "[indexed]
   CHECK(opened > 20);
   CHECK(refused > 1000);
 }
+
+}  // namespace mbt::test::indexed_test

@@ -4,7 +4,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::json_reader_test {
 
 namespace {
 
@@ -98,3 +98,5 @@ TEST_CASE("JSON files that cannot be read", "[json_reader]") {
   CHECK(read_json_file(good).root["a"][0] == 1);
   CHECK_THROWS_AS(read_json_file(good, {.max_bytes = 3}), InputError);
 }
+
+}  // namespace mbt::test::json_reader_test

@@ -13,7 +13,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::leftovers_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -98,3 +99,5 @@ TEST_CASE("a temporary file that was taken for a leftover is not used", "[io]") 
   CHECK_FALSE(claim_temporary(mine));  // it is gone
   close(mine);
 }
+
+}  // namespace mbt::test::leftovers_test

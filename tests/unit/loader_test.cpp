@@ -8,7 +8,7 @@
 #include "core/base/error.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::loader_test {
 
 namespace {
 
@@ -92,3 +92,5 @@ TEST_CASE("a batch depends on its position alone; targets are the next tokens", 
   CHECK(batch.loss_mask == std::vector<float>(6, 1.0F));
   CHECK_THROWS_WITH(BatchLoader(data, Split::valid, 1, 7), ContainsSubstring("no data for validation"));
 }
+
+}  // namespace mbt::test::loader_test

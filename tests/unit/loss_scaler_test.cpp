@@ -3,7 +3,7 @@
 #include "core/base/error.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::loss_scaler_test {
 
 namespace {
 
@@ -80,3 +80,5 @@ TEST_CASE("contradictory loss scaling is refused", "[loss_scaler]") {
   c.loss_scale_window = 0;
   CHECK_THROWS_AS(make_loss_scaler(c), InputError);
 }
+
+}  // namespace mbt::test::loss_scaler_test

@@ -3,7 +3,7 @@
 
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::lr_schedule_test {
 
 namespace {
 
@@ -142,3 +142,5 @@ TEST_CASE("weight decay has its own clock") {
   CHECK(c.make().weight_decay(250) == Approx(0.1 * 0.5 * (1 - 0.70710678)));
   CHECK(c.make().weight_decay(2000) == Approx(0.1));
 }
+
+}  // namespace mbt::test::lr_schedule_test

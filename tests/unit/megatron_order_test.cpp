@@ -13,7 +13,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::megatron_order_test {
+
 using nlohmann::json;
 
 namespace {
@@ -213,3 +214,5 @@ TEST_CASE("too little data, an empty split and a large seed are named", "[megatr
   };
   CHECK_THROWS_WITH(read_all(), ContainsSubstring("of sequence 19, expected 0 to 19004"));
 }
+
+}  // namespace mbt::test::megatron_order_test

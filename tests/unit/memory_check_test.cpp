@@ -9,8 +9,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::memory_check_test {
 
 namespace {
 
@@ -112,3 +111,5 @@ TEST_CASE("the plan of an evaluation has no moments, as its run has none") {
   for (const MemoryItem& item : plan_with(qwen({"--skip-train"}), std::nullopt).memory)
     if (item.category == "moments" || item.category == "main_gradients") CHECK(item.bytes == 0);
 }
+
+}  // namespace mbt::test::memory_check_test

@@ -11,8 +11,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/resolved.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::model_configs_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -77,3 +77,5 @@ TEST_CASE("configs/ holds no other models than those, and configs/README.md name
     CHECK(readme.find("`" + name + "`") != std::string::npos);
   }
 }
+
+}  // namespace mbt::test::model_configs_test

@@ -3,8 +3,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::moment_types_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -77,3 +77,5 @@ TEST_CASE("moments in bf16 learn as well as in fp32: within 1 % of the loss afte
   CHECK(mean_of_last(fp32, 20) < 0.8 * fp32.steps[0].loss);
   CHECK(mean_of_last(bf16, 20) == Approx(mean_of_last(fp32, 20)).epsilon(0.01));
 }
+
+}  // namespace mbt::test::moment_types_test

@@ -3,7 +3,7 @@
 #include "tests/support/norm_reference.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::norm_test {
 namespace {
 
 constexpr NormKind kKinds[] = {NormKind::rmsnorm, NormKind::layernorm};
@@ -175,4 +175,4 @@ TEST_CASE("qk_norm normalizes query and key heads and keeps the values", "[loops
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::norm_test

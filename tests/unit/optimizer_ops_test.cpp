@@ -3,7 +3,7 @@
 #include "core/ops/gemm.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::optimizer_ops_test {
 namespace {
 
 constexpr int64_t kSizes[] = {1, 31, 129, 16384, 40001};
@@ -264,4 +264,4 @@ TEST_CASE("add and bias_bwd", "[loops]") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::optimizer_ops_test

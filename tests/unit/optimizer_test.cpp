@@ -9,8 +9,7 @@
 #include "tests/support/guarded_tensor.h"
 #include "tests/support/tiny_models.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::optimizer_test {
 
 namespace {
 
@@ -192,3 +191,5 @@ TEST_CASE("a loss that is not finite leaves the weights alone when the caller sa
   CHECK(std::isinf(applied.loss_sum));
   CHECK(f.optimizer.updates() == 2);
 }
+
+}  // namespace mbt::test::optimizer_test

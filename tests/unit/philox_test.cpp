@@ -3,7 +3,8 @@
 
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::philox_test {
+
 using Words = std::array<uint32_t, 4>;
 
 TEST_CASE("known answers of Philox4x32-10", "[philox]") {
@@ -23,3 +24,5 @@ TEST_CASE("uniform numbers lie in [0, 1) and average one half", "[philox]") {
   }
   CHECK(sum / 10000 == Approx(0.5).margin(0.01));
 }
+
+}  // namespace mbt::test::philox_test

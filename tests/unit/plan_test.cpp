@@ -7,7 +7,7 @@
 #include "core/config/command_line.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::plan_test {
 
 namespace {
 
@@ -332,3 +332,5 @@ TEST_CASE("sizes beyond any machine are refused, not overflowed") {
                            "model.num_attention_heads=64"}),
                   InputError);
 }
+
+}  // namespace mbt::test::plan_test

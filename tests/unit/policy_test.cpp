@@ -3,7 +3,7 @@
 
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::policy_test {
 
 namespace {
 
@@ -113,3 +113,5 @@ TEST_CASE("delayed scaling takes its history from the model's fields") {
   CHECK(p.amax_algorithm == AmaxAlgorithm::max);
   CHECK_FALSE(make_policy(fp8_model("hybrid", "mxfp8"), DdpConfig{}).is_delayed);
 }
+
+}  // namespace mbt::test::policy_test

@@ -7,7 +7,7 @@
 #include "core/base/error.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::prefetcher_test {
 
 namespace {
 
@@ -66,3 +66,5 @@ TEST_CASE("an error of the reading thread is thrown where its batch is asked for
   CHECK_NOTHROW(batches.get(6));
   CHECK_NOTHROW(batches.get(2));  // reads the damaged one ahead, which nobody asks for
 }
+
+}  // namespace mbt::test::prefetcher_test

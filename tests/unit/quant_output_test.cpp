@@ -4,7 +4,7 @@
 
 #include "tests/support/producers.h"
 
-namespace mbt::test {
+namespace mbt::test::quant_output_test {
 namespace {
 
 using enum QuantScaling;
@@ -105,4 +105,4 @@ TEST_CASE("quantized outputs that do not fit are refused, and so is an op whose 
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::quant_output_test

@@ -19,7 +19,8 @@
 #include <omp.h>
 #endif
 
-using namespace mbt;
+namespace mbt::test::quantize_test {
+
 using namespace mbt::testing;
 
 namespace {
@@ -541,3 +542,5 @@ TEST_CASE("all instruction levels of this processor give the same bits", "[quant
   }
 }
 #endif
+
+}  // namespace mbt::test::quantize_test

@@ -5,8 +5,7 @@
 #include "tests/support/spoiling_backend.h"
 #include "tests/support/tiny_models.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::quantized_operands_test {
 
 namespace {
 
@@ -112,3 +111,5 @@ TEST_CASE("plain outputs that an op need not keep are read by nobody") {
       CHECK((honest.gradients() == spoiled.gradients()));
     }
 }
+
+}  // namespace mbt::test::quantized_operands_test

@@ -7,8 +7,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::random_step_test {
 
 namespace {
 
@@ -82,3 +81,5 @@ TEST_CASE("a random step without memory says who needs how much, before its firs
   refused.backend.is_full = true;
   CHECK_THROWS_WITH(refused.build(), ContainsSubstring("no memory left") && ContainsSubstring("moments") && ContainsSubstring("total"));
 }
+
+}  // namespace mbt::test::random_step_test

@@ -4,8 +4,7 @@
 #include "tests/support/thread_world.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::ranks_train_test {
 
 namespace {
 
@@ -69,3 +68,5 @@ TEST_CASE("a sharded optimizer gives the losses of one that is not, bit for bit,
     CHECK(losses(overlapped) == losses(plain));
   }
 }
+
+}  // namespace mbt::test::ranks_train_test

@@ -8,7 +8,7 @@
 #include "core/recipe/library.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::recipe_library_test {
 
 namespace {
 
@@ -254,3 +254,5 @@ TEST_CASE("an inline object is fields over a named recipe, or over the default o
   REQUIRE(problems.size() == 1);
   CHECK_THAT(problems[0].what, ContainsSubstring("did you mean \"fp16_mixed\"?"));
 }
+
+}  // namespace mbt::test::recipe_library_test

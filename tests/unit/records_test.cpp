@@ -7,7 +7,7 @@
 
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::records_test {
 
 namespace {
 
@@ -100,3 +100,5 @@ TEST_CASE("evaluation lines as upstream writes them") {
   r.is_final = true;
   CHECK_THAT(r.lines(), ContainsSubstring("at iteration 100 on validation set | lm loss value"));
 }
+
+}  // namespace mbt::test::records_test

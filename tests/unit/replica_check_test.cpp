@@ -7,8 +7,7 @@
 #include "tests/support/resolved.h"
 #include "tests/support/thread_world.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::replica_check_test {
 
 namespace {
 
@@ -56,3 +55,5 @@ TEST_CASE("codes and scales count where weights exist as nothing else") {
                              check(recipe, [&](Backend&b, Weights&w) { flip_byte(b, fc1(w).scale_inv); })})
     for (const std::string& what : thrown) CHECK_THAT(what, ContainsSubstring("layers.0.fc1.weight"));
 }
+
+}  // namespace mbt::test::replica_check_test

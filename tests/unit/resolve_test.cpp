@@ -9,7 +9,7 @@
 #include "tests/support/resolved.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::resolve_test {
 
 namespace {
 
@@ -244,3 +244,5 @@ TEST_CASE("a command without batch sizes runs on any number of ranks; what was g
   CHECK_THROWS_AS(on(3, {"--global-batch-size", "16", "--micro-batch-size", "4"}), InputError);
   CHECK_THROWS_AS(on(1, {"--global-batch-size", "6"}), InputError);  // one rank: as it was
 }
+
+}  // namespace mbt::test::resolve_test

@@ -5,7 +5,7 @@
 
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::rope_table_test {
 
 namespace {
 
@@ -54,3 +54,5 @@ TEST_CASE("Llama 3's scaling leaves short waves, divides long ones, and goes fro
   const double share = (157 / (20 * 3.141592653589793) - 1) / 3;
   check_turns(m, {1, (1 - share) * 0.1 / 8 + share * 0.1, 0.01 / 8, 0.001 / 8});
 }
+
+}  // namespace mbt::test::rope_table_test

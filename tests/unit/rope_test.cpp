@@ -1,7 +1,7 @@
 #include "core/ops/attention.h"
 #include "tests/support/op_cases.h"
 
-namespace mbt::test {
+namespace mbt::test::rope_test {
 namespace {
 
 struct Case {
@@ -95,4 +95,4 @@ TEST_CASE("rope: a position outside of the table is an error, not a read outside
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::rope_test

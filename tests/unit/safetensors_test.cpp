@@ -13,7 +13,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::safetensors_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -203,3 +204,5 @@ TEST_CASE("folders are listed sorted, links followed once", "[safetensors]") {
   CHECK(list_files_recursive(folder.path()) == expected);
   CHECK_THROWS_AS(list_files_recursive(folder.path("none")), InputError);
 }
+
+}  // namespace mbt::test::safetensors_test

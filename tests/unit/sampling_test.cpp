@@ -9,7 +9,7 @@
 #include "core/base/error.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::sampling_test {
 
 namespace {
 
@@ -78,3 +78,5 @@ TEST_CASE("excluded tokens are never drawn; broken logits are errors", "[samplin
   CHECK_THROWS_AS(sample_token(logits, SamplingConfig{.top_p = 0}, 1, 1, 1), InputError);
   CHECK_THROWS_AS(sample_token(logits, SamplingConfig{.top_p = 1.01}, 1, 1, 1), InputError);
 }
+
+}  // namespace mbt::test::sampling_test

@@ -7,7 +7,7 @@
 
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::scaling_test {
 
 namespace {
 
@@ -254,3 +254,5 @@ TEST_CASE("stochastic rounding rounds up as often as the distance says", "[scali
   CHECK(ups(1.5F, 1.5F) == 256);
   CHECK(encode_e2m1_stochastic(-0.0F, 255) == 0x8);
 }
+
+}  // namespace mbt::test::scaling_test

@@ -6,7 +6,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::sentencepiece_test {
 
 namespace {
 
@@ -83,3 +83,5 @@ TEST_CASE("What SentencePiece cannot do is told", "[tokenizer]") {
     }
   }
 }
+
+}  // namespace mbt::test::sentencepiece_test

@@ -16,7 +16,8 @@
 #include "tests/support/dataset_of.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::sft_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -330,3 +331,5 @@ TEST_CASE("from the config: JSON Lines as bytes, and packed examples with their 
   CHECK(batch.document_start == std::vector<int32_t>{0, 0, 0, 0, 4, 4, 4, 4, 8, 9});
   CHECK(batch.positions == std::vector<int32_t>{0, 1, 2, 3, 0, 1, 2, 3, 0, 0});
 }
+
+}  // namespace mbt::test::sft_test

@@ -7,7 +7,7 @@
 #include "tests/support/op_cases.h"
 #include "tests/support/quantized.h"
 
-namespace mbt::test {
+namespace mbt::test::shard_quantize_test {
 namespace {
 
 using enum QuantScaling;
@@ -339,4 +339,4 @@ TEST_CASE("complete_copies refuses copies that do not belong together") {
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::shard_quantize_test

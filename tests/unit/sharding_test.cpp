@@ -11,8 +11,7 @@
 #include "tests/support/resolved.h"
 #include "tests/support/thread_world.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::sharding_test {
 
 namespace {
 
@@ -166,3 +165,5 @@ TEST_CASE("the model of a step: links fitted through two points, what overlap hi
   const ScaledStep exposed = model_step(parts, exchange, {0, 2.5e8}, {true, true, true}, 2);
   CHECK(exposed.waiting_s == Approx(0.4 - 0.2 + 0.2 - 0.1));
 }
+
+}  // namespace mbt::test::sharding_test

@@ -3,7 +3,7 @@
 #include "core/base/nearest.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::strings_test {
 
 TEST_CASE("Numbers are read whole or not at all", "[strings]") {
   int64_t integer = 7;
@@ -60,3 +60,5 @@ TEST_CASE("The nearest name", "[strings]") {
   CHECK(did_you_mean("hiden_size", names) == "; did you mean \"hidden_size\"?");
   CHECK(did_you_mean("zzz", names).empty());
 }
+
+}  // namespace mbt::test::strings_test

@@ -8,7 +8,7 @@
 #include "core/recipe/finalize.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::synchronize_test {
 
 namespace {
 
@@ -103,3 +103,5 @@ TEST_CASE("ddp and optimizer agree on the distributed optimizer") {
   REQUIRE(problems.size() == 1);
   CHECK_THAT(problems[0].what, ContainsSubstring("run.json:3"));
 }
+
+}  // namespace mbt::test::synchronize_test

@@ -10,7 +10,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/dataset_of.h"
 
-using namespace mbt;
+namespace mbt::test::synthetic_test {
 
 namespace {
 
@@ -109,3 +109,5 @@ TEST_CASE("the dataset has as many samples as its tokens fill", "[synthetic]") {
   make_dataset_of(config, 128, 1)->sample(Split::train, 0, other);
   CHECK(other.tokens != train.tokens);
 }
+
+}  // namespace mbt::test::synthetic_test

@@ -11,7 +11,7 @@
 #include "tests/support/dataset_of.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::token_file_test {
 
 namespace {
 
@@ -163,3 +163,5 @@ TEST_CASE("any damage to a token file is refused or read within it", "[tokens]")
   CHECK(opened > 100);
   CHECK(refused > 500);
 }
+
+}  // namespace mbt::test::token_file_test

@@ -14,7 +14,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::tokenize_documents_test {
 
 namespace {
 
@@ -243,3 +243,5 @@ TEST_CASE("A signal and a failing reader end the work", "[tokenize]") {
   CHECK_THROWS_WITH(tokenize_documents(other, *bytes, {.workers = 3}, never, [](const TokenBatch&) { throw Error("disk full"); }),
                     ContainsSubstring("disk full"));
 }
+
+}  // namespace mbt::test::tokenize_documents_test

@@ -8,7 +8,8 @@
 #include "core/tokenizer/unicode/unicode_form.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::tokenizer_golden_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -54,3 +55,5 @@ TEST_CASE("Tokens and decoded texts are those of the tokenizers package", "[toke
   }
   CHECK(styles == 9);
 }
+
+}  // namespace mbt::test::tokenizer_golden_test

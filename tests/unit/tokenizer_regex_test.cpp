@@ -7,7 +7,7 @@
 #include "core/tokenizer/pattern/regex.h"
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::tokenizer_regex_test {
 
 namespace {
 
@@ -127,3 +127,5 @@ TEST_CASE("The patterns matched by hand give what the matcher gives", "[tokenize
   }
   CHECK_FALSE(find_known_pattern(patterns[1] + "|x"));
 }
+
+}  // namespace mbt::test::tokenizer_regex_test

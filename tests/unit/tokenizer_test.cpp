@@ -13,7 +13,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::tokenizer_test {
+
 using nlohmann::json;
 
 namespace {
@@ -297,3 +298,5 @@ TEST_CASE("Damaged tokenizer files are refused or work", "[tokenizer]") {
   CHECK(refused > 300);
   CHECK(accepted > 0);
 }
+
+}  // namespace mbt::test::tokenizer_test

@@ -7,8 +7,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::trainer_test {
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -242,3 +242,5 @@ TEST_CASE("norms of weights and zeros of gradients are counted when asked for") 
   CHECK(*r.params_norm > 1.0);
   CHECK(*r.num_zeros > 32 * 100);  // the embedding's rows of bytes that no text has
 }
+
+}  // namespace mbt::test::trainer_test

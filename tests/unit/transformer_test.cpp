@@ -9,8 +9,7 @@
 #include "tests/support/resolved.h"
 #include "tests/support/tiny_models.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::transformer_test {
 
 namespace {
 
@@ -312,3 +311,5 @@ TEST_CASE("the first tokens of a layer's tensors are their first rows") {
   CHECK(some.lse.empty());
   CHECK(some.middle.data == some.input.data);  // in place
 }
+
+}  // namespace mbt::test::transformer_test

@@ -6,7 +6,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_models.h"
 
-namespace mbt {
+namespace mbt::test::weights_test {
 namespace {
 
 std::vector<char> bytes_of(Backend& backend, const TensorView& t) {
@@ -84,4 +84,4 @@ TEST_CASE("a parameter is set in pieces") {
   }
 }
 
-}  // namespace mbt
+}  // namespace mbt::test::weights_test

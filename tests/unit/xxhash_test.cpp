@@ -3,7 +3,7 @@
 
 #include "tests/support/catch.h"
 
-using namespace mbt;
+namespace mbt::test::xxhash_test {
 
 TEST_CASE("hashes are XXH64 with seed 0, as xxhsum -H1 prints them") {
   CHECK(hash_text(xxhash64("")) == "ef46db3751d8e999");
@@ -25,3 +25,5 @@ TEST_CASE("a hash does not depend on the pieces, and more can be added after it 
     }
   }
 }
+
+}  // namespace mbt::test::xxhash_test

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kVersion = 1, kMostArrays = 64;
+constexpr uint64_t kIndexVersion = 1, kMostArrays = 64;
 constexpr int64_t kWorthAFile = 4 << 20;  // bytes of work; less takes a few milliseconds
 
 struct Header {
@@ -33,7 +33,8 @@ class FileContent {
     if (file.size() < static_cast<int64_t>(sizeof(Header) + sizeof(uint64_t))) fail("is too short");
     Header header{};
     std::memcpy(&header, file.data(), sizeof header);
-    if (std::string_view(header.magic, sizeof header.magic) != kIndexMagic || header.version != kVersion) fail("is of another version");
+    if (std::string_view(header.magic, sizeof header.magic) != kIndexMagic || header.version != kIndexVersion)
+      fail("is of another version");
     const auto hashed = file.size() - static_cast<int64_t>(sizeof(uint64_t));
     uint64_t hash = 0;
     std::memcpy(&hash, file.data() + hashed, sizeof hash);
@@ -75,7 +76,7 @@ void write_arrays(const std::string& path, const std::string& key, const std::ve
     file.write(data, static_cast<int64_t>(bytes));
     file.write(kZeros, padded(static_cast<int64_t>(bytes)) - static_cast<int64_t>(bytes));
   };
-  Header header{.magic = {}, .version = kVersion, .arrays = arrays.size(), .key_bytes = key.size()};
+  Header header{.magic = {}, .version = kIndexVersion, .arrays = arrays.size(), .key_bytes = key.size()};
   std::memcpy(header.magic, kIndexMagic.data(), kIndexMagic.size());
   put(&header, sizeof header);
   std::vector<uint64_t> sizes;

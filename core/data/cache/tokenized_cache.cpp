@@ -16,11 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kVersion = 3;
+constexpr int kTokenFileVersion = 3;
 
 std::string key_of(const std::vector<std::string>& files, const std::string& settings) {
   XxHash64 hash;
-  hash.add(text(kVersion, ";", settings));
+  hash.add(text(kTokenFileVersion, ";", settings));
   for (const std::string& path : files) {
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0) throw InputError(text(path, ": cannot examine it"));

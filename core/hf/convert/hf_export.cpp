@@ -23,7 +23,7 @@
 namespace mbt {
 namespace {
 
-constexpr int64_t kAtOnce = 4 << 20;  // elements
+constexpr int64_t kExportedAtOnce = 4 << 20;  // elements
 
 /// A tensor to write, and where it comes from.
 struct Output {
@@ -103,9 +103,9 @@ class TensorBytes {
     const Shape& shape = params_.specs[static_cast<size_t>(params_.index_of(s.parameter))].shape;
     const int64_t size = s.rows * s.cols, width = size_of(o.tensor.type);
     bytes_.resize(static_cast<size_t>(size * width));
-    std::string encoded(static_cast<size_t>(std::min(kAtOnce, size) * width), '\0');
-    for (int64_t first = 0; first < size; first += kAtOnce) {
-      const int64_t count = std::min(kAtOnce, size - first);
+    std::string encoded(static_cast<size_t>(std::min(kExportedAtOnce, size) * width), '\0');
+    for (int64_t first = 0; first < size; first += kExportedAtOnce) {
+      const int64_t count = std::min(kExportedAtOnce, size - first);
       const std::vector<float> values = checkpoint_.read(s.parameter, shape, {s.row_begin * s.cols + first, count});
       const int64_t beyond = encode_elements(o.tensor.type, values.data(), count, encoded.data());
       if (beyond >= 0) {

@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kTokenizerFolder = "tokenizer";
-constexpr int64_t kAtOnce = 4 << 20;  // elements
+constexpr int64_t kImportedAtOnce = 4 << 20;  // elements
 
 /// Whether every weight has this type.
 bool all_are(const HfWeights& weights, SafetensorsType type) {
@@ -96,10 +96,10 @@ class ParameterSource {
   void add(const HfSlice& s, SafetensorsType type) {
     const SafetensorsEntry& entry = weights_.folder().at(s.hf_name);
     const int64_t width = size_of(entry.type);
-    std::vector<char> read(static_cast<size_t>(std::min(kAtOnce, entry.size()) * width));
-    std::vector<float> decoded(entry.type == type ? 0 : static_cast<size_t>(std::min(kAtOnce, entry.size())));
-    for (int64_t first = 0; first < entry.size(); first += kAtOnce) {
-      const int64_t count = std::min(kAtOnce, entry.size() - first);
+    std::vector<char> read(static_cast<size_t>(std::min(kImportedAtOnce, entry.size()) * width));
+    std::vector<float> decoded(entry.type == type ? 0 : static_cast<size_t>(std::min(kImportedAtOnce, entry.size())));
+    for (int64_t first = 0; first < entry.size(); first += kImportedAtOnce) {
+      const int64_t count = std::min(kImportedAtOnce, entry.size() - first);
       weights_.read_elements(s, first, count, read.data());
       if (entry.type == type) {
         scatter_elements(s, first, count, width, read.data(), bytes_.data());

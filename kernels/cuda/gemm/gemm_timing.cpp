@@ -11,7 +11,7 @@ namespace {
 constexpr int kWarmUps = 2, kRuns = 7;
 constexpr double kNearlyEqual = 0.02;
 
-int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
+int64_t to_256(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 int64_t bytes_of(const ProductMatrix& m) { return m.ld * m.cols * bits_of(m.type) / 8; }
 
 /// Random bits of a word that stay, and bits that are set: values from 0.5 to 1 of either sign, all codes of four bits.
@@ -70,11 +70,11 @@ TimingOperands::TimingOperands(const Product& like, int multiprocessors, cudaStr
   const int64_t bias = p.bias == nullptr ? 0 : 4 * p.m, scalars = p.alpha_beta == nullptr ? 0 : 8;
   const int64_t sizes[] = {bytes_of(p.first), first_scale, bytes_of(p.second), second_scale, d_bytes, bias, scalars};
   int64_t total = 0;
-  for (const int64_t size : sizes) total += aligned(size);
+  for (const int64_t size : sizes) total += to_256(size);
   check(cudaMalloc(&memory_, static_cast<size_t>(total)), text("operands to time products on: ", total, " bytes"));
   char* parts[std::size(sizes)];
   char* at = static_cast<char*>(memory_);
-  for (size_t i = 0; i < std::size(sizes); ++i) parts[i] = std::exchange(at, at + aligned(sizes[i]));
+  for (size_t i = 0; i < std::size(sizes); ++i) parts[i] = std::exchange(at, at + to_256(sizes[i]));
   check(cudaMemsetAsync(parts[4], 0, static_cast<size_t>(total) - static_cast<size_t>(parts[4] - parts[0]), stream),
         "operands to time products on");
   p.first.data = parts[0], p.second.data = parts[2], p.d = parts[4];

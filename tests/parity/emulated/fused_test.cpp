@@ -7,7 +7,7 @@
 #include "tests/support/resolved.h"
 #include "tests/support/tiny_models.h"
 
-namespace mbt::test {
+namespace mbt::test::fused_test {
 namespace {
 
 using enum QuantScaling;
@@ -92,4 +92,4 @@ TEST_CASE("a micro-batch under current scaling casts each operand in one pass, a
 }
 
 }  // namespace
-}  // namespace mbt::test
+}  // namespace mbt::test::fused_test

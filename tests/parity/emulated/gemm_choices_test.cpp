@@ -13,7 +13,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
-using namespace mbt;
+namespace mbt::test::gemm_choices_test {
+
 using namespace mbt::cuda;
 
 namespace {
@@ -244,3 +245,5 @@ TEST_CASE("products that an algorithm must not share have other keys and names")
   CHECK(key_of(moved) == key_of(p));
   CHECK(alignment_of(memory + 2) == 2);
 }
+
+}  // namespace mbt::test::gemm_choices_test

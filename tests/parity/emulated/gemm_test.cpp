@@ -13,7 +13,7 @@
 #include "tests/parity/product_cases.h"
 #include "tests/support/fp8_formats.h"
 
-namespace mbt::test {
+namespace mbt::test::gemm_test {
 namespace {
 
 using namespace mbt::cuda;
@@ -300,4 +300,4 @@ TEST_CASE("the twin refuses what cuBLASLt refuses") {
   CHECK(refusal(any, blackwell).empty());
 }
 
-}  // namespace mbt::test
+}  // namespace mbt::test::gemm_test

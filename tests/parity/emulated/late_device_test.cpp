@@ -5,8 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::late_device_test {
 
 namespace {
 
@@ -116,3 +115,5 @@ TEST_CASE("a kernel that failed is told late: the error says so, and what to do"
   emulation::fail_from_now_on(cudaSuccess);
   CHECK_NOTHROW(device.synchronize());
 }
+
+}  // namespace mbt::test::late_device_test

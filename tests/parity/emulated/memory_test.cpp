@@ -7,8 +7,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::memory_test {
 
 namespace {
 
@@ -102,3 +101,5 @@ TEST_CASE("an allocation that fails all the same comes with the table") {
   CHECK_THROWS_WITH(train(c, run, device), ContainsSubstring("GPU memory: 1048576 bytes wanted (tensors), 0 of ") &&
                                                ContainsSubstring("activations") && ContainsSubstring("total"));
 }
+
+}  // namespace mbt::test::memory_test

@@ -11,8 +11,7 @@
 #include "tests/support/collective_cases.h"
 #include "tests/support/process_world.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::nccl_test {
 
 namespace {
 
@@ -327,3 +326,5 @@ TEST_CASE("the twin notices what NCCL does not: ranks that make different calls"
   });
   for (const std::string& t : thrown) check_thrown(t, {"NCCL calls differ", "all gather, 40 bytes", "all gather, 44 bytes"});
 }
+
+}  // namespace mbt::test::nccl_test

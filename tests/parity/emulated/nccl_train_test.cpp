@@ -12,8 +12,7 @@
 #include "tests/support/process_world.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::nccl_train_test {
 
 namespace {
 
@@ -82,3 +81,5 @@ TEST_CASE("no bit depends on how late devices are, or on who holds the optimizer
       CHECK((train_on(2, c, true) == plain));
     }
 }
+
+}  // namespace mbt::test::nccl_train_test

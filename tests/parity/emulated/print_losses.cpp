@@ -5,8 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::print_losses {
 
 namespace {
 
@@ -34,3 +33,5 @@ TEST_CASE("five steps of every recipe on the emulated device", "[.][print_losses
     std::fflush(stdout);
   }
 }
+
+}  // namespace mbt::test::print_losses

@@ -8,8 +8,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::profile_ranges_test {
 
 TEST_CASE("ranges name step, micro-batch, direction and layer, and each is closed") {
   const emulation::RunOnce once;
@@ -31,3 +30,5 @@ TEST_CASE("ranges name step, micro-batch, direction and layer, and each is close
   CHECK(ranges.open.empty());
   ranges = {};
 }
+
+}  // namespace mbt::test::profile_ranges_test

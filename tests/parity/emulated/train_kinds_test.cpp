@@ -6,8 +6,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
-using namespace mbt;
-using namespace mbt::test;
+namespace mbt::test::train_kinds_test {
 
 TEST_CASE("recipes train on every kind of GPU as on the CPU, natively or decoded") {
   const emulation::RunOnce once;
@@ -50,3 +49,5 @@ TEST_CASE("the plan counts what the model allocates on this device, transposed c
       }
   }
 }
+
+}  // namespace mbt::test::train_kinds_test

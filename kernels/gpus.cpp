@@ -32,7 +32,7 @@ class Driver {
   std::string message(int status) const {
     const char* message = nullptr;
     if (call("cuGetErrorString", status, &message) != 0 || message == nullptr) message = "unknown error";
-    return text(message, " (", status, ")");
+    return fmt::format("{} ({})", message, status);
   }
 
  private:
@@ -77,17 +77,17 @@ std::string kernel_module_release() {
   return "";
 }
 
-std::string described(const GpuDevice& gpu) { return text("'", gpu.name, "' (compute capability ", gpu.major, ".", gpu.minor, ")"); }
+std::string described(const GpuDevice& gpu) { return fmt::format("'{}' (compute capability {}.{})", gpu.name, gpu.major, gpu.minor); }
 
 std::string no_device_text() {
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  return text("the driver sees no GPU", visible != nullptr ? text("; CUDA_VISIBLE_DEVICES is '", visible, "'") : "",
-              "; check nvidia-smi, and that a container was started with its GPUs");
+  return fmt::format("the driver sees no GPU{}; check nvidia-smi, and that a container was started with its GPUs",
+                     visible != nullptr ? fmt::format("; CUDA_VISIBLE_DEVICES is '{}'", visible) : "");
 }
 
 }  // namespace
 
-std::string cuda_version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
+std::string cuda_version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 GpuProbe probe_gpus() {
   GpuProbe probe;
@@ -133,28 +133,31 @@ bool runs_on(const std::string& architecture, const GpuDevice& gpu) {
 
 std::string gpu_problem(const GpuProbe& probe, const CudaBuild& build, int gpu) {
   if (!build.is_built_in) return "built without CUDA; configure with -DMBT_CUDA=ON";
-  if (!probe.has_driver) return text("no NVIDIA driver (", probe.driver_error, "); install it, or start the container with its GPUs");
+  if (!probe.has_driver) return fmt::format("no NVIDIA driver ({}); install it, or start the container with its GPUs", probe.driver_error);
   if (probe.driver_cuda / 1000 < build.runtime / 1000) {  // within one major version any driver runs any runtime
-    return text("the driver", probe.driver_release.empty() ? "" : " " + probe.driver_release, " is too old: it runs CUDA up to ",
-                cuda_version_text(probe.driver_cuda), ", this mbtrain is built with CUDA ", cuda_version_text(build.runtime),
-                "; update the driver, or build with an older CUDA");
+    return fmt::format(
+        "the driver{} is too old: it runs CUDA up to {}, this mbtrain is built with CUDA {}; update the driver, or build with an older "
+        "CUDA",
+        probe.driver_release.empty() ? "" : " " + probe.driver_release, cuda_version_text(probe.driver_cuda),
+        cuda_version_text(build.runtime));
   }
-  if (!probe.driver_error.empty()) return text("the driver does not start: ", probe.driver_error, "; check nvidia-smi");
+  if (!probe.driver_error.empty()) return fmt::format("the driver does not start: {}; check nvidia-smi", probe.driver_error);
   if (probe.devices.empty()) return no_device_text();
   const auto count = static_cast<int>(probe.devices.size());
   if (gpu < 0 || gpu >= count) {
-    return text("there is no GPU ", gpu, ", the driver shows ", count, " (0 to ", count - 1,
-                "); start at most one rank for each GPU, and check CUDA_VISIBLE_DEVICES");
+    return fmt::format(
+        "there is no GPU {}, the driver shows {} (0 to {}); start at most one rank for each GPU, and check CUDA_VISIBLE_DEVICES", gpu,
+        count, count - 1);
   }
   const GpuDevice& device = probe.devices[static_cast<size_t>(gpu)];
   if (device.major < kOldestMajor)
-    return text("the GPU ", described(device), " is too old, expected ", kOldestMajor,
-                ".0 or newer; choose another with CUDA_VISIBLE_DEVICES");
+    return fmt::format("the GPU {} is too old, expected {}.0 or newer; choose another with CUDA_VISIBLE_DEVICES", described(device),
+                       kOldestMajor);
   const bool runs =
       std::any_of(build.architectures.begin(), build.architectures.end(), [&](const std::string& a) { return runs_on(a, device); });
   if (!runs) {
-    return text("this mbtrain has no code for the GPU ", described(device), ", only for ", join(build.architectures, ", "),
-                "; build with -DCMAKE_CUDA_ARCHITECTURES=", device.major, device.minor);
+    return fmt::format("this mbtrain has no code for the GPU {}, only for {}; build with -DCMAKE_CUDA_ARCHITECTURES={}{}",
+                       described(device), join(build.architectures, ", "), device.major, device.minor);
   }
   return "";
 }

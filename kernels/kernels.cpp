@@ -12,10 +12,10 @@ namespace {
 
 std::unique_ptr<Backend> make_gpu_backend(int gpu) {
   const std::string problem = gpu_problem(probe_gpus(), cuda_build(), gpu);
-  if (!problem.empty()) throw InputError(text("train.device=cuda: no usable NVIDIA GPU: ", problem, "; or use train.device=cpu"));
+  if (!problem.empty()) throw InputError(fmt::format("train.device=cuda: no usable NVIDIA GPU: {}; or use train.device=cpu", problem));
 #if MBT_HAVE_CUDA
   const std::string missing = cuda::cublaslt_problem();
-  if (!missing.empty()) throw InputError(text("train.device=cuda: ", missing, "; or use train.device=cpu"));
+  if (!missing.empty()) throw InputError(fmt::format("train.device=cuda: {}; or use train.device=cpu", missing));
   return cuda::make_cuda_backend(gpu);
 #else
   return nullptr;  // not reached: a build without CUDA is a problem
@@ -29,7 +29,7 @@ std::unique_ptr<Backend> make_backend(const std::string& name, int num_threads, 
   // does not want the CPU.
   if (name == "cuda" || (name == "auto" && gpu_problem(probe_gpus(), cuda_build()).empty())) return make_gpu_backend(gpu);
   if (name == "cpu" || name == "auto") return std::make_unique<cpu::CpuBackend>(num_threads);
-  throw InputError(text("backend '", name, "' does not exist; known: auto, cpu, cuda"));
+  throw InputError(fmt::format("backend '{}' does not exist; known: auto, cpu, cuda", name));
 }
 
 }  // namespace mbt

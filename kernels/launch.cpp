@@ -39,10 +39,12 @@ World* make_mpi_world() {
     void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
     void* const symbol = library == nullptr ? nullptr : dlsym(library, "mbt_make_mpi_world");
     if (symbol != nullptr) return reinterpret_cast<decltype(&mbt_make_mpi_world)>(symbol)();
-    tried += text("\n  ", path.lexically_normal().string(), ": ", dlerror());
+    tried += fmt::format("\n  {}: {}", path.lexically_normal().string(), dlerror());
   }
-  throw InputError(text("the part of mbtrain that talks to MPI cannot be loaded:", tried,
-                        "\nBuild with MPI (-DMBT_MPI=ON; scripts/setup.sh installs Open MPI), or load the MPI that this was built with"));
+  throw InputError(
+      fmt::format("the part of mbtrain that talks to MPI cannot be loaded:{}\nBuild with MPI (-DMBT_MPI=ON; scripts/setup.sh installs Open "
+                  "MPI), or load the MPI that this was built with",
+                  tried));
 }
 
 }  // namespace
@@ -64,13 +66,13 @@ std::unique_ptr<World> make_world() {
   const LaunchedAs launched = launched_as();
   if (launched.launcher.empty()) return std::make_unique<SingleWorld>();
   if (!launched.has_mpi)
-    throw InputError(
-        text(launched.launcher, " started ", launched.processes,
-             " processes without telling them how to find each other; use srun --mpi=pmix (srun --mpi=list shows what there is)"));
+    throw InputError(fmt::format(
+        "{} started {} processes without telling them how to find each other; use srun --mpi=pmix (srun --mpi=list shows what there is)",
+        launched.launcher, launched.processes));
   std::unique_ptr<World> world(make_mpi_world());
   if (world->ranks() != launched.processes)
-    throw InputError(text(launched.launcher, " started ", launched.processes, " processes, but ", world->name(), " sees ", world->ranks(),
-                          ": this mbtrain was built with another MPI than the launcher's"));
+    throw InputError(fmt::format("{} started {} processes, but {} sees {}: this mbtrain was built with another MPI than the launcher's",
+                                 launched.launcher, launched.processes, world->name(), world->ranks()));
   return world;
 }
 

@@ -22,7 +22,7 @@ void OpBench::count_written(const std::string& what, int64_t bytes) {
 
 TensorView OpBench::read(const char* what, DType dtype, const Shape& shape, int times) {
   const TensorView t = keep(random_tensor(*backend_, dtype, shape)).view();
-  count_read(times == 1 ? what : text(what, " ", times, "x"), times * t.size_bytes());
+  count_read(times == 1 ? what : fmt::format("{} {}x", what, times), times * t.size_bytes());
   return t;
 }
 
@@ -119,7 +119,7 @@ OpBench rope(Backend& b, const OpBenchShape& s) {
 }
 
 OpBench activation_fwd(Backend& b, const OpBenchShape& s, ActivationKind kind, const char* name) {
-  OpBench o(b, text(name, "_fwd"));
+  OpBench o(b, fmt::format("{}_fwd", name));
   const int64_t cols = is_gated(kind) ? 2 * s.width : s.width;
   const ActivationFwdArgs a{kind, o.read("x", s.act, {s.tokens, cols}), o.written("y", s.act, {s.tokens, s.width})};
   o.set_call([&b, a] { b.activation_fwd(a); });
@@ -127,7 +127,7 @@ OpBench activation_fwd(Backend& b, const OpBenchShape& s, ActivationKind kind, c
 }
 
 OpBench activation_bwd(Backend& b, const OpBenchShape& s, ActivationKind kind, const char* name) {
-  OpBench o(b, text(name, "_bwd"));
+  OpBench o(b, fmt::format("{}_bwd", name));
   const Shape x{s.tokens, is_gated(kind) ? 2 * s.width : s.width};
   const ActivationBwdArgs a{kind, o.read("d_y", s.act, {s.tokens, s.width}), o.read("x", s.act, x), o.written("d_x", s.act, x)};
   o.set_call([&b, a] { b.activation_bwd(a); });

@@ -14,7 +14,7 @@ namespace mbt {
 void print_out(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return;
   if (errno == EPIPE) throw ReaderWentAway{};
-  throw WriteError(mbt::text("cannot write to standard output: ", std::strerror(errno)));
+  throw WriteError(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
 }
 
 int run_sub_verb(const std::string& verb, const std::string& description, std::span<const SubVerb> sub_verbs,
@@ -30,8 +30,8 @@ int run_sub_verb(const std::string& verb, const std::string& description, std::s
   }
   if (word == "--help" || word == "-h" || word == "help") throw HelpRequest{help + "\nEach has its own --help.\n"};
   const std::string problem = args.empty() ? "WHAT is missing" : "got " + shown(word);
-  throw InputError(
-      text(command, ": ", problem, ", expected one of ", join(names, ", "), "; see `", command, " --help`", did_you_mean(word, names)));
+  throw InputError(fmt::format("{}: {}, expected one of {}; see `{} --help`{}", command, problem, join(names, ", "), command,
+                               did_you_mean(word, names)));
 }
 
 }  // namespace mbt

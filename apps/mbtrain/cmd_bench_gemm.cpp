@@ -136,7 +136,7 @@ LinearShape parse_layer(const std::string& word, int64_t tokens) {
   const std::vector<std::string> sides = split(word, 'x');
   if (sides.size() != 2 || parse_integer(sides[0], k) != ParseResult::ok || parse_integer(sides[1], n) != ParseResult::ok || k < 1 ||
       n < 1 || k > 1 << 24 || n > 1 << 24)
-    throw InputError(text("--layer ", shown(word), ": expected KxN, in and out features, for instance 768x2304"));
+    throw InputError(fmt::format("--layer {}: expected KxN, in and out features, for instance 768x2304", shown(word)));
   return {tokens, k, n};
 }
 

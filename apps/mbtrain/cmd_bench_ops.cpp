@@ -60,7 +60,7 @@ void complete(OpsBenchOptions& o, bool is_gpu) {
   if (s.vocabulary == 0) s.vocabulary = is_gpu ? 32768 : 8192;
   s.act = o.act == "f32" ? DType::f32 : o.act == "f16" ? DType::f16 : DType::bf16;
   if (s.width % OpBenchShape::kHeadDim != 0)
-    throw InputError(text("--width ", s.width, ": expected a multiple of ", OpBenchShape::kHeadDim, ", the width of a head"));
+    throw InputError(fmt::format("--width {}: expected a multiple of {}, the width of a head", s.width, OpBenchShape::kHeadDim));
 }
 
 void print_table(const OpsBenchOptions& o, const Backend& backend, double copy_bandwidth, const std::vector<OpsBenchRow>& rows) {
@@ -113,7 +113,7 @@ int bench_ops(const std::vector<std::string>& args) {
     rows.push_back(time(maker.make(*backend, options.shape)));
     rows.back().share_of_copy = rows.back().gb_per_second() / copy.gb_per_second();
   }
-  if (rows.empty()) throw InputError(text("--only '", options.only, "': no op has this in its name"));
+  if (rows.empty()) throw InputError(fmt::format("--only '{}': no op has this in its name", options.only));
   if (options.as_json) std::cout << json_text(to_json(options, *backend, copy.gb_per_second(), rows), {.indent = 2}) << "\n";
   else print_table(options, *backend, copy.gb_per_second(), rows);
   return 0;

@@ -30,7 +30,8 @@ class ConversionLine {
     if (StopSignals::came()) throw Error("interrupted; nothing was written");
     if (!line_.is_due()) return;
     const double percent = 100.0 * static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1));
-    line_.show(text(formatted("%5.1f %%  ", percent), formatted("%.1f of ", giga(done)), formatted("%.1f GB", giga(total))));
+    line_.show(
+        fmt::format("{}{}{}", formatted("%5.1f %%  ", percent), formatted("%.1f of ", giga(done)), formatted("%.1f GB", giga(total))));
   }
 
  private:
@@ -98,8 +99,8 @@ int to_hf(const std::vector<std::string>& args) {
   if (!found) {
     const bool is_hf = std::filesystem::exists(std::filesystem::path(folder) / "config.json");
     throw InputError(
-        text(folder, ": holds no checkpoint",
-             is_hf ? "; it is a Hugging Face folder (config.json), which mbtrain convert from-hf DIR OUT makes a run of" : ""));
+        fmt::format("{}: holds no checkpoint{}", folder,
+                    is_hf ? "; it is a Hugging Face folder (config.json), which mbtrain convert from-hf DIR OUT makes a run of" : ""));
   }
   if (!found->note.empty()) log_warning(found->note);
   HfExport done;

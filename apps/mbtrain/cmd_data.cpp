@@ -40,14 +40,15 @@ int show_cache(const std::vector<std::string>& args) {
   const std::string beside = std::filesystem::is_directory(folder, none) ? (std::filesystem::path(folder) / "cache/mbtrain").string()
                                                                          : cache_folder("", folder).path;
   if (std::filesystem::is_directory(beside, none)) folder = beside;
-  if (!std::filesystem::is_directory(folder, none)) throw InputError(text(folder, ": no such folder, and no cache/mbtrain beside it"));
+  if (!std::filesystem::is_directory(folder, none))
+    throw InputError(fmt::format("{}: no such folder, and no cache/mbtrain beside it", folder));
   const std::vector<CacheEntry> entries = prune ? prune_cache(FolderLock(folder), days, true) : list_cache(folder);
   int64_t bytes = 0;
   TextTable table("llrrl");
   if (!entries.empty()) table.add({"name", "kind", "size", "unused", "made from"});
   for (const CacheEntry& e : entries) {
     bytes += e.bytes;
-    const std::string more = e.made_from.size() > 1 ? text(" and ", e.made_from.size() - 1, " more") : "";
+    const std::string more = e.made_from.size() > 1 ? fmt::format(" and {} more", e.made_from.size() - 1) : "";
     table.add({e.name, e.kind == CacheEntry::Kind::index ? "index" : "tokens", human_bytes(e.bytes), formatted("%.1f days", e.unused_days),
                e.made_from.empty() ? "" : e.made_from.front() + more});
   }
@@ -68,10 +69,10 @@ int merge(const std::vector<std::string>& args) {
     readers.emplace_back(path);
     std::error_code none;
     if (std::filesystem::equivalent(IndexedPaths(path).bin, IndexedPaths(output).bin, none))
-      throw InputError(text("--output ", output, ": is also an input; name a new pair"));
+      throw InputError(fmt::format("--output {}: is also an input; name a new pair", output));
     if (readers.back().dtype() != readers.front().dtype())
-      throw InputError(text(path, ": tokens of ", name_of(readers.back().dtype()), ", but ", inputs.front(), " has ",
-                            name_of(readers.front().dtype()), "; pairs to merge have one dtype"));
+      throw InputError(fmt::format("{}: tokens of {}, but {} has {}; pairs to merge have one dtype", path, name_of(readers.back().dtype()),
+                                   inputs.front(), name_of(readers.front().dtype())));
   }
   IndexedWriter writer(output, readers.front().dtype());
   std::vector<int32_t> tokens;

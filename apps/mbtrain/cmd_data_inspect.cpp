@@ -104,8 +104,10 @@ int show_batch(const InspectOptions& o, const ConfigInput& input) {
   const int64_t seed = data_seed(run.config.dataset, run.config.rng.seed);
   const BatchLoader loader(*data, split, o.rows, seed);
   if (data->order(split) == SampleOrder::own && o.first + o.rows > loader.samples_per_epoch()) {
-    throw InputError(text("--first ", o.first, " --rows ", o.rows, ": the run reads ", loader.samples_per_epoch(), " samples of ", o.split,
-                          "; ask for fewer, or for a longer run (train.train_iters, validation.eval_iters)"));
+    throw InputError(
+        fmt::format("--first {} --rows {}: the run reads {} samples of {}; ask for fewer, or for a longer run (train.train_iters, "
+                    "validation.eval_iters)",
+                    o.first, o.rows, loader.samples_per_epoch(), o.split));
   }
   std::vector<std::vector<SamplePiece>> pieces;
   const Batch batch = loader.get(o.first, &pieces);

@@ -77,7 +77,7 @@ std::string driver_text(const GpuProbe& gpus) {
 
 std::string runtime_text() {
   const CudaBuild build = cuda_build();
-  return build.is_built_in ? text(cuda_version_text(build.runtime), ", linked statically") : "not built in";
+  return build.is_built_in ? fmt::format("{}, linked statically", cuda_version_text(build.runtime)) : "not built in";
 }
 
 // -- JSON --------------------------------------------------------------------------------------------------------------------------------
@@ -87,8 +87,10 @@ Json gpus_to_json(const GpuProbe& gpus) {
   if (gpus.driver_cuda > 0) driver["cuda"] = cuda_version_text(gpus.driver_cuda);
   Json devices = Json::array();
   for (const GpuDevice& g : gpus.devices)
-    devices.push_back(
-        {{"name", g.name}, {"compute_capability", text(g.major, ".", g.minor)}, {"memory_bytes", g.total_bytes}, {"uuid", g.uuid}});
+    devices.push_back({{"name", g.name},
+                       {"compute_capability", fmt::format("{}.{}", g.major, g.minor)},
+                       {"memory_bytes", g.total_bytes},
+                       {"uuid", g.uuid}});
   return {{"driver", driver}, {"devices", devices}};
 }
 
@@ -143,16 +145,16 @@ void print_build() {
 void print_machine(const Report& r) {
   TextTable table("ll");
   table.add({"glibc", gnu_get_libc_version()});
-  if (r.memory) table.add({"memory", text(human_bytes(r.memory->available), " available of ", human_bytes(r.memory->total))});
+  if (r.memory) table.add({"memory", fmt::format("{} available of {}", human_bytes(r.memory->available), human_bytes(r.memory->total))});
   table.add({"NVIDIA driver", driver_text(r.gpus)});
   for (size_t i = 0; i < r.gpus.devices.size(); ++i) {
     const GpuDevice& g = r.gpus.devices[i];
     const std::string memory = human_bytes(static_cast<int64_t>(g.total_bytes));
-    table.add({text("GPU ", i), text(g.name, ", compute capability ", g.major, ".", g.minor, ", ", memory)});
+    table.add({fmt::format("GPU {}", i), fmt::format("{}, compute capability {}.{}, {}", g.name, g.major, g.minor, memory)});
   }
   table.add({"CUDA runtime", runtime_text()});
   for (const MachineLibrary& l : r.libraries)
-    table.add({l.what, l.problem.empty() ? text(l.version.empty() ? "version unknown" : l.version, " (", l.file, ")") : l.problem});
+    table.add({l.what, l.problem.empty() ? fmt::format("{} ({})", l.version.empty() ? "version unknown" : l.version, l.file) : l.problem});
   std::cout << "\nThis machine\n" << table.str();
 }
 

@@ -49,7 +49,7 @@ void add_common(VerbOptions& options, EvalOptions& o, const char* what) {
 int64_t sequence(const EvalOptions& o, const ModelFolder& folder) {
   const ModelConfig& model = folder.config.model;
   if (o.seq_length > model.longest_sequence())
-    throw InputError(text("--seq-length ", o.seq_length, ": the model takes up to ", model.longest_sequence(), " tokens"));
+    throw InputError(fmt::format("--seq-length {}: the model takes up to {} tokens", o.seq_length, model.longest_sequence()));
   if (o.seq_length > 0) return o.seq_length;
   return model.seq_length;
 }
@@ -58,10 +58,10 @@ int64_t sequence(const EvalOptions& o, const ModelFolder& folder) {
 std::string text_of(RawDocument& document, const std::string& key) {
   if (document.kind != DocumentKind::jsonl) return std::move(document.bytes);
   const nlohmann::json object = parse_json_or_discard(document.bytes);
-  if (!object.is_object()) throw InputError(text(document.where(), ": expected a JSON object"));
+  if (!object.is_object()) throw InputError(fmt::format("{}: expected a JSON object", document.where()));
   const auto found = object.find(key);
   if (found == object.end() || !found->is_string())
-    throw InputError(text(document.where(), ": no text under '", key, "' (--json-key names the key)"));
+    throw InputError(fmt::format("{}: no text under '{}' (--json-key names the key)", document.where(), key));
   return found->get<std::string>();
 }
 
@@ -77,12 +77,12 @@ void for_each_document(const EvalOptions& o, DocumentSource& source, const char*
     } catch (const InputError& e) {
       const std::string what = e.what();
       if (what.rfind(document->where(), 0) == 0) throw;
-      throw InputError(text(document->where(), ": ", what));
+      throw InputError(fmt::format("{}: {}", document->where(), what));
     }
     ++count;
     const double share =
         100.0 * static_cast<double>(source.bytes_read()) / static_cast<double>(std::max<int64_t>(source.total_bytes().value_or(0), 1));
-    if (progress.is_due()) progress.show(text(count, " ", unit, formatted(", %.0f %% of the input read", share)));
+    if (progress.is_due()) progress.show(fmt::format("{} {}{}", count, unit, formatted(", %.0f %% of the input read", share)));
   }
 }
 
@@ -130,7 +130,7 @@ int eval_perplexity(const std::vector<std::string>& args) {
   DocumentSource source({.inputs = o.inputs, .kind = std::nullopt, .limit_hint = kLimitHint});
   OpenModel m = open_model(o.model);
   const int64_t seq_length = sequence(o, m.folder), stride = o.stride == 0 ? seq_length : o.stride;
-  if (stride > seq_length) throw InputError(text("--stride ", stride, ": expected at most the sequence length, ", seq_length));
+  if (stride > seq_length) throw InputError(fmt::format("--stride {}: expected at most the sequence length, {}", stride, seq_length));
   Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, seq_length);
   PerplexityMeter meter(scorer, stride);
   const Tokenizer& tokenizer = *m.folder.tokenizer;
@@ -158,7 +158,7 @@ void print_choice(const EvalOptions& o, const ChoiceTotals& t) {
               {"accuracy, per token", "acc_token", t.correct_by_token}};
   if (o.as_json) {
     Json j = {{"questions", t.questions}, {"shortened", t.shortened}, {"cut", t.cut}};
-    for (const auto& r : rows) j[r.key] = t.accuracy(r.right), j[text(r.key, "_stderr")] = t.standard_error(r.right);
+    for (const auto& r : rows) j[r.key] = t.accuracy(r.right), j[fmt::format("{}_stderr", r.key)] = t.standard_error(r.right);
     std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
     return;
   }

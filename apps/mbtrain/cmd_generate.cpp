@@ -33,7 +33,7 @@ std::string read_standard_input() {
   char piece[1 << 16];
   while (const size_t count = std::fread(piece, 1, sizeof piece, stdin)) {
     content.append(piece, count);
-    if (content.size() > kMaxPromptBytes) throw InputError(text("standard input: more than ", kMaxPromptBytes, " bytes"));
+    if (content.size() > kMaxPromptBytes) throw InputError(fmt::format("standard input: more than {} bytes", kMaxPromptBytes));
   }
   return content;
 }
@@ -74,12 +74,12 @@ std::vector<int32_t> prompt_tokens(const GenerateOptions& o, const ModelFolder& 
   try {
     model.tokenizer->encode(o.prompt, tokens);
   } catch (const InputError& e) {
-    throw InputError(text(o.prompt_file.empty() ? "--prompt" : o.prompt_file, ": ", e.what()));
+    throw InputError(fmt::format("{}: {}", o.prompt_file.empty() ? "--prompt" : o.prompt_file, e.what()));
   }
   if (tokens.empty()) throw InputError("--prompt: the model needs at least one token to continue");
   for (const int32_t token : tokens)
     if (token >= model.config.model.vocab_size)
-      throw InputError(text("--prompt: token ", token, " is outside the model's ", model.config.model.vocab_size, " tokens"));
+      throw InputError(fmt::format("--prompt: token {} is outside the model's {} tokens", token, model.config.model.vocab_size));
   return tokens;
 }
 
@@ -141,7 +141,7 @@ void print_sample(Generator& generator, const GenerateOptions& o, const ModelFol
         {"sample", i}, {"prompt", o.prompt}, {"text", made.text}, {"tokens", made.tokens}, {"finished", made.is_finished}};
     return print(json_text(line, {.replaces_invalid = true}) + "\n");
   }
-  if (o.num_samples > 1) print(text("--- sample ", i + 1, " of ", o.num_samples, " ---\n"));
+  if (o.num_samples > 1) print(fmt::format("--- sample {} of {} ---\n", i + 1, o.num_samples));
   print(o.prompt);
   continue_prompt(generator, o, model, tokens, sample, print);
   print("\n");
@@ -150,7 +150,7 @@ void print_sample(Generator& generator, const GenerateOptions& o, const ModelFol
 int64_t capacity(const GenerateOptions& o, const ModelConfig& model) {
   constexpr int64_t kDefaultMost = 8192;
   if (o.max_length > model.longest_sequence())
-    throw InputError(text("--max-length ", o.max_length, ": the model takes up to ", model.longest_sequence(), " tokens"));
+    throw InputError(fmt::format("--max-length {}: the model takes up to {} tokens", o.max_length, model.longest_sequence()));
   return o.max_length > 0 ? o.max_length : std::min(model.longest_sequence(), std::max(kDefaultMost, model.seq_length));
 }
 

@@ -51,8 +51,8 @@ Choice choose(const ConfigInput& input, const std::string& role) {
   const LinearPrecision linear = quantized_linear(run.config.model);
   const auto& spec = role == "activation" ? linear.input : role == "weight" ? linear.weight : linear.grad_output;
   if (!spec) {
-    throw InputError(text("--mixed-precision ", run.config.mixed_precision.name,
-                          ": this recipe quantizes nothing; expected one with fp8 or fp4, see `mbtrain recipes`"));
+    throw InputError(fmt::format("--mixed-precision {}: this recipe quantizes nothing; expected one with fp8 or fp4, see `mbtrain recipes`",
+                                 run.config.mixed_precision.name));
   }
   Choice choice{*spec, run.config.model.fp8_margin};
   choice.spec.stochastic_rounding = false;
@@ -158,10 +158,10 @@ void add_outputs(const Result& r, const QuantSpec& spec, bool columnwise, std::v
 
 /// Why a tensor is not quantized; empty: it is.
 std::string reason_to_skip(const SafetensorsEntry& e) {
-  if (e.shape.size() != 2) return text("shape ", shape_text(e.shape), " is not 2-D");
-  if (e.size() == 0) return text("shape ", shape_text(e.shape), " is empty");
+  if (e.shape.size() != 2) return fmt::format("shape {} is not 2-D", shape_text(e.shape));
+  if (e.size() == 0) return fmt::format("shape {} is empty", shape_text(e.shape));
   const bool is_float = e.type == SafetensorsType::F32 || e.type == SafetensorsType::F16 || e.type == SafetensorsType::BF16;
-  return is_float ? "" : text("type ", name_of(e.type), " is not F32, F16 or BF16");
+  return is_float ? "" : fmt::format("type {} is not F32, F16 or BF16", name_of(e.type));
 }
 
 int quantize_file(const QuantizeOptions& o, const Choice& choice) {
@@ -184,7 +184,7 @@ int quantize_file(const QuantizeOptions& o, const Choice& choice) {
     std::cout << report(results.back(), x, choice.spec.format) << "\n";
     add_outputs(results.back(), choice.spec, o.columnwise, outputs);
   }
-  if (outputs.empty()) throw InputError(text(o.in, ": no 2-D tensor of F32, F16 or BF16 to quantize"));
+  if (outputs.empty()) throw InputError(fmt::format("{}: no 2-D tensor of F32, F16 or BF16 to quantize", o.in));
   write_safetensors(o.out, outputs);
   return 0;
 }

@@ -20,7 +20,7 @@ std::string base_of(const MixedPrecisionConfig& c) { return c.bf16 ? "bf16" : c.
 
 std::string high_precision_layers(const MixedPrecisionConfig& c) {
   if (!c.first_last_layers_bf16) return "-";
-  return text("first ", c.num_layers_at_start_in_bf16, ", last ", c.num_layers_at_end_in_bf16);
+  return fmt::format("first {}, last {}", c.num_layers_at_start_in_bf16, c.num_layers_at_end_in_bf16);
 }
 
 std::string specific_to(const Recipe& r) {

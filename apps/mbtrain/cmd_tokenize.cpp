@@ -47,11 +47,11 @@ void show(ProgressLine& line, int64_t done, std::optional<int64_t> total, int64_
   const double rate = static_cast<double>(done) / line.seconds(),
                left = rate > 0 ? static_cast<double>(total.value_or(0) - done) / rate : 0;
   const double share = total && *total > 0 ? static_cast<double>(done) / static_cast<double>(*total) : 1.0;
-  line.show(text(total ? text(progress_bar(share), formatted(" %5.1f %%  ", 100 * share)) : "",
-                 formatted("%.1f ", static_cast<double>(done) * 1e-6),
-                 total ? formatted("of %.1f ", static_cast<double>(*total) * 1e-6) : "", "MB  ",
-                 formatted("%.1f M tokens  ", static_cast<double>(tokens) * 1e-6), formatted("%.1f MB/s", rate * 1e-6),
-                 total ? "  " + time_left(left) : ""));
+  line.show(fmt::format("{}{}{}MB  {}{}{}", total ? fmt::format("{}{}", progress_bar(share), formatted(" %5.1f %%  ", 100 * share)) : "",
+                        formatted("%.1f ", static_cast<double>(done) * 1e-6),
+                        total ? formatted("of %.1f ", static_cast<double>(*total) * 1e-6) : "",
+                        formatted("%.1f M tokens  ", static_cast<double>(tokens) * 1e-6), formatted("%.1f MB/s", rate * 1e-6),
+                        total ? "  " + time_left(left) : ""));
 }
 
 TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
@@ -116,18 +116,20 @@ void print_ids(std::span<const int32_t> ids) {
 std::optional<int32_t> eod_of(const TokenizeArguments& o, const Tokenizer& tokenizer) {
   if (o.eod_token.empty()) {
     if (o.append_eod && !tokenizer.eod_id())
-      throw InputError(text("--append-eod: the tokenizer has no token that ends documents (", tokenizer.describe(),
-                            "); name one with --eod-token, by its id or by what the vocabulary calls it"));
+      throw InputError(
+          fmt::format("--append-eod: the tokenizer has no token that ends documents ({}); name one with --eod-token, by its id or by what "
+                      "the vocabulary calls it",
+                      tokenizer.describe()));
     return o.append_eod ? tokenizer.eod_id() : std::nullopt;
   }
   int64_t id = 0;
   if (parse_integer(o.eod_token, id) == ParseResult::malformed) {
     if (const auto found = tokenizer.token_id(o.eod_token)) return found;
-    throw InputError(text("--eod-token ", shown(o.eod_token), ": no token of ", tokenizer.describe(), " has that name"));
+    throw InputError(fmt::format("--eod-token {}: no token of {} has that name", shown(o.eod_token), tokenizer.describe()));
   }
   if (id < 0 || id >= tokenizer.vocab_size())
     throw InputError(
-        text("--eod-token ", o.eod_token, ": expected an id from 0 to ", tokenizer.vocab_size() - 1, ", of ", tokenizer.describe()));
+        fmt::format("--eod-token {}: expected an id from 0 to {}, of {}", o.eod_token, tokenizer.vocab_size() - 1, tokenizer.describe()));
   static_cast<void>(tokenizer.decode_bytes(std::array{static_cast<int32_t>(id)}, false));  // refuses a gap in the vocabulary
   return static_cast<int32_t>(id);
 }
@@ -202,14 +204,14 @@ std::vector<int32_t> ids_of(const nlohmann::json& line, const TokenizeArguments&
   const nlohmann::json* ids = &line;
   if (line.is_object()) {
     const std::string& key = o.tokenize.json_keys[0];
-    if (!line.contains(key)) throw InputError(text(document.where(), ": has no key ", shown(key), "; give --json-key"));
+    if (!line.contains(key)) throw InputError(fmt::format("{}: has no key {}; give --json-key", document.where(), shown(key)));
     ids = &line[key];
   }
   std::vector<int32_t> result;
   if (!ids->is_array()) throw InputError(document.where() + ": expected an array of tokens");
   for (const auto& id : *ids) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
-      throw InputError(text(document.where(), ": ", json_text(id), " is no token; expected integers"));
+      throw InputError(fmt::format("{}: {} is no token; expected integers", document.where(), json_text(id)));
     result.push_back(id);
   }
   return result;
@@ -223,7 +225,7 @@ int decode(TokenizeArguments o, const Tokenizer& tokenizer) {
     try {
       print_out(json_text(nlohmann::json(tokenizer.decode(ids, !o.keep_special_tokens)), {.is_ascii = true}) + "\n");
     } catch (const InputError& error) {
-      throw InputError(text(document->where(), ": ", error.what()));
+      throw InputError(fmt::format("{}: {}", document->where(), error.what()));
     }
   }
   return 0;

@@ -41,7 +41,7 @@ class LineSource {
       text_ = document->kind == DocumentKind::jsonl ? text_under(object_of(*document), json_key_, *document, "--json-key")
                                                     : std::move(document->bytes);
       const size_t wrong = find_invalid_utf8(text_);
-      if (wrong != std::string::npos) throw InputError(text(document->where(), ": byte ", wrong, " is not UTF-8"));
+      if (wrong != std::string::npos) throw InputError(fmt::format("{}: byte {} is not UTF-8", document->where(), wrong));
       begin_ = 0;
     }
     const size_t end = std::min(text_.find('\n', begin_), text_.size());

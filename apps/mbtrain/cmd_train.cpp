@@ -117,7 +117,8 @@ int train(World& world, const std::vector<std::string>& args) {
   const ExitReason reason = trainer.run();
   console.finish();
   agree(world, [&] {
-    if (!console.failure().empty()) throw WriteError(text(console.failure(), "; stopped after iteration ", trainer.state().iteration));
+    if (!console.failure().empty())
+      throw WriteError(fmt::format("{}; stopped after iteration {}", console.failure(), trainer.state().iteration));
   });
   if (!world.is_first()) return 0;
   if (const char* why = exit_text(reason)) std::printf("%s\n", why);

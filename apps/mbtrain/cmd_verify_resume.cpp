@@ -47,11 +47,12 @@ class WorkFolder {
       std::error_code error;
       if (is_temporary_) {
         path = (fs::current_path() / ".mbtrain-verify-resume-XXXXXX").string();  // the current folder: one that all hosts see, if any is
-        if (mkdtemp(path.data()) == nullptr) throw InputError(text("verify-resume: cannot make a folder in ", fs::current_path().string()));
+        if (mkdtemp(path.data()) == nullptr)
+          throw InputError(fmt::format("verify-resume: cannot make a folder in {}", fs::current_path().string()));
       } else if (fs::create_directories(path, error); error) {
-        throw InputError(text("--folder: cannot make ", path, ": ", error.message()));
+        throw InputError(fmt::format("--folder: cannot make {}: {}", path, error.message()));
       } else if (!fs::is_empty(path, error)) {
-        throw InputError(text("--folder: ", path, " is not empty; name a new one"));
+        throw InputError(fmt::format("--folder: {} is not empty; name a new one", path));
       }
     });
     path_ = broadcast_text(world, path);
@@ -109,7 +110,7 @@ int64_t run_with_kills(const RunConfig& config, int64_t most, double seconds_of_
   const std::vector<std::string> args = {"train", "--config", file};
   const auto cannot_go_on = [&](int64_t kills, int code) {
     return Error(
-        text("a run that was killed ", kills, " times does not go on: exit code ", code, "; its command: mbtrain ", join(args, " ")));
+        fmt::format("a run that was killed {} times does not go on: exit code {}; its command: mbtrain {}", kills, code, join(args, " ")));
   };
   std::mt19937 random(std::random_device{}());
   for (int64_t kills = 0;; ++kills) {
@@ -119,18 +120,6 @@ int64_t run_with_kills(const RunConfig& config, int64_t most, double seconds_of_
     if (*code != 0) throw cannot_go_on(kills, *code);
     return kills;
   }
-}
-
-/// First iteration whose losses differ; nothing: none does, and there are as many.
-std::string loss_difference(const RunTrace& a, const RunTrace& b) {
-  for (size_t i = 0; i < std::max(a.losses.size(), b.losses.size()); ++i) {
-    const bool is_there = i < a.losses.size() && i < b.losses.size();
-    const bool is_equal = is_there && (a.losses[i] == b.losses[i] || (a.losses[i] != a.losses[i] && b.losses[i] != b.losses[i]));
-    if (!is_equal)
-      return text("iteration ", i + 1,
-                  is_there ? text(": loss ", a.losses[i], " without, ", b.losses[i], " with a break") : ": missing in one of the runs");
-  }
-  return "";
 }
 
 /// Says it; returns whether they are equal.
@@ -198,7 +187,7 @@ int verify(World& world, const std::vector<std::string>& args) {
     config.checkpoint.most_recent_k = 2;
     const int64_t kills = run_with_kills(config, o.kills, seconds);
     const RunTrace killed{{}, find_checkpoint(folder.at("killed"), steps)->path};
-    is_equal &= report(text("killed ", kills, kills == 1 ? " time" : " times", ", continued").c_str(), whole, killed, false);
+    is_equal &= report(fmt::format("killed {}{}, continued", kills, kills == 1 ? " time" : " times").c_str(), whole, killed, false);
   });
   const std::vector<char> all = gather_values(world, static_cast<char>(is_equal));
   return all[0] ? 0 : 1;

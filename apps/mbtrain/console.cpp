@@ -35,7 +35,7 @@ ConsoleObserver::ConsoleObserver(const RunConfig& config)
 void ConsoleObserver::open_metrics(bool appends) {
   if (metrics_path_.empty()) return;
   metrics_.open(metrics_path_, appends ? std::ios::app : std::ios::trunc);
-  if (!metrics_) throw InputError(text("logger.jsonl_path: cannot write ", metrics_path_));
+  if (!metrics_) throw InputError(fmt::format("logger.jsonl_path: cannot write {}", metrics_path_));
 }
 
 ConsoleObserver::~ConsoleObserver() { finish(); }
@@ -52,7 +52,7 @@ void ConsoleObserver::write_metrics(const std::string& line) {
   if (metrics_path_.empty() || !failure_.empty()) return;
   metrics_ << line << '\n' << std::flush;
   if (metrics_) return;
-  failure_ = text("logger.jsonl_path: cannot write ", metrics_path_, ": ", std::strerror(errno));
+  failure_ = fmt::format("logger.jsonl_path: cannot write {}: {}", metrics_path_, std::strerror(errno));
   on_failure_();
 }
 
@@ -79,9 +79,9 @@ void ConsoleObserver::show_progress(const IterationRecord& r) {
   if (!progress_.is_due()) return;
   const double share = static_cast<double>(r.iteration) / static_cast<double>(r.train_iters);
   const double rate = static_cast<double>(r.global_batch_size * seq_length_) / (smoothed_ms_ * 1e-3);
-  progress_.show(text(" ", progress_bar(share), " ", r.iteration, "/", r.train_iters, formatted("  loss %.4f", r.loss),
-                      formatted("  %.0f tok/s  ", rate),
-                      time_left(static_cast<double>(r.train_iters - r.iteration) * smoothed_ms_ * 1e-3)));
+  progress_.show(fmt::format(" {} {}/{}{}{}{}", progress_bar(share), r.iteration, r.train_iters, formatted("  loss %.4f", r.loss),
+                             formatted("  %.0f tok/s  ", rate),
+                             time_left(static_cast<double>(r.train_iters - r.iteration) * smoothed_ms_ * 1e-3)));
 }
 
 void ConsoleObserver::on_evaluation(const EvaluationRecord& r) {

@@ -81,7 +81,7 @@ ordered_json facts_of_jsonl(const DataSource& source) {
                         {"fine_tuning_examples", examples}};
   for (const auto& [key, types] : keys) {
     std::vector<std::string> counts;
-    for (const auto& [type, count] : types) counts.push_back(text(count, " ", type));
+    for (const auto& [type, count] : types) counts.push_back(fmt::format("{} {}", count, type));
     facts["key " + shown(key)] = join(counts, ", ");
   }
   return facts;
@@ -106,16 +106,16 @@ ordered_json facts_of_text(const DataSource& source) {
 /// What users confuse with training data, and the verb that shows it.
 void refuse_other_things(const fs::path& path) {
   const auto refuse = [&](const char* what, const char* verb) {
-    throw InputError(text(path.string(), ": is ", what, ", not training data; see it with `mbtrain ", verb, "`"));
+    throw InputError(fmt::format("{}: is {}, not training data; see it with `mbtrain {}`", path.string(), what, verb));
   };
   const std::string name = path.filename().string();
   std::error_code none;
   const auto has = [&](const char* file) { return fs::exists(path / file, none); };
-  if (name == "tokenizer.json" || name.ends_with(".model")) refuse("a tokenizer", text("tokenizer show ", path.string()).c_str());
+  if (name == "tokenizer.json" || name.ends_with(".model")) refuse("a tokenizer", fmt::format("tokenizer show {}", path.string()).c_str());
   if (name.ends_with(".safetensors") || has("model.safetensors") || has("model.safetensors.index.json"))
     refuse("a model", "convert --help");
   if (has("metadata.json") || has("latest_checkpointed_iteration.txt")) refuse("a checkpoint", "generate --help");
-  if (has("tokenizer.json") || has("tokenizer.model")) refuse("a tokenizer", text("tokenizer show ", path.string()).c_str());
+  if (has("tokenizer.json") || has("tokenizer.model")) refuse("a tokenizer", fmt::format("tokenizer show {}", path.string()).c_str());
 }
 
 }  // namespace
@@ -126,7 +126,7 @@ ordered_json data_facts(const std::string& path) {
   if (!fs::exists(path, none) && path.find_first_of("*?[") == path.npos) {
     const IndexedPaths pair(path);
     if (!fs::exists(pair.bin, none) && !fs::exists(pair.idx, none))
-      throw InputError(text(path, ": no such file or folder, and no ", pair.bin, " and ", pair.idx, " of which it were the prefix"));
+      throw InputError(fmt::format("{}: no such file or folder, and no {} and {} of which it were the prefix", path, pair.bin, pair.idx));
     return facts_of_pair(path);
   }
   if (TokenFile::recognizes(path)) return facts_of_tokens(path);

@@ -38,7 +38,7 @@ std::optional<std::string> cublaslt_version(void* library) {
   const auto ask = function<size_t()>(library, "cublasLtGetVersion");
   if (ask == nullptr) return std::nullopt;
   const size_t v = ask();
-  return text(v / 10000, ".", v % 10000 / 100, ".", v % 100);
+  return fmt::format("{}.{}.{}", v / 10000, v % 10000 / 100, v % 100);
 }
 
 std::optional<std::string> nccl_version(void* library) {
@@ -46,7 +46,7 @@ std::optional<std::string> nccl_version(void* library) {
   int v = 0;
   if (ask == nullptr) return std::nullopt;
   if (ask(&v) != 0) return "";
-  return text(v / 10000, ".", v % 10000 / 100, ".", v % 100);
+  return fmt::format("{}.{}.{}", v / 10000, v % 10000 / 100, v % 100);
 }
 
 /// "Open MPI v4.1.4, package: ..." up to its first comma or end of line. Allowed before MPI_Init.
@@ -69,11 +69,11 @@ MachineLibrary look_for(const std::string& what, const std::vector<std::string>&
     void* const library = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL);  // stays: some libraries do not survive being closed
     if (library == nullptr) {
       const char* why = dlerror();
-      problem = text("cannot be loaded: ", why != nullptr ? why : file);
+      problem = fmt::format("cannot be loaded: {}", why != nullptr ? why : file);
     } else if (const std::optional<std::string> version = version_of(library)) {
       return {.what = what, .file = file, .version = *version, .problem = {}};
     } else {
-      problem = text("cannot be used: ", file, " has no function that tells its version");
+      problem = fmt::format("cannot be used: {} has no function that tells its version", file);
     }
     if (found.problem.empty()) found.problem = problem;
   }
@@ -84,7 +84,7 @@ MachineLibrary look_for(const std::string& what, const std::vector<std::string>&
 std::vector<std::string> cublaslt_files() {
   const CudaBuild build = cuda_build();
   if (!build.is_built_in) return {"libcublasLt.so.13", "libcublasLt.so.12"};
-  return {text("libcublasLt.so.", build.runtime / 1000)};
+  return {fmt::format("libcublasLt.so.{}", build.runtime / 1000)};
 }
 
 }  // namespace

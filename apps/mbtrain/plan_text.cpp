@@ -25,7 +25,7 @@ std::string share(int64_t part, int64_t total) {
 
 /// A copy of the field of the same name elsewhere: the section says it all.
 std::string origin_text(const Field& field, const Origin& origin) {
-  const std::string same_name = text(".", field.info.name);
+  const std::string same_name = fmt::format(".{}", field.info.name);
   const size_t at = origin.text.rfind(same_name);
   const bool is_same = at != std::string::npos && at + same_name.size() == origin.text.size();
   return origin.kind == Origin::Kind::synchronized && is_same ? "synchronized " + origin.text.substr(0, at) : to_string(origin);
@@ -60,14 +60,14 @@ std::string overwrites_text(const RunPlan& plan, bool show_all) {
       else ++unseen;
     }
   std::string lines = rows.str();
-  if (unseen > 0) lines += text("  ", unseen, " defaults of model, optimizer and ddp (--all lists them)\n");
+  if (unseen > 0) lines += fmt::format("  {} defaults of model, optimizer and ddp (--all lists them)\n", unseen);
   return heading("Overwritten by mixed_precision") + (lines.empty() ? "  nothing\n" : lines);
 }
 
 std::string operand_text(const OperandPlan& p) {
-  std::string s = text(name_of(p.tensor), " ", p.format);
+  std::string s = fmt::format("{} {}", name_of(p.tensor), p.format);
   if (!p.spec) return s;
-  s += text(" ", p.scaling);
+  s += fmt::format(" {}", p.scaling);
   if (p.block != "tensor") s += " " + p.block;
   if (p.has_hadamard) s += " hadamard";
   if (p.has_stochastic_rounding) s += " stochastic";
@@ -83,7 +83,7 @@ std::string quantized_weights_text(const RunPlan& plan) {
   const PrecisionPolicy& p = plan.policy;
   const bool any = std::any_of(p.layers.begin(), p.layers.end(), [](const LinearPrecision& layer) { return layer.is_quantized(); });
   if (!any) return "";
-  return "; quantized weights kept as " + (p.quantized_params ? "codes alone" : text("codes beside ", name_of(p.act)));
+  return "; quantized weights kept as " + (p.quantized_params ? "codes alone" : fmt::format("codes beside {}", name_of(p.act)));
 }
 
 std::string precision_text(const RunPlan& plan) {
@@ -92,19 +92,20 @@ std::string precision_text(const RunPlan& plan) {
   std::vector<std::string> explanations;
   for (const LayerRangePlan& range : plan.precision_map)
     for (const GemmPlan& g : range.gemms) {
-      const std::string layers = range.first == range.last ? text(range.first) : text(range.first, "-", range.last);
+      const std::string layers = range.first == range.last ? fmt::format("{}", range.first) : fmt::format("{}-{}", range.first, range.last);
       rows.add({&g == range.gemms.data() ? layers : "", std::string(name_of(g.role)), operand_text(g.a), operand_text(g.b),
                 execution_text(g.support.execution)});
-      const std::string how = text(execution_text(g.support.execution), ": ", g.support.how);
+      const std::string how = fmt::format("{}: {}", execution_text(g.support.execution), g.support.how);
       if (!g.support.how.empty() && std::find(explanations.begin(), explanations.end(), how) == explanations.end())
         explanations.push_back(how);
     }
   const PrecisionPolicy& p = plan.policy;
   std::string lines = rows.str();
   for (const std::string& how : explanations) lines += "  " + how + "\n";
-  lines += text("  The same for qkv, proj, fc1 and fc2. Embeddings, norms, attention, residual stream, head: ", name_of(p.act),
-                "; loss: f32;\n", "  main gradients: ", name_of(p.main_grad), "; gradient exchange: ", name_of(p.grad_reduce),
-                quantized_weights_text(plan), "\n", "  attention: ", plan.attention.path, " (", plan.attention.how, ")\n");
+  lines += fmt::format(
+      "  The same for qkv, proj, fc1 and fc2. Embeddings, norms, attention, residual stream, head: {}; loss: f32;\n  main gradients: {}; "
+      "gradient exchange: {}{}\n  attention: {} ({})\n",
+      name_of(p.act), name_of(p.main_grad), name_of(p.grad_reduce), quantized_weights_text(plan), plan.attention.path, plan.attention.how);
   return heading("Precision of the linear layers") + lines;
 }
 
@@ -116,18 +117,18 @@ std::string parameters_text(const RunPlan& plan) {
   rows.add({"total", with_commas(total), ""});
   const ModelConfig& m = plan.run.config.model;
   return heading("Parameters") + rows.str() +
-         text("  vocabulary ", m.vocab_size, " padded to ", m.padded_vocab_size(),
-              m.share_embeddings_and_output_weights ? "; head tied to the word embeddings\n" : "\n");
+         fmt::format("  vocabulary {} padded to {}{}", m.vocab_size, m.padded_vocab_size(),
+                     m.share_embeddings_and_output_weights ? "; head tied to the word embeddings\n" : "\n");
 }
 
 /// What the trainer will say of it, before it says it.
 std::string fit_text(const RunPlan& plan) {
   const MemoryFit& fit = plan.fit;
-  if (!fit.available) return text("  ", plan.device, " does not tell how much it has free\n");
+  if (!fit.available) return fmt::format("  {} does not tell how much it has free\n", plan.device);
   const std::string free = human_bytes(static_cast<int64_t>(fit.available->bytes));
   const char* const hint = fit.available->is_limit ? "" : ", the system's estimate and no limit";
-  if (fit.fits()) return text("  Fits: ", plan.device, " has ", free, " free", hint, "\n");
-  return text("  DOES NOT FIT: ", plan.device, " has ", free, " free", hint, ". ", fit.advice, "\n");
+  if (fit.fits()) return fmt::format("  Fits: {} has {} free{}\n", plan.device, free, hint);
+  return fmt::format("  DOES NOT FIT: {} has {} free{}. {}\n", plan.device, free, hint, fit.advice);
 }
 
 std::string memory_text(const RunPlan& plan) {
@@ -143,9 +144,9 @@ std::string exchange_text(const RunPlan& plan) {
   const ExchangePlan& e = plan.exchange;
   if (e.buckets == 0) return "";
   const bool is_sharded = plan.run.config.ddp.use_distributed_optimizer;
-  return text("  Between ranks, an iteration: ", human_bytes(e.reduce_scatter_bytes), " of gradients reduce-scattered in ", e.buckets,
-              e.buckets == 1 ? " bucket, " : " buckets, ", human_bytes(e.all_gather_bytes), is_sharded ? " of parameters" : " of them",
-              " gathered\n");
+  return fmt::format("  Between ranks, an iteration: {} of gradients reduce-scattered in {}{}{}{} gathered\n",
+                     human_bytes(e.reduce_scatter_bytes), e.buckets, e.buckets == 1 ? " bucket, " : " buckets, ",
+                     human_bytes(e.all_gather_bytes), is_sharded ? " of parameters" : " of them");
 }
 
 std::string run_text(const RunPlan& plan) {
@@ -159,16 +160,16 @@ std::string run_text(const RunPlan& plan) {
   rows.add({"samples", with_commas(l.samples)});
   rows.add({"tokens", with_commas(l.tokens)});
   return heading("Run") + rows.str() +
-         text("  An iteration: ", t.global_batch_size, " samples of ", plan.run.config.model.seq_length, " tokens = ", l.ranks,
-              l.ranks == 1 ? " rank" : " ranks", " x ", l.micro_batches, " micro-batches x ", t.micro_batch_size, "\n") +
+         fmt::format("  An iteration: {} samples of {} tokens = {}{} x {} micro-batches x {}\n", t.global_batch_size,
+                     plan.run.config.model.seq_length, l.ranks, l.ranks == 1 ? " rank" : " ranks", l.micro_batches, t.micro_batch_size) +
          exchange_text(plan);
 }
 
 }  // namespace
 
 std::string plan_text(const RunPlan& plan, bool show_all) {
-  std::string out = text("Plan: ", plan.run.config.mixed_precision.name, " (", to_string(origin_of(plan.run.origins, kRecipeName)), ") on ",
-                         plan.device, "\n");
+  std::string out = fmt::format("Plan: {} ({}) on {}\n", plan.run.config.mixed_precision.name,
+                                to_string(origin_of(plan.run.origins, kRecipeName)), plan.device);
   if (!plan.run.notes.empty()) out += heading("Notes");
   for (const std::string& note : plan.run.notes) out += "  - " + note + "\n";
   return out + config_text(plan, show_all) + overwrites_text(plan, show_all) + precision_text(plan) + parameters_text(plan) +

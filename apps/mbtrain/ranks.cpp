@@ -59,7 +59,9 @@ int run_body(World& world, const std::function<int(World&)>& body) {
 }
 
 /// Two builds of one version may compute differently.
-std::string program_name() { return text("mbtrain ", MBT_VERSION, ", file ", hash_text(digest_of(FileReader("/proc/self/exe")).hash)); }
+std::string program_name() {
+  return fmt::format("mbtrain {}, file {}", MBT_VERSION, hash_text(digest_of(FileReader("/proc/self/exe")).hash));
+}
 
 /// The values of two JSON objects that differ, as "train.lr: 1 on rank 0, 2 on rank 3".
 std::string differences(const std::string& first, const std::string& other, size_t rank) {
@@ -71,9 +73,9 @@ std::string differences(const std::string& first, const std::string& other, size
     if (there == value || ++count > kShownDifferences) continue;
     std::string name = path.substr(1);
     std::replace(name.begin(), name.end(), '/', '.');
-    found += text("\n  ", name, ": ", json_text(value), " on rank 0, ", json_text(there), " on rank ", rank);
+    found += fmt::format("\n  {}: {} on rank 0, {} on rank {}", name, json_text(value), json_text(there), rank);
   }
-  if (count > kShownDifferences) found += text("\n  and ", count - kShownDifferences, " more");
+  if (count > kShownDifferences) found += fmt::format("\n  and {} more", count - kShownDifferences);
   return found;
 }
 
@@ -88,7 +90,7 @@ int run_on_ranks(const std::string& verb, const std::function<int(World& world)>
     for (size_t r = 1; r < verbs.size(); ++r)
       if (verbs[r] != verbs[0])
         throw AgreedError(
-            text("rank 0 was started as mbtrain ", verbs[0], ", rank ", r, " as mbtrain ", verbs[r], "; start all with one command"), 2);
+            fmt::format("rank 0 was started as mbtrain {}, rank {} as mbtrain {}; start all with one command", verbs[0], r, verbs[r]), 2);
     return body(w);
   });
 }
@@ -103,7 +105,9 @@ void require_same_run(World& world, const RunConfig& config, const Dataset& data
     if (all[r] != all[0]) found = differences(all[0], all[r], r);
   if (found.empty()) return;
   throw AgreedError(
-      text("the ranks do not agree on the run:", found, "\nStart all of them with the same program, the same config and the same data"), 2);
+      fmt::format("the ranks do not agree on the run:{}\nStart all of them with the same program, the same config and the same data",
+                  found),
+      2);
 }
 
 int threads_of_rank(World& world, int64_t wanted) {
@@ -135,7 +139,7 @@ int gpu_of_rank(World& world, const std::string& device) {
     const auto count = static_cast<int>(gpus.devices.size());
     gpu = count == 1 ? 0 : place.local_rank;  // one alone: the launcher shows each rank its own, or they share it
     if (gpu >= count)
-      throw InputError(text(place.host, " has ", count, " GPUs and ", place.local_ranks, " ranks; start at most one rank a GPU"));
+      throw InputError(fmt::format("{} has {} GPUs and {} ranks; start at most one rank a GPU", place.host, count, place.local_ranks));
     uuid = gpus.devices[static_cast<size_t>(gpu)].uuid;
   });
   const std::vector<std::string> uuids = gather_texts(world, uuid), hosts = gather_texts(world, place.host);
@@ -143,7 +147,7 @@ int gpu_of_rank(World& world, const std::string& device) {
     for (size_t b = 0; b < a; ++b)
       if (!uuids[a].empty() && uuids[a] == uuids[b] && hosts[a] == hosts[b])
         throw AgreedError(
-            text("ranks ", b, " and ", a, " on ", hosts[a], " would share one GPU (", uuids[a], "); start at most one rank a GPU"), 2);
+            fmt::format("ranks {} and {} on {} would share one GPU ({}); start at most one rank a GPU", b, a, hosts[a], uuids[a]), 2);
   return gpu;
 }
 

@@ -17,7 +17,7 @@ TracingObserver::TracingObserver(const ProfilingConfig& config, TimingBackend& t
 void TracingObserver::require_writable() const try {
   const AtomicFile probe(config_.trace_path);  // not committed: leaves nothing
 } catch (const InputError& e) {
-  throw InputError(text("profiling.trace_path: ", e.what()));
+  throw InputError(fmt::format("profiling.trace_path: {}", e.what()));
 }
 
 void TracingObserver::on_iteration(const IterationRecord& record) {
@@ -38,7 +38,7 @@ void TracingObserver::write() const {
     events.push_back(std::move(event));
   }
   write_file_atomically(config_.trace_path, json_text(nlohmann::json{{"traceEvents", std::move(events)}}) + "\n");
-  next_.on_message(text("wrote the timeline of ", timing_.events().size(), " ops to ", config_.trace_path));
+  next_.on_message(fmt::format("wrote the timeline of {} ops to {}", timing_.events().size(), config_.trace_path));
 }
 
 }  // namespace mbt

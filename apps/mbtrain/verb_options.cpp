@@ -41,7 +41,7 @@ size_t take_own(const CLI::App& app, const std::vector<std::string>& args, size_
   const bool is_long = args[at].rfind("--", 0) == 0;
   // CLI11 would take the flag behind it for the value.
   if (option->get_items_expected_min() > 0 && (takes_next ? args[at + 1].empty() : equals + 1 == args[at].size()))
-    throw InputError(text("command line: ", args[at].substr(0, equals), ": got an empty value; see `", app.get_name(), " --help`"));
+    throw InputError(fmt::format("command line: {}: got an empty value; see `{} --help`", args[at].substr(0, equals), app.get_name()));
   if (takes_next && is_long) {
     own.push_back(args[at] + "=" + args[at + 1]);
   } else {
@@ -58,7 +58,7 @@ void parse_own(CLI::App& app, std::vector<std::string> own, bool with_config) {
   } catch (const CLI::CallForHelp&) {
     throw HelpRequest{app.help() + (with_config ? "\n" + config_help() : "")};
   } catch (const CLI::ParseError& error) {
-    throw InputError(text("command line: ", error.what(), "; see `", app.get_name(), " --help`"));
+    throw InputError(fmt::format("command line: {}; see `{} --help`", error.what(), app.get_name()));
   }
 }
 
@@ -126,8 +126,8 @@ void VerbOptions::parse(const std::vector<std::string>& args) {
   for (size_t at = 0; at < args.size();) {
     const size_t taken = take_own(app, args, at, own);
     if (!taken && is_flag(args[at]))
-      throw InputError(text("command line: unknown flag ", shown(args[at]), did_you_mean(args[at], flags_of(app)), "; see `",
-                            app.get_name(), " --help`"));
+      throw InputError(fmt::format("command line: unknown flag {}{}; see `{} --help`", shown(args[at]),
+                                   did_you_mean(args[at], flags_of(app)), app.get_name()));
     if (!taken) own.push_back(args[at]);
     at += std::max<size_t>(taken, 1);
   }

@@ -1,7 +1,8 @@
 // Errors of the library. core and kernels throw; only apps print and choose the exit code.
 #pragma once
 
-#include <sstream>
+#include <fmt/core.h>
+
 #include <stdexcept>
 #include <string>
 
@@ -39,18 +40,12 @@ class AgreedError : public Error {
   int exit_code;
 };
 
-/// Concatenates its arguments with operator<<: `throw Error(text("rows ", n, " of ", m))`.
-template <class... Parts>
-std::string text(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
-}
-
 }  // namespace mbt
 
-/// Internal contract: throws mbt::Error with the condition, the place and the given parts when it does not hold.
-#define MBT_CHECK(condition, ...)                                                                                                       \
-  do {                                                                                                                                  \
-    if (!(condition)) throw ::mbt::Error(::mbt::text("check failed: ", #condition, " (", __FILE__, ":", __LINE__, "): ", __VA_ARGS__)); \
+/// Internal contract: throws mbt::Error with the condition, the place and a message when it does not hold: MBT_CHECK(n > 0, "{} rows", n).
+#define MBT_CHECK(condition, ...)                                                                                                    \
+  do {                                                                                                                               \
+    if (!(condition)) {                                                                                                              \
+      throw ::mbt::Error(::fmt::format("check failed: {} ({}:{}): {}", #condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__))); \
+    }                                                                                                                                \
   } while (false)

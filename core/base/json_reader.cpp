@@ -101,7 +101,9 @@ class DocumentBuilder {
     int64_t member_line = 0;
   };
 
-  [[noreturn]] void refuse(int64_t line, const std::string& what) const { throw InputError(text(document_.source, ":", line, ": ", what)); }
+  [[noreturn]] void refuse(int64_t line, const std::string& what) const {
+    throw InputError(fmt::format("{}:{}: {}", document_.source, line, what));
+  }
   [[noreturn]] void refuse_integer(const std::string& digits) {
     refuse(line(1), "integer " + digits.substr(0, 40) + " is out of range; expected -9223372036854775808 to 9223372036854775807");
   }
@@ -151,7 +153,7 @@ class DocumentBuilder {
 
   bool open(json container) {
     if (static_cast<int64_t>(levels_.size()) >= limits_.max_depth)
-      refuse(line(0), mbt::text("nested deeper than ", limits_.max_depth, " objects and arrays"));
+      refuse(line(0), fmt::format("nested deeper than {} objects and arrays", limits_.max_depth));
     json* const place = insert(std::move(container), line(0));
     levels_.push_back({place, pointer_.size(), "", 0});
     return true;
@@ -176,14 +178,14 @@ class DocumentBuilder {
 };
 
 [[noreturn]] void refuse_size(const std::string& source, int64_t limit) {
-  throw InputError(text(source, ": larger than ", limit, " bytes, the most that is read as JSON here"));
+  throw InputError(fmt::format("{}: larger than {} bytes, the most that is read as JSON here", source, limit));
 }
 
 }  // namespace
 
 std::string JsonDocument::where(const std::string& pointer) const {
   const auto found = lines.find(pointer);
-  return found == lines.end() ? source : text(source, ":", found->second);
+  return found == lines.end() ? source : fmt::format("{}:{}", source, found->second);
 }
 
 std::string json_pointer_member(std::string_view key) {
@@ -201,7 +203,7 @@ JsonDocument parse_json(std::string_view text, const std::string& source, const 
   if (trim(text).empty()) throw InputError(source + ": empty; expected JSON, such as {}");
   const size_t zero = text.find('\0');  // the lexer would take it for the end
   if (zero != text.npos)
-    throw InputError(mbt::text(source, ":", 1 + std::count(text.begin(), text.begin() + zero, '\n'), ": not valid JSON: a zero byte"));
+    throw InputError(fmt::format("{}:{}: not valid JSON: a zero byte", source, 1 + std::count(text.begin(), text.begin() + zero, '\n')));
   JsonDocument document;
   document.source = source;
   Cursor cursor{text.data()};

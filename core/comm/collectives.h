@@ -19,9 +19,9 @@ struct ReduceScatterArgs {
   bool with_f32_sums = false;
 
   void check(int ranks) const {
-    MBT_CHECK(in.dtype == DType::f32 || in.dtype == DType::bf16 || in.dtype == DType::f16, "reduce_scatter: in is ", in.str());
-    MBT_CHECK(out.dtype == in.dtype && in.size() == ranks * out.size(), "reduce_scatter: in ", in.str(), ", out ", out.str(), ", ", ranks,
-              " ranks");
+    MBT_CHECK(in.dtype == DType::f32 || in.dtype == DType::bf16 || in.dtype == DType::f16, "reduce_scatter: in is {}", in.str());
+    MBT_CHECK(out.dtype == in.dtype && in.size() == ranks * out.size(), "reduce_scatter: in {}, out {}, {} ranks", in.str(), out.str(),
+              ranks);
   }
 };
 
@@ -31,8 +31,7 @@ struct AllGatherArgs {
   TensorView out;      // [ranks * n], dtype of in
 
   void check(int ranks) const {
-    MBT_CHECK(out.dtype == in.dtype && out.size() == ranks * in.size(), "all_gather: in ", in.str(), ", out ", out.str(), ", ", ranks,
-              " ranks");
+    MBT_CHECK(out.dtype == in.dtype && out.size() == ranks * in.size(), "all_gather: in {}, out {}, {} ranks", in.str(), out.str(), ranks);
   }
 };
 
@@ -44,7 +43,7 @@ struct AllReduceArgs {
   TensorView t;  // [n] f32, f64 or i32
   ReduceOp op = ReduceOp::sum;
 
-  void check() const { MBT_CHECK(t.dtype == DType::f32 || t.dtype == DType::f64 || t.dtype == DType::i32, "all_reduce: ", t.str()); }
+  void check() const { MBT_CHECK(t.dtype == DType::f32 || t.dtype == DType::f64 || t.dtype == DType::i32, "all_reduce: {}", t.str()); }
 };
 
 class Collectives {

@@ -45,9 +45,9 @@ void agree(World& world, const std::function<void()>& phase) {
   size_t failed = 0;
   for (size_t r = 0; r < texts.size(); ++r) {
     if (codes[r] == 0 || ++failed > kShown) continue;
-    what += text(failed > 1 ? "\n" : "", "rank ", r, " of ", world.ranks(), " on ", hosts[r], ": ", texts[r]);
+    what += fmt::format("{}rank {} of {} on {}: {}", failed > 1 ? "\n" : "", r, world.ranks(), hosts[r], texts[r]);
   }
-  if (failed > kShown) what += text("\nand ", failed - kShown, " more ranks");
+  if (failed > kShown) what += fmt::format("\nand {} more ranks", failed - kShown);
   throw AgreedError(what, worst);
 }
 

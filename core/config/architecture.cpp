@@ -50,7 +50,7 @@ std::vector<Fact> facts_of(const ModelConfig& m) {
 
 }  // namespace
 
-std::string ArchitectureDifference::str() const { return text(name, " (", json_text(left), ", ", json_text(right), ")"); }
+std::string ArchitectureDifference::str() const { return fmt::format("{} ({}, {})", name, json_text(left), json_text(right)); }
 
 std::vector<ArchitectureDifference> architecture_differences(const ModelConfig& left, const ModelConfig& right) {
   const std::vector<Fact> of_right = facts_of(right);

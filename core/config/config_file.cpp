@@ -28,7 +28,7 @@ Member member_of(const JsonDocument& document, const std::string& pointer, const
 void read_mixed_precision(const json& value, const Member& member, ConfigInput& input) {
   if (!value.is_string() && !value.is_object()) {
     input.problems.push_back(
-        {member.where() + ": mixed_precision", text("got ", value.type_name(), ", expected a recipe's name or an object")});
+        {member.where() + ": mixed_precision", fmt::format("got {}, expected a recipe's name or an object", value.type_name())});
     return;
   }
   input.recipe.reset();
@@ -49,7 +49,7 @@ void read_section(const std::string& name, const json& section, const Member& me
     return;
   }
   if (!section.is_object()) {
-    input.problems.push_back({member.where() + ": " + name, text("got ", section.type_name(), ", expected an object of fields")});
+    input.problems.push_back({member.where() + ": " + name, fmt::format("got {}, expected an object of fields", section.type_name())});
     return;
   }
   std::set<std::string> seen;
@@ -63,7 +63,7 @@ void read_section(const std::string& name, const json& section, const Member& me
 void read_document(const JsonDocument& document, ConfigInput& input) {
   if (!document.root.is_object()) {
     input.problems.push_back(
-        {document.where(""), text("got ", document.root.type_name(), ", expected an object of sections: {\"train\": {...}}")});
+        {document.where(""), fmt::format("got {}, expected an object of sections: {{\"train\": {{...}}}}", document.root.type_name())});
     return;
   }
   for (const auto& [key, value] : document.root.items()) {

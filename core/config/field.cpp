@@ -84,7 +84,7 @@ std::optional<std::vector<int64_t>> from_value(const json& v, std::vector<int64_
 
 /// An item of a list of texts: numbers stand for themselves.
 std::optional<std::string> text_item(const json& v) {
-  if (is_int64(v)) return text(v.get<int64_t>());
+  if (is_int64(v)) return fmt::format("{}", v.get<int64_t>());
   if (const auto number = from_value(v, static_cast<double*>(nullptr))) return to_text(*number);
   return from_value(v, static_cast<std::string*>(nullptr));
 }
@@ -125,7 +125,7 @@ std::string choice_hint(const std::string& word, const EnumMember& e, const Fiel
   for (const EnumName& other : e.other_names)
     if (word == other.name)
       for (const EnumName& n : e.names)
-        if (n.value == other.value) return text("; here that is \"", n.name, "\"");
+        if (n.value == other.value) return fmt::format("; here that is \"{}\"", n.name);
   return did_you_mean(word, field.choices());
 }
 
@@ -166,7 +166,7 @@ bool set_member(const EnumMember& e, const json& value, const FieldInfo&) {
 std::string shown_value(const json& v) {
   if (v.is_string()) return shown(v.get_ref<const std::string&>());
   if (v.is_object()) return "an object";
-  if (v.is_array()) return v.size() > 8 ? text("a list of ", v.size()) : json_text(v);
+  if (v.is_array()) return v.size() > 8 ? fmt::format("a list of {}", v.size()) : json_text(v);
   return json_text(v);
 }
 

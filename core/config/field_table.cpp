@@ -91,7 +91,7 @@ void check_aliases(const std::vector<Field>& fields) {
   for (const Field& field : fields) {
     if (field.alias.empty()) continue;
     const auto [known, is_new] = owners.emplace(underscored(field.alias), field.path());
-    MBT_CHECK(is_new, "--", field.alias, " is the flag of ", known->second, " and of ", field.path(), ": give one of them kNoAlias");
+    MBT_CHECK(is_new, "--{} is the flag of {} and of {}: give one of them kNoAlias", field.alias, known->second, field.path());
   }
 }
 

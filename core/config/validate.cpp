@@ -31,14 +31,14 @@ class ShapeRules {
  private:
   template <class... Parts>
   void refuse(const std::string& where, const Parts&... what) {
-    problems_.push_back({where, text(what...)});
+    problems_.push_back({where, fmt::format("{}", what...)});
   }
 
   void check_batch() {
     const int64_t global = c_.train.global_batch_size, step = c_.train.micro_batch_size * ranks_;
     if (global % step == 0) return;
     const int64_t above = (global / step + 1) * step;
-    const std::string nearby = global > step ? text(above - step, " or ", above) : text(above);
+    const std::string nearby = global > step ? fmt::format("{} or {}", above - step, above) : fmt::format("{}", above);
     refuse("train.global_batch_size", "got ", global, ", expected a multiple of micro_batch_size ", c_.train.micro_batch_size, " x ",
            ranks_, ranks_ == 1 ? " rank" : " ranks", " = ", step, "; take ", nearby, ", or another micro_batch_size");
   }
@@ -216,14 +216,16 @@ class ShapeRules {
 }  // namespace
 
 void validate_shape(const RunConfig& config, int ranks, std::vector<Problem>& problems) {
-  MBT_CHECK(ranks >= 1, "ranks ", ranks);
+  MBT_CHECK(ranks >= 1, "ranks {}", ranks);
   ShapeRules(config, ranks, problems).check_all();
 }
 
 std::string sliding_window_problem(const ModelConfig& model, int64_t tokens) {
   if (!model.sliding_window || tokens <= *model.sliding_window) return "";
-  return text("sequences of ", tokens, " tokens are longer than the sliding window of the model's attention (sliding_window ",
-              *model.sliding_window, "), which is not implemented; take sequences of at most ", *model.sliding_window, " tokens");
+  return fmt::format(
+      "sequences of {} tokens are longer than the sliding window of the model's attention (sliding_window {}), which is not implemented; "
+      "take sequences of at most {} tokens",
+      tokens, *model.sliding_window, *model.sliding_window);
 }
 
 }  // namespace mbt

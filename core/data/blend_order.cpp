@@ -13,7 +13,7 @@ namespace {
 constexpr double kSurplus = 0.005;
 
 void check_count(size_t datasets) {
-  MBT_CHECK(datasets > 0 && datasets <= std::numeric_limits<int16_t>::max(), datasets, " datasets in a blend");
+  MBT_CHECK(datasets > 0 && datasets <= std::numeric_limits<int16_t>::max(), "{} datasets in a blend", datasets);
 }
 
 double behind(double weight, int64_t samples, int64_t used) {

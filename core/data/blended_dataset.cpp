@@ -22,10 +22,10 @@ std::string numbers(const auto& values) {
 }  // namespace
 
 BlendedDataset::BlendedDataset(std::vector<BlendPart> parts, const BlendOptions& options) : parts_(std::move(parts)), options_(options) {
-  MBT_CHECK(!parts_.empty() && (options_.weights.empty() || options_.weights.size() == parts_.size()), parts_.size(), " parts, ",
-            options_.weights.size(), " weights");
+  MBT_CHECK(!parts_.empty() && (options_.weights.empty() || options_.weights.size() == parts_.size()), "{} parts, {} weights",
+            parts_.size(), options_.weights.size());
   for (const BlendPart& part : parts_)
-    MBT_CHECK(part.data->seq_length() == seq_length(), part.name, " has samples of ", part.data->seq_length());
+    MBT_CHECK(part.data->seq_length() == seq_length(), "{} has samples of {}", part.name, part.data->seq_length());
   for (const Split split : kSplits) build(split);
 }
 
@@ -44,7 +44,7 @@ void BlendedDataset::build(Split split) {
     const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
     for (size_t d = 0; d < weights.size(); ++d) {
       if (weights[d] > 0 && sizes[d] == 0)
-        throw InputError(text("the blend: ", parts_[d].name, " has weight ", weights[d], " but no sample for ", name_of(split)));
+        throw InputError(fmt::format("the blend: {} has weight {} but no sample for {}", parts_[d].name, weights[d], name_of(split)));
       weights[d] /= sum;
     }
     samples = 0;
@@ -53,8 +53,8 @@ void BlendedDataset::build(Split split) {
     samples = std::min(*wanted, available);
     weights.assign(sizes.begin(), sizes.end());
   }
-  const std::string key = text("blend ", kBlendVersion, "; weights ", numbers(weights), "; sizes ", weights.empty() ? numbers(sizes) : "",
-                               "; samples ", samples);
+  const std::string key = fmt::format("blend {}; weights {}; sizes {}; samples {}", kBlendVersion, numbers(weights),
+                                      weights.empty() ? numbers(sizes) : "", samples);
   const auto build = [&] {
     BlendOrder order = weights.empty() ? blend_exhaustively(sizes) : blend_by_weight(weights, samples);
     std::vector<IndexArray> arrays;
@@ -66,7 +66,7 @@ void BlendedDataset::build(Split split) {
   const IndexArrays& index = *splits_[i].index;
   if (index.size() != 2 || index.get<std::byte>(0).size() != static_cast<size_t>(samples) * 2 ||
       index.get<std::byte>(1).size() != static_cast<size_t>(samples) * 8) {
-    throw InputError(text("the cached index of a blend has impossible sizes; delete it (", options_.cache.path, ")"));
+    throw InputError(fmt::format("the cached index of a blend has impossible sizes; delete it ({})", options_.cache.path));
   }
 }
 
@@ -77,12 +77,13 @@ int64_t BlendedDataset::vocab_size() const {
 }
 
 std::string BlendedDataset::describe() const {
-  std::string out = text("blend of ", parts_.size(), ",");
-  for (const Split split : kSplits) out += text(split == Split::train ? " " : " + ", num_samples(split));
-  out += text(" samples of ", seq_length(), " tokens (train + valid + test)");
+  std::string out = fmt::format("blend of {},", parts_.size());
+  for (const Split split : kSplits) out += fmt::format("{}{}", split == Split::train ? " " : " + ", num_samples(split));
+  out += fmt::format(" samples of {} tokens (train + valid + test)", seq_length());
   const double sum = std::accumulate(options_.weights.begin(), options_.weights.end(), 0.0);
   for (size_t d = 0; d < parts_.size(); ++d) {
-    out += text("\n  ", options_.weights.empty() ? "" : text(to_text(options_.weights[d] / sum), " of "), parts_[d].data->describe());
+    out += fmt::format("\n  {}{}", options_.weights.empty() ? "" : fmt::format("{} of ", to_text(options_.weights[d] / sum)),
+                       parts_[d].data->describe());
   }
   return out;
 }
@@ -95,11 +96,12 @@ std::string BlendedDataset::fingerprint() const {
 
 void BlendedDataset::sample(Split split, int64_t index, Sample& out) const {
   const Order& order = splits_[static_cast<size_t>(split)];
-  MBT_CHECK(order.index && index >= 0 && index < order.samples, "sample ", index, " of ", order.samples);
+  MBT_CHECK(order.index && index >= 0 && index < order.samples, "sample {} of {}", index, order.samples);
   const size_t d = order.index->get<uint16_t>(0)[static_cast<size_t>(index)];
   const int64_t n = order.index->get<int64_t>(1)[static_cast<size_t>(index)];
   if (d >= parts_.size() || n < 0 || parts_[d].data->num_samples(split) == 0) {
-    throw InputError(text("the cached index of a blend points outside of it at sample ", index, "; delete it (", options_.cache.path, ")"));
+    throw InputError(
+        fmt::format("the cached index of a blend points outside of it at sample {}; delete it ({})", index, options_.cache.path));
   }
   const Dataset& part = *parts_[d].data;
   part.sample(split, sample_at(part, split, options_.seed, n), out);
@@ -121,13 +123,13 @@ int64_t PerSplitDataset::seq_length() const {
 std::string PerSplitDataset::describe() const {
   std::string out;
   for (const Split split : kSplits)
-    if (of(split)) out += text(out.empty() ? "" : "\n  ", name_of(split), ": ", of(split)->describe());
+    if (of(split)) out += fmt::format("{}{}: {}", out.empty() ? "" : "\n  ", name_of(split), of(split)->describe());
   return out;
 }
 
 std::string PerSplitDataset::fingerprint() const {
   std::string out;
-  for (const Split split : kSplits) out += of(split) ? text(name_of(split), " ", of(split)->fingerprint(), " ") : "";
+  for (const Split split : kSplits) out += of(split) ? fmt::format("{} {} ", name_of(split), of(split)->fingerprint()) : "";
   return out;
 }
 

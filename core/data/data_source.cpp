@@ -55,8 +55,10 @@ DataKind kind_of_files(const std::string& path, const std::vector<std::string>& 
   if (all([](const std::string& f) { return kind_of_file(f) == DataKind::jsonl; })) return DataKind::jsonl;
   if (all([](const std::string& f) { return TokenFile::recognizes(f); })) return DataKind::tokens;
   if (all([](const std::string& f) { return ends_with_any(f, {".bin", ".idx"}); })) {
-    throw InputError(text("dataset.path ", path, ": a folder of .bin and .idx files; name pairs of Megatron data by their prefix, such as ",
-                          IndexedPaths(files.front()).prefix, ", several of them as dataset.blend"));
+    throw InputError(
+        fmt::format("dataset.path {}: a folder of .bin and .idx files; name pairs of Megatron data by their prefix, such as {}, several of "
+                    "them as dataset.blend",
+                    path, IndexedPaths(files.front()).prefix));
   }
   return DataKind::text;
 }
@@ -99,14 +101,14 @@ DataSource find_source(const std::string& path, DatasetKind kind) {
   if (is_pattern) source.files = matches_of(path);
   else if (is_folder(path)) source.files = list_files_recursive(path);
   else source.files = {path};
-  if (is_pattern && source.files.empty()) throw InputError(text("dataset.path ", path, ": no file matches"));
+  if (is_pattern && source.files.empty()) throw InputError(fmt::format("dataset.path {}: no file matches", path));
   if (!source.files.empty()) refuse_compressed(source.files.front());
   const bool is_one = source.files.size() == 1 && source.files.front() == path;
   if (named) {
     source.kind = *named;
     if (!is_one) keep_files_of(*named, source.files);
     if (source.files.empty())
-      throw InputError(text("dataset.path ", path, ": holds no file that dataset.kind ", name_of(kind), " can read"));
+      throw InputError(fmt::format("dataset.path {}: holds no file that dataset.kind {} can read", path, name_of(kind)));
   } else if (is_one) {
     source.kind = kind_of_file(path);
   } else {
@@ -125,8 +127,10 @@ void refuse_numbers(const std::vector<std::string>& items, const std::string& fi
     std::strtod(item.c_str(), &end);  // also nan and inf
     const bool is_number = parse_number(item, unused) != ParseResult::malformed || (!item.empty() && *end == '\0');
     if (!is_number || exists(item) || exists(IndexedPaths(item).idx)) continue;
-    throw InputError(text(field, ": ", shown(item), " is no file, and as a weight it does not fit: the list has ", items.size(),
-                          " items, expected weight, path, weight, path, ... with finite weights above 0, or paths alone"));
+    throw InputError(
+        fmt::format("{}: {} is no file, and as a weight it does not fit: the list has {} items, expected weight, path, weight, path, ... "
+                    "with finite weights above 0, or paths alone",
+                    field, shown(item), items.size()));
   }
 }
 
@@ -141,14 +145,14 @@ std::vector<WeightedPath> parse_blend(const std::vector<std::string>& items, con
   for (size_t i = is_weighted ? 1 : 0; i < items.size(); i += is_weighted ? 2 : 1) {
     if (is_weighted) parse_number(items[i - 1], weight);
     if (is_weighted && !(weight > 0))
-      throw InputError(text(field, ": the weight of ", items[i], " is ", items[i - 1],
-                            ", expected more than 0; leave the path out if it should not be used"));
-    if (items[i].empty()) throw InputError(text(field, ": an empty path"));
+      throw InputError(fmt::format("{}: the weight of {} is {}, expected more than 0; leave the path out if it should not be used", field,
+                                   items[i], items[i - 1]));
+    if (items[i].empty()) throw InputError(fmt::format("{}: an empty path", field));
     paths.push_back({is_weighted ? weight : 0, items[i]});
   }
-  if (paths.empty()) throw InputError(text(field, ": no path"));
+  if (paths.empty()) throw InputError(fmt::format("{}: no path", field));
   constexpr size_t kMost = std::numeric_limits<int16_t>::max();
-  if (paths.size() > kMost) throw InputError(text(field, ": ", paths.size(), " paths, expected at most ", kMost));
+  if (paths.size() > kMost) throw InputError(fmt::format("{}: {} paths, expected at most {}", field, paths.size(), kMost));
   return paths;
 }
 

@@ -8,7 +8,7 @@
 namespace mbt {
 
 int64_t permuted(uint64_t seed, uint64_t epoch, int64_t size, int64_t position) {
-  MBT_CHECK(position >= 0 && position < size, "position ", position, " of ", size);
+  MBT_CHECK(position >= 0 && position < size, "position {} of {}", position, size);
   int half_bits = 1;  // a Feistel network permutes [0, 4^half_bits), the smallest such range that holds `size`
   while (half_bits < 31 && int64_t{1} << 2 * half_bits < size) ++half_bits;
   const uint64_t mask = (uint64_t{1} << half_bits) - 1;
@@ -34,8 +34,8 @@ int64_t sample_at(const Dataset& dataset, Split split, int64_t seed, int64_t n) 
 
 BatchLoader::BatchLoader(const Dataset& dataset, Split split, int64_t micro_batch_size, int64_t seed)
     : dataset_(&dataset), split_(split), micro_batch_size_(micro_batch_size), seed_(seed), samples_(dataset.num_samples(split)) {
-  MBT_CHECK(micro_batch_size > 0, "micro batch ", micro_batch_size);
-  if (samples_ == 0) throw InputError(text("dataset.split leaves no data for ", name_of(split), ": ", dataset.describe()));
+  MBT_CHECK(micro_batch_size > 0, "micro batch {}", micro_batch_size);
+  if (samples_ == 0) throw InputError(fmt::format("dataset.split leaves no data for {}: {}", name_of(split), dataset.describe()));
 }
 
 Batch BatchLoader::get(int64_t first_sample, std::vector<std::vector<SamplePiece>>* pieces) const {

@@ -31,7 +31,7 @@ class DatasetMaker {
     data->set_document_rules(rules());
     if (data->vocab_size() > run_.model.vocab_size) {
       throw InputError(
-          text("model.vocab_size: ", run_.model.vocab_size, " is smaller than the ", data->vocab_size(), " tokens of the data"));
+          fmt::format("model.vocab_size: {} is smaller than the {} tokens of the data", run_.model.vocab_size, data->vocab_size()));
     }
     return data;
   }
@@ -50,11 +50,11 @@ class DatasetMaker {
     if (!config_.path.empty()) given.emplace_back("dataset.path");
     if (!config_.blend.empty()) given.emplace_back("dataset.blend (--data-path)");
     if (config_.is_per_split()) given.emplace_back("dataset.train_data_path, valid_data_path or test_data_path");
-    if (given.size() > 1) throw InputError(text(join(given, " and "), " are both set: give one of them"));
+    if (given.size() > 1) throw InputError(fmt::format("{} are both set: give one of them", join(given, " and ")));
     if (config_.kind == DatasetKind::synthetic && !given.empty())
-      throw InputError(text("dataset.kind synthetic contradicts ", given.front(), " ", config_.path, ": drop one of them"));
+      throw InputError(fmt::format("dataset.kind synthetic contradicts {} {}: drop one of them", given.front(), config_.path));
     if (config_.kind != DatasetKind::automatic && config_.kind != DatasetKind::synthetic && given.empty()) {
-      throw InputError(text("dataset.kind ", name_of(config_.kind), " needs dataset.path: a file or a folder, or dataset.blend"));
+      throw InputError(fmt::format("dataset.kind {} needs dataset.path: a file or a folder, or dataset.blend", name_of(config_.kind)));
     }
   }
 
@@ -129,7 +129,7 @@ class DatasetMaker {
     int64_t left_out = 0;
     if (source.kind == DataKind::text) usable.files = usable_text_files(source.files, config_.text_suffixes, left_out);
     if (usable.files.empty())
-      throw InputError(text("dataset.path ", source.path, ": no text in it (", left_out, " empty or binary files)"));
+      throw InputError(fmt::format("dataset.path {}: no text in it ({} empty or binary files)", source.path, left_out));
     const TokenizedOptions options{config_.json_key, config_.max_document_bytes, end_of_document(),
                                    cache_folder(config_.path_to_cache, source.path)};
     return make_indexed(tokenized_pair(usable, tokenizer(), options), split, samples, source.path);
@@ -138,8 +138,8 @@ class DatasetMaker {
   static DataSource sft_source(const std::string& path) {
     const DataSource found = find_source(path, DatasetKind::automatic);
     if (found.kind == DataKind::megatron || found.kind == DataKind::tokens) {
-      throw InputError(text("dataset.kind sft: ", path, " is ", found.kind == DataKind::megatron ? "a Megatron pair" : "a file of tokens",
-                            ", expected JSON Lines of examples; every part of a blend is of that kind"));
+      throw InputError(fmt::format("dataset.kind sft: {} is {}, expected JSON Lines of examples; every part of a blend is of that kind",
+                                   path, found.kind == DataKind::megatron ? "a Megatron pair" : "a file of tokens"));
     }
     return find_source(path, DatasetKind::jsonl);
   }
@@ -164,8 +164,8 @@ class DatasetMaker {
     if (tokenizer_) return *tokenizer_;
     tokenizer_ = make_tokenizer(run_.tokenizer);
     if (tokenizer_->vocab_size() > run_.model.vocab_size) {
-      throw InputError(text("model.vocab_size ", run_.model.vocab_size, " is smaller than the tokenizer's vocabulary (",
-                            tokenizer_->describe(), "); expected at least ", tokenizer_->vocab_size()));
+      throw InputError(fmt::format("model.vocab_size {} is smaller than the tokenizer's vocabulary ({}); expected at least {}",
+                                   run_.model.vocab_size, tokenizer_->describe(), tokenizer_->vocab_size()));
     }
     return *tokenizer_;
   }
@@ -181,8 +181,9 @@ class DatasetMaker {
                              : config_.reset_position_ids   ? "reset_position_ids"
                                                             : nullptr;
     if (asks && !rules.eod && config_.kind != DatasetKind::sft) {
-      throw InputError(text("dataset.", asks, " needs to know the token that ends a document, and tokenizer ",
-                            name_of(run_.tokenizer.tokenizer_type), " has none: set dataset.eod_token_id"));
+      throw InputError(
+          fmt::format("dataset.{} needs to know the token that ends a document, and tokenizer {} has none: set dataset.eod_token_id", asks,
+                      name_of(run_.tokenizer.tokenizer_type)));
     }
     return rules;
   }
@@ -191,7 +192,7 @@ class DatasetMaker {
     if (!config_.eod_token_id) return has_tokenizer_model() ? tokenizer().eod_id() : std::nullopt;
     if (*config_.eod_token_id >= run_.model.vocab_size) {
       throw InputError(
-          text("dataset.eod_token_id ", *config_.eod_token_id, ", expected less than model.vocab_size ", run_.model.vocab_size));
+          fmt::format("dataset.eod_token_id {}, expected less than model.vocab_size {}", *config_.eod_token_id, run_.model.vocab_size));
     }
     return static_cast<int32_t>(*config_.eod_token_id);
   }

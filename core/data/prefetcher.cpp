@@ -13,7 +13,7 @@ Batch BatchPrefetcher::get(int64_t first_sample) {
   try {
     next_ = std::async(std::launch::async, [loader = loader_, first = ahead_] { return loader.get(first); });
   } catch (const std::system_error& e) {
-    throw Error(text("no thread to read the next batch: ", e.what(), "; this process may have no more of them (ulimit -u)"));
+    throw Error(fmt::format("no thread to read the next batch: {}; this process may have no more of them (ulimit -u)", e.what()));
   }
   return batch;
 }

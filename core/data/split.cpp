@@ -12,7 +12,7 @@ std::array<double, 3> parse_split(const std::string& split) {
   std::array<double, 3> weights{};
   const auto refuse = [&] {
     throw InputError(
-        text("dataset.split '", split, "': expected up to three weights from 0 on, for training, validation and test, such as 9,1,0"));
+        fmt::format("dataset.split '{}': expected up to three weights from 0 on, for training, validation and test, such as 9,1,0", split));
   };
   std::string_view rest = split;
   double sum = 0;

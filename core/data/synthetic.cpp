@@ -119,15 +119,16 @@ SyntheticDataset::SyntheticDataset(const DatasetConfig& config, int64_t seq_leng
   for (Split split : kSplits) {
     const size_t i = static_cast<size_t>(split);
     if (weights[i] > 0 && samples_[i].size == 0) {
-      throw InputError(mbt::text("dataset.synthetic_tokens ", config.synthetic_tokens, " split ", config.split, " leaves no sample of ",
-                                 seq_length, " tokens for ", name_of(split), "; give more tokens or a split without it"));
+      throw InputError(
+          fmt::format("dataset.synthetic_tokens {} split {} leaves no sample of {} tokens for {}; give more tokens or a split without it",
+                      config.synthetic_tokens, config.split, seq_length, name_of(split)));
     }
   }
 }
 
 std::string SyntheticDataset::describe() const {
-  return mbt::text("synthetic language, ", samples_[0].size, " + ", samples_[1].size, " + ", samples_[2].size, " samples of ", seq_length_,
-                   " bytes (train + valid + test); entropy rate ", language_.entropy_rate(), " nats per byte");
+  return fmt::format("synthetic language, {} + {} + {} samples of {} bytes (train + valid + test); entropy rate {:g} nats per byte",
+                     samples_[0].size, samples_[1].size, samples_[2].size, seq_length_, language_.entropy_rate());
 }
 
 void SyntheticDataset::sample(Split split, int64_t index, Sample& out) const {

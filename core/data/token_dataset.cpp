@@ -21,16 +21,18 @@ TokenDataset::TokenDataset(const std::vector<std::string>& files, int64_t seq_le
   for (const Split s : kSplits) {
     const auto i = static_cast<size_t>(s);
     if (split[i] == 0 || ranges_[i].size > 0) continue;
-    throw InputError(text(files.front(), files.size() > 1 ? text(" and ", files.size() - 1, " more files") : "", ": ", tokens_,
-                          " tokens are ", first_sample_.back(), " samples of ", seq_length, ", of which dataset.split leaves none for ",
-                          name_of(s), "; give more data, another split or a shorter model.seq_length"));
+    throw InputError(
+        fmt::format("{}{}: {} tokens are {} samples of {}, of which dataset.split leaves none for {}; give more data, another split or a "
+                    "shorter model.seq_length",
+                    files.front(), files.size() > 1 ? fmt::format(" and {} more files", files.size() - 1) : "", tokens_,
+                    first_sample_.back(), seq_length, name_of(s)));
   }
 }
 
 std::string TokenDataset::describe() const {
-  return text(files_.front().path(), files_.size() > 1 ? text(" to ", files_.back().path(), ", ", files_.size(), " files") : "", ": ",
-              files_.front().format(), ", ", tokens_, " tokens; ", ranges_[0].size, " + ", ranges_[1].size, " + ", ranges_[2].size,
-              " samples of ", seq_length_, " tokens (train + valid + test)");
+  return fmt::format("{}{}: {}, {} tokens; {} + {} + {} samples of {} tokens (train + valid + test)", files_.front().path(),
+                     files_.size() > 1 ? fmt::format(" to {}, {} files", files_.back().path(), files_.size()) : "", files_.front().format(),
+                     tokens_, ranges_[0].size, ranges_[1].size, ranges_[2].size, seq_length_);
 }
 
 std::string TokenDataset::fingerprint() const {
@@ -41,7 +43,7 @@ std::string TokenDataset::fingerprint() const {
 
 void TokenDataset::sample(Split split, int64_t index, Sample& out) const {
   const Range range = ranges_[static_cast<size_t>(split)];
-  MBT_CHECK(index >= 0 && index < range.size, "sample ", index, " of ", range.size);
+  MBT_CHECK(index >= 0 && index < range.size, "sample {} of {}", index, range.size);
   const int64_t n = range.begin + index;
   const auto f = static_cast<size_t>(std::upper_bound(first_sample_.begin(), first_sample_.end(), n) - first_sample_.begin() - 1);
   const TokenFile& file = files_[f];

@@ -48,23 +48,23 @@ bool TokenFile::recognizes(const std::string& path) {
 
 void TokenFile::read_header() {
   if (file_.size() < kHeaderBytes)
-    throw InputError(
-        text(path(), ": ", file_.size(), " bytes, expected a token file of llm.c or llmq, whose header alone takes ", kHeaderBytes));
+    throw InputError(fmt::format("{}: {} bytes, expected a token file of llm.c or llmq, whose header alone takes {}", path(), file_.size(),
+                                 kHeaderBytes));
   const auto word = [&](int64_t i) { return load<int32_t>(file_.data() + 4 * i); };
   const auto expect = [&](const char* what, int64_t at, int64_t expected) {
     if (word(at) != expected)
-      throw InputError(text(path(), ": ", what, " ", word(at), " in word ", at, " of the header, expected ", expected));
+      throw InputError(fmt::format("{}: {} {} in word {} of the header, expected {}", path(), what, word(at), at, expected));
   };
   if (is_llmq(file_.data())) {
     if (word(2) != 1 && word(2) != 2)
-      throw InputError(text(path(), ": version ", word(2), " in word 2 of the llmq header, expected 1 or 2"));
+      throw InputError(fmt::format("{}: version {} in word 2 of the llmq header, expected 1 or 2", path(), word(2)));
     expect("bytes a token", 3, 4);
     tokens_ = word(4);
     if (word(2) == 2) {
       header_vocab_ = word(5);
-      if (header_vocab_ < 0) throw InputError(text(path(), ": a vocabulary of ", header_vocab_, " in word 5 of the header"));
+      if (header_vocab_ < 0) throw InputError(fmt::format("{}: a vocabulary of {} in word 5 of the header", path(), header_vocab_));
       if (word(6) != 0 && word(6) != 1)
-        throw InputError(text(path(), ": ", word(6), " in word 6 of the header (has masks), expected 0 or 1"));
+        throw InputError(fmt::format("{}: {} in word 6 of the header (has masks), expected 0 or 1", path(), word(6)));
       has_masks_ = word(6) == 1;
     }
     width_ = 4;
@@ -80,21 +80,23 @@ void TokenFile::read_header() {
     width_ = 4;
     format_ = "llm.c uint32";
   } else {
-    throw InputError(text(path(), ": begins with ", shown({reinterpret_cast<const char*>(file_.data()), 8}),
-                          ", expected a token file of llm.c (magic ", kLlmcMagic, " or ", kLlmcWideMagic,
-                          ") or llmq (\"BIN.TOK\"); Megatron's .bin is used with its .idx, by their common prefix"));
+    throw InputError(
+        fmt::format("{}: begins with {}, expected a token file of llm.c (magic {} or {}) or llmq (\"BIN.TOK\"); Megatron's .bin is used "
+                    "with its .idx, by their common prefix",
+                    path(), shown({reinterpret_cast<const char*>(file_.data()), 8}), kLlmcMagic, kLlmcWideMagic));
   }
 }
 
 void TokenFile::check_size() {
-  if (tokens_ < 0) throw InputError(text(path(), ": ", tokens_, " tokens in the header, expected 0 to 2147483647"));
+  if (tokens_ < 0) throw InputError(fmt::format("{}: {} tokens in the header, expected 0 to 2147483647", path(), tokens_));
   const int64_t expected = kHeaderBytes + tokens_ * width_ + (has_masks_ ? (tokens_ + 7) / 8 : 0);
   if (file_.size() != expected) {
-    throw InputError(text(path(), ": ", file_.size(), " bytes, expected ", expected, " for a header and ", tokens_, " tokens (", format_,
-                          "); the file is ", file_.size() < expected ? "truncated" : "damaged, or holds more than its header says"));
+    throw InputError(fmt::format("{}: {} bytes, expected {} for a header and {} tokens ({}); the file is {}", path(), file_.size(),
+                                 expected, tokens_, format_,
+                                 file_.size() < expected ? "truncated" : "damaged, or holds more than its header says"));
   }
   if (header_vocab_ > vocab_size_) {
-    throw InputError(text(path(), ": made for a vocabulary of ", header_vocab_, " tokens, but model.vocab_size is ", vocab_size_));
+    throw InputError(fmt::format("{}: made for a vocabulary of {} tokens, but model.vocab_size is {}", path(), header_vocab_, vocab_size_));
   }
 }
 
@@ -104,15 +106,16 @@ void TokenFile::copy(int64_t first, int64_t count, int32_t* out) const {
   for (int64_t i = 0; i < count; ++i) {
     const auto token = static_cast<int64_t>(load<T>(from + i * static_cast<int64_t>(sizeof(T))));
     if (token < 0 || token >= vocab_size_) {
-      throw InputError(text(path(), ": token ", token, " at position ", first + i, ", expected 0 to ", vocab_size_ - 1,
-                            ": the data was made with another tokenizer, or model.vocab_size ", vocab_size_, " is too small"));
+      throw InputError(fmt::format(
+          "{}: token {} at position {}, expected 0 to {}: the data was made with another tokenizer, or model.vocab_size {} is too small",
+          path(), token, first + i, vocab_size_ - 1, vocab_size_));
     }
     out[i] = static_cast<int32_t>(token);
   }
 }
 
 void TokenFile::read(int64_t first, int64_t count, int32_t* out) const {
-  MBT_CHECK(first >= 0 && count >= 0 && count <= tokens_ - first, "tokens [", first, ", +", count, ") of ", tokens_);
+  MBT_CHECK(first >= 0 && count >= 0 && count <= tokens_ - first, "tokens [{}, +{}) of {}", first, count, tokens_);
   file_.check_still_whole();
   file_.will_read(kHeaderBytes + first * width_, count * width_);
   if (width_ == 2) return copy<uint16_t>(first, count, out);

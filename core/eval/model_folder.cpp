@@ -27,7 +27,7 @@ bool is_hf_folder(const std::string& folder) {
 }
 
 RunConfig hf_run_config(const ModelFolderOptions& options) {
-  if (options.step) throw InputError(text("--ckpt-step: ", options.folder, " is a Hugging Face folder, which holds one model"));
+  if (options.step) throw InputError(fmt::format("--ckpt-step: {} is a Hugging Face folder, which holds one model", options.folder));
   const int64_t longest = hf_model(read_hf_config(options.folder)).longest_sequence();
   std::vector<std::string> args = {"--model.hf_path", options.folder, "--seq-length", std::to_string(std::min<int64_t>(longest, 2048))};
   if (!options.recipe.empty()) args.insert(args.end(), {"--mixed-precision", options.recipe});
@@ -59,13 +59,13 @@ std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelF
                 : options.tokenizer == "bytes" ? make_byte_tokenizer()
                                                : open_tokenizer(options.tokenizer);
   } catch (const InputError& e) {
-    if (!options.tokenizer.empty()) throw InputError(text("--tokenizer: ", e.what()));
-    throw InputError(text(options.folder, ": its tokenizer cannot be used: ", e.what(), "; --tokenizer names another"));
+    if (!options.tokenizer.empty()) throw InputError(fmt::format("--tokenizer: {}", e.what()));
+    throw InputError(fmt::format("{}: its tokenizer cannot be used: {}; --tokenizer names another", options.folder, e.what()));
   }
   const int64_t tokens = tokenizer->vocab_size(), vocabulary = model.config.model.vocab_size;
   if (tokens > vocabulary)
     throw InputError(
-        text(options.folder, ": the model has ", vocabulary, " tokens, the tokenizer ", tokens, " (", tokenizer->describe(), ")"));
+        fmt::format("{}: the model has {} tokens, the tokenizer {} ({})", options.folder, vocabulary, tokens, tokenizer->describe()));
   return tokenizer;
 }
 
@@ -126,7 +126,7 @@ ModelFolder open_model_folder(const ModelFolderOptions& options) {
   } else {
     const std::optional<FoundCheckpoint> found = find_checkpoint(options.folder, options.step);
     if (!found)
-      throw InputError(text("checkpoint.load: ", options.folder, " holds no checkpoint, and no config.json of a Hugging Face model"));
+      throw InputError(fmt::format("checkpoint.load: {} holds no checkpoint, and no config.json of a Hugging Face model", options.folder));
     model.note = found->note;
     model.checkpoint = std::make_unique<CheckpointReader>(found->path);
     model.config = load_run_config(*model.checkpoint);

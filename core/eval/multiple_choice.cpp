@@ -35,7 +35,8 @@ int64_t parse_label(const json& value, const std::string& where) {
     const auto& digits = value.get_ref<const std::string&>();
     if (std::from_chars(digits.data(), digits.data() + digits.size(), label).ptr != digits.data() + digits.size()) label = -1;
   }
-  if (label < 0) throw InputError(text(where, ": label: got ", shown(json_text(value)), ", expected the number of an ending, from 0 on"));
+  if (label < 0)
+    throw InputError(fmt::format("{}: label: got {}, expected the number of an ending, from 0 on", where, shown(json_text(value))));
   return label;
 }
 
@@ -55,22 +56,22 @@ size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& 
 
 ChoiceQuestion parse_choice_question(std::string_view line, const std::string& where) {
   const json object = parse_json_or_discard(line);
-  if (!object.is_object()) throw InputError(text(where, ": expected a JSON object with ctx, endings and label"));
+  if (!object.is_object()) throw InputError(fmt::format("{}: expected a JSON object with ctx, endings and label", where));
   const json* const context = find_any(object, {"ctx", "context", "query"});
   const json* const endings = find_any(object, {"endings", "choices"});
   const json* const label = find_any(object, {"label", "gold", "answer"});
-  if (context == nullptr || !context->is_string()) throw InputError(text(where, ": no text under ctx, context or query"));
+  if (context == nullptr || !context->is_string()) throw InputError(fmt::format("{}: no text under ctx, context or query", where));
   if (endings == nullptr || !endings->is_array() || endings->size() < 2)
-    throw InputError(text(where, ": endings (or choices) must be an array of two texts or more"));
-  if (label == nullptr) throw InputError(text(where, ": no label (or gold, answer): which ending is right"));
+    throw InputError(fmt::format("{}: endings (or choices) must be an array of two texts or more", where));
+  if (label == nullptr) throw InputError(fmt::format("{}: no label (or gold, answer): which ending is right", where));
   ChoiceQuestion question{context->get<std::string>(), {}, parse_label(*label, where)};
   for (const json& ending : *endings) {
     if (!ending.is_string() || ending.get_ref<const std::string&>().empty())
-      throw InputError(text(where, ": ending ", question.endings.size(), " is ", shown(json_text(ending)), ", expected a text"));
+      throw InputError(fmt::format("{}: ending {} is {}, expected a text", where, question.endings.size(), shown(json_text(ending))));
     question.endings.push_back(ending.get<std::string>());
   }
   if (question.label >= static_cast<int64_t>(question.endings.size()))
-    throw InputError(text(where, ": label ", question.label, " of ", question.endings.size(), " endings"));
+    throw InputError(fmt::format("{}: label {} of {} endings", where, question.label, question.endings.size()));
   return question;
 }
 
@@ -93,7 +94,7 @@ ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenize
     ScoredRow row{leading};
     tokenizer.encode(context + between + ending, row.tokens);
     size_t first = std::max<size_t>(1, common_prefix(before, row.tokens));  // nothing comes before the first token
-    if (first >= row.tokens.size()) throw InputError(text("ending ", shown(ending), " has no tokens to score"));
+    if (first >= row.tokens.size()) throw InputError(fmt::format("ending {} has no tokens to score", shown(ending)));
     if (const auto size = static_cast<int64_t>(row.tokens.size()); size > max_tokens) {
       const auto drop = static_cast<size_t>(size - max_tokens);
       row.tokens.erase(row.tokens.begin(), row.tokens.begin() + static_cast<std::ptrdiff_t>(drop));

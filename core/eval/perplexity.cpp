@@ -12,7 +12,7 @@ double PerplexityTotals::perplexity() const { return std::exp(nats_per_token());
 double PerplexityTotals::bits_per_byte() const { return nats / std::numbers::ln2 / static_cast<double>(bytes); }
 
 std::vector<ScoredRow> sliding_windows(std::span<const int32_t> tokens, int64_t window, int64_t stride) {
-  MBT_CHECK(stride >= 1 && stride <= window, "stride ", stride, " of a window of ", window);
+  MBT_CHECK(stride >= 1 && stride <= window, "stride {} of a window of {}", stride, window);
   std::vector<ScoredRow> rows;
   const auto size = static_cast<int64_t>(tokens.size());
   int64_t scored = 1;  // tokens in front of this one are done; the first has nothing before it

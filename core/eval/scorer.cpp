@@ -22,7 +22,7 @@ Scorer::Scorer(Backend& backend, const RunConfig& config, const PrecisionPolicy&
       vocab_size_(config.model.vocab_size),
       seed_(static_cast<uint64_t>(config.rng.seed)),
       transformer_(backend, with_sequence(config.model, seq_length), policy, weights, rows, false) {
-  MBT_CHECK(rows > 0 && seq_length > 0, "rows ", rows, ", seq_length ", seq_length);
+  MBT_CHECK(rows > 0 && seq_length > 0, "rows {}, seq_length {}", rows, seq_length);
 }
 
 std::vector<std::vector<float>> Scorer::score(std::span<const ScoredRow> rows) {
@@ -40,10 +40,11 @@ void Scorer::score_batch(std::span<const ScoredRow> rows, std::vector<std::vecto
   for (size_t r = 0; r < rows.size(); ++r) {
     const ScoredRow& row = rows[r];
     const auto length = static_cast<int64_t>(row.tokens.size());
-    MBT_CHECK(length <= max_tokens() && row.first_scored >= 1 && row.first_scored < length, "a row of ", length, " tokens, scored from ",
-              row.first_scored, ", at most ", max_tokens());
+    MBT_CHECK(length <= max_tokens() && row.first_scored >= 1 && row.first_scored < length,
+              "a row of {} tokens, scored from {}, at most {}", length, row.first_scored, max_tokens());
     for (const int32_t token : row.tokens)
-      if (token < 0 || token >= vocab_size_) throw InputError(text("token ", token, " is outside the model's vocabulary of ", vocab_size_));
+      if (token < 0 || token >= vocab_size_)
+        throw InputError(fmt::format("token {} is outside the model's vocabulary of {}", token, vocab_size_));
     const size_t begin = r * static_cast<size_t>(seq_length_);
     std::copy(row.tokens.begin(), row.tokens.end() - 1, tokens.begin() + static_cast<std::ptrdiff_t>(begin));
     std::copy(row.tokens.begin() + 1, row.tokens.end(), targets.begin() + static_cast<std::ptrdiff_t>(begin));

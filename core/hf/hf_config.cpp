@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 const HfFamily& family_of(const HfConfig& config) {
   const HfFamily* const family = find_hf_family(config.string("/model_type"));
-  if (!family) config.refuse("/model_type", text("known are ", hf_family_names(" and ")));
+  if (!family) config.refuse("/model_type", fmt::format("known are {}", hf_family_names(" and ")));
   return *family;
 }
 
@@ -57,10 +57,11 @@ class Translator {
   /// The key that says it. transformers takes the general name as well, and then in place of the family's own.
   std::string pointer(HfProperty property) const {
     const HfKey* const key = family_.key(property);
-    MBT_CHECK(key, family_.model_type, " has no key for property ", static_cast<int>(property));
+    MBT_CHECK(key, "{} has no key for property {}", family_.model_type, static_cast<int>(property));
     const std::string own = "/" + key->name, general = "/" + key->general;
     if (key->general.empty() || !hf_.has(general)) return own;
-    if (hf_.has(own) && hf_.at(own) != hf_.at(general)) hf_.refuse(general, text("contradicts ", key->name, ", which is the same setting"));
+    if (hf_.has(own) && hf_.at(own) != hf_.at(general))
+      hf_.refuse(general, fmt::format("contradicts {}, which is the same setting", key->name));
     return general;
   }
 
@@ -87,7 +88,7 @@ class Translator {
     const std::string& from = as_many ? heads : key;
     set_integer("num_query_groups", from);
     if (hf_.integer(from) < 1 || hf_.integer(heads) % hf_.integer(from) != 0)
-      hf_.refuse(from, text("expected a divisor of ", heads.substr(1), ", which is ", hf_.integer(heads)));
+      hf_.refuse(from, fmt::format("expected a divisor of {}, which is {}", heads.substr(1), hf_.integer(heads)));
   }
 
   void head_width(const std::string& width, const std::string& heads) {
@@ -98,7 +99,7 @@ class Translator {
     }
     if (hf_.integer(heads) <= 0) hf_.refuse(heads, "expected an integer from 1 on");
     if (hf_.integer(width) % hf_.integer(heads) != 0)
-      hf_.refuse(width, text("expected a multiple of ", heads.substr(1), ", which is ", hf_.integer(heads)));
+      hf_.refuse(width, fmt::format("expected a multiple of {}, which is {}", heads.substr(1), hf_.integer(heads)));
     set("kv_channels", hf_.integer(width) / hf_.integer(heads), width);
   }
 
@@ -116,15 +117,15 @@ class Translator {
   }
 
   void activation(const std::string& key) {
-    if (hf_.is_null(key)) throw InputError(text(hf_.where(key), " is null, expected the name of an activation"));
+    if (hf_.is_null(key)) throw InputError(fmt::format("{} is null, expected the name of an activation", hf_.where(key)));
     const std::string name = hf_.string_or(key, family_.default_activation);
     std::set<std::string> known;
     for (const HfActivationName& a : family_.activations) {
       if (a.name == name) return set("activation_func", name_of(a.ours), key);
       known.insert(a.name);
     }
-    hf_.refuse(key, text("this activation is not implemented for ", family_.model_type, "; known are ",
-                         join(std::vector<std::string>(known.begin(), known.end()), ", ")));
+    hf_.refuse(key, fmt::format("this activation is not implemented for {}; known are {}", family_.model_type,
+                                join(std::vector<std::string>(known.begin(), known.end()), ", ")));
   }
 
   bool has_sliding_layers() const {
@@ -132,7 +133,7 @@ class Translator {
     const json& layers = hf_.at("/layer_types");
     const std::string count = pointer(HfProperty::layers);
     if (!layers.is_array() || static_cast<int64_t>(layers.size()) != hf_.integer(count)) {
-      hf_.refuse("/layer_types", text("expected a list with one entry a layer (", count.substr(1), ")"));
+      hf_.refuse("/layer_types", fmt::format("expected a list with one entry a layer ({})", count.substr(1)));
     }
     bool slides = false;
     for (const json& layer : layers) {
@@ -149,7 +150,7 @@ class Translator {
     if (family_.window.rule != HfWindow::Rule::switched) return family_.window.rule == HfWindow::Rule::always;
     const std::string key = pointer(HfProperty::window_switch);
     const bool is_on = hf_.boolean_or(key, false);
-    if (in_layers && !is_on) hf_.refuse("/layer_types", text("sliding_attention, but ", key.substr(1), " is not true"));
+    if (in_layers && !is_on) hf_.refuse("/layer_types", fmt::format("sliding_attention, but {} is not true", key.substr(1)));
     const int64_t full_layers = hf_.integer_or(pointer(HfProperty::full_layers), family_.window.default_full_layers);
     return !hf_.has("/layer_types") && is_on && full_layers < hf_.integer(pointer(HfProperty::layers));
   }
@@ -164,7 +165,7 @@ class Translator {
       if (hf_.integer(key) < 1) hf_.refuse(key, "expected an integer from 1 on");
       return hf_.integer(key);
     }
-    if (in_layers) hf_.refuse("/layer_types", text("sliding_attention without ", key.substr(1)));
+    if (in_layers) hf_.refuse("/layer_types", fmt::format("sliding_attention without {}", key.substr(1)));
     return hf_.is_null(key) ? std::nullopt : std::optional(family_.window.default_tokens);
   }
 
@@ -207,8 +208,10 @@ std::string no_such_folder(const std::string& folder) {
   const std::string problem = folder + ": there is no such folder";
   if (!may_be_hub_name(folder)) return problem;
   const std::string model = fs::path(folder).filename().string();
-  return text(problem, ". If that is a model's name on the Hugging Face Hub, download it first: hf download ", folder, " --local-dir ",
-              model, " (huggingface-cli download with older versions), and name the folder ", model);
+  return fmt::format(
+      "{}. If that is a model's name on the Hugging Face Hub, download it first: hf download {} --local-dir {} (huggingface-cli download "
+      "with older versions), and name the folder {}",
+      problem, folder, model, model);
 }
 
 }  // namespace
@@ -217,11 +220,14 @@ JsonDocument read_hf_config(const std::string& folder) {
   const fs::path path(folder);
   std::error_code unknown;
   if (!fs::exists(path, unknown)) throw InputError(no_such_folder(folder));
-  if (!fs::is_directory(path, unknown)) throw InputError(text(folder, ": is a file; expected the folder with config.json and the weights"));
+  if (!fs::is_directory(path, unknown))
+    throw InputError(fmt::format("{}: is a file; expected the folder with config.json and the weights", folder));
   const bool is_run = fs::exists(path / "latest_checkpointed_iteration.txt", unknown) || fs::exists(path / "run_config.json", unknown);
   if (is_run && !fs::exists(path / "config.json", unknown)) {
-    throw InputError(text(folder, ": is the folder of a run or a checkpoint, not a Hugging Face folder with a config.json. ",
-                          "A run is loaded with --checkpoint.load; mbtrain convert to-hf makes a Hugging Face folder of it"));
+    throw InputError(
+        fmt::format("{}: is the folder of a run or a checkpoint, not a Hugging Face folder with a config.json. A run is loaded with "
+                    "--checkpoint.load; mbtrain convert to-hf makes a Hugging Face folder of it",
+                    folder));
   }
   return read_json_file((path / "config.json").string());
 }

@@ -18,7 +18,7 @@ using nlohmann::ordered_json;
 
 ordered_json activation_json(const HfFamily& f, const ModelConfig& m) {
   const std::string* const name = f.activation_name(m.activation_func);
-  if (!name) throw InputError(text("activation_func ", name_of(m.activation_func), " is none of ", f.model_type, "'s"));
+  if (!name) throw InputError(fmt::format("activation_func {} is none of {}'s", name_of(m.activation_func), f.model_type));
   return *name;
 }
 
@@ -134,7 +134,7 @@ std::string hf_family_of(const ModelConfig& model) { return choose_family(model)
 std::string new_hf_config_text(const ModelConfig& model, const std::string& dtype, const HfTokenIds& tokens) {
   std::string fresh = json_text(new_config(choose_family(model), model, dtype, tokens), {.indent = 2}) + "\n";
   const std::vector<std::string> differences = differences_in_words(model, hf_model(parse_json(fresh, "the new config.json")));
-  MBT_CHECK(differences.empty(), "config.json: ", join(differences, ", "));
+  MBT_CHECK(differences.empty(), "config.json: {}", join(differences, ", "));
   return fresh;
 }
 
@@ -160,7 +160,7 @@ std::string hf_config_text(const ModelConfig& model, const JsonDocument& source,
   const std::vector<std::string> differences = differences_in_words(now, hf_model(parse_json(changed, source.source)));
   if (!differences.empty()) {
     throw InputError(
-        text("the model is no longer one that ", source.source, " can describe (model, config.json): ", join(differences, ", ")));
+        fmt::format("the model is no longer one that {} can describe (model, config.json): {}", source.source, join(differences, ", ")));
   }
   return changed;
 }

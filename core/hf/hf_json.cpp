@@ -61,7 +61,7 @@ const std::vector<Unsupported>& unsupported_keys() {
 
 void refuse_unsupported(const HfConfig& config) {
   for (const Unsupported& u : unsupported_keys()) {
-    const std::string pointer = text("/", u.key);
+    const std::string pointer = fmt::format("/{}", u.key);
     if (!config.has(pointer)) continue;
     if (std::find(u.neutral.begin(), u.neutral.end(), config.at(pointer)) == u.neutral.end()) {
       config.refuse(pointer, "not implemented, and it would change the result");

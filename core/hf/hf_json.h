@@ -16,7 +16,7 @@ class HfConfig {
  public:
   /// document must outlive it.
   explicit HfConfig(const JsonDocument& document) : document_(document) {
-    if (!document_.root.is_object()) throw InputError(text(document_.source, ": expected an object"));
+    if (!document_.root.is_object()) throw InputError(fmt::format("{}: expected an object", document_.source));
   }
 
   /// Absent and null are the same.
@@ -29,14 +29,14 @@ class HfConfig {
     return document_.root.contains(p) && document_.root[p].is_null();
   }
   const nlohmann::json& at(const std::string& pointer) const {
-    if (!has(pointer)) throw InputError(text(document_.source, ": ", pointer.substr(1), " is missing"));
+    if (!has(pointer)) throw InputError(fmt::format("{}: {} is missing", document_.source, pointer.substr(1)));
     return document_.root[nlohmann::json::json_pointer(pointer)];
   }
   int64_t integer(const std::string& pointer) const { return typed<int64_t>(pointer, &nlohmann::json::is_number_integer, "an integer"); }
   double number(const std::string& pointer) const { return typed<double>(pointer, &nlohmann::json::is_number, "a number"); }
   double number_within(const std::string& pointer, double low, double high) const {
     const double value = number(pointer);
-    if (!(value >= low && value <= high)) refuse(pointer, text("expected a number from ", low, " to ", high));
+    if (!(value >= low && value <= high)) refuse(pointer, fmt::format("expected a number from {} to {}", low, high));
     return value;
   }
   bool boolean(const std::string& pointer) const { return typed<bool>(pointer, &nlohmann::json::is_boolean, "true or false"); }
@@ -51,16 +51,16 @@ class HfConfig {
     return {"model", field, std::move(value), {Origin::Kind::hf_config, where(pointer)}};
   }
 
-  std::string where(const std::string& pointer) const { return text(document_.where(pointer), ": ", pointer.substr(1)); }
+  std::string where(const std::string& pointer) const { return fmt::format("{}: {}", document_.where(pointer), pointer.substr(1)); }
   [[noreturn]] void refuse(const std::string& pointer, const std::string& why) const {
-    throw InputError(text(where(pointer), " is ", json_text(at(pointer)).substr(0, 200), ": ", why));
+    throw InputError(fmt::format("{} is {}: {}", where(pointer), json_text(at(pointer)).substr(0, 200), why));
   }
 
  private:
   template <class T, class Is>
   T typed(const std::string& pointer, Is is, const char* expected) const {
     const nlohmann::json& value = at(pointer);
-    if (!(value.*is)()) refuse(pointer, text("expected ", expected));
+    if (!(value.*is)()) refuse(pointer, fmt::format("expected {}", expected));
     return value.get<T>();
   }
 

@@ -50,7 +50,7 @@ class SliceList {
   std::vector<HfSlice> run() {
     for (const HfTensorName& t : names_.before) add(t, names_.prefix, "");
     for (int64_t i = 0; i < m_.num_layers; ++i) {
-      const std::string hf = text(names_.prefix, names_.layers, i, "."), our = text("layers.", i, ".");
+      const std::string hf = fmt::format("{}{}{}.", names_.prefix, names_.layers, i), our = fmt::format("layers.{}.", i);
       for (const HfTensorName& t : names_.layer) add(t, hf, our);
     }
     for (const HfTensorName& t : names_.after) add(t, names_.prefix, "");
@@ -97,7 +97,7 @@ void for_each_element(const HfSlice& s, F f) {
 
 std::vector<HfSlice> hf_slices(const std::string& model_type, const ModelConfig& model) {
   const HfFamily* const family = find_hf_family(model_type);
-  MBT_CHECK(family, "model_type ", model_type);
+  MBT_CHECK(family, "model_type {}", model_type);
   return SliceList(family->tensors, model).run();
 }
 
@@ -141,7 +141,7 @@ void gather_elements(const HfSlice& s, int64_t first, int64_t count, int64_t wid
 }
 
 std::vector<float> gather_hf(const HfSlice& slice, const std::vector<float>& parameter) {
-  MBT_CHECK(static_cast<int64_t>(parameter.size()) >= (slice.row_begin + slice.rows) * slice.cols, slice.parameter, " holds ",
+  MBT_CHECK(static_cast<int64_t>(parameter.size()) >= (slice.row_begin + slice.rows) * slice.cols, "{} holds {}", slice.parameter,
             parameter.size());
   std::vector<float> values(static_cast<size_t>(slice.rows * slice.cols));
   for_each_element(slice, [&](size_t in_file, size_t in_parameter) { values[in_file] = parameter[in_parameter]; });

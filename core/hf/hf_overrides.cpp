@@ -13,16 +13,19 @@ void compare_with_import(const RunConfig& imported, const RunConfig& config, con
   std::vector<std::string> changes;
   for (const ArchitectureDifference& d : architecture_differences(imported.model, config.model)) {
     if (d.part == ArchitecturePart::arithmetic)
-      changes.push_back(text("model.", d.name, " ", json_text(d.left), " -> ", json_text(d.right)));
+      changes.push_back(fmt::format("model.{} {} -> {}", d.name, json_text(d.left), json_text(d.right)));
     if (d.part != ArchitecturePart::weights) continue;
     const auto origin = origins.find("model." + d.name);  // properties of several fields have none
-    const std::string where = origin == origins.end() ? "model, " + d.name : text("model.", d.name, " (", to_string(origin->second), ")");
-    problems.push_back({where, text("got ", json_text(d.right), ", expected ", json_text(d.left), ", which the weights in ", folder,
-                                    " have (model.hf_path): leave the setting out")});
+    const std::string where =
+        origin == origins.end() ? "model, " + d.name : fmt::format("model.{} ({})", d.name, to_string(origin->second));
+    problems.push_back({where, fmt::format("got {}, expected {}, which the weights in {} have (model.hf_path): leave the setting out",
+                                           json_text(d.right), json_text(d.left), folder)});
   }
   if (!changes.empty())
-    notes.push_back(text("the weights of model.hf_path (", folder, ") were trained to compute something else: ", join(changes, ", "),
-                         ". If this is not meant, leave it out; `convert to-hf` may have no way to say it in config.json"));
+    notes.push_back(
+        fmt::format("the weights of model.hf_path ({}) were trained to compute something else: {}. If this is not meant, leave it out; "
+                    "`convert to-hf` may have no way to say it in config.json",
+                    folder, join(changes, ", ")));
 }
 
 }  // namespace mbt

@@ -43,7 +43,8 @@ class RopeReader {
   void check_rope_object(const std::string& object) const {
     if (!hf_.at(object).is_object()) hf_.refuse(object, "expected an object");
     for (const auto& [key, value] : hf_.at(object).items()) {
-      if (value.is_object()) hf_.refuse(text(object, "/", json_pointer_member(key)), "RoPE that differs between layers is not implemented");
+      if (value.is_object())
+        hf_.refuse(fmt::format("{}/{}", object, json_pointer_member(key)), "RoPE that differs between layers is not implemented");
     }
     const std::string kind = rope_kind(object), partial = object + "/partial_rotary_factor";
     if (object == "/rope_scaling" && !hf_.has(kind)) hf_.refuse(object, "has no rope_type");
@@ -61,7 +62,7 @@ class RopeReader {
       s["rope_type"] = hf_.string_or(rope_kind(object), "default");
       return s;
     };
-    if (settings(a) != settings(b)) hf_.refuse(a, text("contradicts ", b.substr(1)));
+    if (settings(a) != settings(b)) hf_.refuse(a, fmt::format("contradicts {}", b.substr(1)));
   }
 
   void rope_base(const std::string& object) {
@@ -70,8 +71,9 @@ class RopeReader {
     const double base = hf_.has(theta) ? hf_.number_within(theta, 1, kLargest) : kDefault;
     for (const char* place : {"/rope_theta", "/rope_scaling/rope_theta", "/rope_parameters/rope_theta"}) {
       if (!hf_.has(place) || hf_.number(place) == base) continue;
-      if (hf_.has(theta)) hf_.refuse(place, text("contradicts ", theta == nested ? object.substr(1) : theta.substr(1)));
-      hf_.refuse(place, text("transformers does not read it beside rope_scaling, and takes ", kDefault, "; put it into rope_scaling too"));
+      if (hf_.has(theta)) hf_.refuse(place, fmt::format("contradicts {}", theta == nested ? object.substr(1) : theta.substr(1)));
+      hf_.refuse(place,
+                 fmt::format("transformers does not read it beside rope_scaling, and takes {}; put it into rope_scaling too", kDefault));
     }
     set("rotary_base", base, theta);
   }
@@ -82,14 +84,15 @@ class RopeReader {
     set("rope_scaling_factor", hf_.number_within(factor, 1, kLargest), factor);
     if (hf_.number_within(low, 0, kLargest) == 0) hf_.refuse(low, "expected a number above 0");
     if (hf_.number_within(high, 0, kLargest) <= hf_.number(low))
-      hf_.refuse(high, text("expected a number above low_freq_factor, which is ", hf_.number(low)));
+      hf_.refuse(high, fmt::format("expected a number above low_freq_factor, which is {}", hf_.number(low)));
     set("rope_low_freq_factor", hf_.number(low), low);
     set("rope_high_freq_factor", hf_.number(high), high);
     const std::string outer = "/original_max_position_embeddings", inner = object + outer;
-    if (hf_.has(outer) && hf_.has(inner) && hf_.at(outer) != hf_.at(inner)) hf_.refuse(outer, text("contradicts ", object.substr(1)));
+    if (hf_.has(outer) && hf_.has(inner) && hf_.at(outer) != hf_.at(inner))
+      hf_.refuse(outer, fmt::format("contradicts {}", object.substr(1)));
     const std::string& original = hf_.has(outer) && !hf_.has(inner) ? outer : inner;
     if (hf_.integer(original) < 1 || hf_.integer(original) > kMostPositions)
-      hf_.refuse(original, text("expected an integer from 1 to ", kMostPositions));
+      hf_.refuse(original, fmt::format("expected an integer from 1 to {}", kMostPositions));
     set("rope_original_max_position_embeddings", hf_.integer(original), original);
   }
 

@@ -59,7 +59,7 @@ std::string from_hex(const std::string& hex) {
   const auto digit = [&](char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    throw InputError(text("'bytes' holds ", shown(std::string(1, c)), ", expected hexadecimal digits"));
+    throw InputError(fmt::format("'bytes' holds {}, expected hexadecimal digits", shown(std::string(1, c))));
   };
   if (hex.size() % 2 != 0) throw InputError("'bytes' has an odd number of digits");
   std::string bytes;
@@ -71,16 +71,17 @@ std::string from_hex(const std::string& hex) {
 void require_causal_mask(const SafetensorsFile& file, const SafetensorsEntry& e, int64_t positions) {
   const std::vector<int64_t> shape{1, 1, positions, positions};
   if (e.shape != shape) {
-    throw InputError(text(file.path(), ": tensor '", e.name, "' is ", name_of(e.type), shape_text(e.shape), ", expected a causal mask ",
-                          shape_text(shape)));
+    throw InputError(fmt::format("{}: tensor '{}' is {}{}, expected a causal mask {}", file.path(), e.name, name_of(e.type),
+                                 shape_text(e.shape), shape_text(shape)));
   }
   const int64_t row_bytes = positions * size_of(e.type);
   std::string row(static_cast<size_t>(row_bytes), '\0');
   for (int64_t r = 0; r < positions; ++r) {
     file.read(e, r * row_bytes, row_bytes, row.data());
     if (row != causal_mask_row(e.type, positions, r)) {
-      throw InputError(text(file.path(), ": tensor '", e.name, "' is no causal mask (row ", r,
-                            " is not 1 up to the diagonal and 0 after it); other masks are not implemented"));
+      throw InputError(fmt::format(
+          "{}: tensor '{}' is no causal mask (row {} is not 1 up to the diagonal and 0 after it); other masks are not implemented",
+          file.path(), e.name, r));
     }
   }
 }
@@ -97,8 +98,8 @@ HfTensor describe(const SafetensorsFolder& folder, const SafetensorsEntry& e, co
     require_causal_mask(file, e, model.max_positions());
   } else {
     if (e.size_bytes() > kMaxConstant) {
-      throw InputError(text(file.path(), ": tensor '", e.name, "' has ", e.size_bytes(), " bytes, expected at most ", kMaxConstant,
-                            " of a buffer that follows from config.json"));
+      throw InputError(fmt::format("{}: tensor '{}' has {} bytes, expected at most {} of a buffer that follows from config.json",
+                                   file.path(), e.name, e.size_bytes(), kMaxConstant));
     }
     t.kind = HfTensorKind::constant;
     t.bytes.resize(static_cast<size_t>(e.size_bytes()));
@@ -110,19 +111,19 @@ HfTensor describe(const SafetensorsFolder& folder, const SafetensorsEntry& e, co
 SafetensorsType type_from(const json& value) {
   for (const SafetensorsType type : all_safetensors_types())
     if (value == name_of(type)) return type;
-  throw InputError(text("'dtype' is ", json_text(value), ", expected a type of safetensors files"));
+  throw InputError(fmt::format("'dtype' is {}, expected a type of safetensors files", json_text(value)));
 }
 
 HfTensor tensor_from(const json& j) {
   HfTensor t{.name = j.at("name"), .type = type_from(j.at("dtype")), .kind = HfTensorKind::weight, .shape = {}, .bytes = {}};
   const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const KindName& k) { return j.at("kind") == k.name; });
   if (kind == kKinds.end())
-    throw InputError(text("'kind' is ", json_text(j.at("kind")), ", expected weight, tied_copy, causal_mask or constant"));
+    throw InputError(fmt::format("'kind' is {}, expected weight, tied_copy, causal_mask or constant", json_text(j.at("kind"))));
   t.kind = kind->kind;
   if (t.kind == HfTensorKind::weight) return t;
   for (const json& extent : j.at("shape")) {
     if (!extent.is_number_integer() || extent < 0 || extent > int64_t{1} << 40)
-      throw InputError(text("'shape' is ", json_text(j.at("shape")), ", expected extents from 0 on"));
+      throw InputError(fmt::format("'shape' is {}, expected extents from 0 on", json_text(j.at("shape"))));
     t.shape.push_back(extent);
   }
   if (t.kind == HfTensorKind::constant) {
@@ -130,7 +131,7 @@ HfTensor tensor_from(const json& j) {
     double bytes = static_cast<double>(size_of(t.type));
     for (const int64_t extent : t.shape) bytes *= static_cast<double>(extent);
     if (bytes != static_cast<double>(t.bytes.size()))
-      throw InputError(text("tensor ", shown(t.name), " has ", t.bytes.size(), " bytes, its shape another number"));
+      throw InputError(fmt::format("tensor {} has {} bytes, its shape another number", shown(t.name), t.bytes.size()));
   }
   return t;
 }
@@ -138,7 +139,7 @@ HfTensor tensor_from(const json& j) {
 json parse_manifest(const std::string& content, const std::string& where) {
   json root = parse_json(content, where, {.max_bytes = int64_t{1} << 30, .record_lines = false}).root;
   if (!root.is_object() || root.value("format", json()) != kFormat || root.value("format_version", json()) != kVersion)
-    throw InputError(text(where, ": is not what this program writes of a Hugging Face source"));
+    throw InputError(fmt::format("{}: is not what this program writes of a Hugging Face source", where));
   return root;
 }
 
@@ -154,7 +155,7 @@ std::string causal_mask_row(SafetensorsType type, int64_t positions, int64_t row
     case SafetensorsType::F32: std::memcpy(element.data(), &one, 4); break;
     case SafetensorsType::F16: element = {'\x00', '\x3c'}; break;
     case SafetensorsType::BF16: element = {static_cast<char>(0x80), '\x3f'}; break;
-    default: throw InputError(text("a causal mask of type ", name_of(type), ", expected BOOL, U8, I8, F32, F16 or BF16"));
+    default: throw InputError(fmt::format("a causal mask of type {}, expected BOOL, U8, I8, F32, F16 or BF16", name_of(type)));
   }
   std::string bytes;
   bytes.reserve(static_cast<size_t>(positions) * element.size());
@@ -208,11 +209,11 @@ HfSource read_hf_source_files(const std::function<std::string(const std::string&
     for (const json& name : root.at("files")) {
       const std::string file = name.get<std::string>();
       if (std::find(kCarriedFiles.begin(), kCarriedFiles.end(), file) == kCarriedFiles.end())
-        throw InputError(text("the file ", shown(file), " is none that belongs to a model"));
+        throw InputError(fmt::format("the file {} is none that belongs to a model", shown(file)));
       source.files.emplace_back(file, read(kPrefix + file));
     }
   } catch (const std::exception& e) {
-    throw InputError(text(kHfSourceFile, ": ", e.what()));
+    throw InputError(fmt::format("{}: {}", kHfSourceFile, e.what()));
   }
   return source;
 }

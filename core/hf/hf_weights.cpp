@@ -40,12 +40,13 @@ void HfWeights::resolve_names() {
     if (!folder_.contains(slice.hf_name) && folder_.contains(without_hf_prefix(slice.hf_name)))
       slice.hf_name = without_hf_prefix(slice.hf_name);
     if (slice.hf_name == kHfHead && !folder_.contains(kHfHead)) {
-      throw InputError(text(folder_.path(), ": tie_word_embeddings is false in config.json, but there is no tensor '", kHfHead, "'"));
+      throw InputError(
+          fmt::format("{}: tie_word_embeddings is false in config.json, but there is no tensor '{}'", folder_.path(), kHfHead));
     }
     const SafetensorsEntry& entry = folder_.at(slice.hf_name);
     if (entry.shape != slice.hf_shape || !is_float(entry.type)) {
-      throw InputError(text(folder_.path(), ": tensor '", slice.hf_name, "' is ", name_of(entry.type), shape_text(entry.shape),
-                            ", but config.json asks for ", shape_text(slice.hf_shape), " in F32, F16 or BF16"));
+      throw InputError(fmt::format("{}: tensor '{}' is {}{}, but config.json asks for {} in F32, F16 or BF16", folder_.path(),
+                                   slice.hf_name, name_of(entry.type), shape_text(entry.shape), shape_text(slice.hf_shape)));
     }
   }
   for (size_t i = 0; i < slices_.size(); ++i) by_name_[slices_[i].hf_name] = i;
@@ -55,7 +56,7 @@ void HfWeights::refuse_unexpected(bool tied) const {
   for (const std::string& name : folder_.names()) {
     if (tied && name == kHfHead) continue;  // some files repeat the tied embedding
     if (!find(name) && !is_known_hf_buffer(name)) {
-      throw InputError(text(folder_.path(), ": tensor '", name, "' is not part of the model that config.json describes"));
+      throw InputError(fmt::format("{}: tensor '{}' is not part of the model that config.json describes", folder_.path(), name));
     }
   }
 }
@@ -67,10 +68,10 @@ void HfWeights::compare_tied_head() const {
   const SafetensorsFile &head_file = folder_.file_of(kHfHead), &embedding_file = folder_.file_of(embedding.hf_name);
   const SafetensorsEntry &head = folder_.at(kHfHead), &word = folder_.at(embedding.hf_name);
   const std::string where =
-      text(folder_.path(), ": tie_word_embeddings is true in config.json (or by default), but tensor '", kHfHead, "' ");
+      fmt::format("{}: tie_word_embeddings is true in config.json (or by default), but tensor '{}' ", folder_.path(), kHfHead);
   if (head.shape != word.shape || !is_float(head.type)) {
-    throw InputError(
-        text(where, "is ", name_of(head.type), shape_text(head.shape), ", the embedding ", name_of(word.type), shape_text(word.shape)));
+    throw InputError(fmt::format("{}is {}{}, the embedding {}{}", where, name_of(head.type), shape_text(head.shape), name_of(word.type),
+                                 shape_text(word.shape)));
   }
   constexpr int64_t kAtOnce = 1 << 20;
   std::vector<float> a(kAtOnce), b(kAtOnce);
@@ -79,8 +80,9 @@ void HfWeights::compare_tied_head() const {
     head_file.read_f32(head, first, count, a.data());
     embedding_file.read_f32(word, first, count, b.data());
     if (std::memcmp(a.data(), b.data(), static_cast<size_t>(count) * sizeof(float)) != 0)
-      throw InputError(text(where, "differs from '", embedding.hf_name,
-                            "'. Set tie_word_embeddings to false to train it by itself, or remove it from the file"));
+      throw InputError(
+          fmt::format("{}differs from '{}'. Set tie_word_embeddings to false to train it by itself, or remove it from the file", where,
+                      embedding.hf_name));
   }
 }
 
@@ -92,8 +94,9 @@ void HfWeights::read_elements(const HfSlice& slice, int64_t first, int64_t count
   if (bad < 0) return;
   float value = 0;
   decode_elements(entry.type, out + bad * size_of(entry.type), 1, &value);
-  throw InputError(text(file.path(), ": tensor '", entry.name, "' holds ", value, " at ", place_text(entry.shape, first + bad),
-                        ", expected finite numbers: the weights are damaged, or of a training run that had diverged"));
+  throw InputError(fmt::format(
+      "{}: tensor '{}' holds {} at {}, expected finite numbers: the weights are damaged, or of a training run that had diverged",
+      file.path(), entry.name, value, place_text(entry.shape, first + bad)));
 }
 
 void HfWeights::read(const std::string& parameter, std::vector<float>& values) const {
@@ -103,7 +106,7 @@ void HfWeights::read(const std::string& parameter, std::vector<float>& values) c
   for (const HfSlice& slice : slices_) {
     if (slice.parameter != parameter) continue;
     const SafetensorsEntry& entry = folder_.at(slice.hf_name);
-    MBT_CHECK(static_cast<int64_t>(values.size()) >= (slice.row_begin + slice.rows) * slice.cols, parameter, " holds ", values.size());
+    MBT_CHECK(static_cast<int64_t>(values.size()) >= (slice.row_begin + slice.rows) * slice.cols, "{} holds {}", parameter, values.size());
     for (int64_t first = 0; first < entry.size(); first += kAtOnce) {
       const int64_t count = std::min(kAtOnce, entry.size() - first);
       bytes.resize(static_cast<size_t>(count * size_of(entry.type)));

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void refuse_existing(const std::string& target) {
-  throw InputError(text(target, ": exists already; give the name of a new folder, or remove it"));
+  throw InputError(fmt::format("{}: exists already; give the name of a new folder, or remove it", target));
 }
 
 /// Without the slash at the end, which is part of a path.
@@ -46,7 +46,7 @@ AtomicFolder::AtomicFolder(const std::string& target) : target_(plain_path(targe
   if (fs::exists(fs::symlink_status(target_, error))) refuse_existing(target);
   const fs::path parent = fs::path(target_).parent_path();
   fs::create_directories(parent, error);
-  if (error) throw InputError(text(parent.string(), ": cannot create the folder: ", error.message()));
+  if (error) throw InputError(fmt::format("{}: cannot create the folder: {}", parent.string(), error.message()));
   remove_leftovers(target_);
   create_temporary();
 }
@@ -56,15 +56,15 @@ void AtomicFolder::create_temporary() {
   std::random_device source;
   for (int attempt = 0; attempt < 100; ++attempt) {
     std::error_code error;
-    temporary_ = text(target_, kTemporaryInfix, hash_text((uint64_t{source()} << 32) ^ source()));
+    temporary_ = fmt::format("{}{}{}", target_, kTemporaryInfix, hash_text((uint64_t{source()} << 32) ^ source()));
     if (!fs::create_directory(temporary_, error) && error)
-      throw InputError(text(temporary_, ": cannot create the folder: ", error.message()));
+      throw InputError(fmt::format("{}: cannot create the folder: {}", temporary_, error.message()));
     fd_ = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd_ < 0 && errno != ENOENT) throw InputError(text(temporary_, ": cannot open the folder: ", std::strerror(errno)));
+    if (fd_ < 0 && errno != ENOENT) throw InputError(fmt::format("{}: cannot open the folder: {}", temporary_, std::strerror(errno)));
     if (fd_ >= 0 && claim_temporary(fd_)) return;
     if (fd_ >= 0) ::close(fd_);
   }
-  throw InputError(text(target_, ": cannot create a folder beside it: others remove it at once"));
+  throw InputError(fmt::format("{}: cannot create a folder beside it: others remove it at once", target_));
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -79,7 +79,7 @@ void AtomicFolder::commit() {
   sync_folder(temporary_);
   const int error = rename_to_new(temporary_, target_);
   if (error == EEXIST || error == ENOTEMPTY) refuse_existing(target_);
-  if (error != 0) throw InputError(text(target_, ": cannot give the folder its name: ", std::strerror(error)));
+  if (error != 0) throw InputError(fmt::format("{}: cannot give the folder its name: {}", target_, std::strerror(error)));
   is_committed_ = true;
   sync_folder(fs::path(target_).parent_path().string());
 }

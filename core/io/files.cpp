@@ -20,11 +20,11 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& path, const char* doing, int error) {
-  throw InputError(text(path, ": cannot ", doing, ": ", std::strerror(error)));
+  throw InputError(fmt::format("{}: cannot {}: {}", path, doing, std::strerror(error)));
 }
 
 [[noreturn]] void fail_write(const std::string& path, int error) {
-  throw WriteError(text(path, ": cannot write it: ", std::strerror(error)));
+  throw WriteError(fmt::format("{}: cannot write it: {}", path, std::strerror(error)));
 }
 
 const char* kind_of(mode_t mode) {
@@ -48,7 +48,7 @@ FileReader::FileReader(const std::string& path) : path_(path) {
   }
   ::close(fd_);
   if (!known) fail(path, "examine it", error);
-  throw InputError(text(path, ": is ", kind_of(info.st_mode), ", expected a file"));
+  throw InputError(fmt::format("{}: is {}, expected a file", path, kind_of(info.st_mode)));
 }
 
 FileReader::FileReader(FileReader&& other) noexcept
@@ -71,7 +71,7 @@ void FileReader::read_at(int64_t offset, void* out, int64_t count) const {
     const ssize_t n = ::pread(fd_, to, static_cast<size_t>(count), offset);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail(path_, "read it", errno);
-    if (n == 0) throw InputError(text(path_, ": ends at byte ", offset, ", expected ", count, " more"));
+    if (n == 0) throw InputError(fmt::format("{}: ends at byte {}, expected {} more", path_, offset, count));
     to += n;
     offset += n;
     count -= n;
@@ -97,12 +97,12 @@ AtomicFile::AtomicFile(const std::string& path) {
   path_ = target.empty() ? path : target.string();
   struct stat info {};
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    throw InputError(text(path, ": is ", kind_of(info.st_mode), ", cannot be replaced by a file"));
+    throw InputError(fmt::format("{}: is {}, cannot be replaced by a file", path, kind_of(info.st_mode)));
   }
   remove_leftovers(path_);
   do {
     if (fd_ >= 0) ::close(fd_);
-    temporary_ = text(path_, kTemporaryInfix, ::getpid(), ".", counter++);
+    temporary_ = fmt::format("{}{}{}.{}", path_, kTemporaryInfix, ::getpid(), counter++);
     fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ < 0) fail(path, "write it", errno);
   } while (!claim_temporary(fd_));
@@ -137,7 +137,7 @@ void AtomicFile::commit() {
 
 std::string read_text_file(const std::string& path, int64_t max_bytes) {
   const FileReader file(path);
-  if (file.size() > max_bytes) throw InputError(text(path, ": ", file.size(), " bytes, expected at most ", max_bytes));
+  if (file.size() > max_bytes) throw InputError(fmt::format("{}: {} bytes, expected at most {}", path, file.size(), max_bytes));
   std::string content(static_cast<size_t>(file.size()), '\0');
   file.read_at(0, content.data(), file.size());
   return content;

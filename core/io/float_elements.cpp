@@ -80,7 +80,7 @@ void decode_elements(SafetensorsType type, const char* from, int64_t count, floa
     case SafetensorsType::F32: std::memcpy(out, from, static_cast<size_t>(count) * sizeof(float)); break;
     case SafetensorsType::BF16: decode_16_bits(from, count, out, decode_bf16); break;
     case SafetensorsType::F16: decode_16_bits(from, count, out, decode_half); break;
-    default: throw Error(text("elements of type ", name_of(type), ", expected F32, BF16 or F16"));
+    default: throw Error(fmt::format("elements of type {}, expected F32, BF16 or F16", name_of(type)));
   }
 }
 
@@ -89,7 +89,7 @@ int64_t encode_elements(SafetensorsType type, const float* from, int64_t count, 
     case SafetensorsType::F32: std::memcpy(out, from, static_cast<size_t>(count) * sizeof(float)); return -1;
     case SafetensorsType::BF16: return encode_16_bits(from, count, out, 0x7F80, to_bf16);
     case SafetensorsType::F16: return encode_16_bits(from, count, out, 0x7C00, to_half);
-    default: throw Error(text("elements of type ", name_of(type), ", expected F32, BF16 or F16"));
+    default: throw Error(fmt::format("elements of type {}, expected F32, BF16 or F16", name_of(type)));
   }
 }
 
@@ -98,7 +98,7 @@ int64_t first_not_finite(SafetensorsType type, const char* from, int64_t count) 
     case SafetensorsType::F32: return first_with<uint32_t>(0x7F800000, from, count);
     case SafetensorsType::BF16: return first_with<uint16_t>(0x7F80, from, count);
     case SafetensorsType::F16: return first_with<uint16_t>(0x7C00, from, count);
-    default: throw Error(text("elements of type ", name_of(type), ", expected F32, BF16 or F16"));
+    default: throw Error(fmt::format("elements of type {}, expected F32, BF16 or F16", name_of(type)));
   }
 }
 

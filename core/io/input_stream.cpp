@@ -13,7 +13,7 @@ namespace mbt {
 namespace {
 
 [[noreturn]] void fail(const std::string& path, const char* doing) {
-  throw InputError(text(path == "-" ? "standard input" : path, ": cannot ", doing, ": ", std::strerror(errno)));
+  throw InputError(fmt::format("{}: cannot {}: {}", path == "-" ? "standard input" : path, doing, std::strerror(errno)));
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (fd_ < 0 || ::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
     const int error = errno;
     if (fd_ >= 0) ::close(fd_);
-    throw InputError(text(path, ": cannot open it: ", std::strerror(error)));
+    throw InputError(fmt::format("{}: cannot open it: {}", path, std::strerror(error)));
   }
   size_ = info.st_size;
   if (size_ == 0) return;
@@ -28,7 +28,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (memory == MAP_FAILED) {
     const int error = errno;
     ::close(fd_);
-    throw InputError(text(path, ": cannot map its ", size_, " bytes: ", std::strerror(error)));
+    throw InputError(fmt::format("{}: cannot map its {} bytes: {}", path, size_, std::strerror(error)));
   }
   data_ = static_cast<const std::byte*>(memory);
 }
@@ -65,10 +65,10 @@ void MappedFile::will_read(int64_t first, int64_t count) const {
 
 void MappedFile::check_still_whole() const {
   struct stat info {};
-  if (fd_ < 0 || ::fstat(fd_, &info) != 0) throw InputError(text(path_, ": cannot examine it: ", std::strerror(errno)));
+  if (fd_ < 0 || ::fstat(fd_, &info) != 0) throw InputError(fmt::format("{}: cannot examine it: {}", path_, std::strerror(errno)));
   if (info.st_size < size_) {
-    throw InputError(text(path_, ": has shrunk from ", size_, " to ", static_cast<int64_t>(info.st_size),
-                          " bytes while it was in use; data must not change during a run"));
+    throw InputError(fmt::format("{}: has shrunk from {} to {} bytes while it was in use; data must not change during a run", path_, size_,
+                                 static_cast<int64_t>(info.st_size)));
   }
 }
 

@@ -25,7 +25,8 @@ void convert_all(const std::vector<char>& bytes, To* out, Convert convert) {
 }
 
 [[noreturn]] void wrong_type(const std::string& path, const SafetensorsEntry& entry, const char* expected) {
-  throw InputError(text(path, ": tensor '", entry.name, "' is ", name_of(entry.type), shape_text(entry.shape), ", expected ", expected));
+  throw InputError(
+      fmt::format("{}: tensor '{}' is {}{}, expected {}", path, entry.name, name_of(entry.type), shape_text(entry.shape), expected));
 }
 
 }  // namespace
@@ -37,19 +38,20 @@ SafetensorsFile::SafetensorsFile(FileReader file, SafetensorsHeader header, int6
 
 SafetensorsFile SafetensorsFile::open(const std::string& path) {
   FileReader file(path);
-  if (file.size() < 8) throw InputError(text(path, ": ", file.size(), " bytes is too short for a safetensors file"));
+  if (file.size() < 8) throw InputError(fmt::format("{}: {} bytes is too short for a safetensors file", path, file.size()));
   uint64_t length = 0;
   file.read_at(0, &length, 8);
   if (length > static_cast<uint64_t>(kMaxSafetensorsHeader)) {
     constexpr char kPointer[] = "version ";  // "version https://git-lfs.github.com/spec/v1"
     if (std::memcmp(&length, kPointer, sizeof length) == 0)
-      throw InputError(text(path, ": is a pointer of Git LFS, not the file itself; `git lfs pull` in its repository fetches that"));
+      throw InputError(
+          fmt::format("{}: is a pointer of Git LFS, not the file itself; `git lfs pull` in its repository fetches that", path));
     throw InputError(
-        text(path, ": claims a header of ", length, " bytes, expected at most ", kMaxSafetensorsHeader, " (no safetensors file?)"));
+        fmt::format("{}: claims a header of {} bytes, expected at most {} (no safetensors file?)", path, length, kMaxSafetensorsHeader));
   }
   const int64_t header_bytes = static_cast<int64_t>(length);
   if (header_bytes > file.size() - 8) {
-    throw InputError(text(path, ": claims a header of ", header_bytes, " bytes, but only ", file.size() - 8, " follow (truncated?)"));
+    throw InputError(fmt::format("{}: claims a header of {} bytes, but only {} follow (truncated?)", path, header_bytes, file.size() - 8));
   }
   std::string json(static_cast<size_t>(header_bytes), '\0');
   file.read_at(8, json.data(), header_bytes);
@@ -64,7 +66,7 @@ const SafetensorsEntry* SafetensorsFile::find(std::string_view name) const {
 
 const SafetensorsEntry& SafetensorsFile::at(std::string_view name) const {
   const SafetensorsEntry* entry = find(name);
-  if (entry == nullptr) throw InputError(text(path(), ": has no tensor '", name, "'"));
+  if (entry == nullptr) throw InputError(fmt::format("{}: has no tensor '{}'", path(), name));
   return *entry;
 }
 
@@ -73,7 +75,7 @@ void SafetensorsFile::read(const SafetensorsEntry& entry, void* out) const {
 }
 
 void SafetensorsFile::read(const SafetensorsEntry& entry, int64_t first, int64_t count, void* out) const {
-  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size_bytes() - first, path(), ": ", count, " bytes from ", first, " of ",
+  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size_bytes() - first, "{}: {} bytes from {} of {}", path(), count, first,
             entry.name);
   file_.read_at(data_begin_ + entry.begin + first, out, count);
 }
@@ -85,7 +87,7 @@ std::vector<float> SafetensorsFile::read_f32(const SafetensorsEntry& entry) cons
 }
 
 void SafetensorsFile::read_f32(const SafetensorsEntry& entry, int64_t first, int64_t count, float* out) const {
-  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size() - first, path(), ": ", count, " elements from ", first, " of ", entry.name);
+  MBT_CHECK(first >= 0 && count >= 0 && count <= entry.size() - first, "{}: {} elements from {} of {}", path(), count, first, entry.name);
   const int64_t size = size_of(entry.type), begin = data_begin_ + entry.begin + first * size;
   if (entry.type == SafetensorsType::F32) return file_.read_at(begin, out, count * size);
   std::vector<char> bytes(static_cast<size_t>(count * size));
@@ -105,7 +107,7 @@ std::vector<int32_t> SafetensorsFile::read_i32(const SafetensorsEntry& entry) co
   const auto widen = [](auto v) { return static_cast<int32_t>(v); };
   const auto narrow = [&](int64_t v) {
     if (v < std::numeric_limits<int32_t>::min() || v > std::numeric_limits<int32_t>::max()) {
-      throw InputError(text(path(), ": tensor '", entry.name, "' holds ", v, ", which 32 bits do not hold"));
+      throw InputError(fmt::format("{}: tensor '{}' holds {}, which 32 bits do not hold", path(), entry.name, v));
     }
     return static_cast<int32_t>(v);
   };
@@ -142,7 +144,7 @@ FileDigest write_safetensors(const std::string& path, const std::vector<TensorTo
   std::map<std::string_view, int> seen;
   for (const size_t i : order) {
     const TensorToWrite& t = tensors[i];
-    MBT_CHECK(seen[t.name]++ == 0 && t.name != "__metadata__", "tensor name ", t.name);
+    MBT_CHECK(seen[t.name]++ == 0 && t.name != "__metadata__", "tensor name {}", t.name);
     header.entries.push_back({.name = t.name, .type = t.type, .shape = t.shape, .begin = position, .end = position + t.size_bytes()});
     position += t.size_bytes();
   }

@@ -54,7 +54,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   bool number_unsigned(number_unsigned_t value) override {
     std::vector<int64_t>* list = level_ == Level::shape ? &entry_.shape : level_ == Level::offsets ? &offsets_ : nullptr;
     if (list == nullptr) return unexpected("a number");
-    if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) fail(text("the number ", value, " is larger than 2^63-1"));
+    if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) fail(fmt::format("the number {} is larger than 2^63-1", value));
     list->push_back(static_cast<int64_t>(value));
     return true;
   }
@@ -66,7 +66,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
     }
     if (level_ != Level::tensor || key_ != "dtype") return unexpected("a string");
     const auto type = std::find_if(kTypes.begin(), kTypes.end(), [&](const TypeInfo& t) { return t.name == value; });
-    if (type == kTypes.end()) fail(text("unknown dtype ", printable(value), "; known are ", type_names()));
+    if (type == kTypes.end()) fail(fmt::format("unknown dtype {}; known are {}", printable(value), type_names()));
     entry_.type = type->type;
     return true;
   }
@@ -89,19 +89,19 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& value) override {
     key_ = value;
     if (level_ == Level::top) {
-      if (!names_.insert(value).second) throw InputError(text(file_, ": tensor ", printable(value), " is listed twice"));
+      if (!names_.insert(value).second) throw InputError(fmt::format("{}: tensor {} is listed twice", file_, printable(value)));
       return true;
     }
-    if (!keys_.insert(value).second) fail(text("the key ", printable(value), " occurs twice"));
+    if (!keys_.insert(value).second) fail(fmt::format("the key {} occurs twice", printable(value)));
     const bool known = value == "dtype" || value == "shape" || value == "data_offsets";
-    if (level_ == Level::tensor && !known) fail(text("unknown key ", printable(value), "; expected dtype, shape and data_offsets"));
+    if (level_ == Level::tensor && !known) fail(fmt::format("unknown key {}; expected dtype, shape and data_offsets", printable(value)));
     return true;
   }
 
   bool end_object() override {
     if (level_ == Level::tensor) {
       if (keys_.size() != 3) fail("has not all of dtype, shape and data_offsets");
-      if (offsets_.size() != 2) fail(text("data_offsets holds ", offsets_.size(), " numbers, expected 2"));
+      if (offsets_.size() != 2) fail(fmt::format("data_offsets holds {} numbers, expected 2", offsets_.size()));
       entry_.begin = offsets_[0];
       entry_.end = offsets_[1];
       header_.entries.push_back(std::move(entry_));
@@ -121,7 +121,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    throw InputError(text(file_, ": the header is no valid JSON at its byte ", position, ": ", error.what()));
+    throw InputError(fmt::format("{}: the header is no valid JSON at its byte {}: {}", file_, position, error.what()));
   }
 
  private:
@@ -129,23 +129,24 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
 
   static std::string type_names() {
     std::string s;
-    for (const TypeInfo& t : kTypes) s += text(s.empty() ? "" : ", ", t.name);
+    for (const TypeInfo& t : kTypes) s += fmt::format("{}{}", s.empty() ? "" : ", ", t.name);
     return s;
   }
 
   [[noreturn]] void fail(const std::string& what) const {
-    if (level_ == Level::metadata) throw InputError(text(file_, ": __metadata__: ", what));
-    throw InputError(text(file_, ": tensor ", printable(entry_.name), ": ", what));
+    if (level_ == Level::metadata) throw InputError(fmt::format("{}: __metadata__: {}", file_, what));
+    throw InputError(fmt::format("{}: tensor {}: {}", file_, printable(entry_.name), what));
   }
 
   [[noreturn]] bool unexpected(const std::string& what) const {
     switch (level_) {
-      case Level::start: throw InputError(text(file_, ": the header is ", what, ", expected an object"));
-      case Level::top: throw InputError(text(file_, ": ", printable(key_), " is ", what, ", expected an object"));
-      case Level::metadata: fail(text("the value of ", printable(key_), " is ", what, ", expected a string"));
-      case Level::tensor: fail(text(key_, " is ", what, ", expected ", key_ == "dtype" ? "a string" : "a list of integers from 0 on"));
-      case Level::shape: fail(text("shape holds ", what, ", expected integers from 0 on"));
-      default: fail(text("data_offsets holds ", what, ", expected integers from 0 on"));
+      case Level::start: throw InputError(fmt::format("{}: the header is {}, expected an object", file_, what));
+      case Level::top: throw InputError(fmt::format("{}: {} is {}, expected an object", file_, printable(key_), what));
+      case Level::metadata: fail(fmt::format("the value of {} is {}, expected a string", printable(key_), what));
+      case Level::tensor:
+        fail(fmt::format("{} is {}, expected {}", key_, what, key_ == "dtype" ? "a string" : "a list of integers from 0 on"));
+      case Level::shape: fail(fmt::format("shape holds {}, expected integers from 0 on", what));
+      default: fail(fmt::format("data_offsets holds {}, expected integers from 0 on", what));
     }
   }
 
@@ -172,24 +173,25 @@ void check_ranges(const SafetensorsHeader& header, int64_t data_bytes, const std
   const SafetensorsEntry* previous = nullptr;
   int64_t position = 0;
   for (const SafetensorsEntry& e : header.entries) {
-    const std::string where = text(file, ": tensor ", printable(e.name), ": ");
-    const std::string range = text("data_offsets [", e.begin, ", ", e.end, "]");
-    if (e.begin > e.end) throw InputError(text(where, range, " end before they begin"));
+    const std::string where = fmt::format("{}: tensor {}: ", file, printable(e.name));
+    const std::string range = fmt::format("data_offsets [{}, {}]", e.begin, e.end);
+    if (e.begin > e.end) throw InputError(fmt::format("{}{} end before they begin", where, range));
     if (e.end > data_bytes) {
-      throw InputError(text(where, range, " reach past the end of the file, which holds ", data_bytes, " bytes of data (truncated?)"));
+      throw InputError(
+          fmt::format("{}{} reach past the end of the file, which holds {} bytes of data (truncated?)", where, range, data_bytes));
     }
     const std::optional<int64_t> bytes = bytes_of(e);
     if (bytes != e.size_bytes()) {
-      throw InputError(text(where, range, " hold ", e.size_bytes(), " bytes, but ", name_of(e.type), shape_text(e.shape), " takes ",
-                            bytes ? std::to_string(*bytes) : "more than 2^63"));
+      throw InputError(fmt::format("{}{} hold {} bytes, but {}{} takes {}", where, range, e.size_bytes(), name_of(e.type),
+                                   shape_text(e.shape), bytes ? std::to_string(*bytes) : "more than 2^63"));
     }
-    if (e.begin < position) throw InputError(text(where, range, " overlap those of ", printable(previous->name)));
-    if (e.begin > position) throw InputError(text(where, range, " leave a gap: expected ", position, " as the first"));
+    if (e.begin < position) throw InputError(fmt::format("{}{} overlap those of {}", where, range, printable(previous->name)));
+    if (e.begin > position) throw InputError(fmt::format("{}{} leave a gap: expected {} as the first", where, range, position));
     position = e.end;
     previous = &e;
   }
   if (position != data_bytes) {
-    throw InputError(text(file, ": ", data_bytes, " bytes follow the header, but its tensors take ", position));
+    throw InputError(fmt::format("{}: {} bytes follow the header, but its tensors take {}", file, data_bytes, position));
   }
 }
 
@@ -206,7 +208,7 @@ std::vector<SafetensorsType> all_safetensors_types() {
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string s = "[";
-  for (int64_t extent : shape) s += text(s.size() > 1 ? "," : "", extent);
+  for (int64_t extent : shape) s += fmt::format("{}{}", s.size() > 1 ? "," : "", extent);
   return s + "]";
 }
 

@@ -100,7 +100,7 @@ std::vector<float> Generator::feed(const std::vector<int32_t>& tokens) {
   MBT_CHECK(!tokens.empty(), "nothing to feed");
   const auto n = static_cast<int64_t>(tokens.size());
   if (position_ + n > capacity_)
-    throw InputError(text("a sequence of ", position_ + n, " tokens does not fit into ", capacity_, " positions"));
+    throw InputError(fmt::format("a sequence of {} tokens does not fit into {} positions", position_ + n, capacity_));
   if (weights_.codes_are_stale()) weights_.quantize_working();
   int64_t last = 0;
   for (int64_t first = 0; first < n; first += kPiece) {

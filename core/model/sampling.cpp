@@ -17,7 +17,7 @@ int32_t best_token(std::span<const float> logits) {
   MBT_CHECK(!logits.empty(), "no logits");
   for (size_t i = 0; i < logits.size(); ++i) {
     if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<float>::infinity()) {
-      throw Error(text("the logit of token ", i, " is ", logits[i]));
+      throw Error(fmt::format("the logit of token {} is {}", i, logits[i]));
     }
   }
   const auto best = std::max_element(logits.begin(), logits.end());
@@ -43,9 +43,10 @@ std::vector<int32_t> candidates(std::span<const float> logits, const SamplingCon
 }  // namespace
 
 void SamplingConfig::check() const {
-  if (!(temperature >= 0) || std::isinf(temperature)) throw InputError(text("temperature ", temperature, ": expected a number from 0 on"));
-  if (top_k < 0) throw InputError(text("top_k ", top_k, ": expected 0 (all tokens) or more"));
-  if (!(top_p > 0 && top_p <= 1)) throw InputError(text("top_p ", top_p, ": expected a number above 0 and up to 1"));
+  if (!(temperature >= 0) || std::isinf(temperature))
+    throw InputError(fmt::format("temperature {}: expected a number from 0 on", temperature));
+  if (top_k < 0) throw InputError(fmt::format("top_k {}: expected 0 (all tokens) or more", top_k));
+  if (!(top_p > 0 && top_p <= 1)) throw InputError(fmt::format("top_p {}: expected a number above 0 and up to 1", top_p));
 }
 
 int32_t sample_token(std::span<const float> logits, const SamplingConfig& config, uint64_t seed, uint64_t stream, uint64_t index) {

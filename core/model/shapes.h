@@ -59,7 +59,7 @@ inline AttentionBackend attention_backend(const ModelConfig& m) {
     case AttentionChoice::math: return AttentionBackend::math;
     case AttentionChoice::cudnn: break;
   }
-  throw Error(text("no attention backend named '", name_of(m.attention_backend), "', expected auto, flash or math"));
+  throw Error(fmt::format("no attention backend named '{}', expected auto, flash or math", name_of(m.attention_backend)));
 }
 
 }  // namespace mbt

@@ -15,16 +15,17 @@ void expect_documents(const int32_t* start, const ModelShapes& s) {
   for (int64_t n = 0; n < s.tokens; ++n) {
     const int64_t t = n % s.sequence;
     if (start[n] == t || (t > 0 && start[n] == start[n - 1])) continue;
-    throw Error(text("micro-batch: document_start of sample ", n / s.sequence, ", token ", t, " is ", start[n], ", expected ", t,
-                     t == 0 ? std::string(": a sample begins a document") : text(", or ", start[n - 1], " as of the token before it")));
+    throw Error(
+        fmt::format("micro-batch: document_start of sample {}, token {} is {}, expected {}{}", n / s.sequence, t, start[n], t,
+                    t == 0 ? std::string(": a sample begins a document") : fmt::format(", or {} as of the token before it", start[n - 1])));
   }
 }
 
 void expect_positions(const int32_t* positions, const ModelShapes& s) {
   for (int64_t n = 0; n < s.tokens; ++n)
     if (positions[n] < 0 || positions[n] >= s.sequence)
-      throw Error(text("micro-batch: the position of sample ", n / s.sequence, ", token ", n % s.sequence, " is ", positions[n],
-                       ", expected 0 to ", s.sequence - 1, " (model.seq_length - 1)"));
+      throw Error(fmt::format("micro-batch: the position of sample {}, token {} is {}, expected 0 to {} (model.seq_length - 1)",
+                              n / s.sequence, n % s.sequence, positions[n], s.sequence - 1));
 }
 
 }  // namespace
@@ -50,7 +51,7 @@ Transformer::Transformer(Backend& backend, const ModelConfig& model, const Preci
       ends_(bind_embedding_head(weights, model)) {
   for (int64_t i = 0; i < model.num_layers; ++i) {
     layers_.push_back(bind_layer(weights, model, i));
-    layer_names_.push_back(text("layer ", i));
+    layer_names_.push_back(fmt::format("layer {}", i));
   }
 }
 
@@ -190,9 +191,9 @@ std::string Transformer::first_non_finite_activation() {
   };
   for (int64_t i = 0; i < model_.num_layers; ++i) {
     if (has_non_finite(acts_.layers[static_cast<size_t>(i)].input))
-      return i == 0 ? "the embedding's output" : text("the output of layer ", i - 1);
+      return i == 0 ? "the embedding's output" : fmt::format("the output of layer {}", i - 1);
   }
-  if (has_non_finite(acts_.shared.final_input)) return text("the output of layer ", model_.num_layers - 1);
+  if (has_non_finite(acts_.shared.final_input)) return fmt::format("the output of layer {}", model_.num_layers - 1);
   return "";
 }
 

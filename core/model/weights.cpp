@@ -97,13 +97,13 @@ TensorView Weights::held_working(int64_t i) const {
 
 TensorView Weights::part(const TensorView& flat, int64_t i) const {
   if (flat.empty()) return {};
-  MBT_CHECK(flat.size() == params().flat_size, spec(i).name, ": a shard, ", flat.str(), ", holds no whole parameters");
+  MBT_CHECK(flat.size() == params().flat_size, "{}: a shard, {}, holds no whole parameters", spec(i).name, flat.str());
   return slice(flat, spec(i).offset, spec(i).shape);
 }
 
 void Weights::set(int64_t i, std::span<const float> values, int64_t first) {
   const auto size = static_cast<int64_t>(values.size());
-  MBT_CHECK(first >= 0 && size <= held(i).count - first, spec(i).name, ": ", size, " values from ", first, " on, of ", held(i).count);
+  MBT_CHECK(first >= 0 && size <= held(i).count - first, "{}: {} values from {} on, of {}", spec(i).name, size, first, held(i).count);
   if (values.empty()) return;
   if (!master_.empty()) return backend_.upload(values.data(), slice(held_part(master_, i), first, {size}));
   for (int64_t done = 0; done < size; done += staging_.size()) {
@@ -117,7 +117,7 @@ void Weights::set(int64_t i, std::span<const float> values, int64_t first) {
 std::vector<float> Weights::get(const TensorView& buffer, int64_t i) const {
   const bool is_gradient = buffer.data == grad_.data;
   const TensorView p = is_gradient ? part(buffer, i) : held_part(buffer, i);
-  MBT_CHECK(p.dtype == DType::f32, spec(i).name, ": ", p.str(), " is not f32");
+  MBT_CHECK(p.dtype == DType::f32, "{}: {} is not f32", spec(i).name, p.str());
   std::vector<float> values(p.empty() ? 0 : static_cast<size_t>(p.size()));
   if (!values.empty()) backend_.download(p, values.data());
   return values;

@@ -27,9 +27,9 @@ struct RopeArgs {
   void check(const char* op) const {
     expect_shape(op, "qkv", qkv, {qkv.rows(), (num_heads + 2 * num_kv_heads) * head_dim()});
     expect_dtype(op, "cos_sin", cos_sin, DType::f32);
-    MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), op, ": table ", cos_sin.str(), " for head width ", head_dim());
+    MBT_CHECK(cos_sin.cols() % 2 == 0 && cos_sin.cols() <= head_dim(), "{}: table {} for head width {}", op, cos_sin.str(), head_dim());
     if (positions.empty())
-      MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), op, ": position beyond the table of ", cos_sin.rows());
+      MBT_CHECK(first_position + sequence_length <= cos_sin.rows(), "{}: position beyond the table of {}", op, cos_sin.rows());
     else expect_tensor(op, "positions", positions, DType::i32, {qkv.rows()});
     check_quantized(op, "qkv", quantized, qkv);
   }
@@ -69,8 +69,8 @@ struct AttentionFwdArgs {
   int64_t head_dim() const { return qkv.cols() / (num_heads + 2 * num_kv_heads); }
   int64_t batch() const { return qkv.rows() / sequence_length; }
   void check(const char* op) const {
-    MBT_CHECK(num_kv_heads > 0 && num_heads % num_kv_heads == 0, op, ": ", num_heads, " heads, ", num_kv_heads, " key/value heads");
-    MBT_CHECK(qkv.rows() % sequence_length == 0, op, ": ", qkv.rows(), " tokens in sequences of ", sequence_length);
+    MBT_CHECK(num_kv_heads > 0 && num_heads % num_kv_heads == 0, "{}: {} heads, {} key/value heads", op, num_heads, num_kv_heads);
+    MBT_CHECK(qkv.rows() % sequence_length == 0, "{}: {} tokens in sequences of {}", op, qkv.rows(), sequence_length);
     expect_tensor(op, "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
     expect_tensor(op, "lse", lse, DType::f32, {batch(), num_heads, sequence_length});
     expect_document_start(op, document_start, qkv.rows());
@@ -122,7 +122,7 @@ struct AttentionCachedArgs {
     expect_tensor(op, "k_cache", k_cache, qkv.dtype, {k_cache.rows(), num_kv_heads * head_dim()});
     expect_tensor(op, "v_cache", v_cache, qkv.dtype, k_cache.shape);
     expect_tensor(op, "out", out, qkv.dtype, {qkv.rows(), num_heads * head_dim()});
-    MBT_CHECK(first_position + qkv.rows() <= k_cache.rows(), op, ": position beyond the cache of ", k_cache.rows());
+    MBT_CHECK(first_position + qkv.rows() <= k_cache.rows(), "{}: position beyond the cache of {}", op, k_cache.rows());
   }
 };
 

@@ -24,7 +24,7 @@ struct CrossEntropyArgs {
     expect_tensor(op, "loss_mask", loss_mask, DType::f32, {logits.rows()});
     expect_tensor(op, "loss", loss, DType::f32, {logits.rows()});
     if (!device_scale.empty()) expect_tensor(op, "device_scale", device_scale, DType::f32, {1});
-    MBT_CHECK(vocab_size > 0 && vocab_size <= logits.cols(), op, ": vocabulary ", vocab_size, ", logits ", logits.str());
+    MBT_CHECK(vocab_size > 0 && vocab_size <= logits.cols(), "{}: vocabulary {}, logits {}", op, vocab_size, logits.str());
   }
 };
 

@@ -21,7 +21,8 @@ struct EmbeddingFwdArgs {
     if (!position_table.empty()) {
       expect_tensor(op, "position_table", position_table, table.dtype, {position_table.rows(), table.cols()});
       if (positions.empty())
-        MBT_CHECK(first_position + sequence_length <= position_table.rows(), op, ": position beyond the table of ", position_table.rows());
+        MBT_CHECK(first_position + sequence_length <= position_table.rows(), "{}: position beyond the table of {}", op,
+                  position_table.rows());
       else expect_tensor(op, "positions", positions, DType::i32, {tokens.size()});
     }
   }
@@ -44,7 +45,7 @@ struct EmbeddingBwdArgs {
     if (d_position_table.empty()) return;
     expect_tensor(op, "d_position_table", d_position_table, DType::f32, {d_position_table.rows(), d_table.cols()});
     if (positions.empty())
-      MBT_CHECK(sequence_length <= d_position_table.rows(), op, ": position beyond the table of ", d_position_table.rows());
+      MBT_CHECK(sequence_length <= d_position_table.rows(), "{}: position beyond the table of {}", op, d_position_table.rows());
     else expect_tensor(op, "positions", positions, DType::i32, {tokens.size()});
   }
 };

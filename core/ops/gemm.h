@@ -44,8 +44,8 @@ struct GemmArgs {
   void check(const char* op) const {
     expect_shape(op, "d", d, {d_rows(), d_cols()});
     const int64_t other = role == GemmRole::fprop ? b.cols() : b.rows();
-    MBT_CHECK(summed() == other, op, " ", name_of(role), ": summed dimensions ", summed(), " and ", other);
-    MBT_CHECK(a.is_quantized() == b.is_quantized(), op, " ", name_of(role), ": one operand is quantized, the other is not");
+    MBT_CHECK(summed() == other, "{} {}: summed dimensions {} and {}", op, name_of(role), summed(), other);
+    MBT_CHECK(a.is_quantized() == b.is_quantized(), "{} {}: one operand is quantized, the other is not", op, name_of(role));
     if (!bias.empty()) expect_shape(op, "bias", bias, {d_cols()});
     if (!a.is_quantized()) expect_dtype(op, "b", b.plain, a.plain.dtype);
   }

@@ -17,11 +17,11 @@ namespace mbt {
 
 /// Throws when `t` is empty or not of the given shape; `op` and `name` go into the message.
 inline void expect_shape(const char* op, const char* name, const ConstTensorView& t, const Shape& want) {
-  if (t.empty()) throw Error(text(op, ": tensor '", name, "' is missing, expected ", want.str()));
-  if (!(t.shape == want)) throw Error(text(op, ": tensor '", name, "' is ", t.str(), ", expected shape ", want.str()));
+  if (t.empty()) throw Error(fmt::format("{}: tensor '{}' is missing, expected {}", op, name, want.str()));
+  if (!(t.shape == want)) throw Error(fmt::format("{}: tensor '{}' is {}, expected shape {}", op, name, t.str(), want.str()));
 }
 inline void expect_dtype(const char* op, const char* name, const ConstTensorView& t, DType want) {
-  if (t.dtype != want) throw Error(text(op, ": tensor '", name, "' is ", t.str(), ", expected ", name_of(want)));
+  if (t.dtype != want) throw Error(fmt::format("{}: tensor '{}' is {}, expected {}", op, name, t.str(), name_of(want)));
 }
 inline void expect_tensor(const char* op, const char* name, const ConstTensorView& t, DType dtype, const Shape& shape) {
   expect_shape(op, name, t, shape);

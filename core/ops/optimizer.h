@@ -93,7 +93,7 @@ struct AdamwArgs {
   static void expect_moment(const char* op, const char* name, const ConstTensorView& t, const Shape& shape) {
     expect_shape(op, name, t, shape);
     if (t.dtype != DType::f32 && t.dtype != DType::bf16)
-      throw Error(text(op, ": tensor '", name, "' is ", t.str(), ", expected f32 or bf16"));
+      throw Error(fmt::format("{}: tensor '{}' is {}, expected f32 or bf16", op, name, t.str()));
   }
 };
 

@@ -25,14 +25,14 @@ struct QuantOutput {
   /// Throws when it does not fit the tensor `x`, called `name` in op `op`.
   void check(const char* op, const char* name, const ConstTensorView& x) const {
     expect_shape(op, name, x, {q.rows, q.cols});
-    MBT_CHECK(q.spec.scaling != QuantScaling::delayed || q.scale != nullptr, op, ": delayed scaling without a scale");
+    MBT_CHECK(q.spec.scaling != QuantScaling::delayed || q.scale != nullptr, "{}: delayed scaling without a scale", op);
   }
 };
 
 /// For ops whose output `x` may be quantized: nothing wanted, or it fits. `keeps`: the plain output is wanted too.
 inline void check_quantized(const char* op, const char* name, const QuantOutput& quantized, const ConstTensorView& x, bool keeps = true) {
   if (!quantized.empty()) quantized.check(op, name, x);
-  MBT_CHECK(keeps || !quantized.empty(), op, ": neither '", name, "' nor its codes are wanted");
+  MBT_CHECK(keeps || !quantized.empty(), "{}: neither '{}' nor its codes are wanted", op, name);
 }
 
 }  // namespace mbt

@@ -15,7 +15,7 @@ struct QuantizeArgs {
   DType round_to = DType::f32;  // f32: no rounding
 
   void check(const char* op) const {
-    MBT_CHECK(!to.empty(), op, ": no output copy");
+    MBT_CHECK(!to.empty(), "{}: no output copy", op);
     to.check(op, "x", x);
   }
 };

@@ -23,17 +23,20 @@ inline int64_t shard_amax_size(const QuantSpec& spec, int64_t rows, int64_t cols
 inline void check_shard_spec(const char* op, const QuantSpec& s) {
   const bool is_nvfp4 = s.scaling == QuantScaling::nvfp4;
   if (s.scaling == QuantScaling::mxfp8) {
-    throw Error(text(op, ": got mxfp8, whose copies have codes of their own: gather such a weight in 16 bits and quantize all of it"));
+    throw Error(
+        fmt::format("{}: got mxfp8, whose copies have codes of their own: gather such a weight in 16 bits and quantize all of it", op));
   }
   if (s.is_2d == s.is_per_tensor()) {
-    throw Error(text(op, ": got ", name_of(s.scaling), s.is_2d ? " with" : " without", " is_2d; a weight has ",
-                     s.is_2d ? "one scale a tensor, and so no blocks" : "square blocks, so that both copies share their codes"));
+    throw Error(fmt::format("{}: got {}{} is_2d; a weight has {}", op, name_of(s.scaling), s.is_2d ? " with" : " without",
+                            s.is_2d ? "one scale a tensor, and so no blocks" : "square blocks, so that both copies share their codes"));
   }
   if (is_nvfp4 != (s.format == QuantFormat::e2m1)) {
-    throw Error(text(op, ": got ", name_of(s.scaling), " with ", name_of(s.format), ", expected ", is_nvfp4 ? "e2m1" : "e4m3 or e5m2"));
+    throw Error(
+        fmt::format("{}: got {} with {}, expected {}", op, name_of(s.scaling), name_of(s.format), is_nvfp4 ? "e2m1" : "e4m3 or e5m2"));
   }
   if (s.stochastic_rounding || s.hadamard_columnwise) {
-    throw Error(text(op, ": got ", s.stochastic_rounding ? "stochastic rounding" : "a Hadamard transform", ", which is not for weights"));
+    throw Error(
+        fmt::format("{}: got {}, which is not for weights", op, s.stochastic_rounding ? "stochastic rounding" : "a Hadamard transform"));
   }
 }
 
@@ -44,10 +47,10 @@ inline void check_slice(const char* op, const ConstTensorView& x, int64_t first,
   if (n > 0) expect_shape(op, "x", x, {n});
   if (first < 0 || first + n > rows * cols) {
     throw Error(
-        text(op, ": x holds elements ", first, " to ", first + n, " of a weight [", rows, ",", cols, "], expected 0 to ", rows * cols));
+        fmt::format("{}: x holds elements {} to {} of a weight [{},{}], expected 0 to {}", op, first, first + n, rows, cols, rows * cols));
   }
   if (round_to != DType::f32 && round_to != DType::bf16 && round_to != DType::f16) {
-    throw Error(text(op, ": round_to is ", name_of(round_to), ", expected f32 (no rounding), bf16 or f16"));
+    throw Error(fmt::format("{}: round_to is {}, expected f32 (no rounding), bf16 or f16", op, name_of(round_to)));
   }
 }
 
@@ -56,9 +59,9 @@ inline void check_rowwise_copy(const char* op, const QuantTensorView& q) {
   check_shard_spec(op, q.spec);
   const QuantCopy& row = q.rowwise;
   const bool lacks_amax = q.spec.scaling == QuantScaling::nvfp4 && row.global_amax == nullptr;
-  if (row.codes == nullptr || row.scale_inv == nullptr) throw Error(text(op, ": the row-wise copy lacks its codes or its scales"));
-  if (row.is_transposed) throw Error(text(op, ": the row-wise copy is transposed, expected codes in [rows, cols] order"));
-  if (lacks_amax) throw Error(text(op, ": nvfp4 without a place for the global amax"));
+  if (row.codes == nullptr || row.scale_inv == nullptr) throw Error(fmt::format("{}: the row-wise copy lacks its codes or its scales", op));
+  if (row.is_transposed) throw Error(fmt::format("{}: the row-wise copy is transposed, expected codes in [rows, cols] order", op));
+  if (lacks_amax) throw Error(fmt::format("{}: nvfp4 without a place for the global amax", op));
 }
 
 /// amax[k] = max |x| over the elements of the slice that lie in block k, after rounding to round_to; 0 for blocks that it does not touch.
@@ -76,7 +79,7 @@ struct ShardAmaxArgs {
   void check(const char* op) const {
     check_shard_spec(op, spec);
     if (spec.scaling == QuantScaling::delayed) {
-      throw Error(text(op, ": delayed scaling needs no amax before the cast; quantize_shard stages it in q.amax"));
+      throw Error(fmt::format("{}: delayed scaling needs no amax before the cast; quantize_shard stages it in q.amax", op));
     }
     check_slice(op, x, first, rows, cols, round_to);
     expect_tensor(op, "amax", amax, DType::f32, {shard_amax_size(spec, rows, cols)});
@@ -101,8 +104,8 @@ struct QuantizeShardArgs {
     check_rowwise_copy(op, q);
     check_slice(op, x, first, q.rows, q.cols, round_to);
     if (q.spec.scaling == QuantScaling::delayed) {
-      if (q.scale == nullptr) throw Error(text(op, ": delayed scaling without a scale"));
-      if (!amax.empty()) throw Error(text(op, ": got amax ", amax.str(), ", expected none: delayed scaling has its scale"));
+      if (q.scale == nullptr) throw Error(fmt::format("{}: delayed scaling without a scale", op));
+      if (!amax.empty()) throw Error(fmt::format("{}: got amax {}, expected none: delayed scaling has its scale", op, amax.str()));
     } else {
       expect_tensor(op, "amax", amax, DType::f32, {shard_amax_size(q.spec, q.rows, q.cols)});
     }
@@ -120,11 +123,12 @@ struct CompleteCopiesArgs {
     const QuantCopy &row = q.rowwise, &column = q.columnwise;
     if (!column.is_transposed) {
       if (column.codes == row.codes && column.scale_inv == row.scale_inv && column.global_amax == row.global_amax) return;
-      throw Error(text(op, ": a column-wise copy apart that is not transposed, expected the row-wise copy, which it shares"));
+      throw Error(fmt::format("{}: a column-wise copy apart that is not transposed, expected the row-wise copy, which it shares", op));
     }
-    if (q.spec.scaling == QuantScaling::nvfp4) throw Error(text(op, ": a transposed copy under nvfp4, expected the row-wise copy"));
+    if (q.spec.scaling == QuantScaling::nvfp4)
+      throw Error(fmt::format("{}: a transposed copy under nvfp4, expected the row-wise copy", op));
     if (column.scale_inv == nullptr || column.codes == row.codes || column.scale_inv == row.scale_inv) {
-      throw Error(text(op, ": a transposed copy needs codes and scales of its own"));
+      throw Error(fmt::format("{}: a transposed copy needs codes and scales of its own", op));
     }
   }
 };

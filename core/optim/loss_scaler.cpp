@@ -27,11 +27,13 @@ LossScaler make_loss_scaler(const OptimizerConfig& c) {
   }
   if (!c.fp16) return s;
   if (!(c.min_loss_scale > 0) || !(c.initial_loss_scale >= c.min_loss_scale)) {
-    throw InputError(text("optimizer.initial_loss_scale is ", c.initial_loss_scale, " and optimizer.min_loss_scale is ", c.min_loss_scale,
-                          "; expected 0 < min_loss_scale <= initial_loss_scale"));
+    throw InputError(fmt::format(
+        "optimizer.initial_loss_scale is {} and optimizer.min_loss_scale is {}; expected 0 < min_loss_scale <= initial_loss_scale",
+        c.initial_loss_scale, c.min_loss_scale));
   }
-  if (!(c.loss_scale_window >= 1)) throw InputError(text("optimizer.loss_scale_window is ", c.loss_scale_window, ", expected at least 1"));
-  if (c.hysteresis < 1) throw InputError(text("optimizer.hysteresis is ", c.hysteresis, ", expected at least 1"));
+  if (!(c.loss_scale_window >= 1))
+    throw InputError(fmt::format("optimizer.loss_scale_window is {}, expected at least 1", c.loss_scale_window));
+  if (c.hysteresis < 1) throw InputError(fmt::format("optimizer.hysteresis is {}, expected at least 1", c.hysteresis));
   s.kind = LossScaling::dynamic;
   s.scale = static_cast<float>(c.initial_loss_scale);
   s.min_scale = static_cast<float>(c.min_loss_scale);

@@ -43,7 +43,7 @@ LrSchedule::LrSchedule(const OptimizerConfig& optimizer, const SchedulerConfig& 
   if (s.lr_warmup_fraction) warmup_ = static_cast<int64_t>(*s.lr_warmup_fraction * static_cast<double>(decay_));
   else warmup_ = s.lr_warmup_samples > 0 ? s.lr_warmup_samples : s.lr_warmup_iters * batch;
   if (warmup_ > 0 && warmup_ >= decay_) {
-    notes_.push_back(text("warm-up of ", warmup_, " samples is not shorter than the decay of ", decay_, "; cut to ", decay_ - 1));
+    notes_.push_back(fmt::format("warm-up of {} samples is not shorter than the decay of {}; cut to {}", warmup_, decay_, decay_ - 1));
     warmup_ = decay_ - 1;
   }
 }

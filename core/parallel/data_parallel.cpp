@@ -9,8 +9,8 @@ DataParallel::DataParallel(Backend& backend, World& world, const DdpConfig& ddp,
       averages_in_collective_(ddp.average_in_collective && world.ranks() > 1),
       overlaps_gradients_(ddp.overlap_grad_reduce && world.ranks() > 1),
       overlaps_params_(ddp.overlap_param_gather && weights.sharding().is_sharded()) {
-  MBT_CHECK(weights.sharding().ranks == world.ranks() && weights.sharding().rank == world.rank(), "weights are laid out for rank ",
-            weights.sharding().rank, " of ", weights.sharding().ranks);
+  MBT_CHECK(weights.sharding().ranks == world.ranks() && weights.sharding().rank == world.rank(), "weights are laid out for rank {} of {}",
+            weights.sharding().rank, weights.sharding().ranks);
   if (ranks() == 1) {
     norm_ranges_ = {{0, weights.params().flat_size}};
     return;

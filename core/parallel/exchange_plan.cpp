@@ -28,7 +28,7 @@ double LinkModel::seconds(double bytes, int64_t ranks) const {
 
 LinkModel fit_link(double small_bytes, double small_s, double large_bytes, double large_s, int64_t ranks) {
   const auto n = static_cast<double>(ranks);
-  MBT_CHECK(ranks > 1 && large_bytes > small_bytes, ranks, " ranks, ", small_bytes, " and ", large_bytes, " bytes");
+  MBT_CHECK(ranks > 1 && large_bytes > small_bytes, "{} ranks, {:g} and {:g} bytes", ranks, small_bytes, large_bytes);
   const double per_byte = std::max(large_s - small_s, 1e-12) / (large_bytes - small_bytes);
   const double latency =
       std::max(small_s - small_bytes * per_byte, small_s / 2);  // a small one is latency for the most part, whatever noise says

@@ -16,7 +16,7 @@ float decode_scale(const QuantSpec& s, const QuantCopy& copy, int64_t i) {
 
 std::vector<float> dequantize(const QuantTensorView& q, bool columnwise) {
   const QuantCopy& copy = columnwise ? q.columnwise : q.rowwise;
-  MBT_CHECK(!copy.empty(), "dequantize: no ", columnwise ? "column-wise" : "row-wise", " copy");
+  MBT_CHECK(!copy.empty(), "dequantize: no {} copy", columnwise ? "column-wise" : "row-wise");
   const int64_t b = q.spec.block_size();
   const int64_t block_rows = b == 0 ? q.rows : q.spec.is_2d || columnwise ? b : 1;
   const int64_t block_cols = b == 0 ? q.cols : q.spec.is_2d || !columnwise ? b : 1;

@@ -8,13 +8,13 @@ namespace mbt {
 namespace {
 
 std::string join_pair(const char* format, std::optional<bool>& param, bool& gather, const std::set<std::string>& given) {
-  const std::string param_name = text(format, "_param");
-  const std::string gather_name = text(format, "_param_gather");
+  const std::string param_name = fmt::format("{}_param", format);
+  const std::string gather_name = fmt::format("{}_param_gather", format);
   const bool has_param = given.count(param_name) != 0 && param.has_value();
   const bool has_gather = given.count(gather_name) != 0;
   if (has_param && has_gather && *param != gather)
-    return text(param_name, " is ", *param ? "true" : "false", " and ", gather_name, " is ", gather ? "true" : "false",
-                "; they are one setting, give one of them or both alike");
+    return fmt::format("{} is {} and {} is {}; they are one setting, give one of them or both alike", param_name, *param ? "true" : "false",
+                       gather_name, gather ? "true" : "false");
   if (has_param) gather = *param;
   param = gather;
   return "";

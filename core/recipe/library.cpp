@@ -34,7 +34,7 @@ std::optional<std::string> text_member(const Definition& d, const char* key, std
   const auto member = d.object->find(key);
   if (member == d.object->end()) return std::nullopt;
   if (member->is_string()) return member->get<std::string>();
-  problems.push_back({d.where(key), text(shown(key), " is ", shown(member->dump()), ", expected the name of a recipe")});
+  problems.push_back({d.where(key), fmt::format("{} is {}, expected the name of a recipe", shown(key), shown(member->dump()))});
   return std::nullopt;
 }
 
@@ -158,7 +158,7 @@ std::vector<std::string> names_of(const std::vector<Recipe>& recipes) {
 
 std::string no_recipe(const std::string& name, const std::vector<Recipe>& recipes) {
   const std::vector<std::string> names = names_of(recipes);
-  return text("there is no recipe ", shown(name), did_you_mean(name, names), "\n  recipes: ", join(names, "\n           "));
+  return fmt::format("there is no recipe {}{}\n  recipes: {}", shown(name), did_you_mean(name, names), join(names, "\n           "));
 }
 
 bool is_recipe_path(const std::string& name) { return name.size() > 5 && name.compare(name.size() - 5, 5, ".json") == 0; }
@@ -166,14 +166,15 @@ bool is_recipe_path(const std::string& name) { return name.size() > 5 && name.co
 /// The one recipe of a file: the object itself, or the only one of a library.
 Definition single_definition(const JsonDocument& document, const std::string& path) {
   const std::string stem = std::filesystem::path(path).stem().string();
-  if (!document.root.is_object()) throw InputError(text(path, ": expected a JSON object with the fields of a recipe"));
+  if (!document.root.is_object()) throw InputError(fmt::format("{}: expected a JSON object with the fields of a recipe", path));
   const auto recipes = document.root.find("recipes");
   if (recipes == document.root.end()) return {stem, &document.root, &document, ""};
   if (!recipes->is_object() || recipes->size() != 1)
-    throw InputError(text(path, ": --mixed-precision takes a file with one recipe; this library holds ", recipes->size(),
-                          ": pass it with --recipes and choose one by name"));
+    throw InputError(fmt::format(
+        "{}: --mixed-precision takes a file with one recipe; this library holds {}: pass it with --recipes and choose one by name", path,
+        recipes->size()));
   const auto only = recipes->begin();
-  if (!only->is_object()) throw InputError(text(path, ": recipe ", shown(only.key()), ": expected an object of fields"));
+  if (!only->is_object()) throw InputError(fmt::format("{}: recipe {}: expected an object of fields", path, shown(only.key())));
   return {only.key(), &*only, &document, "/recipes/" + json_pointer_member(only.key())};
 }
 
@@ -251,7 +252,7 @@ Recipe RecipeLibrary::from_inline(const nlohmann::json& object, const std::map<s
     const auto member = object.find(key);
     if (member == object.end()) continue;
     if (!member->is_string()) {
-      problems.push_back({where(key), text(shown(key), " is ", shown(member->dump()), ", expected the name of a recipe")});
+      problems.push_back({where(key), fmt::format("{} is {}, expected the name of a recipe", shown(key), shown(member->dump()))});
       continue;
     }
     const Recipe* named = find(member->get<std::string>());

@@ -61,8 +61,9 @@ class Notes {
     const int64_t start = model_.num_layers_at_start_in_bf16, end = model_.num_layers_at_end_in_bf16;
     if (start + end == 0) idle("first_last_layers_bf16", "num_layers_at_start_in_bf16 and num_layers_at_end_in_bf16 are 0");
     if (start + end >= model_.num_layers)
-      notes_.push_back(text("no layer is quantized: the recipe keeps the first ", start, " and the last ", end,
-                            " layers in 16 bits, the model has ", model_.num_layers));
+      notes_.push_back(
+          fmt::format("no layer is quantized: the recipe keeps the first {} and the last {} layers in 16 bits, the model has {}", start,
+                      end, model_.num_layers));
   }
 
   void note_loss_scale() {
@@ -80,10 +81,10 @@ class Notes {
   void note_moments() {
     const OptimizerConfig& o = config_.optimizer;
     if (o.exp_avg_sq_dtype == MomentDtype::bf16 && 1 - o.adam_beta2 < 0x1p-8)
-      notes_.push_back(
-          text("optimizer.exp_avg_sq_dtype is bf16, in which the second moment cannot decay by the ", 1 - o.adam_beta2,
-               " a step of optimizer.adam_beta2 ", o.adam_beta2,
-               ": it grows with large gradients and stays, which makes steps smaller; take adam_beta2 0.99 or below, or fp32"));
+      notes_.push_back(fmt::format(
+          "optimizer.exp_avg_sq_dtype is bf16, in which the second moment cannot decay by the {:g} a step of optimizer.adam_beta2 {}: it "
+          "grows with large gradients and stays, which makes steps smaller; take adam_beta2 0.99 or below, or fp32",
+          1 - o.adam_beta2, o.adam_beta2));
     if (o.use_precision_aware_optimizer && o.exp_avg_dtype == MomentDtype::fp32 && o.exp_avg_sq_dtype == MomentDtype::fp32)
       notes_.push_back("optimizer.use_precision_aware_optimizer has no effect: exp_avg_dtype and exp_avg_sq_dtype are fp32");
   }
@@ -96,7 +97,7 @@ class Notes {
     };
     note_idle_exchange(note);
     const TokenizerConfig& t = config_.tokenizer;
-    if (!t.has_files()) note("tokenizer.tokenizer_model", text("tokenizer_type ", name_of(t.tokenizer_type), " has no file").c_str());
+    if (!t.has_files()) note("tokenizer.tokenizer_model", fmt::format("tokenizer_type {} has no file", name_of(t.tokenizer_type)).c_str());
     if (!model_.recompute_granularity) note("model.recompute_method", "recompute_granularity is null");
   }
 
@@ -132,10 +133,10 @@ class Notes {
     for (const auto& [name, size] :
          {std::pair{"hidden_size", model_.hidden_size}, std::pair{"ffn_hidden_size", model_.ffn()},
           std::pair{"QKV width", model_.qkv_width()}, std::pair{"attention width", heads}, std::pair{"tokens of a micro-batch", tokens}})
-      if (size % multiple != 0) odd.push_back(text(name, " ", size));
+      if (size % multiple != 0) odd.push_back(fmt::format("{} {}", name, size));
     if (!odd.empty())
-      notes_.push_back(text("a GPU would refuse sizes that are no multiple of ", multiple, " in this recipe: ", join(odd, ", "),
-                            "; on the CPU they work"));
+      notes_.push_back(fmt::format("a GPU would refuse sizes that are no multiple of {} in this recipe: {}; on the CPU they work", multiple,
+                                   join(odd, ", ")));
   }
 
   const RunConfig& config_;

@@ -166,8 +166,7 @@ class Resolver {
     run_.origins["mixed_precision.name"] =
         input_.recipe || input_.inline_recipe ? input_.recipe_origin : Origin{Origin::Kind::default_value, ""};
     if (!recipe.model.empty())
-      run_.notes.push_back(
-          text("recipe ", recipe.name, " is made for ", recipe.model, " (", recipe.vendor, ", ", recipe.architecture, ")"));
+      run_.notes.push_back(fmt::format("recipe {} is made for {} ({}, {})", recipe.name, recipe.model, recipe.vendor, recipe.architecture));
     apply_overrides();
     finalize(p);
   }
@@ -196,16 +195,18 @@ class Resolver {
     if (is_default("train.global_batch_size")) {
       const int64_t from = t.global_batch_size;
       t.global_batch_size = (from / step + 1) * step;
-      run_.origins["train.global_batch_size"] = {Origin::Kind::derived, text(ranks_, " ranks")};
-      run_.notes.push_back(text("train.global_batch_size is ", t.global_batch_size, ", its default of ", from,
-                                " rounded up to a multiple of micro_batch_size ", t.micro_batch_size, " x ", ranks_, " ranks"));
+      run_.origins["train.global_batch_size"] = {Origin::Kind::derived, fmt::format("{} ranks", ranks_)};
+      run_.notes.push_back(
+          fmt::format("train.global_batch_size is {}, its default of {} rounded up to a multiple of micro_batch_size {} x {} ranks",
+                      t.global_batch_size, from, t.micro_batch_size, ranks_));
     } else if (is_default("train.micro_batch_size") && t.global_batch_size % ranks_ == 0) {
       const int64_t from = t.micro_batch_size, share = t.global_batch_size / ranks_;
       while (share % t.micro_batch_size != 0) --t.micro_batch_size;
       run_.origins["train.micro_batch_size"] = {Origin::Kind::derived,
-                                                text("global_batch_size ", t.global_batch_size, " on ", ranks_, " ranks")};
-      run_.notes.push_back(text("train.micro_batch_size is ", t.micro_batch_size, ", not its default of ", from, ": each of ", ranks_,
-                                " ranks has ", share, " samples of global_batch_size ", t.global_batch_size));
+                                                fmt::format("global_batch_size {} on {} ranks", t.global_batch_size, ranks_)};
+      run_.notes.push_back(
+          fmt::format("train.micro_batch_size is {}, not its default of {}: each of {} ranks has {} samples of global_batch_size {}",
+                      t.micro_batch_size, from, ranks_, share, t.global_batch_size));
     }
   }
 

@@ -27,10 +27,9 @@ class Synchronizer {
     const bool ddp_given = origin_of(origins_, ddp.path()).kind != Origin::Kind::default_value;
     const bool optimizer_given = origin_of(origins_, optimizer.path()).kind != Origin::Kind::default_value;
     if (ddp_given && optimizer_given) {
-      problems.push_back(
-          {ddp.path(), text("is ", json_text(ddp.get()), " (", to_string(origin_of(origins_, ddp.path())), ") and ", optimizer.path(),
-                            " is ", json_text(optimizer.get()), " (", to_string(origin_of(origins_, optimizer.path())),
-                            "); they are one setting, give one of them or both alike")});
+      problems.push_back({ddp.path(), fmt::format("is {} ({}) and {} is {} ({}); they are one setting, give one of them or both alike",
+                                                  json_text(ddp.get()), to_string(origin_of(origins_, ddp.path())), optimizer.path(),
+                                                  json_text(optimizer.get()), to_string(origin_of(origins_, optimizer.path())))});
       return;
     }
     if (ddp_given) copy(ddp, optimizer);
@@ -44,7 +43,7 @@ class Synchronizer {
     const nlohmann::json old_value = to.get(), new_value = from.get();
     if (old_value != new_value) {
       const auto wrong = to.set(new_value);
-      MBT_CHECK(!wrong, from.path(), " to ", to.path(), ": ", wrong.value_or(""));
+      MBT_CHECK(!wrong, "{} to {}: {}", from.path(), to.path(), wrong.value_or(""));
       overwrites_.push_back({to.section, to.info.name, old_value, new_value, origin_of(origins_, to.path()), from.path()});
     }
     origins_[to.path()] = {Origin::Kind::synchronized, from.path()};

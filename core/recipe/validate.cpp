@@ -31,12 +31,14 @@ class Rules {
     const MixedPrecisionConfig& p = config_.mixed_precision;
     if (p.fp16 && p.bf16) refuse("fp16", "fp16 and bf16 are both true, they exclude each other; start from fp16_mixed or from bf16_mixed");
     if (p.fp32 && (p.fp16 || p.bf16))
-      refuse("fp32", text("fp32 and ", p.bf16 ? "bf16" : "fp16", " are both true, they exclude each other; start from the recipe fp32"));
+      refuse("fp32",
+             fmt::format("fp32 and {} are both true, they exclude each other; start from the recipe fp32", p.bf16 ? "bf16" : "fp16"));
     const WeightDtype expected = model_.bf16 ? WeightDtype::bf16 : model_.fp16 ? WeightDtype::fp16 : WeightDtype::fp32;
     if (model_.params_dtype != expected)
-      refuse("params_dtype", text("is ", name_of(model_.params_dtype), ", but with ",
-                                  expected == WeightDtype::fp32 ? "neither fp16 nor bf16" : text(name_of(expected), "=true"),
-                                  " weights are ", name_of(expected), "; leave it null, or choose fp16 or bf16 to match"));
+      refuse("params_dtype",
+             fmt::format("is {}, but with {} weights are {}; leave it null, or choose fp16 or bf16 to match", name_of(model_.params_dtype),
+                         expected == WeightDtype::fp32 ? "neither fp16 nor bf16" : fmt::format("{}=true", name_of(expected)),
+                         name_of(expected)));
   }
 
   void check_formats() {
@@ -67,7 +69,7 @@ class Rules {
   }
   void check_count(const char* field, int64_t count) {
     if (count > model_.num_layers)
-      refuse(field, text("is ", count, ", but the model has ", model_.num_layers, " layers (model.num_layers)"));
+      refuse(field, fmt::format("is {}, but the model has {} layers (model.num_layers)", count, model_.num_layers));
   }
 
   void check_unsupported() {
@@ -82,7 +84,7 @@ class Rules {
     const OptimizerConfig& o = config_.optimizer;
     const bool is_dynamic = o.fp16 && o.loss_scale.value_or(0) == 0;
     if (is_dynamic && o.initial_loss_scale < o.min_loss_scale)
-      refuse("initial_loss_scale", text("is ", o.initial_loss_scale, ", below min_loss_scale ", o.min_loss_scale));
+      refuse("initial_loss_scale", fmt::format("is {}, below min_loss_scale {}", o.initial_loss_scale, o.min_loss_scale));
   }
 
   const RunConfig& config_;

@@ -18,7 +18,7 @@ class Shape {
 
   Shape() = default;
   Shape(std::initializer_list<int64_t> extents) {
-    MBT_CHECK(extents.size() <= kMaxRank, "rank ", extents.size());
+    MBT_CHECK(extents.size() <= kMaxRank, "rank {}", extents.size());
     for (int64_t e : extents) extent_[static_cast<size_t>(rank_++)] = e;
   }
 
@@ -76,7 +76,7 @@ struct BasicTensorView {
   }
   /// The same elements under another shape of equal size.
   BasicTensorView reshaped(Shape s) const {
-    MBT_CHECK(s.size() == size(), "reshape ", shape.str(), " to ", s.str());
+    MBT_CHECK(s.size() == size(), "reshape {} to {}", shape.str(), s.str());
     return {data, dtype, s};
   }
   template <class T>

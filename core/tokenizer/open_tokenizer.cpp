@@ -56,7 +56,7 @@ void read_names(const Tokenizer& tokenizer, const TokenizerFiles& files, const s
       id = tokenizer.token_id(token);
       if (!id)
         throw InputError(
-            text(document.where(std::string("/") + key), ": ", key, " ", shown(token), " is no token of ", tokenizer.describe()));
+            fmt::format("{}: {} {} is no token of {}", document.where(std::string("/") + key), key, shown(token), tokenizer.describe()));
     };
     take("bos_token", ids.bos);
     take("eos_token", ids.eos);
@@ -111,7 +111,7 @@ std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& 
   std::unique_ptr<Tokenizer> tokenizer;
   if (content.empty()) throw InputError(source + ": is empty; expected a tokenizer.json or a SentencePiece model");
   if (source.ends_with(".json") && !looks_like_json(content))
-    throw InputError(text(source, ": begins with ", shown(content, 20), ", expected a JSON object, which begins with {"));
+    throw InputError(fmt::format("{}: begins with {}, expected a JSON object, which begins with {{", source, shown(content, 20)));
   if (looks_like_json(content)) tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, source));
   else tokenizer = make_sentencepiece_tokenizer(content, source, find_adds(files, folder));
   tokenizer->set_special_ids(find_special_ids(*tokenizer, files, folder));

@@ -19,8 +19,8 @@ class SentencePieceTokenizer : public Tokenizer {
   SentencePieceTokenizer(const std::string& content, const std::string& source, const SentencePieceAdds& adds)
       : source_(source), fingerprint_(xxhash64(content)), adds_(adds) {
     if (!model_.LoadFromSerializedProto(content).ok())  // the library's words are about its own sources
-      throw InputError(text(source_, ": ", content.size(), " bytes that begin with ", shown(content, 20),
-                            ", expected a SentencePiece model or a tokenizer.json"));
+      throw InputError(fmt::format("{}: {} bytes that begin with {}, expected a SentencePiece model or a tokenizer.json", source_,
+                                   content.size(), shown(content, 20)));
     SpecialIds ids;
     const auto known = [](int id) { return id >= 0 ? std::optional<int32_t>(id) : std::nullopt; };
     ids.bos = known(model_.bos_id());
@@ -34,7 +34,7 @@ class SentencePieceTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens) const override {
     const size_t wrong = find_invalid_utf8(text);
     if (wrong != std::string_view::npos)
-      throw InputError(mbt::text("text to tokenize: byte ", wrong, " of ", text.size(), " is not UTF-8: ", shown(text.substr(wrong, 4))));
+      throw InputError(fmt::format("text to tokenize: byte {} of {} is not UTF-8: {}", wrong, text.size(), shown(text.substr(wrong, 4))));
     std::vector<int> found;
     check(model_.Encode({text.data(), text.size()}, &found), "cannot encode a text");
     if (add_special_tokens && adds_.bos && bos_id()) ids.push_back(*bos_id());
@@ -46,7 +46,7 @@ class SentencePieceTokenizer : public Tokenizer {
     std::vector<int> kept;
     for (const int32_t id : ids) {
       if (id < 0 || id >= model_.GetPieceSize())
-        throw InputError(text("token ", id, " is none of ", source_, ", which has ", model_.GetPieceSize()));
+        throw InputError(fmt::format("token {} is none of {}, which has {}", id, source_, model_.GetPieceSize()));
       if (!(skip_special_tokens && model_.IsControl(id))) kept.push_back(id);
     }
     std::string out;
@@ -59,12 +59,12 @@ class SentencePieceTokenizer : public Tokenizer {
     return model_.IdToPiece(id) == name ? std::optional<int32_t>(id) : std::nullopt;  // a name that is no piece gives the unknown token
   }
   TokenizerType type() const override { return TokenizerType::sentencepiece; }
-  std::string describe() const override { return text("SentencePiece ", source_, ": ", vocab_size(), " tokens"); }
+  std::string describe() const override { return fmt::format("SentencePiece {}: {} tokens", source_, vocab_size()); }
   uint64_t fingerprint() const override { return fingerprint_; }
 
  private:
   void check(const sentencepiece::util::Status& status, const char* what) const {
-    if (!status.ok()) throw InputError(text(source_, ": ", what, ": ", status.ToString()));
+    if (!status.ok()) throw InputError(fmt::format("{}: {}: {}", source_, what, status.ToString()));
   }
 
   sentencepiece::SentencePieceProcessor model_;

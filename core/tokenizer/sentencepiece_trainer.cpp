@@ -72,7 +72,7 @@ std::string train_sentencepiece(const SentencePieceTraining& t, const std::funct
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &lines, &model);
   lines.rethrow();
   if (!status.ok())
-    throw InputError(text("training a tokenizer of ", t.vocab_size, " pieces on ", lines.count(), " lines: ", status.ToString()));
+    throw InputError(fmt::format("training a tokenizer of {} pieces on {} lines: {}", t.vocab_size, lines.count(), status.ToString()));
   return model;
 }
 #else

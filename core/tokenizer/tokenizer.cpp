@@ -18,7 +18,7 @@ class ByteTokenizer : public Tokenizer {
   std::string decode_bytes(std::span<const int32_t> ids, bool) const override {
     std::string out;
     for (const int32_t id : ids) {
-      if (id < 0 || id > 255) throw InputError(text("token ", id, " is no byte; expected 0 to 255"));
+      if (id < 0 || id > 255) throw InputError(fmt::format("token {} is no byte; expected 0 to 255", id));
       out += static_cast<char>(id);
     }
     return out;
@@ -42,9 +42,10 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer() { return std::make_unique<ByteT
 std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
   if (config.tokenizer_type == TokenizerType::bytes) {
     if (!config.tokenizer_model.empty()) {
-      throw InputError(text(
-          "tokenizer.tokenizer_model is ", shown(config.tokenizer_model),
-          ", but tokenizer.tokenizer_type is \"bytes\", which reads no file; expected HuggingFaceTokenizer or SentencePieceTokenizer"));
+      throw InputError(
+          fmt::format("tokenizer.tokenizer_model is {}, but tokenizer.tokenizer_type is \"bytes\", which reads no file; expected "
+                      "HuggingFaceTokenizer or SentencePieceTokenizer",
+                      shown(config.tokenizer_model)));
     }
     return make_byte_tokenizer();
   }
@@ -55,11 +56,11 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
   }
   if (config.tokenizer_model.empty())
     throw InputError(
-        text("tokenizer.tokenizer_type ", name_of(config.tokenizer_type), " needs tokenizer.tokenizer_model, a file or a folder"));
+        fmt::format("tokenizer.tokenizer_type {} needs tokenizer.tokenizer_model, a file or a folder", name_of(config.tokenizer_type)));
   auto tokenizer = open_tokenizer(config.tokenizer_model);
   if (config.tokenizer_type != tokenizer->type()) {
-    throw InputError(text("tokenizer.tokenizer_model ", shown(config.tokenizer_model), " is a ", name_of(tokenizer->type()),
-                          ", but tokenizer.tokenizer_type is ", name_of(config.tokenizer_type)));
+    throw InputError(fmt::format("tokenizer.tokenizer_model {} is a {}, but tokenizer.tokenizer_type is {}", shown(config.tokenizer_model),
+                                 name_of(tokenizer->type()), name_of(config.tokenizer_type)));
   }
   return tokenizer;
 }

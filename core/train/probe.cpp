@@ -31,7 +31,7 @@ struct ProbeBatches {
 std::vector<int64_t> batches_shape(const SafetensorsFile& file) {
   const std::vector<int64_t>& shape = file.at("input_ids").shape;
   if (shape.size() != 3 || shape[0] < 1 || shape[1] < 1 || shape[2] < 1)
-    throw InputError(text(file.path(), ": input_ids must be [steps, batch, sequence], none of them 0"));
+    throw InputError(fmt::format("{}: input_ids must be [steps, batch, sequence], none of them 0", file.path()));
   return shape;
 }
 
@@ -39,7 +39,7 @@ ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int
   const SafetensorsFile file = SafetensorsFile::open(path);
   const std::vector<int64_t> shape = batches_shape(file);
   for (const char* name : {"labels", "loss_mask"}) {
-    if (file.at(name).shape != shape) throw InputError(text(path, ": ", name, " has another shape than input_ids"));
+    if (file.at(name).shape != shape) throw InputError(fmt::format("{}: {} has another shape than input_ids", path, name));
   }
   ProbeBatches b{shape[0],
                  shape[1],
@@ -47,10 +47,10 @@ ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int
                  file.read_i32(file.at("input_ids")),
                  file.read_i32(file.at("labels")),
                  file.read_f32(file.at("loss_mask"))};
-  if (steps > b.count) throw InputError(text(path, ": holds ", b.count, " batches, --steps asks for ", steps));
+  if (steps > b.count) throw InputError(fmt::format("{}: holds {} batches, --steps asks for {}", path, b.count, steps));
   for (const float weight : b.mask) {
     if (!std::isfinite(weight) || weight < 0)
-      throw InputError(text(path, ": loss_mask holds ", weight, ", expected finite numbers from 0 on"));
+      throw InputError(fmt::format("{}: loss_mask holds {}, expected finite numbers from 0 on", path, weight));
   }
   for (int64_t i = 0; i < std::ssize(b.targets); ++i) {
     if (b.targets[static_cast<size_t>(i)] != kIgnoredLabel) continue;
@@ -60,7 +60,7 @@ ProbeBatches read_batches(const std::string& path, const ModelConfig& model, int
   for (const auto* ids : {&b.tokens, &b.targets}) {
     for (const int32_t id : *ids) {
       if (id < 0 || id >= model.vocab_size)
-        throw InputError(text(path, ": token ", id, " is outside the vocabulary of ", model.vocab_size));
+        throw InputError(fmt::format("{}: token {} is outside the vocabulary of {}", path, id, model.vocab_size));
     }
   }
   return b;
@@ -159,8 +159,8 @@ void run_probe(Backend& backend, RunConfig config, const PrecisionPolicy& policy
   if (config.model.hf_path.empty()) throw InputError("probe: model.hf_path is not set; it names the Hugging Face folder to probe");
   const ProbeBatches batches = read_batches(batch_file, config.model, steps);
   if (config.model.max_position_embeddings && batches.sequence > *config.model.max_position_embeddings) {
-    throw InputError(text(batch_file, ": sequences of ", batches.sequence, " tokens are longer than the model's ",
-                          *config.model.max_position_embeddings, " positions"));
+    throw InputError(fmt::format("{}: sequences of {} tokens are longer than the model's {} positions", batch_file, batches.sequence,
+                                 *config.model.max_position_embeddings));
   }
   config.model.seq_length = batches.sequence;
   config.train.micro_batch_size = config.train.global_batch_size = batches.batch;

@@ -46,7 +46,7 @@ RandomStep::RandomStep(Backend& backend, World& world, const RunConfig& config, 
     if (inputs.positions) positions_.push_back(static_cast<int32_t>(t - start));
   }
 } catch (const OutOfMemory& e) {
-  throw OutOfMemory(text(e.what(), "\n", memory.owners));
+  throw OutOfMemory(fmt::format("{}\n{}", e.what(), memory.owners));
 }
 
 void RandomStep::run() try {
@@ -63,7 +63,7 @@ void RandomStep::run() try {
   parallel_.publish_step(optimizer_.step(scaler_, 1e-4, 0.01, true).was_skipped);
   backend_.synchronize();
 } catch (const OutOfMemory& e) {
-  throw OutOfMemory(text(e.what(), "\n", owners_));
+  throw OutOfMemory(fmt::format("{}\n{}", e.what(), owners_));
 }
 
 }  // namespace mbt

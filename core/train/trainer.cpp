@@ -101,7 +101,7 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
   }
   parallel_.publish_masters();
 } catch (const OutOfMemory& e) {
-  throw OutOfMemory(text(e.what(), "\n", memory_owners(config, policy, backend, world.ranks())));
+  throw OutOfMemory(fmt::format("{}\n{}", e.what(), memory_owners(config, policy, backend, world.ranks())));
 }
 
 /// Enqueues the gradients and the sum of losses, of all ranks; returns how many tokens are in the loss, of this rank. Rank r takes every
@@ -139,7 +139,7 @@ void Trainer::report_replay() {
   const std::string& refusal = transformer_.replay_refusal();
   if (refusal.empty() || replay_is_reported_) return;
   replay_is_reported_ = true;
-  observer_.on_message(text(refusal, " (train.cuda_graph=false silences this)"));
+  observer_.on_message(fmt::format("{} (train.cuda_graph=false silences this)", refusal));
 }
 
 IterationRecord Trainer::step() {
@@ -197,28 +197,29 @@ void Trainer::handle_non_finite(const IterationRecord& r, bool gradients_are_fin
   const auto at = std::find_if(activations.begin(), activations.end(), [](const std::string& a) { return !a.empty(); });
   // Weights are the same on all ranks, and gradients hold all ranks' sums: only an activation tells where it began.
   std::string where = non_finite_weight();
-  if (where.empty() && at != activations.end()) where = world_.ranks() > 1 ? text(*at, " on rank ", at - activations.begin()) : *at;
+  if (where.empty() && at != activations.end())
+    where = world_.ranks() > 1 ? fmt::format("{} on rank {}", *at, at - activations.begin()) : *at;
   if (where.empty()) where = first_said(gather_texts(world_, non_finite_gradient()));
   if (where.empty()) where = "the logits";
-  throw AgreedError(
-      text(gradients_are_finite ? "the loss" : "the gradient norm", " of iteration ", r.iteration, " is not finite (loss ", r.loss,
-           ", consumed samples ", state_.consumed_samples, "); first found in ", where, ". The weights are those of iteration ",
-           state_.iteration, ". Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out"),
-      1);
+  throw AgreedError(fmt::format("{} of iteration {} is not finite (loss {}, consumed samples {}); first found in {}. The weights are those "
+                                "of iteration {}. Lower optimizer.lr, or set train.nan_policy=skip to leave such batches out",
+                                gradients_are_finite ? "the loss" : "the gradient norm", r.iteration, r.loss, state_.consumed_samples,
+                                where, state_.iteration),
+                    1);
 }
 
 /// The first weight with a NaN or an infinity, on any rank; empty: there is none.
 std::string Trainer::non_finite_weight() {
   std::string found;
   for (int64_t i = 0; i < weights_.num_params() && found.empty(); ++i)
-    if (has_non_finite(weights_.get(weights_.master(), i))) found = text("the weight ", weights_.spec(i).name);
+    if (has_non_finite(weights_.get(weights_.master(), i))) found = fmt::format("the weight {}", weights_.spec(i).name);
   return first_said(gather_texts(world_, found));
 }
 
 /// The same of this rank's gradients, in the order of backward.
 std::string Trainer::non_finite_gradient() {
   for (int64_t i = weights_.num_params() - 1; i >= 0; --i)
-    if (has_non_finite(weights_.get(weights_.grad(), i))) return text("the gradient of ", weights_.spec(i).name);
+    if (has_non_finite(weights_.get(weights_.grad(), i))) return fmt::format("the gradient of {}", weights_.spec(i).name);
   return "";
 }
 
@@ -307,7 +308,7 @@ void Trainer::settle_save() noexcept {
   try {
     finish_save();
   } catch (const std::exception& e) {
-    observer_.on_warning(text("the checkpoint of iteration ", last_saved_, " was not saved: ", e.what()));
+    observer_.on_warning(fmt::format("the checkpoint of iteration {} was not saved: {}", last_saved_, e.what()));
   }
 }
 
@@ -359,7 +360,7 @@ ExitReason Trainer::run() try { return train_loop(); } catch (const AgreedError&
   throw;
 } catch (const OutOfMemory& e) {
   if (world_.ranks() == 1) settle_save();
-  throw OutOfMemory(text(e.what(), "\n", memory_.owners));
+  throw OutOfMemory(fmt::format("{}\n{}", e.what(), memory_.owners));
 } catch (...) {
   if (world_.ranks() == 1) settle_save();  // of several, the others may not come to complete it
   throw;

@@ -23,16 +23,17 @@ void compare_tokenizer(const LoadedParts& run, const CheckpointReader& checkpoin
   const std::unique_ptr<Tokenizer> then = has_tokenizer(carried) ? open_tokenizer(carried, checkpoint.path()) : make_byte_tokenizer();
   if (now->fingerprint() != then->fingerprint())
     run.observer.on_warning(
-        text("the tokenizer is another than the checkpoint's (", now->describe(), " instead of ", then->describe(),
-             "): the model has learned what other tokens mean. If this is not meant, leave tokenizer.tokenizer_model as it was"));
+        fmt::format("the tokenizer is another than the checkpoint's ({} instead of {}): the model has learned what other tokens mean. If "
+                    "this is not meant, leave tokenizer.tokenizer_model as it was",
+                    now->describe(), then->describe()));
 }
 
 /// Moments of another dtype were converted on their way in.
 void report_converted_moments(const LoadedParts& run, const OptimizerConfig& saved) {
   const auto report = [&](const char* moment, MomentDtype from, MomentDtype to) {
     if (from == to) return;
-    run.observer.on_message(text("Adam's ", moment, " moment was saved in ", name_of(from), " and continues in ", name_of(to),
-                                 to == MomentDtype::fp32 ? ", the same values" : ", rounded to nearest even"));
+    run.observer.on_message(fmt::format("Adam's {} moment was saved in {} and continues in {}{}", moment, name_of(from), name_of(to),
+                                        to == MomentDtype::fp32 ? ", the same values" : ", rounded to nearest even"));
   };
   report("first", saved.exp_avg_dtype, run.config.optimizer.exp_avg_dtype);
   report("second", saved.exp_avg_sq_dtype, run.config.optimizer.exp_avg_sq_dtype);
@@ -57,17 +58,21 @@ void compare_with_checkpoint(const LoadedParts& run, const RunConfig& saved) {
                         section == "mixed_precision" || d.path == "train.global_batch_size";
     if (!counts || is_chosen || d.path.rfind("scheduler.override", 0) == 0) continue;
     const bool is_other_model = table.find(section, d.path.substr(section.size() + 1))->info.is_architecture;
-    (is_other_model ? of_model : changes).push_back(text(d.path, " ", json_text(d.left), " -> ", json_text(d.right)));
+    (is_other_model ? of_model : changes).push_back(fmt::format("{} {} -> {}", d.path, json_text(d.left), json_text(d.right)));
   }
   if (!of_model.empty())
     run.observer.on_warning(
-        text("the checkpoint is of a model that computes something else, though its weights have the same shapes: ", join(of_model, ", "),
-             ". If this is not meant, load with its own config, run_config.json in the checkpoint"));
+        fmt::format("the checkpoint is of a model that computes something else, though its weights have the same shapes: {}. If this is "
+                    "not meant, load with its own config, run_config.json in the checkpoint",
+                    join(of_model, ", ")));
   const auto samples = [](const RunConfig& c) { return c.train.iterations() * c.train.global_batch_size; };
   if (run.dataset.order(Split::train) == SampleOrder::own && samples(saved) != samples(run.config))
-    run.observer.on_warning(text("the order of this data depends on the length of the run, which was ", samples(saved), " samples and is ",
-                                 samples(run.config), ": samples that were seen may come again, and others later (docs/data.md)"));
-  if (!changes.empty()) run.observer.on_message(text("continues with other settings than the checkpoint's: ", join(changes, ", ")));
+    run.observer.on_warning(
+        fmt::format("the order of this data depends on the length of the run, which was {} samples and is {}: samples that were seen may "
+                    "come again, and others later (docs/data.md)",
+                    samples(saved), samples(run.config)));
+  if (!changes.empty())
+    run.observer.on_message(fmt::format("continues with other settings than the checkpoint's: {}", join(changes, ", ")));
 }
 
 /// Makes no exchanges: what is wrong on one rank, all are told.
@@ -89,7 +94,7 @@ void load_from(const LoadedParts& run, const std::string& path) {
     if (!with_moments) run.state.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
     run.optimizer.set_updates(run.state.optimizer_updates);
   }
-  run.observer.on_message(text("loaded checkpoint ", path, " at iteration ", run.state.iteration));
+  run.observer.on_message(fmt::format("loaded checkpoint {} at iteration {}", path, run.state.iteration));
 }
 
 }  // namespace
@@ -105,10 +110,10 @@ void load_run(const LoadedParts& run) {
     const std::optional<FoundCheckpoint> found = find_checkpoint(c.load, c.ckpt_step);
     if (found) path = found->path;
     if (found && !found->note.empty()) run.observer.on_warning(found->note);
-    if (!found && !may_start) throw InputError(text("checkpoint.load: ", c.load, " holds no checkpoint (no iter_ folder in it)"));
+    if (!found && !may_start) throw InputError(fmt::format("checkpoint.load: {} holds no checkpoint (no iter_ folder in it)", c.load));
   });
   path = broadcast_text(run.world, path);
-  if (path.empty()) return run.observer.on_message(text(c.load, " holds no checkpoint yet: starting fresh"));
+  if (path.empty()) return run.observer.on_message(fmt::format("{} holds no checkpoint yet: starting fresh", c.load));
   agree(run.world, [&] { load_from(run, path); });
 }
 

@@ -1,8 +1,10 @@
 #include "core/train/verify_resume.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
+#include "core/base/error.h"
 #include "core/base/xxhash.h"
 #include "core/train/checkpoint/checkpoint.h"
 #include "core/train/checkpoint/checkpoint_index.h"
@@ -64,6 +66,16 @@ RunTrace trace_interrupted_run(Backend& backend, World& world, RunConfig config,
   RunTrace rest = trace_run(backend, world, config, policy, dataset);
   first.losses.insert(first.losses.end(), rest.losses.begin(), rest.losses.end());
   return {first.losses, rest.checkpoint};
+}
+
+std::string loss_difference(const RunTrace& whole, const RunTrace& interrupted) {
+  const std::vector<double>&a = whole.losses, &b = interrupted.losses;
+  for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+    if (i >= a.size() || i >= b.size()) return fmt::format("iteration {}: missing in one of the runs", i + 1);
+    const bool are_nan = std::isnan(a[i]) && std::isnan(b[i]);
+    if (a[i] != b[i] && !are_nan) return fmt::format("iteration {}: loss {} without, {} with a break", i + 1, a[i], b[i]);
+  }
+  return "";
 }
 
 std::vector<std::string> differing_files(const std::string& a, const std::string& b) {

@@ -28,6 +28,10 @@ RunTrace trace_run(Backend& backend, World& world, const RunConfig& config, cons
 RunTrace trace_interrupted_run(Backend& backend, World& world, RunConfig config, const PrecisionPolicy& policy, const Dataset& dataset,
                                int64_t before);
 
+/// The first iteration whose losses differ, or that one of the runs lacks, with as many digits as tell the losses apart; empty: none. Two
+/// NaN are equal.
+std::string loss_difference(const RunTrace& whole, const RunTrace& interrupted);
+
 /// Of two checkpoints of the same number of ranks: names of the files, state.json among them, whose bytes differ. The config, which holds
 /// folders, is left out. Empty: the states are equal, bit for bit.
 std::vector<std::string> differing_files(const std::string& a, const std::string& b);

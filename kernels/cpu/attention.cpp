@@ -79,8 +79,8 @@ std::vector<Document> documents_of(const char* op, const ConstTensorView& docume
     for (int64_t t = 0; t < length; ++t) {
       if (start[t] == t) documents.push_back({b, t, 0});
       else if (t == 0 || start[t] != start[t - 1])
-        throw Error(text(op, ": document_start[", b * length + t, "] is ", start[t], " at place ", t, " of a sequence, expected ", t,
-                         t == 0 ? std::string() : text(" or, as before it, ", start[t - 1])));
+        throw Error(fmt::format("{}: document_start[{}] is {} at place {} of a sequence, expected {}{}", op, b * length + t, start[t], t, t,
+                                t == 0 ? std::string() : fmt::format(" or, as before it, {}", start[t - 1])));
       documents.back().length += 1;
     }
   }

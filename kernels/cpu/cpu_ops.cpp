@@ -24,7 +24,7 @@ template <class Args>
 void expect_act(const Args& args, const char* name, const ConstTensorView& t) {
   const bool is_act = t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16;
   if (t.empty() || !is_act)
-    throw Error(text(op_name(args), ": tensor '", name, "' is ", t.empty() ? "missing" : t.str(), ", expected f32, bf16 or f16"));
+    throw Error(fmt::format("{}: tensor '{}' is {}, expected f32, bf16 or f16", op_name(args), name, t.empty() ? "missing" : t.str()));
 }
 
 template <class Args>
@@ -32,7 +32,7 @@ void expect_indices(const Args& args, const char* name, const ConstTensorView& t
   const int32_t* index = t.as<int32_t>();
   for (int64_t i = 0; i < t.size(); ++i) {
     if (index[i] < 0 || index[i] >= limit)
-      throw Error(text(op_name(args), ": ", name, "[", i, "] is ", index[i], ", expected 0 to ", limit - 1));
+      throw Error(fmt::format("{}: {}[{}] is {}, expected 0 to {}", op_name(args), name, i, index[i], limit - 1));
   }
 }
 
@@ -169,7 +169,7 @@ void CpuBackend::do_adamw(const AdamwArgs& args) {
 
 void CpuBackend::do_cast(const CastArgs& args) {
   if (!is_float(args.src.dtype) || !is_float(args.dst.dtype)) {
-    throw Error(text(op_name(args), ": ", args.src.str(), " to ", args.dst.str(), ", expected floating-point types"));
+    throw Error(fmt::format("{}: {} to {}, expected floating-point types", op_name(args), args.src.str(), args.dst.str()));
   }
   MBT_AT_LEVEL(cast)(args);
 }

@@ -121,7 +121,7 @@ Gemm::~Gemm() = default;
 void Gemm::run(const GemmArgs& g) {
   const bool is_quantized = g.a.is_quantized();
   const DType act = g.a.plain.dtype;
-  MBT_CHECK(is_quantized || act == DType::f32 || act == DType::bf16 || act == DType::f16, "gemm of ", name_of(act));
+  MBT_CHECK(is_quantized || act == DType::f32 || act == DType::bf16 || act == DType::f16, "gemm of {}", name_of(act));
   State& s = *state_;
   if (has_few_rows(shape_of(g), is_quantized, act)) return run_few_rows(g, s.operands, s.prepare_bias(g.bias));
   const bool a_columnwise = g.role == GemmRole::wgrad, b_columnwise = g.role != GemmRole::fprop;
@@ -157,7 +157,7 @@ GemmSupport Gemm::support(const QuantSpec* a, const QuantSpec* b, DType act) con
   const bool has_bf16 = GemmEngine::has_bf16();
   if ((a == nullptr) != (b == nullptr)) return {Execution::unsupported, "one operand is quantized, the other is not"};
   if (a != nullptr)
-    return {Execution::emulated, text(has_bf16 ? "bf16" : "fp32", " GEMM on exactly decoded codes, scales on the fp32 sums")};
+    return {Execution::emulated, fmt::format("{} GEMM on exactly decoded codes, scales on the fp32 sums", has_bf16 ? "bf16" : "fp32")};
   switch (act) {
     case DType::f32: return {Execution::native, "fp32 GEMM"};
     case DType::bf16:
@@ -168,7 +168,7 @@ GemmSupport Gemm::support(const QuantSpec* a, const QuantSpec* b, DType act) con
     case DType::i32:
     case DType::u8: break;
   }
-  return {Execution::unsupported, text("no GEMM of ", name_of(act))};
+  return {Execution::unsupported, fmt::format("no GEMM of {}", name_of(act))};
 }
 
 std::string Gemm::description() const { return GemmEngine::description(); }

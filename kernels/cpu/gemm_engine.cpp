@@ -23,7 +23,7 @@ GemmEngine::~GemmEngine() = default;
 
 void GemmEngine::run(const MatrixProduct& p) {
   if (run_if_small(p, small_limit_)) return;
-  MBT_CHECK(p.operand_type == DType::f32 && p.result_type == DType::f32, "the loops multiply f32, not ", name_of(p.operand_type));
+  MBT_CHECK(p.operand_type == DType::f32 && p.result_type == DType::f32, "the loops multiply f32, not {}", name_of(p.operand_type));
   MBT_AT_LEVEL(gemm_f32)
   (p.m, p.n, p.k, static_cast<const float*>(p.a), p.a_is_transposed, static_cast<const float*>(p.b), p.b_is_transposed,
    static_cast<float*>(p.c), p.alpha, p.bias, p.accumulate);
@@ -31,7 +31,7 @@ void GemmEngine::run(const MatrixProduct& p) {
 
 size_t GemmEngine::scratch_bytes() const { return 0; }
 bool GemmEngine::has_bf16() { return false; }
-std::string GemmEngine::description() { return text("own fp32 loops, ", name_of(level())); }
+std::string GemmEngine::description() { return fmt::format("own fp32 loops, {}", name_of(level())); }
 
 #endif  // !MBT_HAVE_ONEDNN
 

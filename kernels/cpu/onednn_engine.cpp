@@ -151,8 +151,8 @@ void GemmEngine::run(const MatrixProduct& product) {
     found->second.run(product, scratchpad, state_->stream);
     state_->stream.wait();
   } catch (const dnnl::error& e) {
-    throw Error(text("oneDNN: ", e.what(), " (status ", static_cast<int>(e.status), ") for a product of ", product.m, "x", product.k,
-                     " and ", product.k, "x", product.n, " in ", name_of(product.operand_type)));
+    throw Error(fmt::format("oneDNN: {} (status {}) for a product of {}x{} and {}x{} in {}", e.what(), static_cast<int>(e.status),
+                            product.m, product.k, product.k, product.n, name_of(product.operand_type)));
   }
 }
 
@@ -170,7 +170,7 @@ bool GemmEngine::has_bf16() {
 std::string GemmEngine::description() {
   const dnnl_version_t* v = dnnl_version();
   const char* units = !has_bf16() ? "fp32 units" : may_use(dnnl::cpu_isa::avx512_core_amx) ? "AMX" : "AVX512-BF16";
-  return text("oneDNN ", v->major, ".", v->minor, ".", v->patch, ", bf16 on ", units);
+  return fmt::format("oneDNN {}.{}.{}, bf16 on {}", v->major, v->minor, v->patch, units);
 }
 
 }  // namespace mbt::cpu

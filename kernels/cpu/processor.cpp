@@ -59,7 +59,7 @@ const Processor& processor() {
 }
 
 int resolve_thread_count(int asked) {
-  if (asked < 0 || asked > kMaxThreads) throw InputError(text("threads: ", asked, ", expected 0 (all cores) to ", kMaxThreads));
+  if (asked < 0 || asked > kMaxThreads) throw InputError(fmt::format("threads: {}, expected 0 (all cores) to {}", asked, kMaxThreads));
 #ifndef _OPENMP
   return 1;  // built without OpenMP
 #endif

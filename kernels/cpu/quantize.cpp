@@ -15,8 +15,8 @@ namespace {
 void check_spec(const QuantTensorView& q) {
   const QuantSpec& s = q.spec;
   const bool is_nvfp4 = s.scaling == QuantScaling::nvfp4;
-  MBT_CHECK(is_nvfp4 == (s.format == QuantFormat::e2m1), name_of(s.scaling), " with ", name_of(s.format));
-  MBT_CHECK(is_nvfp4 || (!s.stochastic_rounding && !s.hadamard_columnwise), name_of(s.scaling), " with nvfp4's rounding or transform");
+  MBT_CHECK(is_nvfp4 == (s.format == QuantFormat::e2m1), "{} with {}", name_of(s.scaling), name_of(s.format));
+  MBT_CHECK(is_nvfp4 || (!s.stochastic_rounding && !s.hadamard_columnwise), "{} with nvfp4's rounding or transform", name_of(s.scaling));
   MBT_CHECK(!s.is_2d || !s.hadamard_columnwise, "square blocks share their codes, so there is no transformed copy");
   MBT_CHECK(!s.is_2d || s.block_size() != 0, "square blocks under one scale a tensor");
   for (const QuantCopy* copy : {&q.rowwise, &q.columnwise}) {
@@ -34,7 +34,7 @@ void check_spec(const QuantTensorView& q) {
 SourceKind kind_of(DType x, DType round_to) {
   if (x == DType::bf16) return SourceKind::bf16;
   if (x == DType::f16) return SourceKind::f16;
-  MBT_CHECK(x == DType::f32, "quantize: x is ", name_of(x), ", expected f32, bf16 or f16");
+  MBT_CHECK(x == DType::f32, "quantize: x is {}, expected f32, bf16 or f16", name_of(x));
   return round_to == DType::bf16 ? SourceKind::f32_as_bf16 : round_to == DType::f16 ? SourceKind::f32_as_f16 : SourceKind::f32;
 }
 
@@ -240,7 +240,7 @@ namespace {
 const QuantCopy& copy_of(const QuantTensorView& q, bool columnwise) {
   const QuantCopy& wanted = columnwise ? q.columnwise : q.rowwise;
   const QuantCopy& copy = wanted.empty() && q.spec.columnwise_shares_codes() ? (columnwise ? q.rowwise : q.columnwise) : wanted;
-  MBT_CHECK(!copy.empty(), "decode: no ", columnwise ? "column-wise" : "row-wise", " copy");
+  MBT_CHECK(!copy.empty(), "decode: no {} copy", columnwise ? "column-wise" : "row-wise");
   MBT_CHECK(!copy.is_transposed, "the CPU reads no transposed codes");
   return copy;
 }

@@ -18,16 +18,18 @@ cudaDeviceProp select_device(int device) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) {
     static_cast<void>(cudaGetLastError());
-    throw InputError(text("train.device=cuda: no usable NVIDIA GPU (", status == cudaSuccess ? "none found" : cudaGetErrorString(status),
-                          "); check nvidia-smi and the driver, or use train.device=cpu"));
+    throw InputError(fmt::format("train.device=cuda: no usable NVIDIA GPU ({}); check nvidia-smi and the driver, or use train.device=cpu",
+                                 status == cudaSuccess ? "none found" : cudaGetErrorString(status)));
   }
-  if (device < 0 || device >= count) throw InputError(text("train.device=cuda: there is no GPU ", device, ", only 0 to ", count - 1));
-  check(cudaSetDevice(device), text("selecting GPU ", device));
+  if (device < 0 || device >= count)
+    throw InputError(fmt::format("train.device=cuda: there is no GPU {}, only 0 to {}", device, count - 1));
+  check(cudaSetDevice(device), fmt::format("selecting GPU {}", device));
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, device), text("asking for the properties of GPU ", device));
+  check(cudaGetDeviceProperties(&properties, device), fmt::format("asking for the properties of GPU {}", device));
   if (properties.major < kOldestMajor)
-    throw InputError(text("train.device=cuda: GPU ", device, " (", properties.name, ") has compute capability ", properties.major, ".",
-                          properties.minor, ", expected ", kOldestMajor, ".0 or newer; use train.device=cpu"));
+    throw InputError(
+        fmt::format("train.device=cuda: GPU {} ({}) has compute capability {}.{}, expected {}.0 or newer; use train.device=cpu", device,
+                    properties.name, properties.major, properties.minor, kOldestMajor));
   return properties;
 }
 
@@ -50,17 +52,17 @@ BackendFacts CudaBackend::facts() const {
   check(cudaRuntimeGetVersion(&runtime), "asking for the runtime's version");
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "asking for the free memory");
-  const auto version = [](int v) { return text(v / 1000, ".", v % 1000 / 10); };
-  return {{"GPU", text(properties_.name, ", compute capability ", properties_.major, ".", properties_.minor, ", ",
-                       properties_.totalGlobalMem >> 20, " MiB, ", properties_.multiProcessorCount, " multiprocessors")},
-          {"memory", text(free >> 20, " MiB free of ", total >> 20)},
-          {"CUDA", text("driver ", version(driver), ", runtime ", version(runtime))},
+  const auto version = [](int v) { return fmt::format("{}.{}", v / 1000, v % 1000 / 10); };
+  return {{"GPU", fmt::format("{}, compute capability {}.{}, {} MiB, {} multiprocessors", properties_.name, properties_.major,
+                              properties_.minor, properties_.totalGlobalMem >> 20, properties_.multiProcessorCount)},
+          {"memory", fmt::format("{} MiB free of {}", free >> 20, total >> 20)},
+          {"CUDA", fmt::format("driver {}, runtime {}", version(driver), version(runtime))},
           {"gemm", gemm_->description()},
           {"attention", "flash (tensor cores) for head widths 64 and 128 in bf16 and f16; math for all others"}};
 }
 
 void CudaBackend::refuse_while_recording(const char* call) const {
-  if (is_recording_) throw Error(text(call, " among ops that are recorded: Backend::replay takes ops alone"));
+  if (is_recording_) throw Error(fmt::format("{} among ops that are recorded: Backend::replay takes ops alone", call));
 }
 
 void* CudaBackend::allocate(size_t bytes) {
@@ -104,15 +106,15 @@ void CudaBackend::submit_staged() {
 void CudaBackend::download(ConstTensorView device, void* host) {
   refuse_while_recording("download");
   // A copy to pageable memory waits inside CUDA, where nothing is checked.
-  if (wait_.has_check()) wait_.stream(stream_.get(), text("download after ", last_op_));
+  if (wait_.has_check()) wait_.stream(stream_.get(), fmt::format("download after {}", last_op_));
   check(cudaMemcpyAsync(host, device.data, static_cast<size_t>(device.size_bytes()), cudaMemcpyDeviceToHost, stream_.get()),
-        text("download after ", last_op_));
+        fmt::format("download after {}", last_op_));
   synchronize();
 }
 
 void CudaBackend::synchronize() {
   refuse_while_recording("synchronize");
-  wait_.stream(stream_.get(), text("waiting for the GPU, the last op of which was ", last_op_));
+  wait_.stream(stream_.get(), fmt::format("waiting for the GPU, the last op of which was {}", last_op_));
   throw_fault();
 }
 
@@ -130,7 +132,7 @@ void CudaBackend::replay(Recording& recording, const std::function<void()>& ops)
     const std::string failure = graph->record(stream_.get(), ops);
     scratch_.freeze(false);
     is_recording_ = false;
-    if (!failure.empty()) recording.refusal = text("micro-batches run op by op, not as one CUDA graph: ", failure);
+    if (!failure.empty()) recording.refusal = fmt::format("micro-batches run op by op, not as one CUDA graph: {}", failure);
   }
   if (!graph->is_executable()) return ops();
   last_op_ = "a CUDA graph";
@@ -145,12 +147,12 @@ void CudaBackend::throw_fault() {
   const Fault f = *fault_;
   *fault_ = Fault{};
   if (f.kind == Fault::document)
-    throw Error(text("attention: document_start[", f.index, "] is ", f.value, " at place ", f.limit, " of its sequence, expected ", f.limit,
-                     f.limit > 0 ? " or what the place before it has" : ""));
+    throw Error(fmt::format("attention: document_start[{}] is {} at place {} of its sequence, expected {}{}", f.index, f.value, f.limit,
+                            f.limit, f.limit > 0 ? " or what the place before it has" : ""));
   const char* const what = f.kind == Fault::token    ? "embedding: tokens["
                            : f.kind == Fault::target ? "cross_entropy: targets["
                                                      : "rope or embedding: positions[";
-  throw Error(text(what, f.index, "] is ", f.value, ", expected 0 to ", f.limit - 1));
+  throw Error(fmt::format("{}{}] is {}, expected 0 to {}", what, f.index, f.value, f.limit - 1));
 }
 
 void CudaBackend::fill_zero(TensorView t) {
@@ -163,9 +165,11 @@ std::unique_ptr<Collectives> CudaBackend::connect(World& world) {
   return std::make_unique<NcclCollectives>(world, CollectiveSite{stream_.get(), wait_, collective_scratch_bytes_});
 #else
   constexpr int kExitCode = 2;  // one build, so the same on all ranks
-  throw AgreedError(text(world.ranks(), " ranks on GPUs need NCCL, which this build is without: configure with -DMBT_NCCL=ON; or run one ",
-                         "rank, or use train.device=cpu"),
-                    kExitCode);
+  throw AgreedError(
+      fmt::format(
+          "{} ranks on GPUs need NCCL, which this build is without: configure with -DMBT_NCCL=ON; or run one rank, or use train.device=cpu",
+          world.ranks()),
+      kExitCode);
 #endif
 }
 

@@ -181,7 +181,7 @@ void bias_bwd(const BiasBwdArgs& args, const LaunchContext& context) {
 
 void launch_cast(const CastArgs& args, const LaunchContext& context) {
   if (!is_float(args.src.dtype) || !is_float(args.dst.dtype))
-    throw Error(text(op_name(args), ": ", args.src.str(), " to ", args.dst.str(), ", expected floating-point types"));
+    throw Error(fmt::format("{}: {} to {}, expected floating-point types", op_name(args), args.src.str(), args.dst.str()));
   const int64_t n = args.src.size();
   const bool is_aligned = rows_are_aligned<uint8_t>(kAccessBytes, {args.src.data, args.dst.data});
   const int64_t packs = is_aligned ? n / kCastPack : 0;

@@ -258,8 +258,8 @@ void add_to_table(const ConstTensorView& d_out, const TableGradient& to, const L
 template <class Args>
 void expect_fewer_rows(const Args& args) {
   const ConstTensorView& tokens = args.tokens;
-  MBT_CHECK(tokens.size() <= INT32_MAX && args.sequence_length <= INT32_MAX, op_name(args), ": ", tokens.str(),
-            ", expected fewer than 2^31 tokens");
+  MBT_CHECK(tokens.size() <= INT32_MAX && args.sequence_length <= INT32_MAX, "{}: {}, expected fewer than 2^31 tokens", op_name(args),
+            tokens.str());
 }
 
 }  // namespace

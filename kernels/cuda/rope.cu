@@ -117,8 +117,8 @@ dim3 block_of(int heads, int packs) {
 }  // namespace
 
 void launch_rope(const RopeArgs& args, const LaunchContext& context) {
-  MBT_CHECK(args.qkv.rows() <= INT32_MAX && args.sequence_length <= INT32_MAX, op_name(args), ": ", args.qkv.str(),
-            ", expected fewer than 2^31 rows");
+  MBT_CHECK(args.qkv.rows() <= INT32_MAX && args.sequence_length <= INT32_MAX, "{}: {}, expected fewer than 2^31 rows", op_name(args),
+            args.qkv.str());
   const int half = static_cast<int>(args.cos_sin.cols() / 2);
   QuantizedOutput qkv(args.qkv, args.quantized, context);
   if (half == 0) return launch_quantize_output(args.qkv, args.quantized, context);

@@ -24,7 +24,7 @@ void check(int status, const char* what) {
   char reason[MPI_MAX_ERROR_STRING] = "unknown";
   int length = 0;
   MPI_Error_string(status, reason, &length);
-  throw Error(text("MPI: ", what, " failed: ", reason));
+  throw Error(fmt::format("MPI: {} failed: {}", what, reason));
 }
 
 /// An exit code to end the run with; -1: none. Whoever calls MPI looks at it, since no other thread may.

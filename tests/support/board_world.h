@@ -22,7 +22,7 @@ namespace mbt::test {
 class Board {
  public:
   explicit Board(int ranks) : ranks_(ranks), bytes_(kHeader + static_cast<size_t>(ranks) * kBox) {
-    MBT_CHECK(ranks >= 1 && ranks <= kMostRanks, ranks, " ranks");
+    MBT_CHECK(ranks >= 1 && ranks <= kMostRanks, "{} ranks", ranks);
     void* const memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw Error("no shared memory for ranks");
     header_ = new (memory) Header;
@@ -46,7 +46,7 @@ class Board {
     for (int asked = 0; header_->generation.load() == generation; ++asked) {
       for (int r = 0; r < ranks_; ++r)
         if (header_->has_ended[r].load() && header_->generation.load() == generation)
-          throw Error(text("rank ", r, " of ", ranks_, " has ended"));
+          throw Error(fmt::format("rank {} of {} has ended", r, ranks_));
       if (asked < 100) std::this_thread::yield();
       else std::this_thread::sleep_for(std::chrono::microseconds(20));
     }

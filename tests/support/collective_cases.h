@@ -32,8 +32,8 @@ struct ReduceScatterCase {
   bool is_in_place = false;
 
   std::string str() const {
-    return text("reduce_scatter of ", n, " ", name_of(dtype), " a rank, factor ", factor, with_f32_sums ? ", f32 sums" : "",
-                is_in_place ? ", in place" : "");
+    return fmt::format("reduce_scatter of {} {} a rank, factor {}{}{}", n, name_of(dtype), factor, with_f32_sums ? ", f32 sums" : "",
+                       is_in_place ? ", in place" : "");
   }
 };
 
@@ -80,7 +80,8 @@ inline void check_reduce_scatter(const Tested& tested, const ReduceScatterCase& 
   collectives.wait(collectives.reduce_scatter({.in = in, .out = result, .factor = c.factor, .with_f32_sums = c.with_f32_sums}));
   tested.finish();
   if (c.is_in_place) std::memcpy(out.view().data, own.data, static_cast<size_t>(own.size_bytes()));
-  for (int64_t i = 0; i < c.n; ++i) expect(out.at(i) == want.at(i), text(c.str(), ": [", i, "] is ", out.at(i), ", expected ", want.at(i)));
+  for (int64_t i = 0; i < c.n; ++i)
+    expect(out.at(i) == want.at(i), fmt::format("{}: [{}] is {}, expected {}", c.str(), i, out.at(i), want.at(i)));
   expect(out.guards_intact() && in.guards_intact(), c.str() + ": wrote beside its tensors");
 }
 
@@ -102,7 +103,7 @@ void check_all_gather(const Tested& tested, DType dtype, int64_t n, bool is_in_p
   for (int64_t r = 0; r < ranks; ++r)
     for (int64_t i = 0; i < n; ++i)
       expect(out[static_cast<size_t>(1 + r * n + i)] == element(r, i),
-             text("all_gather of ", n, " ", name_of(dtype), is_in_place ? ", in place" : "", ": [", r, "][", i, "] is not rank ", r, "'s"));
+             fmt::format("all_gather of {} {}{}: [{}][{}] is not rank {}'s", n, name_of(dtype), is_in_place ? ", in place" : "", r, i, r));
   expect(out.front() == T{99} && out.back() == T{99}, "all_gather: wrote beside its tensor");
 }
 
@@ -129,7 +130,7 @@ void check_all_reduce(const Tested& tested, DType dtype, int64_t n, ReduceOp op)
     }
     const T got = t[static_cast<size_t>(i + 1)];
     expect(got == want || (got != got && want != want),
-           text("all_reduce of ", n, " ", name_of(dtype), ": [", i, "] is ", got, ", expected ", want));
+           fmt::format("all_reduce of {} {}: [{}] is {}, expected {}", n, name_of(dtype), i, got, want));
   }
   expect(t.front() == T{99} && t.back() == T{99}, "all_reduce: wrote beside its tensor");
 }

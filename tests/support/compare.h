@@ -15,8 +15,8 @@ namespace mbt::test {
 
 /// Empty when `got` is `want` within the tolerance of `op` and nothing was written around it; else a sentence about the worst element.
 inline std::string mismatch(std::string_view op, const GuardedTensor& got, const std::vector<double>& want) {
-  if (!got.guards_intact()) return text(op, ": wrote outside its output");
-  if (static_cast<size_t>(got.size()) != want.size()) return text(op, ": ", got.size(), " elements, reference ", want.size());
+  if (!got.guards_intact()) return fmt::format("{}: wrote outside its output", op);
+  if (static_cast<size_t>(got.size()) != want.size()) return fmt::format("{}: {} elements, reference {}", op, got.size(), want.size());
   double largest = 0;
   for (double w : want) largest = std::max(largest, std::fabs(w));
   const double noise = fp32_units(op) * 0x1p-24 * largest + (got.dtype() == DType::f16 ? 0x1p-25 : 0.0);
@@ -28,7 +28,7 @@ inline std::string mismatch(std::string_view op, const GuardedTensor& got, const
     const double error = std::fabs(got.at(i) - w);
     if (error <= allowed * worst) continue;
     worst = allowed > 0 ? error / allowed : INFINITY;
-    report = text(op, "[", i, "] is ", got.at(i), ", expected ", w, ": ", worst, " times the tolerance");
+    report = fmt::format("{}[{}] is {}, expected {}: {:g} times the tolerance", op, i, got.at(i), w, worst);
     if (!(error < INFINITY)) break;
   }
   return report;

@@ -30,7 +30,7 @@ inline std::string gradient_mismatch(std::string_view name, GuardedTensor& x, co
     const double slope = (8 * (loss_at(at + h) - loss_at(at - h)) - (loss_at(at + 2 * h) - loss_at(at - 2 * h))) / (12 * h);
     x.set(i, at);
     if (!(std::fabs(slope - gradient.at(i)) <= kGradientTolerance * largest)) {
-      return text(name, "[", i, "]: gradient ", gradient.at(i), ", finite difference ", slope, ", largest ", largest);
+      return fmt::format("{}[{}]: gradient {}, finite difference {}, largest {}", name, i, gradient.at(i), slope, largest);
     }
   }
   return "";

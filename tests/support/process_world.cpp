@@ -38,9 +38,9 @@ void write_text(char* box, const char* text) { std::strncpy(box, text, Board::kB
 }
 
 std::string ending_of(int status, const char* thrown) {
-  if (WIFSIGNALED(status)) return text("ended by signal ", WTERMSIG(status));
+  if (WIFSIGNALED(status)) return fmt::format("ended by signal {}", WTERMSIG(status));
   if (WEXITSTATUS(status) == 0) return "";
-  return *thrown != '\0' ? thrown : text("ended with exit code ", WEXITSTATUS(status));
+  return *thrown != '\0' ? thrown : fmt::format("ended with exit code {}", WEXITSTATUS(status));
 }
 
 }  // namespace
@@ -68,7 +68,7 @@ std::vector<std::string> run_processes(int ranks, const ProcessJob& job, int sec
       if (waitpid(pid, &status, is_late ? 0 : WNOHANG) != pid) continue;
       shared.leave(r);
       pid = 0, --left;
-      endings[static_cast<size_t>(r)] = is_late ? text("still ran after ", seconds, " s") : ending_of(status, shared.texts.box(r));
+      endings[static_cast<size_t>(r)] = is_late ? fmt::format("still ran after {} s", seconds) : ending_of(status, shared.texts.box(r));
     }
   }
   return endings;

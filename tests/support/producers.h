@@ -29,7 +29,7 @@ inline GuardedTensor input(DType act, const Shape& s, int kind, uint32_t seed, d
 /// `tokens` rows of `cols` values.
 inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
   const Shape s{tokens, cols};
-  const std::string of = text(" [", tokens, ",", cols, "]");
+  const std::string of = fmt::format(" [{},{}]", tokens, cols);
   std::vector<Producer> all;
   for (NormKind kind_of_norm : {NormKind::rmsnorm, NormKind::layernorm}) {
     const std::string name = kind_of_norm == NormKind::rmsnorm ? "rmsnorm" : "layernorm";
@@ -97,7 +97,7 @@ inline std::vector<Producer> row_producers(int64_t tokens, int64_t cols) {
 inline std::vector<Producer> head_producers(int64_t tokens, int64_t length, int64_t heads, int64_t kv_heads, int64_t width,
                                             int64_t rotated) {
   const Shape s{tokens, (heads + 2 * kv_heads) * width}, s_out{tokens, heads * width};
-  const std::string of = text(" [", tokens, " tokens, ", heads, " and ", kv_heads, " heads of ", width, "]");
+  const std::string of = fmt::format(" [{} tokens, {} and {} heads of {}]", tokens, heads, kv_heads, width);
   const float scale = 1.0F / std::sqrt(static_cast<float>(width));
   std::vector<Producer> all;
   all.push_back({"rope" + of,

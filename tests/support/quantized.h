@@ -33,8 +33,9 @@ inline std::vector<QuantSpec> all_specs() {
 }
 
 inline std::string describe(const QuantSpec& s) {
-  return text(name_of(s.scaling), " ", name_of(s.format), s.is_2d ? " 2d" : "", s.stochastic_rounding ? " stochastic" : "",
-              s.hadamard_columnwise ? " hadamard" : "", s.power_of_two_scale ? " pow2" : "");
+  return fmt::format("{} {}{}{}{}{}", name_of(s.scaling), name_of(s.format), s.is_2d ? " 2d" : "",
+                     s.stochastic_rounding ? " stochastic" : "", s.hadamard_columnwise ? " hadamard" : "",
+                     s.power_of_two_scale ? " pow2" : "");
 }
 
 /// Bytes between guards, in memory that host and device reach.

@@ -58,7 +58,7 @@ struct RankWeights {
       const std::vector<float> values = weights.get(buffer, i);
       for (size_t k = 0; k < values.size(); ++k) {
         if (values[k] != value(i, weights.held(i).first + static_cast<int64_t>(k), what))
-          return text(weights.spec(i).name, " element ", weights.held(i).first, " + ", k);
+          return fmt::format("{} element {} + {}", weights.spec(i).name, weights.held(i).first, k);
       }
     }
     return "";
@@ -105,7 +105,7 @@ void load_as(World& world, const RunConfig& c, const std::string& path) {
   if (state.consumed_samples != 84 || state.flops != 1e9) throw Error("another state");
   for (const auto& [buffer, what] :
        {std::pair(own.weights.master(), 1.0f), {own.weights.exp_avg(), 2.0f}, {own.weights.exp_avg_sq(), 3.0f}})
-    if (const std::string d = own.difference(buffer, what); !d.empty()) throw Error(text("kind ", what, ": ", d));
+    if (const std::string d = own.difference(buffer, what); !d.empty()) throw Error(fmt::format("kind {}: {}", what, d));
   std::vector<float> scale(static_cast<size_t>(own.weights.delayed().scale().size()));
   own.backend->download(own.weights.delayed().scale(), scale.data());
   for (const float s : scale)
@@ -163,10 +163,11 @@ TEST_CASE("saving beside training writes the same files as saving at once") {
     for (const bool async : {false, true}) {
       RunConfig c = config_of(true);
       c.checkpoint.async_save = async;
-      c.checkpoint.save = folder.path(text(async ? "async" : "sync", ranks));
+      c.checkpoint.save = folder.path(fmt::format("{}{}", async ? "async" : "sync", ranks));
       REQUIRE(run_threads(ranks, [&](World& w) { save_as(w, c); }) == nothing(ranks));
     }
-    CHECK((state_of(folder.path(text("async", ranks, "/iter_0000007"))) == state_of(folder.path(text("sync", ranks, "/iter_0000007")))));
+    CHECK((state_of(folder.path(fmt::format("async{}/iter_0000007", ranks))) ==
+           state_of(folder.path(fmt::format("sync{}/iter_0000007", ranks)))));
   }
 }
 
@@ -224,18 +225,19 @@ TEST_CASE("runs of several ranks continue as other numbers of ranks, and end the
     c.checkpoint.async_save = async;
     c.checkpoint.load.clear();
     c.checkpoint.save_interval = 2;
-    c.checkpoint.save = folder.path(text("whole", async));
+    c.checkpoint.save = folder.path(fmt::format("whole{}", async));
     const Run whole = run_as(2, c);
     CHECK(whole.checkpoints.size() == 3);
-    CHECK(whole.checkpoints.back() == folder.path(text("whole", async, "/iter_0000006")));
+    CHECK(whole.checkpoints.back() == folder.path(fmt::format("whole{}/iter_0000006", async)));
     RunConfig rest = c;
     rest.checkpoint.load = c.checkpoint.save;
     rest.checkpoint.ckpt_step = 2;
-    rest.checkpoint.save = folder.path(text("rest", async));
+    rest.checkpoint.save = folder.path(fmt::format("rest{}", async));
     run_as(2, rest);
-    CHECK((state_of(folder.path(text("rest", async, "/iter_0000006"))) == state_of(folder.path(text("whole", async, "/iter_0000006")))));
+    CHECK((state_of(folder.path(fmt::format("rest{}/iter_0000006", async))) ==
+           state_of(folder.path(fmt::format("whole{}/iter_0000006", async)))));
     for (const int ranks : {1, 3}) {
-      rest.checkpoint.save = folder.path(text("as", ranks, async));
+      rest.checkpoint.save = folder.path(fmt::format("as{}{}", ranks, async));
       const Run other = run_as(ranks, rest);
       REQUIRE(other.steps.size() == 4);
       for (size_t i = 0; i < 4; ++i) CHECK(other.steps[i].loss == Approx(whole.steps[i + 2].loss).epsilon(1e-3));

@@ -39,7 +39,7 @@ TEST_CASE("calls are done in order, and wait() covers all before its own") {
           const TensorView t(&value, DType::f32, {1});
           for (Collectives::Ticket call = 1; call <= 10; ++call) expect(collectives.all_reduce({.t = t}) == call, "tickets count from 1");
           collectives.wait(collectives.all_gather({.in = t, .out = TensorView(gathered, DType::f32, {3})}));
-          for (float g : gathered) expect(g == 59049.0f, text("three ranks, ten sums: ", g, ", expected 3 to the 10th"));
+          for (float g : gathered) expect(g == 59049.0f, fmt::format("three ranks, ten sums: {}, expected 3 to the 10th", g));
         }) == nothing_thrown(3));
 }
 
@@ -50,8 +50,10 @@ TEST_CASE("what is exchanged meanwhile does not meet what was posted") {
           const auto ticket = collectives.reduce_scatter(
               {.in = ConstTensorView(big.data(), DType::f32, {300000}), .out = TensorView(out.data(), DType::f32, {100000})});
           for (int i = 0; i < 100; ++i)
-            expect(gather_texts(world, text(world.rank(), "#", i)) == std::vector{text("0#", i), text("1#", i), text("2#", i)}, "texts");
-          expect(broadcast_text(world, text("from ", world.rank()), 2) == "from 2", "broadcast");
+            expect(gather_texts(world, fmt::format("{}#{}", world.rank(), i)) ==
+                       std::vector{fmt::format("0#{}", i), fmt::format("1#{}", i), fmt::format("2#{}", i)},
+                   "texts");
+          expect(broadcast_text(world, fmt::format("from {}", world.rank()), 2) == "from 2", "broadcast");
           collectives.wait(ticket);
           expect(out == std::vector<float>(100000, 3.0f), "sum");
         }) == nothing_thrown(3));

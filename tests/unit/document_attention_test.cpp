@@ -229,7 +229,7 @@ TEST_CASE("a document_start that is none is an error, and no access outside of t
       starts[static_cast<size_t>(bad.place)] = bad.value;
       Tensors t(c, act);
       CHECK_THROWS_WITH(t.run(c, starts),
-                        ContainsSubstring(text("document_start[", bad.place, "] is ", bad.value, " at place ", bad.place)));
+                        ContainsSubstring(fmt::format("document_start[{}] is {} at place {}", bad.place, bad.value, bad.place)));
       CHECK(t.guards_intact());
     }
 }

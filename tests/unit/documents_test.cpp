@@ -106,10 +106,10 @@ TEST_CASE("documents and positions that are none, or for a model made without th
   CHECK(message(with, [](RandomBatch&) {}).empty());
   for (int32_t bad : {-1, 12, INT32_MAX, INT32_MIN})
     CHECK_THAT(message(with, [&](RandomBatch& b) { b.positions[15] = bad; }),
-               ContainsSubstring(text("the position of sample 1, token 3 is ", bad, ", expected 0 to 11")));
+               ContainsSubstring(fmt::format("the position of sample 1, token 3 is {}, expected 0 to 11", bad)));
   for (int32_t bad : {-1, 4, 8, INT32_MAX})
     CHECK_THAT(message(with, [&](RandomBatch& b) { b.document_start[7] = bad; }),
-               ContainsSubstring(text("document_start of sample 0, token 7 is ", bad, ", expected 7, or 5")));
+               ContainsSubstring(fmt::format("document_start of sample 0, token 7 is {}, expected 7, or 5", bad)));
   CHECK_THAT(message(with, [](RandomBatch& b) { b.document_start[12] = 5; }), ContainsSubstring("a sample begins a document"));
 }
 

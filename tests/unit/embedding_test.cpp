@@ -129,7 +129,7 @@ TEST_CASE("a position outside the table is an error, not an access outside", "[l
     Indices tokens(5, kVocab, 1), ids(5, 7, 2);
     ids[3] = bad;
     GuardedTensor table(DType::f32, {kVocab, 4}), positions(DType::f32, {7, 4}), out(DType::f32, {5, 4});
-    const std::string expected = text("positions[3] is ", bad, ", expected 0 to 6");
+    const std::string expected = fmt::format("positions[3] is {}, expected 0 to 6", bad);
     CHECK_THROWS_WITH(
         backend().embedding_fwd(
             {.tokens = tokens, .table = table, .out = out, .sequence_length = 5, .position_table = positions, .positions = ids}),

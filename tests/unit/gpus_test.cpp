@@ -59,7 +59,8 @@ TEST_CASE("each rank's own GPU is asked about") {
   CHECK(gpu_problem(probe, kBuild, 0).empty());
   CHECK_THAT(gpu_problem(probe, kBuild, 1), ContainsSubstring("'Tesla V100'"));
   for (int missing : {2, -1}) {
-    CHECK_THAT(gpu_problem(probe, kBuild, missing), ContainsSubstring(text("there is no GPU ", missing, ", the driver shows 2 (0 to 1)")));
+    CHECK_THAT(gpu_problem(probe, kBuild, missing),
+               ContainsSubstring(fmt::format("there is no GPU {}, the driver shows 2 (0 to 1)", missing)));
   }
 }
 

@@ -36,7 +36,7 @@ std::vector<std::string> llama3(std::vector<std::string> args, const std::vector
 
 double gflops(const std::vector<std::string>& args) { return plan_of(args).flops.total() * 1e-9; }
 
-std::string operand(const OperandPlan& p) { return text(name_of(p.tensor), " ", p.format, " ", p.block); }
+std::string operand(const OperandPlan& p) { return fmt::format("{} {} {}", name_of(p.tensor), p.format, p.block); }
 
 int64_t bytes_of(const RunPlan& plan, const std::string& category) {
   for (const MemoryItem& item : plan.memory)
@@ -183,7 +183,7 @@ TEST_CASE("the plan says how attention runs; what the device cannot do as asked 
     const auto attention = [](AttentionBackend wanted, const AttentionShape& s) {
       const bool serves = wanted != AttentionBackend::flash || s.head_dim == 64;
       return AttentionSupport{serves, "flash",
-                              text("width ", s.head_dim, " in ", name_of(s.act), ", ", s.sequence_length, " tokens, scale ", s.scale)};
+                              fmt::format("width {} in {}, {} tokens, scale {}", s.head_dim, name_of(s.act), s.sequence_length, s.scale)};
     };
     DeviceQueries device{"cpu", emulate_all, no_scratch};
     device.attention = attention;

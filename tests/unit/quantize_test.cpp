@@ -51,8 +51,9 @@ std::vector<QuantSpec> all_specs() {
 }
 
 std::string describe(const QuantSpec& s) {
-  return text(name_of(s.scaling), " ", name_of(s.format), s.is_2d ? " 2d" : "", s.stochastic_rounding ? " stochastic" : "",
-              s.hadamard_columnwise ? " hadamard" : "", s.power_of_two_scale ? " pow2" : "");
+  return fmt::format("{} {}{}{}{}{}", name_of(s.scaling), name_of(s.format), s.is_2d ? " 2d" : "",
+                     s.stochastic_rounding ? " stochastic" : "", s.hadamard_columnwise ? " hadamard" : "",
+                     s.power_of_two_scale ? " pow2" : "");
 }
 
 /// A matrix in one of the act dtypes, and what it is as fp32.

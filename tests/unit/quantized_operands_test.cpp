@@ -16,7 +16,7 @@ struct Setup {
     std::vector<std::string> args = {"--mixed-precision",
                                      recipe,
                                      "--model.num_layers",
-                                     text(kLayers),
+                                     fmt::format("{}", kLayers),
                                      "--model.hidden_size",
                                      "32",
                                      "--model.num_attention_heads",

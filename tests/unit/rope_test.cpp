@@ -90,7 +90,7 @@ TEST_CASE("rope: a position outside of the table is an error, not a read outside
     ids[17] = bad;
     RopeArgs args = args_of(c, qkv, table, false);
     args.positions = ids;
-    CHECK_THROWS_WITH(backend().rope(args), ContainsSubstring(text("positions[17] is ", bad, ", expected 0 to 32")));
+    CHECK_THROWS_WITH(backend().rope(args), ContainsSubstring(fmt::format("positions[17] is {}, expected 0 to 32", bad)));
   }
 }
 

@@ -28,7 +28,7 @@ std::string raw_file(const std::string& header, size_t data_bytes) {
 }
 
 std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
-  return text("\"", name, R"(":{"dtype":")", dtype, R"(","shape":)", shape, R"(,"data_offsets":)", offsets, "}");
+  return fmt::format("\"{}{}{}{}{}{}{}}}", name, R"(":{"dtype":")", dtype, R"(","shape":)", shape, R"(,"data_offsets":)", offsets);
 }
 
 void refuse(const std::string& content, const std::string& message) {
@@ -109,7 +109,7 @@ TEST_CASE("broken framing is refused", "[safetensors]") {
 
 TEST_CASE("contradictions of a tensor are refused by name", "[safetensors]") {
   const auto one = [](const std::string& dtype, const std::string& shape, const std::string& offsets) {
-    return raw_file(text("{", tensor("w", dtype, shape, offsets), "}"), 8);
+    return raw_file(fmt::format("{{{}}}", tensor("w", dtype, shape, offsets)), 8);
   };
   refuse(one("F33", "[2]", "[0,8]"), "tensor 'w': unknown dtype 'F33'; known are F64, F32");
   refuse(one("F32", "[3]", "[0,8]"), "hold 8 bytes, but F32[3] takes 12");
@@ -136,7 +136,7 @@ TEST_CASE("contradictions of a tensor are refused by name", "[safetensors]") {
 
 TEST_CASE("contradictions between tensors are refused", "[safetensors]") {
   const auto two = [](const std::string& second, const std::string& offsets) {
-    return raw_file(text("{", tensor("a", "F32", "[2]", "[0,8]"), ",", tensor(second, "F32", "[2]", offsets), "}"), 16);
+    return raw_file(fmt::format("{{{},{}}}", tensor("a", "F32", "[2]", "[0,8]"), tensor(second, "F32", "[2]", offsets)), 16);
   };
   refuse(two("b", "[4,12]"), "tensor 'b': data_offsets [4, 12] overlap those of 'a'");
   refuse(two("b", "[0,8]"), "overlap those of 'a'");

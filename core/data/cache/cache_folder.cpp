@@ -66,7 +66,7 @@ std::vector<fs::path> files_in(const std::string& folder) {
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
     if (std::error_code none; fs::is_regular_file(it->symlink_status(none))) files.push_back(it->path());
-  if (error) throw InputError(text(folder, ": cannot list it: ", error.message()));
+  if (error) throw InputError(fmt::format("{}: cannot list it: {}", folder, error.message()));
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -94,7 +94,7 @@ bool prepare_folder(const CacheFolder& folder) {
   fs::create_directories(folder.path, error);
   if (!error && ::access(folder.path.c_str(), R_OK | W_OK | X_OK) == 0) return true;
   const std::string reason = error ? error.message() : std::strerror(errno);
-  if (folder.is_wanted) throw InputError(text("dataset.path_to_cache ", folder.path, ": cannot write there: ", reason));
+  if (folder.is_wanted) throw InputError(fmt::format("dataset.path_to_cache {}: cannot write there: {}", folder.path, reason));
   return false;
 }
 

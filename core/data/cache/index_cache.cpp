@@ -47,7 +47,7 @@ class FileContent {
   std::vector<std::span<const std::byte>> views;
 
  private:
-  [[noreturn]] void fail(const char* what) const { throw InputError(text(file_.path(), ": ", what)); }
+  [[noreturn]] void fail(const char* what) const { throw InputError(fmt::format("{}: {}", file_.path(), what)); }
 
   void take_arrays(const Header& header, std::string_view key, int64_t end) {
     int64_t at = sizeof(Header);
@@ -114,7 +114,7 @@ IndexArrays::IndexArrays(MappedFile file, std::string_view key) : file_(std::mak
 IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t work,
                           const std::function<std::vector<IndexArray>()>& build) {
   if ((!folder.is_wanted && work < kWorthAFile) || !prepare_folder(folder)) return IndexArrays(build());
-  const std::string path = (fs::path(folder.path) / text(name, "-", hash_text(xxhash64(key)), kIndexSuffix)).string();
+  const std::string path = (fs::path(folder.path) / fmt::format("{}-{}{}", name, hash_text(xxhash64(key)), kIndexSuffix)).string();
   if (std::optional<IndexArrays> found = read_arrays(path, key)) return std::move(*found);
   const FolderLock lock(folder.path);
   if (std::optional<IndexArrays> found = read_arrays(path, key)) return std::move(*found);  // another process has built it meanwhile

@@ -28,7 +28,7 @@ class IndexArrays {
   size_t size() const { return views_.size(); }
   template <class T>
   std::span<const T> get(size_t i) const {
-    MBT_CHECK(i < views_.size() && views_[i].size() % sizeof(T) == 0, "array ", i, " of ", views_.size());
+    MBT_CHECK(i < views_.size() && views_[i].size() % sizeof(T) == 0, "array {} of {}", i, views_.size());
     return {reinterpret_cast<const T*>(views_[i].data()), views_[i].size() / sizeof(T)};
   }
   bool is_mapped() const { return file_ != nullptr; }

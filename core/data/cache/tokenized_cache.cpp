@@ -20,12 +20,13 @@ constexpr int kTokenFileVersion = 3;
 
 std::string key_of(const std::vector<std::string>& files, const std::string& settings) {
   XxHash64 hash;
-  hash.add(text(kTokenFileVersion, ";", settings));
+  hash.add(fmt::format("{};{}", kTokenFileVersion, settings));
   for (const std::string& path : files) {
     struct stat info {};
-    if (::stat(path.c_str(), &info) != 0) throw InputError(text(path, ": cannot examine it"));
+    if (::stat(path.c_str(), &info) != 0) throw InputError(fmt::format("{}: cannot examine it", path));
     std::error_code none;
-    hash.add(text(";", fs::weakly_canonical(path, none).string(), ";", info.st_size, ";", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec));
+    hash.add(
+        fmt::format(";{};{};{}.{}", fs::weakly_canonical(path, none).string(), info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec));
   }
   return hash_text(hash.value());
 }
@@ -42,7 +43,7 @@ void add_in_pieces(IndexedWriter& writer, std::span<const int32_t> tokens) {
 
 std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
                           const std::string& name, const std::vector<std::string>& pairs, FunctionRef<void(const std::string&)> make) {
-  const std::string prefix = (fs::path(cache.path) / text(name, "-", key_of(files, settings))).string();
+  const std::string prefix = (fs::path(cache.path) / fmt::format("{}-{}", name, key_of(files, settings))).string();
   std::vector<std::string> endings;
   for (const std::string& pair : pairs)
     for (const char* ending : {".bin", ".idx"}) endings.push_back(pair + ending);
@@ -53,8 +54,9 @@ std::string cached_prefix(const std::vector<std::string>& files, const std::stri
   };
   if (is_found()) return prefix;
   if (!prepare_folder(cache)) {
-    throw InputError(text("text is made into tokens once, and they are kept in ", cache.path,
-                          ", which cannot be written: name another folder as dataset.path_to_cache"));
+    throw InputError(fmt::format(
+        "text is made into tokens once, and they are kept in {}, which cannot be written: name another folder as dataset.path_to_cache",
+        cache.path));
   }
   const FolderLock lock(cache.path);
   if (is_found()) return prefix;
@@ -66,8 +68,8 @@ std::string cached_prefix(const std::vector<std::string>& files, const std::stri
 
 std::string tokenized_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenizedOptions& options) {
   const bool is_jsonl = source.kind == DataKind::jsonl;
-  const std::string settings = text("pair;", is_jsonl ? options.json_key : "", ";", is_jsonl, ";", hash_text(tokenizer.fingerprint()), ";",
-                                    options.eod.value_or(-1));
+  const std::string settings = fmt::format("pair;{};{};{};{}", is_jsonl ? options.json_key : "", is_jsonl ? 1 : 0,
+                                           hash_text(tokenizer.fingerprint()), options.eod.value_or(-1));
   const auto make = [&](const std::string& prefix) {
     DocumentSource documents({.inputs = source.files,
                               .kind = is_jsonl ? DocumentKind::jsonl : DocumentKind::file,

@@ -34,11 +34,12 @@ std::string hash_of_lengths(const IndexedReader& reader) {
 IndexedDataset::IndexedDataset(const std::string& prefix, const IndexedOptions& options)
     : reader_(prefix, options.vocab_size), options_(options) {
   if (options.seed < 0 || options.seed > std::numeric_limits<uint32_t>::max()) {
-    throw InputError(text("the seed of the data order is ", options.seed, ", expected 0 to ", std::numeric_limits<uint32_t>::max(),
-                          " for Megatron data (numpy's generator takes no other): set dataset.random_seed"));
+    throw InputError(fmt::format(
+        "the seed of the data order is {}, expected 0 to {} for Megatron data (numpy's generator takes no other): set dataset.random_seed",
+        options.seed, std::numeric_limits<uint32_t>::max()));
   }
   if (reader_.num_sequences() > std::numeric_limits<int32_t>::max()) {
-    throw InputError(text(reader_.paths().idx, ": ", reader_.num_sequences(), " sequences, expected fewer than 2^31"));
+    throw InputError(fmt::format("{}: {} sequences, expected fewer than 2^31", reader_.paths().idx, reader_.num_sequences()));
   }
   const auto ranges = megatron_split_ranges(options.split, reader_.num_sequences());
   const std::string lengths = hash_of_lengths(reader_);
@@ -56,18 +57,19 @@ void IndexedDataset::build(Split split, const std::string& lengths) {
   s.tokens = tokens_of(reader_, s.sequences);
   const bool is_one_epoch = !options_.samples[i];
   if (s.tokens == 0 || (is_one_epoch && s.tokens <= options_.seq_length)) {
-    throw InputError(text(name(), ": dataset.split leaves ", s.sequences.size, " of ", reader_.num_sequences(), " sequences with ",
-                          s.tokens, " tokens for ", name_of(split), ", but one sample takes ", options_.seq_length + 1,
-                          "; give more data, another split or a shorter model.seq_length"));
+    throw InputError(
+        fmt::format("{}: dataset.split leaves {} of {} sequences with {} tokens for {}, but one sample takes {}; give more data, another "
+                    "split or a shorter model.seq_length",
+                    name(), s.sequences.size, reader_.num_sequences(), s.tokens, name_of(split), options_.seq_length + 1));
   }
   const EpochPlan plan = plan_epochs(s.tokens, s.sequences.size, options_.seq_length, options_.samples[i], prefix);
   s.available = plan.samples;
   s.samples = std::min(plan.samples, options_.samples[i].value_or(plan.samples));
   s.epochs = plan.epochs;
   const std::string key =
-      text("megatron order ", kOrderVersion, "; lengths ", lengths, "; sequences ", s.sequences.begin, "+", s.sequences.size, "; samples ",
-           plan.samples, "; read ", s.samples, "; epochs ", plan.epochs, "; before final ",
-           plan.separates_final_epoch ? plan.samples_before_final : -1, "; seq_length ", options_.seq_length, "; seed ", options_.seed);
+      fmt::format("megatron order {}; lengths {}; sequences {}+{}; samples {}; read {}; epochs {}; before final {}; seq_length {}; seed {}",
+                  kOrderVersion, lengths, s.sequences.begin, s.sequences.size, plan.samples, s.samples, plan.epochs,
+                  plan.separates_final_epoch ? plan.samples_before_final : -1, options_.seq_length, options_.seed);
   const auto build = [&] {
     const auto length = [&](int64_t sequence) { return reader_.length(sequence); };
     SamplesRead read = first_samples_read(build_megatron_index(plan, s.sequences, length, options_.seq_length, options_.seed), s.samples);
@@ -92,24 +94,27 @@ void IndexedDataset::build(Split split, const std::string& lengths) {
 }
 
 std::string IndexedDataset::describe() const {
-  std::string out = text(name(), options_.made_from.empty() ? ": Megatron indexed, " : ": as tokens in " + reader_.paths().prefix + ", ",
-                         reader_.num_documents(), " documents, ", reader_.num_tokens(), " tokens of ", name_of(reader_.dtype()), ";");
+  std::string out = fmt::format("{}{}{} documents, {} tokens of {};", name(),
+                                options_.made_from.empty() ? ": Megatron indexed, " : ": as tokens in " + reader_.paths().prefix + ", ",
+                                reader_.num_documents(), reader_.num_tokens(), name_of(reader_.dtype()));
   for (const Split split : kSplits) {
     const Samples& s = splits_[static_cast<size_t>(split)];
-    out += text(split == Split::train ? " " : " + ", s.available);
-    if (s.epochs > 1) out += text(" (", s.epochs, " epochs)");
+    out += fmt::format("{}{}", split == Split::train ? " " : " + ", s.available);
+    if (s.epochs > 1) out += fmt::format(" ({} epochs)", s.epochs);
   }
-  return out + text(" samples of ", options_.seq_length, " tokens (train + valid + test)");
+  return out + fmt::format(" samples of {} tokens (train + valid + test)", options_.seq_length);
 }
 
 void IndexedDataset::refuse_index(Split split, int64_t index) const {
-  throw InputError(text(reader_.paths().prefix, ": the cached index of ", name_of(split), " points outside the data at sample ", index,
-                        "; delete it (dataset.path_to_cache, or the folder cache/mbtrain beside the data)"));
+  throw InputError(
+      fmt::format("{}: the cached index of {} points outside the data at sample {}; delete it (dataset.path_to_cache, or the folder "
+                  "cache/mbtrain beside the data)",
+                  reader_.paths().prefix, name_of(split), index));
 }
 
 void IndexedDataset::sample(Split split, int64_t index, Sample& out) const {
   const Samples& s = splits_[static_cast<size_t>(split)];
-  MBT_CHECK(s.index && index >= 0 && index < s.samples, "sample ", index, " of ", s.samples);
+  MBT_CHECK(s.index && index >= 0 && index < s.samples, "sample {} of {}", index, s.samples);
   const auto sequences = s.index->get<int32_t>(kSequences);
   size_t at = s.index->get<uint32_t>(kSampleSequences)[static_cast<size_t>(index)];
   int64_t offset = s.index->get<int32_t>(kSampleOffsets)[static_cast<size_t>(index)], filled = 0;

@@ -33,7 +33,7 @@ constexpr std::array kDtypes{
 
 const DtypeRow& row_of(IndexedDtype dtype) {
   const auto code = static_cast<size_t>(dtype);
-  MBT_CHECK(code >= 1 && code <= kDtypes.size() && kDtypes[code - 1].dtype == dtype, "dtype code ", code);
+  MBT_CHECK(code >= 1 && code <= kDtypes.size() && kDtypes[code - 1].dtype == dtype, "dtype code {}", code);
   return kDtypes[code - 1];
 }
 

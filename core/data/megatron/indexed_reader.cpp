@@ -17,8 +17,8 @@ const std::string& existing(const std::string& path, const IndexedPaths& paths) 
   std::error_code none;
   if (std::filesystem::exists(path, none)) return path;
   const bool has_other = std::filesystem::exists(path == paths.idx ? paths.bin : paths.idx, none);
-  throw InputError(text(path, ": no such file; Megatron indexed data is a pair, ", paths.prefix, ".bin and ", paths.prefix, ".idx",
-                        has_other ? ", and only the other one is there" : ""));
+  throw InputError(fmt::format("{}: no such file; Megatron indexed data is a pair, {}.bin and {}.idx{}", path, paths.prefix, paths.prefix,
+                               has_other ? ", and only the other one is there" : ""));
 }
 
 template <class T>
@@ -49,32 +49,35 @@ IndexedReader::IndexedReader(const std::string& prefix, int64_t vocab_size)
 void IndexedReader::check_header() {
   const std::string& file = paths_.idx;
   if (idx_.size() < kIndexedHeaderBytes) {
-    throw InputError(text(file, ": ", idx_.size(), " bytes, expected a Megatron index, which takes at least ", kIndexedHeaderBytes));
+    throw InputError(
+        fmt::format("{}: {} bytes, expected a Megatron index, which takes at least {}", file, idx_.size(), kIndexedHeaderBytes));
   }
   const std::string_view magic(reinterpret_cast<const char*>(idx_.data()), kIndexedMagic.size());
   if (magic != kIndexedMagic)
     throw InputError(
-        text(file, ": begins with ", shown(magic), ", expected a Megatron index, which begins with \"MMIDIDX\" and two zero bytes"));
+        fmt::format("{}: begins with {}, expected a Megatron index, which begins with \"MMIDIDX\" and two zero bytes", file, shown(magic)));
   const auto version = load<uint64_t>(idx_.data() + 9);
-  if (version != kIndexedVersion) throw InputError(text(file, ": version ", version, " at byte 9, expected ", kIndexedVersion));
+  if (version != kIndexedVersion) throw InputError(fmt::format("{}: version {} at byte 9, expected {}", file, version, kIndexedVersion));
   const auto code = load<uint8_t>(idx_.data() + 17);
-  if (code < 1 || code > 8) throw InputError(text(file, ": dtype code ", int{code}, " at byte 17, expected 1 to 8"));
+  if (code < 1 || code > 8) throw InputError(fmt::format("{}: dtype code {} at byte 17, expected 1 to 8", file, int{code}));
   dtype_ = static_cast<IndexedDtype>(code);
   if (!is_integer(dtype_))
-    throw InputError(
-        text(file, ": dtype ", name_of(dtype_),
-             ", which holds no tokens; expected an integer type (tokens are read as uint8, int8, int16, uint16, int32 or int64)"));
+    throw InputError(fmt::format(
+        "{}: dtype {}, which holds no tokens; expected an integer type (tokens are read as uint8, int8, int16, uint16, int32 or int64)",
+        file, name_of(dtype_)));
 
   const auto sequences = load<uint64_t>(idx_.data() + 18), boundaries = load<uint64_t>(idx_.data() + 26);
   const auto size = static_cast<uint64_t>(idx_.size());
   if (sequences > size / 12 || boundaries > size / 8) {  // so that nothing below overflows
-    throw InputError(text(file, ": the header speaks of ", sequences, " sequences and ", boundaries, " document boundaries, which ", size,
-                          " bytes cannot hold; the file is truncated or damaged"));
+    throw InputError(fmt::format(
+        "{}: the header speaks of {} sequences and {} document boundaries, which {} bytes cannot hold; the file is truncated or damaged",
+        file, sequences, boundaries, size));
   }
   const uint64_t expected = kIndexedHeaderBytes + 12 * sequences + 8 * boundaries;
   if (size != expected && size != expected + sequences) {
-    throw InputError(text(file, ": ", size, " bytes, expected ", expected, " (or ", expected + sequences, " with modes) for ", sequences,
-                          " sequences and ", boundaries, " document boundaries; the file is truncated or damaged"));
+    throw InputError(fmt::format(
+        "{}: {} bytes, expected {} (or {} with modes) for {} sequences and {} document boundaries; the file is truncated or damaged", file,
+        size, expected, expected + sequences, sequences, boundaries));
   }
   sequences_ = static_cast<int64_t>(sequences);
   boundaries_ = static_cast<int64_t>(boundaries);
@@ -88,11 +91,12 @@ void IndexedReader::check_sequences() {
   const int64_t size = size_of(dtype_), bin = bin_.size();
   for (int64_t s = 0; s < sequences_; ++s) {
     const int64_t tokens = length(s), at = pointer(s), bytes = tokens * size;
-    if (tokens < 0) throw InputError(text(paths_.idx, ": sequence ", s, " has length ", tokens, ", expected 0 or more"));
+    if (tokens < 0) throw InputError(fmt::format("{}: sequence {} has length {}, expected 0 or more", paths_.idx, s, tokens));
     if (at < 0 || at > bin || bytes > bin - at) {
-      throw InputError(text(paths_.idx, ": sequence ", s, " lies at byte ", at, " and is ", tokens, " tokens of ", size,
-                            " bytes long, but ", paths_.bin, " has ", bin,
-                            " bytes; one of the two files is truncated, or they do not belong together"));
+      throw InputError(
+          fmt::format("{}: sequence {} lies at byte {} and is {} tokens of {} bytes long, but {} has {} bytes; one of the two files is "
+                      "truncated, or they do not belong together",
+                      paths_.idx, s, at, tokens, size, paths_.bin, bin));
     }
     tokens_ += tokens;  // at most 2^31 times the number of sequences, which 2^59 bytes of index cannot bring to overflow
     longest_ = std::max(longest_, tokens);
@@ -101,18 +105,19 @@ void IndexedReader::check_sequences() {
 }
 
 void IndexedReader::check_documents() {
-  if (boundaries_ == 0) throw InputError(text(paths_.idx, ": no document boundaries, expected at least the first, 0"));
+  if (boundaries_ == 0) throw InputError(fmt::format("{}: no document boundaries, expected at least the first, 0", paths_.idx));
   int64_t before = 0;
   for (int64_t d = 0; d < boundaries_; ++d) {
     const int64_t at = document_begin(d);
     if (d == 0 ? at != 0 : at < before) {
-      throw InputError(
-          text(paths_.idx, ": document boundary ", d, " is ", at, ", expected ", d == 0 ? "0" : text("at least the one before, ", before)));
+      throw InputError(fmt::format("{}: document boundary {} is {}, expected {}", paths_.idx, d, at,
+                                   d == 0 ? "0" : fmt::format("at least the one before, {}", before)));
     }
     before = at;
   }
   if (before != sequences_)
-    throw InputError(text(paths_.idx, ": the last document boundary is ", before, ", expected the number of sequences, ", sequences_));
+    throw InputError(
+        fmt::format("{}: the last document boundary is {}, expected the number of sequences, {}", paths_.idx, before, sequences_));
 }
 
 /// Modes tell text (0) from images: a file of text alone may have them too.
@@ -121,8 +126,8 @@ void IndexedReader::check_modes() {
   const std::byte* const modes = documents_ + 8 * boundaries_;
   const std::byte* const other = std::find_if(modes, modes + sequences_, [](std::byte mode) { return mode != std::byte{0}; });
   if (other == modes + sequences_) return;
-  throw InputError(text(paths_.idx, ": sequence ", other - modes, " is of mode ", std::to_integer<int>(*other),
-                        ", not text (0); multimodal data is not supported"));
+  throw InputError(fmt::format("{}: sequence {} is of mode {}, not text (0); multimodal data is not supported", paths_.idx, other - modes,
+                               std::to_integer<int>(*other)));
 }
 
 template <class T>
@@ -143,15 +148,16 @@ void IndexedReader::copy(int64_t sequence, int64_t offset, int64_t count, int32_
 
 void IndexedReader::refuse_token(int64_t sequence, int64_t position, int64_t token) const {
   const bool is_none = token < 0 || token > std::numeric_limits<int32_t>::max();  // of any tokenizer
-  throw InputError(text(
-      paths_.bin, ": token ", token, " at position ", position, " of sequence ", sequence, ", expected 0 to ", vocab_size_ - 1,
-      is_none ? text(": ", paths_.idx, " calls the tokens ", name_of(dtype_), "; the two files do not belong together, or one is damaged")
-              : text(": the data was made with another tokenizer, or model.vocab_size ", vocab_size_, " is too small")));
+  throw InputError(fmt::format(
+      "{}: token {} at position {} of sequence {}, expected 0 to {}{}", paths_.bin, token, position, sequence, vocab_size_ - 1,
+      is_none
+          ? fmt::format(": {} calls the tokens {}; the two files do not belong together, or one is damaged", paths_.idx, name_of(dtype_))
+          : fmt::format(": the data was made with another tokenizer, or model.vocab_size {} is too small", vocab_size_)));
 }
 
 void IndexedReader::read(int64_t sequence, int64_t offset, int64_t count, int32_t* out) const {
-  MBT_CHECK(sequence >= 0 && sequence < sequences_ && offset >= 0 && count >= 0 && count <= length(sequence) - offset, "tokens [", offset,
-            ", +", count, ") of sequence ", sequence, " of ", sequences_);
+  MBT_CHECK(sequence >= 0 && sequence < sequences_ && offset >= 0 && count >= 0 && count <= length(sequence) - offset,
+            "tokens [{}, +{}) of sequence {} of {}", offset, count, sequence, sequences_);
   if (count == 0) return;
   bin_.check_still_whole();
   bin_.will_read(pointer(sequence) + offset * size_of(dtype_), count * size_of(dtype_));

@@ -18,12 +18,13 @@ constexpr size_t kBufferBytes = 1 << 20;
 
 std::string checked_prefix(const std::string& prefix) {
   if (prefix.empty() || prefix.back() == '/')
-    throw InputError(text(shown(prefix), ": names a folder; expected a prefix, as data/train of data/train.bin and data/train.idx"));
+    throw InputError(
+        fmt::format("{}: names a folder; expected a prefix, as data/train of data/train.bin and data/train.idx", shown(prefix)));
   return prefix;
 }
 
 IndexedDtype checked(IndexedDtype dtype, const std::string& prefix) {
-  if (!is_integer(dtype)) throw InputError(text(prefix, ": dtype ", name_of(dtype), " holds no tokens, expected an integer type"));
+  if (!is_integer(dtype)) throw InputError(fmt::format("{}: dtype {} holds no tokens, expected an integer type", prefix, name_of(dtype)));
   return dtype;
 }
 
@@ -50,7 +51,7 @@ void put(std::vector<char>& out, IndexedDtype dtype, std::span<const int32_t> to
     case IndexedDtype::float32:
     case IndexedDtype::float64: break;
   }
-  MBT_CHECK(false, "dtype ", name_of(dtype));
+  MBT_CHECK(false, "dtype {}", name_of(dtype));
 }
 
 /// An array of the index, through a buffer: none is held twice.
@@ -92,12 +93,12 @@ void IndexedWriter::add_document(std::span<const int32_t> tokens) {
 void IndexedWriter::add_sequence(std::span<const int32_t> tokens) {
   if (tokens.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
     throw InputError(
-        text(paths_.prefix, ": a sequence of ", tokens.size(), " tokens, expected at most ", std::numeric_limits<int32_t>::max()));
+        fmt::format("{}: a sequence of {} tokens, expected at most {}", paths_.prefix, tokens.size(), std::numeric_limits<int32_t>::max()));
   }
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (holds(dtype_, tokens[i])) continue;
-    throw InputError(text(paths_.prefix, ": token ", tokens[i], " at position ", i, " of sequence ", num_sequences(), " does not fit into ",
-                          name_of(dtype_), "; write it with a wider type"));
+    throw InputError(fmt::format("{}: token {} at position {} of sequence {} does not fit into {}; write it with a wider type",
+                                 paths_.prefix, tokens[i], i, num_sequences(), name_of(dtype_)));
   }
   constexpr size_t kPiece = kBufferBytes / 8;  // tokens: a long document does not grow the buffer
   for (size_t at = 0; at < tokens.size(); at += kPiece) {

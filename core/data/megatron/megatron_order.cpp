@@ -26,9 +26,10 @@ void check_size(const EpochPlan& plan, int64_t sequences, const std::string& wha
   const int64_t memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) / 2 * sysconf(_SC_PAGESIZE);
   const double bytes = 4.0 * static_cast<double>(documents) + 16.0 * static_cast<double>(plan.samples);
   if (documents <= kMost && plan.samples <= kMost && bytes <= static_cast<double>(memory)) return;
-  throw InputError(text(what, ": ", plan.samples, " samples in ", plan.epochs, " epochs of ", sequences, " sequences take an index of ",
-                        bytes * 0x1p-30, " GiB, expected at most ", static_cast<double>(memory) * 0x1p-30,
-                        " GiB (half of this machine's memory) and 2^32 entries; train for fewer samples"));
+  throw InputError(
+      fmt::format("{}: {} samples in {} epochs of {} sequences take an index of {:g} GiB, expected at most {:g} GiB (half of this "
+                  "machine's memory) and 2^32 entries; train for fewer samples",
+                  what, plan.samples, plan.epochs, sequences, bytes * 0x1p-30, static_cast<double>(memory) * 0x1p-30));
 }
 
 std::vector<int32_t> document_index(const EpochPlan& plan, Range sequences, std::mt19937& random) {
@@ -58,7 +59,7 @@ void cut_samples(MegatronIndex& index, int64_t samples, const std::function<int3
   for (int64_t s = 0; s < samples; ++s) {
     int64_t missing = seq_length + 1;
     for (;;) {
-      MBT_CHECK(document < index.document_index.size(), "sample ", s, " of ", samples, " has no tokens left");
+      MBT_CHECK(document < index.document_index.size(), "sample {} of {} has no tokens left", s, samples);
       const int64_t left = length(index.document_index[document]) - offset;
       if (left >= missing) break;
       missing -= left;
@@ -88,7 +89,7 @@ std::array<Range, 3> megatron_split_ranges(const std::array<double, 3>& weights,
 
 EpochPlan plan_epochs(int64_t tokens_per_epoch, int64_t sequences, int64_t seq_length, std::optional<int64_t> samples_wanted,
                       const std::string& what) {
-  MBT_CHECK(tokens_per_epoch > 0 && seq_length > 0, tokens_per_epoch, " tokens, samples of ", seq_length);
+  MBT_CHECK(tokens_per_epoch > 0 && seq_length > 0, "{} tokens, samples of {}", tokens_per_epoch, seq_length);
   EpochPlan plan;
   if (samples_wanted) {
     const int64_t needed = std::min(times(*samples_wanted, seq_length), std::numeric_limits<int64_t>::max() - 1) + 1;
@@ -122,7 +123,7 @@ MegatronIndex build_megatron_index(const EpochPlan& plan, Range sequences, const
 
 SamplesRead first_samples_read(MegatronIndex index, int64_t count) {
   const size_t samples = index.shuffle_index.size(), wanted = static_cast<size_t>(count);
-  MBT_CHECK(count >= 0 && wanted <= samples, count, " of ", samples, " samples");
+  MBT_CHECK(count >= 0 && wanted <= samples, "{} of {} samples", count, samples);
   std::vector<bool> is_read(samples);
   for (size_t i = 0; i < wanted; ++i) is_read[index.shuffle_index[i]] = true;
   SamplesRead read;

@@ -10,8 +10,8 @@ using nlohmann::json;
 
 const std::string& string_of(const json& object, const char* key) {
   const auto found = object.find(key);
-  if (found == object.end()) throw InputError(text("has no \"", key, "\""));
-  if (!found->is_string()) throw InputError(text("\"", key, "\" is ", found->type_name(), ", expected a string"));
+  if (found == object.end()) throw InputError(fmt::format("has no \"{}\"", key));
+  if (!found->is_string()) throw InputError(fmt::format("\"{}\" is {}, expected a string", key, found->type_name()));
   return found->get_ref<const std::string&>();
 }
 
@@ -24,7 +24,7 @@ void add_token(int32_t token, bool in_loss, ChatExample& out) {
 void refuse_present(const json& object, std::initializer_list<const char*> keys, const char* what) {
   for (const char* key : keys)
     if (const auto found = object.find(key); found != object.end() && !found->empty())
-      throw InputError(text(what, " has \"", key, "\", which is not supported"));
+      throw InputError(fmt::format("{} has \"{}\", which is not supported", what, key));
 }
 
 /// "weight" of an answer, as OpenAI's format has it: 0 leaves it out of the loss.
@@ -32,7 +32,7 @@ bool has_weight(const json& message) {
   const auto found = message.find("weight");
   if (found == message.end() || found->is_null()) return true;
   if (*found == 0 || *found == 1) return *found == 1;
-  throw InputError(text("\"weight\" is ", found->dump(), ", expected 0 or 1"));
+  throw InputError(fmt::format("\"weight\" is {}, expected 0 or 1", found->dump()));
 }
 
 /// What the tokenizer puts in front of a text, if that is its token for beginnings.
@@ -66,14 +66,16 @@ ChatTemplate::Marks ChatTemplate::find_marks() const {
 
 int32_t ChatTemplate::special(const char* name) const {
   if (const auto id = tokenizer_.token_id(name)) return *id;
-  throw InputError(text("dataset.chat_template ", name_of(format_), " needs the token ", name, ", which the tokenizer lacks (",
-                        tokenizer_.describe(), "); take another template (chatml, llama3, plain)"));
+  throw InputError(fmt::format(
+      "dataset.chat_template {} needs the token {}, which the tokenizer lacks ({}); take another template (chatml, llama3, plain)",
+      name_of(format_), name, tokenizer_.describe()));
 }
 
 int32_t ChatTemplate::end_of_text() const {
   if (end_of_text_) return *end_of_text_;
-  throw InputError(text("the end of an answer needs a token, and the tokenizer has none for the end of a text (", tokenizer_.describe(),
-                        "): set dataset.eod_token_id"));
+  throw InputError(
+      fmt::format("the end of an answer needs a token, and the tokenizer has none for the end of a text ({}): set dataset.eod_token_id",
+                  tokenizer_.describe()));
 }
 
 void ChatTemplate::add_text(std::string_view content, bool in_loss, ChatExample& out) const {
@@ -89,7 +91,7 @@ void ChatTemplate::add_content(std::string_view content, bool in_loss, ChatExamp
 void ChatTemplate::add_message(const std::string& role, const std::string& content, bool is_answer, ChatExample& out) const {
   const auto& [begin, start, header_end, end] = *marks_;
   if (role != "assistant" && role != "user" && role != "system" && role != "tool")
-    throw InputError(text("role ", shown(role), ", expected system, user, assistant or tool"));
+    throw InputError(fmt::format("role {}, expected system, user, assistant or tool", shown(role)));
   switch (format_) {
     case ChatFormat::chatml:
       add_token(start, false, out);
@@ -114,13 +116,14 @@ void ChatTemplate::add_message(const std::string& role, const std::string& conte
 
 ChatExample ChatTemplate::encode(const json& example) const {
   if (!example.is_object())
-    throw InputError(text("is ", example.type_name(), ", expected an object with \"messages\", or with \"prompt\" and \"completion\""));
+    throw InputError(
+        fmt::format("is {}, expected an object with \"messages\", or with \"prompt\" and \"completion\"", example.type_name()));
   const auto messages = example.find("messages");
   if (messages == example.end()) return completion(example);
   if (example.contains("prompt") || example.contains("completion"))
     throw InputError("has \"messages\", and \"prompt\" or \"completion\" too: give one of the two");
   refuse_present(example, {"tools", "functions"}, "the example");
-  if (!messages->is_array()) throw InputError(text("\"messages\" is ", messages->type_name(), ", expected an array"));
+  if (!messages->is_array()) throw InputError(fmt::format("\"messages\" is {}, expected an array", messages->type_name()));
   return conversation(*messages);
 }
 
@@ -144,7 +147,7 @@ ChatExample ChatTemplate::conversation(const json& messages) const {
   bool has_answer = false;
   for (const json& message : messages) {
     if (!message.is_object())
-      throw InputError(text("a message is ", message.type_name(), ", expected an object with \"role\" and \"content\""));
+      throw InputError(fmt::format("a message is {}, expected an object with \"role\" and \"content\"", message.type_name()));
     refuse_present(message, {"tool_calls", "function_call", "reasoning_content"}, "a message");
     const std::string& role = string_of(message, "role");
     const bool is_answer = role == "assistant" && has_weight(message);

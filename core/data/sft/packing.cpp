@@ -28,7 +28,7 @@ class RowRooms {
 };
 
 void check_length(int32_t length, int64_t capacity) {
-  MBT_CHECK(length >= 0 && length <= capacity, "an item of ", length, " in rows of ", capacity);
+  MBT_CHECK(length >= 0 && length <= capacity, "an item of {} in rows of {}", length, capacity);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ ChatExample encode_line(const RawDocument& line, const ChatTemplate& chat) {
   try {
     return chat.encode(example);
   } catch (const InputError& e) {
-    throw InputError(text(line.where(), ": ", e.what()));
+    throw InputError(fmt::format("{}: {}", line.where(), e.what()));
   }
 }
 
@@ -44,10 +44,10 @@ void write_examples(const std::vector<std::string>& files, const Tokenizer& toke
 
 SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& tokenizer, const SftOptions& options)
     : options_(options),
-      source_(files.front() + (files.size() > 1 ? text(" and ", files.size() - 1, " more") : "")),
+      source_(files.front() + (files.size() > 1 ? fmt::format(" and {} more", files.size() - 1) : "")),
       filler_(options.end_of_text.value_or(0)) {
   const std::string settings =
-      text("sft 3;", name_of(options.chat_template), ";", options.end_of_text.value_or(-1), ";", hash_text(tokenizer.fingerprint()));
+      fmt::format("sft 3;{};{};{}", name_of(options.chat_template), options.end_of_text.value_or(-1), hash_text(tokenizer.fingerprint()));
   const std::string prefix =
       cached_prefix(files, settings, options.cache, fs::path(files.front()).filename().string(), {".tokens", ".mask"},
                     [&](const std::string& to) { write_examples(files, tokenizer, options, to); });
@@ -56,7 +56,7 @@ SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& t
   const int64_t examples = tokens_->num_sequences();
   bool agrees = masks_->num_sequences() == examples;
   for (int64_t e = 0; e < examples && agrees; ++e) agrees = masks_->length(e) == tokens_->length(e);
-  if (!agrees) throw InputError(text(prefix, ": tokens and masks in the cache do not belong together; delete them"));
+  if (!agrees) throw InputError(fmt::format("{}: tokens and masks in the cache do not belong together; delete them", prefix));
   const auto ranges = split_ranges(options.split, examples);
   for (const Split split : kSplits) {
     splits_[static_cast<size_t>(split)].examples = ranges[static_cast<size_t>(split)];
@@ -84,24 +84,27 @@ void SftDataset::pack(Split split) {
   rows.packing = options_.packing == PackingOrder::sequential ? pack_sequentially(lengths, capacity) : pack_first_fit(lengths, capacity);
   for (const int32_t length : lengths) rows.tokens += length;
   if (options_.split[static_cast<size_t>(split)] == 0 || rows.packing.rows() > 0) return;
-  throw InputError(text(source_, ": dataset.split leaves ", rows.examples.size, " of ", tokens_->num_sequences(), " examples for ",
-                        name_of(split), dropped_ > 0 ? text(" (", dropped_, " are too long)") : "",
-                        ", which make no sample; give more examples, another split or a longer model.seq_length"));
+  throw InputError(
+      fmt::format("{}: dataset.split leaves {} of {} examples for {}{}, which make no sample; give more examples, another split or a "
+                  "longer model.seq_length",
+                  source_, rows.examples.size, tokens_->num_sequences(), name_of(split),
+                  dropped_ > 0 ? fmt::format(" ({} are too long)", dropped_) : ""));
 }
 
 std::string SftDataset::describe() const {
   int64_t rows = 0, tokens = 0;
   for (const Rows& r : splits_) rows += r.packing.rows(), tokens += r.tokens;
   const double fill = rows > 0 ? 100.0 * static_cast<double>(tokens) / static_cast<double>(rows * (options_.seq_length + 1)) : 0.0;
-  return text(source_, ": ", tokens_->num_sequences(), " examples (", name_of(options_.chat_template), "), ", tokens_->num_tokens(),
-              " tokens, ", truncated_, " too long and truncated, ", dropped_, " too long and dropped; packed into ",
-              num_samples(Split::train), " + ", num_samples(Split::valid), " + ", num_samples(Split::test), " samples of ",
-              options_.seq_length, " tokens (train + valid + test), ", static_cast<int>(fill + 0.5), " % full");
+  return fmt::format(
+      "{}: {} examples ({}), {} tokens, {} too long and truncated, {} too long and dropped; packed into {} + {} + {} samples of {} tokens "
+      "(train + valid + test), {} % full",
+      source_, tokens_->num_sequences(), name_of(options_.chat_template), tokens_->num_tokens(), truncated_, dropped_,
+      num_samples(Split::train), num_samples(Split::valid), num_samples(Split::test), options_.seq_length, static_cast<int>(fill + 0.5));
 }
 
 void SftDataset::sample(Split split, int64_t index, Sample& out) const {
   const Rows& rows = splits_[static_cast<size_t>(split)];
-  MBT_CHECK(index >= 0 && index < rows.packing.rows(), "sample ", index, " of ", rows.packing.rows());
+  MBT_CHECK(index >= 0 && index < rows.packing.rows(), "sample {} of {}", index, rows.packing.rows());
   const int64_t seq = options_.seq_length, capacity = seq + 1;
   std::fill(out.tokens.begin(), out.tokens.end(), filler_);
   std::fill(out.loss_mask.begin(), out.loss_mask.end(), 0.0F);

@@ -29,10 +29,11 @@ void refuse_compressed(std::string_view head, const std::string& path) {
       std::find_if(std::begin(kCompressions), std::end(kCompressions), [&](const Compression& c) { return head.starts_with(c.magic); });
   if (found == std::end(kCompressions)) return;
   if (found->command == nullptr)
-    throw InputError(text(path, ": is ", found->name, ", expected text or JSON Lines; write its rows as JSON Lines first"));
+    throw InputError(fmt::format("{}: is {}, expected text or JSON Lines; write its rows as JSON Lines first", path, found->name));
   const std::string of = path == "-" ? "FILE" : path;
-  throw InputError(text(path == "-" ? "standard input" : path, ": is compressed (", found->name, "); decompress it first: ", found->command,
-                        " ", of, " > TEXT, or without a copy: ", found->command, " ", of, " | mbtrain tokenize --input - ..."));
+  throw InputError(
+      fmt::format("{}: is compressed ({}); decompress it first: {} {} > TEXT, or without a copy: {} {} | mbtrain tokenize --input - ...",
+                  path == "-" ? "standard input" : path, found->name, found->command, of, found->command, of));
 }
 
 void refuse_compressed(const std::string& path) {

@@ -84,7 +84,7 @@ void replace_lone_surrogates(std::string& line) {
 
 std::string RawDocument::where() const {
   const std::string name = *path == "-" ? "standard input" : *path;
-  return line > 0 ? text(name, ":", line) : offset > 0 ? text(name, ", from byte ", offset, " on") : name;
+  return line > 0 ? fmt::format("{}:{}", name, line) : offset > 0 ? fmt::format("{}, from byte {} on", name, offset) : name;
 }
 
 nlohmann::json json_of(const RawDocument& document) {
@@ -102,7 +102,8 @@ nlohmann::json json_of(const RawDocument& document) {
 nlohmann::json object_of(const RawDocument& document) {
   nlohmann::json object = json_of(document);
   if (!object.is_object())
-    throw InputError(text(document.where(), ": is ", object.type_name(), ", expected an object on each line, such as {\"text\": \"...\"}"));
+    throw InputError(
+        fmt::format("{}: is {}, expected an object on each line, such as {{\"text\": \"...\"}}", document.where(), object.type_name()));
   return object;
 }
 
@@ -111,13 +112,13 @@ const std::string& text_under(const nlohmann::json& object, const std::string& k
   if (found == object.end()) {
     std::vector<std::string> keys;
     for (const auto& [name, value] : object.items()) keys.push_back(shown(name));
-    throw InputError(text(document.where(), ": has no key ", shown(key), ", only ", keys.empty() ? "none" : join(keys, ", "),
-                          "; name the key of the text with ", option));
+    throw InputError(fmt::format("{}: has no key {}, only {}; name the key of the text with {}", document.where(), shown(key),
+                                 keys.empty() ? "none" : join(keys, ", "), option));
   }
   if (!found->is_string()) {
     const std::string value = found->is_structured() || found->is_null() ? "" : " " + found->dump();
-    throw InputError(text(document.where(), ": ", shown(key), " is ", found->type_name(), value,
-                          ", expected a string; leave the line out, or name another key with ", option));
+    throw InputError(fmt::format("{}: {} is {}{}, expected a string; leave the line out, or name another key with {}", document.where(),
+                                 shown(key), found->type_name(), value, option));
   }
   return found->get_ref<const std::string&>();
 }
@@ -146,11 +147,11 @@ DocumentKind DocumentSource::kind_of(const std::string& path) const {
   if (suffix == ".jsonl" || suffix == ".ndjson") return DocumentKind::jsonl;
   if (!options_.takes_streams || !is_stream(path)) return options_.plain;
   if (options_.stream_kind) return *options_.stream_kind;
-  throw InputError(text("--input ", path, ": a stream has no name that tells what it holds; say it: --document jsonl, line or file"));
+  throw InputError(fmt::format("--input {}: a stream has no name that tells what it holds; say it: --document jsonl, line or file", path));
 }
 
 void DocumentSource::refuse_size(const std::string& what) const {
-  throw InputError(text(what, ": is larger than ", options_.max_document_bytes, " bytes; ", options_.limit_hint));
+  throw InputError(fmt::format("{}: is larger than {} bytes; {}", what, options_.max_document_bytes, options_.limit_hint));
 }
 
 std::optional<RawDocument> DocumentSource::next() {
@@ -227,7 +228,7 @@ std::optional<RawDocument> DocumentSource::next_line() {
     const bool is_whole = end != std::string::npos;
     if (!is_whole) {
       searched = buffer_.size() - begin_;
-      if (static_cast<int64_t>(searched) > options_.max_document_bytes) refuse_size(text(path, ":", line_ + 1));
+      if (static_cast<int64_t>(searched) > options_.max_document_bytes) refuse_size(fmt::format("{}:{}", path, line_ + 1));
       if (fill()) continue;
       if (searched == 0) return std::nullopt;
     }
@@ -235,7 +236,7 @@ std::optional<RawDocument> DocumentSource::next_line() {
     begin_ += line.size() + (is_whole ? 1 : 0);
     searched = 0;
     ++line_;
-    if (static_cast<int64_t>(line.size()) > options_.max_document_bytes) refuse_size(text(path, ":", line_));
+    if (static_cast<int64_t>(line.size()) > options_.max_document_bytes) refuse_size(fmt::format("{}:{}", path, line_));
     if (kind == DocumentKind::jsonl && is_blank(line)) continue;
     if (!line.empty() && line.back() == '\r') line.pop_back();
     return RawDocument{.bytes = std::move(line), .kind = kind, .path = &path, .line = line_};

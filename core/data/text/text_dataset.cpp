@@ -27,7 +27,7 @@ bool wanted(const std::string& path, const std::vector<std::string>& suffixes) {
 }
 
 std::string split_text(const std::array<double, 3>& weights) {
-  return text(to_text(weights[0]), ",", to_text(weights[1]), ",", to_text(weights[2]));
+  return fmt::format("{},{},{}", to_text(weights[0]), to_text(weights[1]), to_text(weights[2]));
 }
 
 /// As git tells binary files from text.
@@ -60,8 +60,8 @@ TextDataset::TextDataset(const std::string& path, const std::string& wanted_suff
       if (wanted(file, suffixes)) add(file, true);
     }
     if (files_.empty()) {
-      const std::string kind = suffixes.empty() ? "" : text(" that ends in ", wanted_suffixes);
-      throw InputError(text("dataset.path ", path_, ": the folder holds no text file", kind, " (", left_out_, " empty or binary)"));
+      const std::string kind = suffixes.empty() ? "" : fmt::format(" that ends in {}", wanted_suffixes);
+      throw InputError(fmt::format("dataset.path {}: the folder holds no text file{} ({} empty or binary)", path_, kind, left_out_));
     }
   } else {
     add(path_, false);
@@ -75,7 +75,7 @@ void TextDataset::add(const std::string& path, bool skip_unusable) {
   const bool empty = file.size() == 0;
   if (empty || is_binary(file)) {
     if (!skip_unusable)
-      throw InputError(text("dataset.path ", path, ": is ", empty ? "empty" : "binary (holds zero bytes)", ", expected text"));
+      throw InputError(fmt::format("dataset.path {}: is {}, expected text", path, empty ? "empty" : "binary (holds zero bytes)"));
     ++left_out_;
     return;
   }
@@ -87,9 +87,10 @@ void TextDataset::check_lengths() const {
   for (Split split : kSplits) {
     const size_t i = static_cast<size_t>(split);
     if (weights_[i] == 0 || num_samples(split) > 0) continue;
-    throw InputError(text("dataset.path ", path_, ": ", size_, " tokens split ", split_text(weights_), " leave ", ranges_[i].size, " for ",
-                          name_of(split), ", but one sample takes ", seq_length_ + 1, ": give more text, a shorter model.seq_length",
-                          split == Split::train ? "" : ", or dataset.split 1,0,0 to train without evaluation"));
+    throw InputError(fmt::format(
+        "dataset.path {}: {} tokens split {} leave {} for {}, but one sample takes {}: give more text, a shorter model.seq_length{}", path_,
+        size_, split_text(weights_), ranges_[i].size, name_of(split), seq_length_ + 1,
+        split == Split::train ? "" : ", or dataset.split 1,0,0 to train without evaluation"));
   }
 }
 
@@ -98,10 +99,10 @@ int64_t TextDataset::num_samples(Split split) const {
 }
 
 std::string TextDataset::describe() const {
-  std::string s = text(path_, ": ", files_.size(), files_.size() == 1 ? " file, " : " files, ", size_, " bytes");
-  if (left_out_ > 0) s += text(" (", left_out_, " empty or binary files left out)");
-  return s + text("; ", num_samples(Split::train), " + ", num_samples(Split::valid), " + ", num_samples(Split::test), " samples of ",
-                  seq_length_, " bytes (train + valid + test)");
+  std::string s = fmt::format("{}: {}{}{} bytes", path_, files_.size(), files_.size() == 1 ? " file, " : " files, ", size_);
+  if (left_out_ > 0) s += fmt::format(" ({} empty or binary files left out)", left_out_);
+  return s + fmt::format("; {} + {} + {} samples of {} bytes (train + valid + test)", num_samples(Split::train), num_samples(Split::valid),
+                         num_samples(Split::test), seq_length_);
 }
 
 std::string TextDataset::fingerprint() const {

@@ -103,7 +103,7 @@ class Pipeline {
     try {
       tokenizer_.encode(content, batch.ids, options_.add_special_tokens);
     } catch (const InputError& error) {
-      throw InputError(text(document.where(), ": ", error.what()));
+      throw InputError(fmt::format("{}: {}", document.where(), error.what()));
     }
     if (options_.eod && !document.continues) batch.ids.push_back(*options_.eod);
     batch.ends.push_back(batch.ids.size());

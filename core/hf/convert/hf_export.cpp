@@ -55,7 +55,7 @@ std::vector<Output> outputs_of(const HfSource& source, const std::vector<HfSlice
     if (is_weight(t)) {
       const auto found = by_name.find(without_hf_prefix(t.name));
       const HfSlice* const slice = t.kind == HfTensorKind::tied_copy ? embedding : found == by_name.end() ? nullptr : found->second;
-      if (!slice) throw InputError(text(where, ": tensor ", shown(t.name), " is no weight of this model"));
+      if (!slice) throw InputError(fmt::format("{}: tensor {} is no weight of this model", where, shown(t.name)));
       if (t.kind == HfTensorKind::weight) written.insert(slice->hf_name);
       o.slice = *slice;
       o.tensor.shape = slice->hf_shape;
@@ -64,7 +64,7 @@ std::vector<Output> outputs_of(const HfSource& source, const std::vector<HfSlice
   }
   for (const HfSlice& s : slices)
     if (!written.contains(s.hf_name))
-      throw InputError(text(where, ": the model's weight ", shown(s.hf_name), " is not among the tensors of its source"));
+      throw InputError(fmt::format("{}: the model's weight {} is not among the tensors of its source", where, shown(s.hf_name)));
   return outputs;
 }
 
@@ -109,8 +109,9 @@ class TensorBytes {
       const std::vector<float> values = checkpoint_.read(s.parameter, shape, {s.row_begin * s.cols + first, count});
       const int64_t beyond = encode_elements(o.tensor.type, values.data(), count, encoded.data());
       if (beyond >= 0) {
-        throw InputError(text(checkpoint_.path(), ": tensor '", s.parameter, "' holds ", values[static_cast<size_t>(beyond)], ", which ",
-                              torch_name(o.tensor.type), " of '", o.tensor.name, "' cannot hold; take --dtype bf16 or fp32"));
+        throw InputError(fmt::format("{}: tensor '{}' holds {}, which {} of '{}' cannot hold; take --dtype bf16 or fp32",
+                                     checkpoint_.path(), s.parameter, values[static_cast<size_t>(beyond)], torch_name(o.tensor.type),
+                                     o.tensor.name));
       }
       gather_elements(s, first, count, width, encoded.data(), bytes_.data());
       report(count * width);
@@ -213,8 +214,9 @@ int64_t parse_shard_size(const std::string& written) {
   const auto known = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return u.name == unit; });
   int64_t bytes = 0;
   if (error != std::errc() || known == kUnits.end() || number < 1 || __builtin_mul_overflow(number, known->bytes, &bytes))
-    throw InputError(text("--max-shard-size: got ", shown(written),
-                          ", expected a number from 1 on and KB, MB, GB, KiB, MiB, GiB or nothing (bytes), such as 5GB"));
+    throw InputError(
+        fmt::format("--max-shard-size: got {}, expected a number from 1 on and KB, MB, GB, KiB, MiB, GiB or nothing (bytes), such as 5GB",
+                    shown(written)));
   return bytes;
 }
 
@@ -223,7 +225,7 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
   const ModelConfig model = load_run_config(checkpoint).model;
   const std::optional<HfSource> source = load_hf_source(checkpoint);
   std::optional<JsonDocument> config;
-  if (source) config = parse_json(source->config, text(checkpoint.path(), "/hf.config.json"));
+  if (source) config = parse_json(source->config, fmt::format("{}/hf.config.json", checkpoint.path()));
   const std::string model_type = config ? hf_model_type(*config) : hf_family_of(model);
   const SafetensorsType type = options.dtype.value_or(working_type(model));
   const TokenizerFiles tokenizer = load_tokenizer_files(checkpoint);
@@ -233,7 +235,7 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
 
   const std::vector<HfSlice> slices = hf_slices(model_type, model);
   std::vector<Output> outputs =
-      source ? outputs_of(*source, slices, text(checkpoint.path(), "/", kHfSourceFile)) : outputs_of(slices, type);
+      source ? outputs_of(*source, slices, fmt::format("{}/{}", checkpoint.path(), kHfSourceFile)) : outputs_of(slices, type);
   for (Output& o : outputs)
     if (options.dtype && is_weight(o.tensor)) o.tensor.type = *options.dtype;
   const ParamList params = list_params(model);

@@ -54,17 +54,17 @@ RunConfig resolve_model(const std::string& folder, const JsonDocument& config, s
   return resolve_run(input).config;
 } catch (const InputError& e) {
   const std::string what = e.what();
-  throw InputError(what.rfind(folder, 0) == 0 ? what : text(folder, "/config.json: ", what));
+  throw InputError(what.rfind(folder, 0) == 0 ? what : fmt::format("{}/config.json: {}", folder, what));
 }
 
 /// The model's own length, where nobody asks for another: shorter sequences than it is made for would be a surprise.
 void check_length(const std::string& folder, const ModelConfig& model, std::optional<int64_t> seq_length) {
   const std::string problem = sliding_window_problem(model, seq_length.value_or(model.max_positions()));
   if (!problem.empty())
-    throw InputError(text(folder, "/config.json: ", problem,
-                          seq_length ? "" : text("; --seq-length ", *model.sliding_window, " makes a run of such sequences")));
+    throw InputError(fmt::format("{}/config.json: {}{}", folder, problem,
+                                 seq_length ? "" : fmt::format("; --seq-length {} makes a run of such sequences", *model.sliding_window)));
   if (seq_length.value_or(1) > model.max_positions())
-    throw InputError(text("--seq-length ", *seq_length, ": the model has ", model.max_positions(), " positions"));
+    throw InputError(fmt::format("--seq-length {}: the model has {} positions", *seq_length, model.max_positions()));
 }
 
 /// The parameters' values in the type that the checkpoint keeps them in, one parameter after another.

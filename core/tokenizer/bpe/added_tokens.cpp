@@ -26,15 +26,15 @@ size_t space_behind(std::string_view text, size_t at) {
 }  // namespace
 
 std::vector<AddedToken> read_added_tokens(const nlohmann::json& section, const std::string& where) {
-  if (!section.is_array()) throw InputError(text(where, ": ", shown_json(section), "; expected an array"));
+  if (!section.is_array()) throw InputError(fmt::format("{}: {}; expected an array", where, shown_json(section)));
   std::vector<AddedToken> tokens;
   std::unordered_map<std::string, size_t> seen;
   for (size_t i = 0; i < section.size(); ++i) {
-    JsonFields fields(section[i], text(where, "[", i, "]"));
+    JsonFields fields(section[i], fmt::format("{}[{}]", where, i));
     AddedToken t;
     t.content = fields.string("content");
     const int64_t id = fields.integer("id");
-    if (id < 0 || id > INT32_MAX) fields.refuse("id", text(id, "; expected 0 to ", INT32_MAX));
+    if (id < 0 || id > INT32_MAX) fields.refuse("id", fmt::format("{}; expected 0 to {}", id, INT32_MAX));
     t.id = static_cast<int32_t>(id);
     t.single_word = fields.flag("single_word", false);
     t.lstrip = fields.flag("lstrip", false);
@@ -44,7 +44,8 @@ std::vector<AddedToken> read_added_tokens(const nlohmann::json& section, const s
     fields.refuse_others();
     if (t.content.empty()) fields.refuse("content", "is empty");
     const auto [other, is_new] = seen.emplace(t.content, i);
-    if (!is_new) fields.refuse("content", text(shown(t.content), " is that of ", where, "[", other->second, "] too; keep one of them"));
+    if (!is_new)
+      fields.refuse("content", fmt::format("{} is that of {}[{}] too; keep one of them", shown(t.content), where, other->second));
     tokens.push_back(std::move(t));
   }
   return tokens;

@@ -66,7 +66,7 @@ void HfTokenizer::encode(std::string_view text, std::vector<int32_t>& ids, bool 
 void HfTokenizer::encode_parts(const AddedTokens& added, std::string_view text, std::vector<int32_t>& ids) const {
   const size_t wrong = find_invalid_utf8(text);
   if (wrong != std::string_view::npos) {
-    throw InputError(mbt::text("text to tokenize: byte ", wrong, " of ", text.size(), " is not UTF-8: ", shown(text.substr(wrong, 4))));
+    throw InputError(fmt::format("text to tokenize: byte {} of {} is not UTF-8: {}", wrong, text.size(), shown(text.substr(wrong, 4))));
   }
   auto cache = take_cache();
   const auto on_piece = [&](std::string_view piece) { bpe_.encode(piece, *cache, ids); };
@@ -81,7 +81,7 @@ std::string HfTokenizer::decode_bytes(std::span<const int32_t> ids, bool skip_sp
   std::string out;
   for (const int32_t id : ids) {
     if (id < 0 || static_cast<size_t>(id) >= tokens_.size() || !tokens_[static_cast<size_t>(id)].is_there)
-      throw InputError(text("token ", id, " is none of ", parts_.source, ", which has ids below ", tokens_.size()));
+      throw InputError(fmt::format("token {} is none of {}, which has ids below {}", id, parts_.source, tokens_.size()));
     const Token& token = tokens_[static_cast<size_t>(id)];
     if (!token.is_special || !skip_special_tokens) out += token.bytes;
   }
@@ -97,10 +97,10 @@ std::optional<int32_t> HfTokenizer::token_id(std::string_view name) const {
 
 std::string HfTokenizer::describe() const {
   std::string result =
-      text("byte-level BPE of ", parts_.source, ": ", tokens_.size(), " tokens, ", parts_.merges.size(), " merges; split by ");
+      fmt::format("byte-level BPE of {}: {} tokens, {} merges; split by ", parts_.source, tokens_.size(), parts_.merges.size());
   result += join(parts_.pre_tokenizer->description(), ", ");
   if (bpe_.missing_bytes() > 0 && parts_.options.unk_id < 0)
-    result += text("; ", bpe_.missing_bytes(), " of 256 bytes have no token and are left out");
+    result += fmt::format("; {} of 256 bytes have no token and are left out", bpe_.missing_bytes());
   return result;
 }
 

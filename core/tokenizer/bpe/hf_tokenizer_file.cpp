@@ -22,10 +22,10 @@ void read_vocab(const json& vocab, const std::string& where, HfTokenizerParts& p
   std::vector<bool> taken;
   for (const auto& [name, value] : vocab.items()) {
     if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > kMaxId)
-      throw InputError(text(where, "[", shown(name), "]: ", shown_json(value), "; expected an integer from 0 to ", kMaxId));
+      throw InputError(fmt::format("{}[{}]: {}; expected an integer from 0 to {}", where, shown(name), shown_json(value), kMaxId));
     const auto id = value.get<size_t>();
     if (id >= taken.size()) taken.resize(id + 1);
-    if (taken[id]) throw InputError(text(where, "[", shown(name), "]: ", id, " is the id of another token too"));
+    if (taken[id]) throw InputError(fmt::format("{}[{}]: {} is the id of another token too", where, shown(name), id));
     taken[id] = true;
     parts.vocab.emplace(name, static_cast<int32_t>(id));
   }
@@ -43,7 +43,7 @@ std::optional<std::pair<std::string, std::string>> read_merge(const json& merge)
 
 void read_merges(const json& merges, const std::string& where, HfTokenizerParts& parts) {
   for (size_t i = 0; i < merges.size(); ++i) {
-    const auto refuse = [&](const std::string& what) { throw InputError(text(where, "[", i, "]: ", what)); };
+    const auto refuse = [&](const std::string& what) { throw InputError(fmt::format("{}[{}]: {}", where, i, what)); };
     const auto merge = read_merge(merges[i]);
     if (!merge) refuse(shown_json(merges[i]) + "; expected [\"a\", \"b\"] or \"a b\"");
     const auto id = [&](const std::string& token) {
@@ -98,8 +98,8 @@ void check_ids(const HfTokenizerParts& parts, const std::string& where) {
     const int64_t expected = found != parts.vocab.end() ? found->second : next;
     if (t.id != expected) {
       throw InputError(
-          text(where, "[", i, "].id: ", t.id, " for ", shown(t.content), "; expected ", expected,
-               found != parts.vocab.end() ? ", its id in model.vocab" : ", the next after model.vocab and the added tokens before"));
+          fmt::format("{}[{}].id: {} for {}; expected {}{}", where, i, t.id, shown(t.content), expected,
+                      found != parts.vocab.end() ? ", its id in model.vocab" : ", the next after model.vocab and the added tokens before"));
     }
     next = std::max(next, expected + 1);
   }
@@ -112,8 +112,9 @@ void check_normalized(const HfTokenizerParts& parts, const std::string& where) {
     if (!parts.added[i].normalized) continue;
     const auto [other, is_new] = seen.emplace(parts.normalizer.apply(parts.added[i].content), i);
     if (is_new) continue;
-    throw InputError(text(where, "[", i, "].content: ", shown(parts.added[i].content), " is the same as that of ", where, "[",
-                          other->second, "] when both are normalized; keep one of them, or give one \"normalized\": false"));
+    throw InputError(fmt::format(
+        "{}[{}].content: {} is the same as that of {}[{}] when both are normalized; keep one of them, or give one \"normalized\": false",
+        where, i, shown(parts.added[i].content), where, other->second));
   }
 }
 
@@ -123,7 +124,7 @@ void read_template(JsonFields& fields, HfTokenizerParts& parts) {
   const json& single = fields.array("single");
   bool has_text = false;
   for (size_t i = 0; i < single.size(); ++i) {
-    const std::string where = text(fields.where("single"), "[", i, "]");
+    const std::string where = fmt::format("{}[{}]", fields.where("single"), i);
     JsonFields item(single[i], where);
     if (item.find("Sequence") != nullptr) {
       if (has_text || JsonFields(item.object("Sequence"), where).string("id") != "A") item.refuse("Sequence", "expected one, A");
@@ -149,7 +150,7 @@ void read_post_processor(const json& section, const std::string& where, HfTokeni
     for (const char* key : {"add_prefix_space", "trim_offsets", "use_regex"}) fields.ignore(key);  // about offsets alone
   } else if (type == "Sequence") {
     const json& processors = fields.array("processors");
-    for (size_t i = 0; i < processors.size(); ++i) read_post_processor(processors[i], text(where, ".processors[", i, "]"), parts);
+    for (size_t i = 0; i < processors.size(); ++i) read_post_processor(processors[i], fmt::format("{}.processors[{}]", where, i), parts);
   } else if (!parts.before.empty() || !parts.after.empty()) {
     fields.refuse("type", shown(type) + " is the second that adds tokens, which is not supported");
   } else if (type == "TemplateProcessing") {
@@ -178,7 +179,7 @@ void check_template(const HfTokenizerParts& parts, const std::string& where) {
   for (const int32_t id : around) {
     const bool is_token = std::any_of(parts.added.begin(), parts.added.end(), [&](const AddedToken& t) { return t.id == id; }) ||
                           std::any_of(parts.vocab.begin(), parts.vocab.end(), [&](const auto& t) { return t.second == id; });
-    if (!is_token) throw InputError(text(where, ": adds token ", id, ", which is neither in model.vocab nor in added_tokens"));
+    if (!is_token) throw InputError(fmt::format("{}: adds token {}, which is neither in model.vocab nor in added_tokens", where, id));
   }
 }
 
@@ -187,7 +188,7 @@ void check_decoder(const json& section, const std::string& where) {
   const std::string type = fields.type();
   if (type == "Sequence") {
     const json& decoders = fields.array("decoders");
-    if (decoders.size() != 1) fields.refuse("decoders", text(decoders.size(), " of them; expected ByteLevel alone"));
+    if (decoders.size() != 1) fields.refuse("decoders", fmt::format("{} of them; expected ByteLevel alone", decoders.size()));
     check_decoder(decoders[0], where + ".decoders[0]");
   } else if (type == "ByteLevel") {
     for (const char* key : {"add_prefix_space", "trim_offsets", "use_regex"}) fields.ignore(key);

@@ -15,7 +15,7 @@ std::string shown_json(const json& value) {
 }
 
 JsonFields::JsonFields(const json& value, std::string where) : value_(value), where_(std::move(where)) {
-  if (!value.is_object()) throw InputError(text(where_, ": ", shown_json(value), "; expected an object"));
+  if (!value.is_object()) throw InputError(fmt::format("{}: {}; expected an object", where_, shown_json(value)));
 }
 
 std::string JsonFields::where(const std::string& key) const { return where_.back() == ' ' ? where_ + key : where_ + "." + key; }

@@ -208,7 +208,7 @@ void PreTokenizer::add(const json& section, const std::string& where) {
   if (type == "Sequence") {
     const json& parts = fields.array("pretokenizers");
     fields.refuse_others();
-    for (size_t i = 0; i < parts.size(); ++i) add(parts[i], text(where, ".pretokenizers[", i, "]"));
+    for (size_t i = 0; i < parts.size(); ++i) add(parts[i], fmt::format("{}.pretokenizers[{}]", where, i));
   } else if (type == "ByteLevel") {
     fields.ignore("trim_offsets");
     if (fields.flag("add_prefix_space", true)) keep(std::make_unique<PrefixSpace>(), "a blank in front");

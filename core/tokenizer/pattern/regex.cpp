@@ -181,8 +181,9 @@ bool Regex::find(std::string_view text, size_t from, size_t& begin, size_t& end)
       next_code_point(text, at);
     }
   } catch (const Matcher::Exhausted&) {
-    throw InputError(mbt::text(where_, ": pattern ", shown(pattern_, 300), " takes more than ", kStepsPerMatch,
-                               " steps for a match in a text of ", text.size(), " bytes; use a pattern without nested repetitions"));
+    throw InputError(
+        fmt::format("{}: pattern {} takes more than {} steps for a match in a text of {} bytes; use a pattern without nested repetitions",
+                    where_, shown(pattern_, 300), kStepsPerMatch, text.size()));
   }
   return false;
 }

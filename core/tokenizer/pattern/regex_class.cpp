@@ -34,7 +34,7 @@ PatternReader::PatternReader(std::string_view pattern, const std::string& where)
 }
 
 void PatternReader::refuse(const std::string& what) const {
-  throw InputError(text(where_, ": pattern ", shown(pattern_, 300), " ", what, " (at byte ", at_, ")"));
+  throw InputError(fmt::format("{}: pattern {} {} (at byte {})", where_, shown(pattern_, 300), what, at_));
 }
 
 bool PatternReader::take(std::string_view s) {
@@ -71,7 +71,7 @@ CharSet PatternReader::bracket() {
 }
 
 void PatternReader::member(CharSet& part) {
-  if (looking_at("[:")) refuse(text("has a class ", shown(pattern_.substr(at_, 12)), ", which is not supported; use \\p{...}"));
+  if (looking_at("[:")) refuse(fmt::format("has a class {}, which is not supported; use \\p{{...}}", shown(pattern_.substr(at_, 12))));
   if (take("[")) return part.add(bracket());
   const std::optional<uint32_t> first = class_item(part);
   if (!first || !looking_at("-") || pattern_.substr(at_, 2) == "-]") {
@@ -126,7 +126,7 @@ std::optional<uint32_t> PatternReader::class_item(CharSet& set) {
     default: break;
   }
   const bool is_letter = e < 0x80 && ((e >= '0' && e <= '9') || ((e | 0x20) >= 'a' && (e | 0x20) <= 'z'));
-  if (is_letter) refuse(text("has \\", static_cast<char>(e), ", which is not supported"));
+  if (is_letter) refuse(fmt::format("has \\{}, which is not supported", static_cast<char>(e)));
   return e;
 }
 
@@ -151,7 +151,7 @@ std::optional<uint32_t> PatternReader::property(CharSet& set, bool is_negative) 
   const CharSet found = category(name);
   at_ = end + 1;
   if (fold_ && (name == "Lu" || name == "Ll" || name == "Lt"))
-    refuse(text("has \\p{", name, "} without regard to case, which is not supported"));
+    refuse(fmt::format("has \\p{{{}}} without regard to case, which is not supported", name));
   return add_or_rest(set, found, is_negative);
 }
 
@@ -164,7 +164,7 @@ CharSet PatternReader::category(const std::string& name) const {
     is_known = true;
     set.add_if([&](uint32_t c) { return char_table().category[c] == i; });
   }
-  if (!is_known) refuse(text("has \\p{", name, "}, which is not supported; expected a general category such as L, Lu or N"));
+  if (!is_known) refuse(fmt::format("has \\p{{{}}}, which is not supported; expected a general category such as L, Lu or N", name));
   return set;
 }
 

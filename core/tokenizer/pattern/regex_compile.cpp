@@ -94,7 +94,7 @@ class Compiler : PatternReader {
     const char pair[3] = {static_cast<char>(a | 0x20), static_cast<char>(b | 0x20), 0};
     for (const char* folding : {"ss", "ff", "fi", "fl", "st"})
       if (a < 0x80 && b < 0x80 && std::string_view(folding) == pair)
-        refuse(text("has \"", folding, "\" without regard to case, which is not supported"));
+        refuse(fmt::format("has \"{}\" without regard to case, which is not supported", folding));
   }
 
   /// Emits one atom; returns its code point when it is a single letter, else 0.

@@ -62,7 +62,7 @@ void Normalizer::add(const json& section, const std::string& where) {
   if (type == "Sequence") {
     const json& parts = fields.array("normalizers");
     fields.refuse_others();
-    for (size_t i = 0; i < parts.size(); ++i) add(parts[i], text(where, ".normalizers[", i, "]"));
+    for (size_t i = 0; i < parts.size(); ++i) add(parts[i], fmt::format("{}.normalizers[{}]", where, i));
   } else if (type == "Lowercase") {
     steps_.emplace_back(lowercase);
   } else if (type == "Prepend") {

@@ -49,7 +49,7 @@ void append_form(std::string_view part, UnicodeForm form, std::string& out) {
   if (form == UnicodeForm::nfkc || form == UnicodeForm::nfkd) flags |= UTF8PROC_COMPAT;
   const auto options = static_cast<utf8proc_option_t>(flags);
   const auto checked = [&](utf8proc_ssize_t count) {
-    if (count < 0) throw Error(text("utf8proc, on ", part.size(), " bytes: ", utf8proc_errmsg(count)));
+    if (count < 0) throw Error(fmt::format("utf8proc, on {} bytes: {}", part.size(), utf8proc_errmsg(count)));
     return static_cast<size_t>(count);
   };
   constexpr size_t kLongest = 32;  // what one character becomes: 18 at most

@@ -52,7 +52,7 @@ TrainState state_from(const json& j, LossScaler& scaler) {
   if (scaler.kind == LossScaling::constant) return s;  // a constant scale is the config's
   scaler.scale = l.at("scale");
   if (!(scaler.scale > 0) || !std::isfinite(scaler.scale))
-    throw InputError(text("'scale' is ", json_text(l.at("scale")), ", expected a number above 0"));
+    throw InputError(fmt::format("'scale' is {}, expected a number above 0", json_text(l.at("scale"))));
   scaler.growth_tracker = count_at(l, "growth_tracker");
   scaler.hysteresis_tracker = l.at("hysteresis_tracker");
   return s;
@@ -82,9 +82,9 @@ TokenizerFiles run_tokenizer(const CheckpointReader& checkpoint) {
 void require_same_model(const CheckpointReader& checkpoint, const Weights& weights) {
   for (const CheckpointTensor& t : checkpoint.index().tensors) {
     if (!is_moment(t.name) && weights.params().index_of(t.name) < 0)
-      throw InputError(text(checkpoint.index_path(), ": tensor '", t.name,
-                            "' is none of this model's parameters. The checkpoint is of another model; its config is in ", kConfigFile,
-                            " beside it"));
+      throw InputError(fmt::format(
+          "{}: tensor '{}' is none of this model's parameters. The checkpoint is of another model; its config is in {} beside it",
+          checkpoint.index_path(), t.name, kConfigFile));
   }
   for (int64_t i = 0; i < weights.num_params(); ++i) static_cast<void>(checkpoint.read(weights.spec(i).name, weights.spec(i).shape, {}));
 }
@@ -112,15 +112,16 @@ void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, 
   const DelayedState& delayed = weights.delayed();
   if (delayed.empty()) return;
   if (!checkpoint.index().find_file(kPrecisionFile)) {
-    throw InputError(text(checkpoint.path(), ": holds no ", kPrecisionFile,
-                          ". It was saved by a recipe without delayed scaling: continue with that one, or set checkpoint.finetune=true"));
+    throw InputError(fmt::format(
+        "{}: holds no {}. It was saved by a recipe without delayed scaling: continue with that one, or set checkpoint.finetune=true",
+        checkpoint.path(), kPrecisionFile));
   }
   const SafetensorsFile& file = checkpoint.file(kPrecisionFile);
   const auto load = [&](const char* name, const TensorView& to) {
     const SafetensorsEntry& e = file.at(name);
     if (e.shape != extents_of(to.shape))
-      throw InputError(text(file.path(), ": tensor '", name, "' has shape ", shape_text(e.shape), ", this run's is ", to.shape.str(),
-                            ": the checkpoint is of another recipe or another model"));
+      throw InputError(fmt::format("{}: tensor '{}' has shape {}, this run's is {}: the checkpoint is of another recipe or another model",
+                                   file.path(), name, shape_text(e.shape), to.shape.str()));
     backend.upload(file.read_f32(e).data(), to);
   };
   load("amax_history", delayed.history());
@@ -132,10 +133,11 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
   if (with_optimizer) {
     const std::vector<CheckpointTensor>& tensors = checkpoint.index().tensors;
     if (std::none_of(tensors.begin(), tensors.end(), [](const CheckpointTensor& t) { return is_moment(t.name); })) {
-      throw InputError(text(checkpoint.path(),
-                            ": holds weights alone, no moments of Adam, as `convert from-hf` and checkpoint.save_optim=false write it. To "
-                            "begin a run with these weights set checkpoint.finetune=true; to go on with the one that saved them, "
-                            "checkpoint.load_optim=false (moments start afresh)"));
+      throw InputError(
+          fmt::format("{}: holds weights alone, no moments of Adam, as `convert from-hf` and checkpoint.save_optim=false write it. To "
+                      "begin a run with these weights set checkpoint.finetune=true; to go on with the one that saved them, "
+                      "checkpoint.load_optim=false (moments start afresh)",
+                      checkpoint.path()));
     }
     read_held(checkpoint, backend, weights, "exp_avg.", weights.exp_avg());
     read_held(checkpoint, backend, weights, "exp_avg_sq.", weights.exp_avg_sq());
@@ -145,10 +147,10 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
   try {
     const TrainState state = state_from(document.root, scaler);
     if (state.iteration != checkpoint.index().iteration)
-      throw InputError(text("'iteration' is ", state.iteration, " in the checkpoint of iteration ", checkpoint.index().iteration));
+      throw InputError(fmt::format("'iteration' is {} in the checkpoint of iteration {}", state.iteration, checkpoint.index().iteration));
     return state;
   } catch (const std::exception& e) {
-    throw InputError(text(document.source, ": not the state of a training run: ", e.what()));
+    throw InputError(fmt::format("{}: not the state of a training run: {}", document.source, e.what()));
   }
 }
 
@@ -160,9 +162,9 @@ std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint) {
 void check_source_window(const CheckpointReader& checkpoint, const ModelConfig& model) {
   const std::optional<HfSource> source = load_hf_source(checkpoint);
   if (!source) return;
-  const JsonDocument document = parse_json(source->config, text(checkpoint.path(), "/hf.config.json"));
+  const JsonDocument document = parse_json(source->config, fmt::format("{}/hf.config.json", checkpoint.path()));
   const std::string problem = sliding_window_problem(hf_model(document), model.seq_length);
-  if (!problem.empty()) throw InputError(text(document.where("/sliding_window"), ": ", problem));
+  if (!problem.empty()) throw InputError(fmt::format("{}: {}", document.where("/sliding_window"), problem));
 }
 
 TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint) {
@@ -189,7 +191,7 @@ RunConfig load_run_config(const CheckpointReader& checkpoint) {
   std::vector<Assignment> assignments;
   std::vector<Problem> problems;
   for (const auto& [section, fields] : document.root.items()) {
-    if (!fields.is_object()) throw InputError(text(document.source, ": section ", section, " is not an object"));
+    if (!fields.is_object()) throw InputError(fmt::format("{}: section {} is not an object", document.source, section));
     for (const auto& [field, value] : fields.items()) {
       assignments.push_back({section, field, value, {Origin::Kind::config_file, document.where("/" + section + "/" + field)}});
     }

@@ -73,18 +73,19 @@ std::optional<int64_t> tracked_iteration(const fs::path& base) {
   const long long value = std::strtoll(content.c_str(), &end, 10);
   if (end == content.c_str() || errno != 0 || value < 0 || std::strspn(end, " \n\r\t") != std::strlen(end)) {
     const int64_t newest = newest_complete(base, [](int64_t) { return true; });
-    throw InputError(text((base / kTracker).string(), ": expected the number of an iteration, found ", shown(content),
-                          newest < 0 ? "" : text("; the newest complete checkpoint can be loaded with --ckpt-step ", newest)));
+    throw InputError(
+        fmt::format("{}: expected the number of an iteration, found {}{}", (base / kTracker).string(), shown(content),
+                    newest < 0 ? "" : fmt::format("; the newest complete checkpoint can be loaded with --ckpt-step {}", newest)));
   }
   return value;
 }
 
 std::string why_not_tracked(const fs::path& base, std::optional<int64_t> tracked) {
-  if (!tracked) return text("has no ", kTracker);
+  if (!tracked) return fmt::format("has no {}", kTracker);
   if (is_complete(path_of(base, *tracked)))
-    return text("holds a checkpoint that was completed after the one that ", kTracker, " names, ", *tracked, " (--ckpt-step ", *tracked,
-                " loads that)");
-  return text("has no complete checkpoint of iteration ", *tracked, ", which ", kTracker, " names");
+    return fmt::format("holds a checkpoint that was completed after the one that {} names, {} (--ckpt-step {} loads that)", kTracker,
+                       *tracked, *tracked);
+  return fmt::format("has no complete checkpoint of iteration {}, which {} names", *tracked, kTracker);
 }
 
 /// A folder disappears in one step, so that no half of it can be taken for a checkpoint.
@@ -145,15 +146,15 @@ int64_t iteration_of(const std::string& checkpoint) {
   return number_in((unknown ? fs::path(checkpoint) : path).filename().string());
 }
 
-std::string temporary_name(int64_t iteration, const std::string& token) { return text(kTemporary, iteration, ".", token); }
+std::string temporary_name(int64_t iteration, const std::string& token) { return fmt::format("{}{}.{}", kTemporary, iteration, token); }
 
 void check_save_folder(const std::string& folder) {
   std::error_code error;
   const bool is_taken = fs::exists(folder, error) && !fs::is_directory(folder, error);
   if (!is_taken) fs::create_directories(folder, error);
   if (is_taken || error) {
-    throw InputError(
-        text("checkpoint.save: cannot create the folder ", folder, ": ", is_taken ? "something else has that name" : error.message()));
+    throw InputError(fmt::format("checkpoint.save: cannot create the folder {}: {}", folder,
+                                 is_taken ? "something else has that name" : error.message()));
   }
   clear_leftovers(folder);
   write_file_atomically((fs::path(folder) / kWriteTest).string(), "");
@@ -170,15 +171,15 @@ bool is_same_folder(const std::string& a, const std::string& b) {
 
 std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::optional<int64_t> step) {
   const fs::path base(folder);
-  if (!fs::exists(base)) throw InputError(text("checkpoint.load: there is no folder ", folder));
+  if (!fs::exists(base)) throw InputError(fmt::format("checkpoint.load: there is no folder {}", folder));
   if (!fs::is_directory(base))
-    throw InputError(text("checkpoint.load: ", folder, " is a file, expected the folder of a run or of one checkpoint"));
+    throw InputError(fmt::format("checkpoint.load: {} is a file, expected the folder of a run or of one checkpoint", folder));
   if (is_complete(base) || fs::exists(base / "train_state.json")) return FoundCheckpoint{folder, ""};
   if (step) {
     const fs::path path = path_of(base, *step);
     if (!fs::is_directory(path))
-      throw InputError(
-          text("checkpoint.load: there is no checkpoint ", (base / iteration_name(*step)).string(), other_checkpoint_hint(path.string())));
+      throw InputError(fmt::format("checkpoint.load: there is no checkpoint {}{}", (base / iteration_name(*step)).string(),
+                                   other_checkpoint_hint(path.string())));
     return FoundCheckpoint{path.string(), ""};
   }
   const std::optional<int64_t> tracked = tracked_iteration(base);
@@ -189,13 +190,14 @@ std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::o
     if (has_tracked && number(newest) <= number(*tracked)) return FoundCheckpoint{path_of(base, *tracked).string(), ""};
     if (has_tracked) static_cast<void>(CheckpointReader(path_of(base, *tracked).string()));  // a damaged number must not send the run back
     const std::string path = path_of(base, newest).string();
-    return FoundCheckpoint{path, text(folder, " ", why_not_tracked(base, tracked), ": taking the newest complete checkpoint, ", path)};
+    return FoundCheckpoint{path,
+                           fmt::format("{} {}: taking the newest complete checkpoint, {}", folder, why_not_tracked(base, tracked), path)};
   }
   const std::vector<int64_t> incomplete = iterations_in(base);
   if (!incomplete.empty()) return FoundCheckpoint{path_of(base, incomplete.back()).string(), ""};  // to be refused with what it lacks
   if (tracked)
-    throw InputError(text("checkpoint.load: there is no checkpoint ", (base / iteration_name(*tracked)).string(), ", which ", kTracker,
-                          " names, and no other"));
+    throw InputError(fmt::format("checkpoint.load: there is no checkpoint {}, which {} names, and no other",
+                                 (base / iteration_name(*tracked)).string(), kTracker));
   return std::nullopt;
 }
 
@@ -205,7 +207,7 @@ std::string other_checkpoint_hint(const std::string& checkpoint) {
   std::error_code error;
   if (mine < 0 || !fs::is_directory(base, error)) return "";
   const int64_t other = newest_complete(base, [&](int64_t i) { return i != mine; });
-  return other < 0 ? "" : text("; the complete checkpoint of iteration ", other, " can be loaded with --ckpt-step ", other);
+  return other < 0 ? "" : fmt::format("; the complete checkpoint of iteration {} can be loaded with --ckpt-step {}", other, other);
 }
 
 int64_t next_save_number(const std::string& folder) {

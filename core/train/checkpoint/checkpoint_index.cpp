@@ -35,7 +35,7 @@ void check_own_hash(std::string content) {
   const std::string named = content.substr(at, kNoHash.size());
   content.replace(at, kNoHash.size(), kNoHash);
   const std::string has = hash_text(xxhash64(content));
-  if (named != has) throw InputError(text("has the hash ", has, ", but names ", shown(named), ": it was changed or is damaged"));
+  if (named != has) throw InputError(fmt::format("has the hash {}, but names {}: it was changed or is damaged", has, shown(named)));
 }
 
 uint64_t hash_from(const json& value) {
@@ -43,7 +43,7 @@ uint64_t hash_from(const json& value) {
   uint64_t hash = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), hash, 16);
   if (error != std::errc() || end != digits.data() + digits.size())
-    throw InputError(text("'xxhash64' is ", shown(digits), ", expected hexadecimal digits"));
+    throw InputError(fmt::format("'xxhash64' is {}, expected hexadecimal digits", shown(digits)));
   return hash;
 }
 
@@ -51,7 +51,7 @@ uint64_t hash_from(const json& value) {
 std::string file_name_from(const json& value) {
   std::string name = value.get<std::string>();
   if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != name.npos)
-    throw InputError(text("expected the name of a file in the same folder, found ", shown(name)));
+    throw InputError(fmt::format("expected the name of a file in the same folder, found {}", shown(name)));
   return name;
 }
 
@@ -68,7 +68,7 @@ ordered_json tensors_json(const std::vector<CheckpointTensor>& tensors) {
 SafetensorsType type_from(const json& value) {
   for (const SafetensorsType type : {SafetensorsType::F32, SafetensorsType::BF16})
     if (value == name_of(type)) return type;
-  throw InputError(text("'dtype' is ", json_text(value), ", expected F32 or BF16"));
+  throw InputError(fmt::format("'dtype' is {}, expected F32 or BF16", json_text(value)));
 }
 
 /// Every element in one piece.
@@ -77,10 +77,10 @@ void check_cover(const CheckpointTensor& t) {
   for (const CheckpointPiece& p : t.pieces) {
     if (p.first != covered || p.count > t.size() - covered)
       throw InputError(
-          text("a piece holds elements [", p.first, ", ", p.first, " + ", p.count, "), expected from ", covered, " on, of ", t.size()));
+          fmt::format("a piece holds elements [{}, {} + {}), expected from {} on, of {}", p.first, p.first, p.count, covered, t.size()));
     covered += p.count;
   }
-  if (covered != t.size()) throw InputError(text("its pieces hold ", covered, " elements of ", t.size()));
+  if (covered != t.size()) throw InputError(fmt::format("its pieces hold {} elements of {}", covered, t.size()));
 }
 
 CheckpointTensor tensor_from(const std::string& name, const json& j, const CheckpointIndex& index) try {
@@ -88,32 +88,34 @@ CheckpointTensor tensor_from(const std::string& name, const json& j, const Check
   int64_t size = 1;
   for (const json& extent : j.at("shape")) {
     if (!extent.is_number_integer() || extent < 0 || __builtin_mul_overflow(size, extent.get<int64_t>(), &size))
-      throw InputError(text("'shape' is ", json_text(j.at("shape")), ", expected extents from 0 on"));
+      throw InputError(fmt::format("'shape' is {}, expected extents from 0 on", json_text(j.at("shape"))));
     t.shape.push_back(extent);
   }
   for (const json& piece : j.at("pieces")) {
     t.pieces.push_back({file_name_from(piece.at("file")), count_at(piece, "first"), count_at(piece, "count")});
-    if (!index.find_file(t.pieces.back().file)) throw InputError(text("lies in ", t.pieces.back().file, ", which 'files' does not list"));
+    if (!index.find_file(t.pieces.back().file))
+      throw InputError(fmt::format("lies in {}, which 'files' does not list", t.pieces.back().file));
   }
   check_cover(t);
   return t;
 } catch (const std::exception& e) {
-  throw InputError(text("tensor ", shown(name), ": ", e.what()));
+  throw InputError(fmt::format("tensor {}: {}", shown(name), e.what()));
 }
 
 void check_version(const json& root) {
   if (!root.is_object() || !root.contains("format") || root["format"] != kFormat)
     throw InputError("is not the metadata of an mbtrain checkpoint");
   if (!root.contains("format_version") || root["format_version"] != kVersion)
-    throw InputError(text("'format_version' is ", json_text(root.value("format_version", json())), ", this program reads version ",
-                          kVersion, "; load it with the program that wrote it: ", json_text(root.value("program", json()))));
+    throw InputError(fmt::format("'format_version' is {}, this program reads version {}; load it with the program that wrote it: {}",
+                                 json_text(root.value("format_version", json())), kVersion, json_text(root.value("program", json()))));
 }
 
 CheckpointIndex index_from(const json& root) {
   CheckpointIndex index;
   index.program = root.at("program");
   index.ranks = count_at(root, "ranks");
-  if (index.ranks < 1 || index.ranks > kMostRanks) throw InputError(text("'ranks' is ", index.ranks, ", expected 1 to ", kMostRanks));
+  if (index.ranks < 1 || index.ranks > kMostRanks)
+    throw InputError(fmt::format("'ranks' is {}, expected 1 to {}", index.ranks, kMostRanks));
   index.iteration = count_at(root, "iteration");
   index.save_number = count_at(root, "save_number");
   index.files = files_from(root.at("files"));
@@ -162,7 +164,7 @@ CheckpointIndex parse_index(const std::string& content, const std::string& sourc
     if (verify) check_own_hash(content);
     return index_from(document.root);
   } catch (const std::exception& e) {
-    throw InputError(text(source, ": ", e.what()));
+    throw InputError(fmt::format("{}: {}", source, e.what()));
   }
 }
 
@@ -206,7 +208,7 @@ std::vector<int64_t> extents_of(const Shape& shape) {
 int64_t count_at(const json& object, const char* key) {
   const json& value = object.at(key);
   if (!value.is_number_integer() || value < 0)
-    throw InputError(text("'", key, "' is ", json_text(value), ", expected an integer from 0 on"));
+    throw InputError(fmt::format("'{}' is {}, expected an integer from 0 on", key, json_text(value)));
   return value.get<int64_t>();
 }
 

@@ -13,7 +13,7 @@ auto CheckpointReader::reading(Use use) const {
   try {
     return use();
   } catch (const InputError& e) {
-    throw InputError(text(e.what(), other_checkpoint_hint(path_)));
+    throw InputError(fmt::format("{}{}", e.what(), other_checkpoint_hint(path_)));
   }
 }
 
@@ -27,30 +27,30 @@ CheckpointReader::CheckpointReader(const std::string& path, bool verify) : path_
   index_ = reading([&] { return read_index(path_, verify); });
   const int64_t named = iteration_of(path_);
   if (named >= 0 && named != index_.iteration)
-    refuse(kIndexFile, text("'iteration' is ", index_.iteration, " in the checkpoint of iteration ", named));
+    refuse(kIndexFile, fmt::format("'iteration' is {} in the checkpoint of iteration {}", index_.iteration, named));
 }
 
 std::string CheckpointReader::index_path() const { return (fs::path(path_) / kIndexFile).string(); }
 
 void CheckpointReader::refuse(const std::string& file, const std::string& what) const {
-  throw InputError(text((fs::path(path_) / file).string(), ": ", what, other_checkpoint_hint(path_)));
+  throw InputError(fmt::format("{}: {}{}", (fs::path(path_) / file).string(), what, other_checkpoint_hint(path_)));
 }
 
 void CheckpointReader::check_file(const std::string& name) const {
   const CheckpointFile* const listed = index_.find_file(name);
-  if (!listed) refuse(name, text(kIndexFile, " does not list this file"));
+  if (!listed) refuse(name, fmt::format("{} does not list this file", kIndexFile));
   const std::string path = (fs::path(path_) / name).string();
   std::error_code unknown;
-  if (!fs::exists(path, unknown) && !unknown) refuse(name, text("there is no such file, which ", kIndexFile, " lists"));
+  if (!fs::exists(path, unknown) && !unknown) refuse(name, fmt::format("there is no such file, which {} lists", kIndexFile));
   const FileReader file = reading([&] { return FileReader(path); });
   if (file.size() != listed->digest.bytes)
     refuse(name,
-           text(file.size(), " bytes, expected ", listed->digest.bytes, " as ", kIndexFile, " says: it is truncated or another file"));
+           fmt::format("{} bytes, expected {} as {} says: it is truncated or another file", file.size(), listed->digest.bytes, kIndexFile));
   if (!verifies_) return;
   const FileDigest has = digest_of(file);
   if (has != listed->digest) {
-    refuse(name, text("its hash is ", hash_text(has.hash), ", expected ", hash_text(listed->digest.hash), " as ", kIndexFile,
-                      " says: it was changed or is damaged"));
+    refuse(name, fmt::format("its hash is {}, expected {} as {} says: it was changed or is damaged", hash_text(has.hash),
+                             hash_text(listed->digest.hash), kIndexFile));
   }
 }
 
@@ -73,10 +73,11 @@ const SafetensorsFile& CheckpointReader::file(const std::string& name) const {
 
 std::vector<float> CheckpointReader::read(const std::string& tensor, const Shape& shape, ElementRange range) const {
   const CheckpointTensor* const listed = index_.find_tensor(tensor);
-  if (!listed) throw InputError(text(index_path(), ": has no tensor '", tensor, "'"));
+  if (!listed) throw InputError(fmt::format("{}: has no tensor '{}'", index_path(), tensor));
   if (listed->shape != extents_of(shape)) {
-    throw InputError(text(index_path(), ": tensor '", tensor, "' has shape ", shape_text(listed->shape), ", this model's is ", shape.str(),
-                          ". The checkpoint is of another model; its config is in run_config.json beside it"));
+    throw InputError(fmt::format(
+        "{}: tensor '{}' has shape {}, this model's is {}. The checkpoint is of another model; its config is in run_config.json beside it",
+        index_path(), tensor, shape_text(listed->shape), shape.str()));
   }
   std::vector<float> values(static_cast<size_t>(range.count));
   for (const CheckpointPiece& piece : listed->pieces) {
@@ -92,10 +93,10 @@ void CheckpointReader::read_piece(const CheckpointTensor& tensor, const Checkpoi
   const SafetensorsEntry* const entry = from.find(tensor.name);
   const std::vector<int64_t> expected = piece.count == tensor.size() ? tensor.shape : std::vector<int64_t>{piece.count};
   if (!entry)
-    refuse(piece.file, text("has no tensor '", tensor.name, "', of which ", kIndexFile, " says that it holds ", piece.count, " elements"));
+    refuse(piece.file, fmt::format("has no tensor '{}', of which {} says that it holds {} elements", tensor.name, kIndexFile, piece.count));
   if (entry->shape != expected || entry->type != tensor.type) {
-    refuse(piece.file, text("tensor '", tensor.name, "' is ", name_of(entry->type), shape_text(entry->shape), ", expected ",
-                            name_of(tensor.type), shape_text(expected), " as ", kIndexFile, " says"));
+    refuse(piece.file, fmt::format("tensor '{}' is {}{}, expected {}{} as {} says", tensor.name, name_of(entry->type),
+                                   shape_text(entry->shape), name_of(tensor.type), shape_text(expected), kIndexFile));
   }
   reading([&] { from.read_f32(*entry, range.first - piece.first, range.count, out); });
 }

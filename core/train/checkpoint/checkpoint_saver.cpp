@@ -20,7 +20,7 @@ void using_folder(const std::string& folder, Use use) {
   try {
     use();
   } catch (const fs::filesystem_error& e) {
-    throw InputError(text("checkpoint.save: cannot write ", folder, ": ", e.code().message()));
+    throw InputError(fmt::format("checkpoint.save: cannot write {}: {}", folder, e.code().message()));
   }
 }
 
@@ -50,8 +50,10 @@ std::string CheckpointSaver::make_folder(int64_t iteration) {
   agree(world_, [&] {
     std::error_code error;
     if (!fs::is_directory(folder, error)) {
-      throw InputError(text("checkpoint.save: the folder ", folder, ", which rank 0 has made, is not to be seen here",
-                            error ? ": " + error.message() : "", ". ", base, " must be on a file system that all ranks share"));
+      throw InputError(
+          fmt::format("checkpoint.save: the folder {}, which rank 0 has made, is not to be seen here{}. {} must be on a file system that "
+                      "all ranks share",
+                      folder, error ? ": " + error.message() : "", base));
     }
   });
   return folder;
@@ -118,7 +120,8 @@ std::string CheckpointSaver::complete(const Pending& pending, const std::vector<
       const fs::path path = fs::path(pending.folder) / file.name;
       const auto bytes = static_cast<int64_t>(fs::file_size(path));
       if (bytes != file.digest.bytes)
-        throw InputError(text(path.string(), ": ", bytes, " bytes here, ", file.digest.bytes, " were written: the file system loses data"));
+        throw InputError(
+            fmt::format("{}: {} bytes here, {} were written: the file system loses data", path.string(), bytes, file.digest.bytes));
       index.files.push_back(std::move(file));
     }
   }

@@ -48,9 +48,9 @@ class Advisor {
     const int64_t global = c.train.global_batch_size;
     for (int64_t m = c.train.micro_batch_size; m >= 1; --m) {  // memory grows with it; those that divide the global batch are few
       c.train.micro_batch_size = m;
-      if (global % (m * ranks_) == 0 && fits(c)) return text("The largest train.micro_batch_size that fits is ", m, ".");
+      if (global % (m * ranks_) == 0 && fits(c)) return fmt::format("The largest train.micro_batch_size that fits is {}.", m);
     }
-    return text("No train.micro_batch_size fits, not even 1", advice_for_one(c));
+    return fmt::format("No train.micro_batch_size fits, not even 1{}", advice_for_one(c));
   }
 
  private:
@@ -74,18 +74,18 @@ class Advisor {
       c.model.recompute_granularity = granularity;
       c.model.recompute_method = RecomputeMethod::uniform;
       c.model.recompute_num_layers.reset();
-      if (fits(c)) return text("; with model.recompute_granularity=", name_of(granularity), " 1 does.");
+      if (fits(c)) return fmt::format("; with model.recompute_granularity={} 1 does.", name_of(granularity));
     }
     std::vector<std::string> ways;
     RunConfig short_moments = c;
     short_moments.optimizer.use_precision_aware_optimizer = true;
     short_moments.optimizer.exp_avg_dtype = short_moments.optimizer.exp_avg_sq_dtype = MomentDtype::bf16;
-    if (fits(short_moments)) ways.emplace_back(text("with Adam's moments in bf16 (", kShortMoments, ")"));
+    if (fits(short_moments)) ways.emplace_back(fmt::format("with Adam's moments in bf16 ({})", kShortMoments));
     if (const std::string recipes = join(recipes_that_fit(c), ", "); !recipes.empty()) ways.push_back("under " + recipes);
     if (ways.empty())
       if (const std::string recipes = join(recipes_that_fit(short_moments), ", "); !recipes.empty())
-        ways.push_back(text("with Adam's moments in bf16 (", kShortMoments, ") under ", recipes));
-    if (!ways.empty()) return text("; with model.recompute_granularity=full it does ", join(ways, ", or "), ".");
+        ways.push_back(fmt::format("with Adam's moments in bf16 ({}) under {}", kShortMoments, recipes));
+    if (!ways.empty()) return fmt::format("; with model.recompute_granularity=full it does {}.", join(ways, ", or "));
     return ". No recompute, no bf16 moments and no built-in recipe make it fit: take a smaller model, a shorter model.seq_length or a "
            "device "
            "with more memory.";
@@ -114,7 +114,7 @@ class Advisor {
 };
 
 std::string owners_of(const std::vector<MemoryItem>& items, const DeviceQueries& device) {
-  return text("Memory that this run needs on ", device.name, ":", table_of(items));
+  return fmt::format("Memory that this run needs on {}:{}", device.name, table_of(items));
 }
 
 }  // namespace
@@ -139,12 +139,13 @@ MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy,
     if (item.category == "device_scratch") result.scratch_bytes = item.bytes;
   const MemoryFit fit = fit_memory(config, policy, device, ranks);
   if (fit.fits()) return result;
-  const std::string what = text("memory: the run needs ", readable(fit.needed), ", ", device.name, " has ",
-                                readable(static_cast<int64_t>(fit.available->bytes)), " free.\n", result.owners, "\n", fit.advice);
+  const std::string what = fmt::format("memory: the run needs {}, {} has {} free.\n{}\n{}", readable(fit.needed), device.name,
+                                       readable(static_cast<int64_t>(fit.available->bytes)), result.owners, fit.advice);
   if (fit.available->is_limit) throw InputError(what);
-  result.warning = text(what,
-                        " It starts all the same: pages come when they are touched, and others may give theirs back; but it may end "
-                        "without memory, or swap.");
+  result.warning = fmt::format(
+      "{} It starts all the same: pages come when they are touched, and others may give theirs back; but it may end without memory, or "
+      "swap.",
+      what);
   return result;
 }
 

@@ -67,7 +67,7 @@ MemoryItem checkpoint_item(const CheckpointConfig& checkpoint, const ParamList& 
   const bool has_copy = checkpoint.async_save && !checkpoint.save.empty();
   const int64_t bytes = has_copy ? checkpoint_bytes(params, moments, checkpoint.save_optim) : 0;
   if (is_on_host || bytes == 0) return {"checkpoint_copy", bytes, "of the state, while an asynchronous save writes it"};
-  return {"checkpoint_copy", 0, text("an asynchronous save takes ", bytes, " bytes of host memory")};
+  return {"checkpoint_copy", 0, fmt::format("an asynchronous save takes {} bytes of host memory", bytes)};
 }
 
 MemoryItem code_item(const DeviceQueries& device, int ranks) {
@@ -111,7 +111,7 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
   const int64_t transport = ranks > 1 && with_training ? GradientExchange::transport_bytes(weights.params, policy.grad_reduce) : 0;
   const int64_t amaxes = weights.params.sharding.is_sharded() && with_training ? CodeExchange::amax_bytes(weights) : 0;
   const std::string act(name_of(policy.act));
-  const std::string share = ranks > 1 && config.ddp.use_distributed_optimizer ? text(", 1/", ranks, " of them") : "";
+  const std::string share = ranks > 1 && config.ddp.use_distributed_optimizer ? fmt::format(", 1/{} of them", ranks) : "";
   return {
       {"weights", bytes(MemoryCategory::weights), act + " working copies"},
       {"quantised_weights", bytes(MemoryCategory::quantized_weights), "codes and scales of linear weights"},
@@ -120,13 +120,14 @@ std::vector<MemoryItem> plan_memory(const RunConfig& config, const PrecisionPoli
       {"moments", bytes(MemoryCategory::moments), moments_text(moments) + share},
       {"main_gradients", bytes(MemoryCategory::gradients), "fp32, accumulated over micro-batches"},
       {"activations", bytes(MemoryCategory::activations),
-       text("one micro-batch of ", s.tokens, " tokens, recompute: ", m.recompute_granularity ? name_of(*m.recompute_granularity) : "none")},
-      {"logits", logits, text("a chunk of ", activations.logits_rows, " x ", s.padded_vocab, ", ", act)},
+       fmt::format("one micro-batch of {} tokens, recompute: {}", s.tokens,
+                   m.recompute_granularity ? name_of(*m.recompute_granularity) : "none")},
+      {"logits", logits, fmt::format("a chunk of {} x {}, {}", activations.logits_rows, s.padded_vocab, act)},
       {"workspace", bytes(MemoryCategory::workspace) - logits + rope, "shared by layers: activation gradients, operands, tables"},
       {"device_scratch", largest_product_scratch(weights.params, s, policy, activations.logits_rows, device.scratch, with_training),
        "operands that products cannot take as they are"},
       {"communication", transport + amaxes,
-       text("gradients on their way between ranks, ", name_of(policy.grad_reduce), amaxes > 0 ? ", and amaxes" : "")},
+       fmt::format("gradients on their way between ranks, {}{}", name_of(policy.grad_reduce), amaxes > 0 ? ", and amaxes" : "")},
       {"exchange_scratch", static_cast<int64_t>(device.exchange_scratch(ranks)), "pieces of other ranks while they are added"},
       checkpoint_item(with_training ? config.checkpoint : CheckpointConfig{}, weights.params, moments,
                       !(device.memory && device.memory->is_limit)),
@@ -138,7 +139,7 @@ void require_sizes(const RunConfig& config, const PrecisionPolicy& policy, const
   const int64_t tokens = config.train.micro_batch_size * config.model.seq_length;
   const auto require = [&](const ParamSpec& p, const GemmShape& shape, const QuantSpec* a, const QuantSpec* b) {
     const std::string problem = device.size_problem(shape, a, b, policy.act);
-    if (!problem.empty()) throw InputError(text(p.name, ", ", name_of(shape.role), " on ", device.name, ": ", problem));
+    if (!problem.empty()) throw InputError(fmt::format("{}, {} on {}: {}", p.name, name_of(shape.role), device.name, problem));
   };
   for_each_linear_product(list_params(config.model), tokens, policy, require);
 }

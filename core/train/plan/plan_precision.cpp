@@ -10,7 +10,7 @@ namespace {
 std::string block_of(const QuantSpec& spec, bool is_columnwise) {
   if (spec.is_per_tensor()) return "tensor";
   const int64_t n = spec.block_size();
-  return spec.is_2d ? text(n, "x", n) : is_columnwise ? text(n, "x1") : text("1x", n);
+  return spec.is_2d ? fmt::format("{}x{}", n, n) : is_columnwise ? fmt::format("{}x1", n) : fmt::format("1x{}", n);
 }
 
 OperandPlan plan_operand(TensorRole tensor, bool is_columnwise, const std::optional<QuantSpec>& spec, DType act) {
@@ -69,15 +69,16 @@ void require_support(const std::vector<LayerRangePlan>& ranges, const std::strin
   for (const LayerRangePlan& range : ranges)
     for (const GemmPlan& g : range.gemms) {
       const std::string product =
-          text("layer ", range.first, ", ", name_of(g.role), " (", g.a.format, " x ", g.b.format, ") on ", device, ": ");
+          fmt::format("layer {}, {} ({} x {}) on {}: ", range.first, name_of(g.role), g.a.format, g.b.format, device);
       if (g.support.execution == Execution::unsupported)
-        throw InputError(text(product, g.support.how, "; choose another recipe (mbtrain recipes) or another train.device"));
+        throw InputError(fmt::format("{}{}; choose another recipe (mbtrain recipes) or another train.device", product, g.support.how));
       if (g.support.execution == Execution::emulated && !may_emulate)
         throw InputError(
-            text(product, "not native (", g.support.how, "), and ",
-                 emulate_precision ? "train.emulate_precision is false" : text("emulation is not allowed on ", device, " unless asked for"),
-                 "; --emulate-precision runs it all the same, with the same codes but slower; "
-                 "mbtrain doctor lists the recipes that run natively here"));
+            fmt::format("{}not native ({}), and {}; --emulate-precision runs it all the same, with the same codes but slower; mbtrain "
+                        "doctor lists the recipes that run natively here",
+                        product, g.support.how,
+                        emulate_precision ? "train.emulate_precision is false"
+                                          : fmt::format("emulation is not allowed on {} unless asked for", device)));
     }
 }
 
@@ -86,7 +87,7 @@ std::vector<std::string> emulation_notes(const std::vector<LayerRangePlan>& rang
   for (const LayerRangePlan& range : ranges)
     for (const GemmPlan& g : range.gemms) {
       if (g.support.execution != Execution::emulated) continue;
-      std::string note = text(g.a.format, " x ", g.b.format, " products are emulated on ", device, ": ", g.support.how);
+      std::string note = fmt::format("{} x {} products are emulated on {}: {}", g.a.format, g.b.format, device, g.support.how);
       if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(std::move(note));
     }
   return notes;
@@ -110,8 +111,8 @@ AttentionSupport plan_attention(const ModelConfig& model, const PrecisionPolicy&
   AttentionSupport support =
       attention(attention_backend(model), {policy.act, model.head_dim(), model.seq_length, static_cast<float>(model.attention_scale())});
   if (!support.is_supported)
-    throw InputError(text("model.attention_backend: got ", name_of(model.attention_backend), ", which cannot run on ", device, ": ",
-                          support.how, "; take auto or math"));
+    throw InputError(fmt::format("model.attention_backend: got {}, which cannot run on {}: {}; take auto or math",
+                                 name_of(model.attention_backend), device, support.how));
   return support;
 }
 

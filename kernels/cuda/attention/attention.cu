@@ -12,9 +12,9 @@ namespace {
 std::string obstacle_to_flash(const AttentionShape& s) {
   constexpr int64_t kLongest = 65535 * 128;  // a grid's third extent counts tiles of 128 queries; positions are ints
   if ((s.act != DType::bf16 && s.act != DType::f16) || (s.head_dim != 64 && s.head_dim != 128))
-    return text("flash serves head widths 64 and 128 in bf16 and f16, not ", s.head_dim, " in ", name_of(s.act));
-  if (s.sequence_length >= kLongest) return text("flash serves sequences below ", kLongest, " tokens, not ", s.sequence_length);
-  if (!(s.scale > 0.0F)) return text("flash serves softmax scales above 0, not ", s.scale);
+    return fmt::format("flash serves head widths 64 and 128 in bf16 and f16, not {} in {}", s.head_dim, name_of(s.act));
+  if (s.sequence_length >= kLongest) return fmt::format("flash serves sequences below {} tokens, not {}", kLongest, s.sequence_length);
+  if (!(s.scale > 0.0F)) return fmt::format("flash serves softmax scales above 0, not {}", s.scale);
   return {};
 }
 
@@ -24,7 +24,7 @@ bool takes_flash(const Args& args, bool is_aligned) {
   if (args.backend == AttentionBackend::math) return false;
   std::string obstacle = obstacle_to_flash({args.qkv.dtype, args.head_dim(), args.sequence_length, args.scale});
   if (obstacle.empty() && !is_aligned) obstacle = "flash serves tensors that begin at a multiple of 16 bytes, and one does not";
-  if (!obstacle.empty() && args.backend == AttentionBackend::flash) throw Error(text(op_name(args), ": ", obstacle));
+  if (!obstacle.empty() && args.backend == AttentionBackend::flash) throw Error(fmt::format("{}: {}", op_name(args), obstacle));
   return obstacle.empty();
 }
 
@@ -40,9 +40,9 @@ size_t shared_bytes_at_most() {
 AttentionSupport attention_path(AttentionBackend wanted, const AttentionShape& shape) {
   if (wanted == AttentionBackend::math) return {true, "math", "a warp a row, as asked for"};
   const std::string obstacle = obstacle_to_flash(shape);
-  if (obstacle.empty()) return {true, "flash", text("tensor cores, head width ", shape.head_dim, " in ", name_of(shape.act))};
+  if (obstacle.empty()) return {true, "flash", fmt::format("tensor cores, head width {} in {}", shape.head_dim, name_of(shape.act))};
   if (wanted == AttentionBackend::flash) return {false, "flash", obstacle};
-  return {true, "math", text("a warp a row: ", obstacle)};
+  return {true, "math", fmt::format("a warp a row: {}", obstacle)};
 }
 
 void launch_attention_fwd(const AttentionFwdArgs& args, const LaunchContext& context) {

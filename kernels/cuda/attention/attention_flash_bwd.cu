@@ -59,8 +59,8 @@ struct BlockPlace {
 
 /// The blocks of such a grid.
 inline unsigned flat_blocks(const char* op, int64_t heads, int64_t sequences, int64_t tiles) {
-  MBT_CHECK(sequences <= INT32_MAX / heads / tiles, op, ": ", sequences, " sequences of ", tiles, " tiles in ", heads,
-            " heads are more blocks than a grid holds");
+  MBT_CHECK(sequences <= INT32_MAX / heads / tiles, "{}: {} sequences of {} tiles in {} heads are more blocks than a grid holds", op,
+            sequences, tiles, heads);
   return static_cast<unsigned>(heads * sequences * tiles);
 }
 

@@ -13,8 +13,8 @@ template <class Args>
 void expect_flash(const Args& args) {
   const DType dtype = args.qkv.dtype;
   const int64_t width = args.head_dim();
-  MBT_CHECK((dtype == DType::bf16 || dtype == DType::f16) && (width == 64 || width == 128), op_name(args), ": ", name_of(dtype),
-            ", head width ", width);
+  MBT_CHECK((dtype == DType::bf16 || dtype == DType::f16) && (width == 64 || width == 128), "{}: {}, head width {}", op_name(args),
+            name_of(dtype), width);
 }
 using FlashInputs = OneOf<MmaInput::bf16, MmaInput::f16>;
 using FlashWidths = OneOf<64, 128>;

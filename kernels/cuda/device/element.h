@@ -118,7 +118,7 @@ auto with_act(const char* op, DType dtype, F&& f) {
     case DType::i32:
     case DType::u8: break;
   }
-  throw Error(text(op, ": got ", name_of(dtype), ", expected f32, bf16 or f16"));
+  throw Error(fmt::format("{}: got {}, expected f32, bf16 or f16", op, name_of(dtype)));
 }
 
 }  // namespace mbt::cuda

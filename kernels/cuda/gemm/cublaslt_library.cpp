@@ -16,8 +16,8 @@ namespace {
 
 const LoadedLibrary& library() {
   static const LoadedLibrary cublaslt("libcublasLt.so." MBT_TEXT_OF(CUBLAS_VER_MAJOR), "cuBLASLt",
-                                      text("install CUDA ", CUDART_VERSION / 1000, "'s cuBLAS"),
-                                      text("it is older than CUDA ", CUDART_VERSION / 1000, "'s"));
+                                      fmt::format("install CUDA {}'s cuBLAS", CUDART_VERSION / 1000),
+                                      fmt::format("it is older than CUDA {}'s", CUDART_VERSION / 1000));
   return cublaslt;
 }
 

@@ -15,7 +15,7 @@ void Gemm::run(const GemmArgs& args, const LaunchContext& context) {
   if (!problem.empty()) {
     // Generation hands on as many tokens as there are. A training run's sizes have been checked before (size_problem).
     if (args.role != GemmRole::fprop || !extents_problem(path, {16, args.d_cols(), args.summed()}, args.d.dtype).empty())
-      throw Error(text("gemm ", name_of(args.role), ": ", problem));
+      throw Error(fmt::format("gemm {}: {}", name_of(args.role), problem));
     path = ProductPath::decoded;
   }
   const Prepared prepared = prepare(args, path, device_, context);

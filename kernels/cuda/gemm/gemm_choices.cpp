@@ -94,7 +94,7 @@ void AlgorithmChoices::reject(const std::string& product) {
 }
 
 std::string AlgorithmChoices::description() const {
-  return path_.empty() ? "chosen anew in each run" : text(mine_.size(), " remembered in ", path_);
+  return path_.empty() ? "chosen anew in each run" : fmt::format("{} remembered in {}", mine_.size(), path_);
 }
 
 AlgorithmChoices::Devices AlgorithmChoices::read() const {
@@ -103,13 +103,13 @@ AlgorithmChoices::Devices AlgorithmChoices::read() const {
   if (!fs::exists(path_, error) && !error) return devices;
   try {
     const Json json = Json::parse(read_text_file(path_, kMaxBytes));
-    if (json.at("format") != kFormat) throw Error(text("its format is ", json.at("format").dump(), ", expected \"", kFormat, "\""));
+    if (json.at("format") != kFormat) throw Error(fmt::format("its format is {}, expected \"{}\"", json.at("format").dump(), kFormat));
     for (const auto& [device, products] : json.at("devices").items())
       for (const auto& [product, choice] : products.items()) devices[device][product] = choice_of(choice);
   } catch (const InputError&) {
     throw;  // it cannot be read, and says so
   } catch (const std::exception& e) {
-    throw Error(text(path_, ": not a file of GEMM algorithms: ", e.what()));
+    throw Error(fmt::format("{}: not a file of GEMM algorithms: {}", path_, e.what()));
   }
   return devices;
 }
@@ -131,8 +131,10 @@ void AlgorithmChoices::write(const std::string& product) {
 }
 
 void AlgorithmChoices::stop_using_file(const std::string& reason) {
-  warn_(text("GEMM algorithms are not remembered in this run: ", reason,
-             "; delete the file, or name another with the environment variable MBTRAIN_GEMM_ALGORITHMS (off: none)"));
+  warn_(
+      fmt::format("GEMM algorithms are not remembered in this run: {}; delete the file, or name another with the environment variable "
+                  "MBTRAIN_GEMM_ALGORITHMS (off: none)",
+                  reason));
   path_.clear();
 }
 

@@ -14,8 +14,8 @@
 namespace mbt::cuda {
 namespace {
 
-void check(cublasStatus_t status, const std::string& what) {
-  if (status != CUBLAS_STATUS_SUCCESS) throw Error(text("cuBLASLt: ", what, ": ", cublasLtGetStatusString(status)));
+void check_cublas(cublasStatus_t status, const std::string& what) {
+  if (status != CUBLAS_STATUS_SUCCESS) throw Error(fmt::format("cuBLASLt: {}: {}", what, cublasLtGetStatusString(status)));
 }
 
 /// Owns a cuBLASLt object.
@@ -85,8 +85,8 @@ cudaDataType_t data_type(ElementType t) {
 
 MatrixLayout make_layout(ElementType type, int64_t rows, int64_t cols, int64_t ld) {
   cublasLtMatrixLayout_t layout = nullptr;
-  check(cublasLtMatrixLayoutCreate(&layout, data_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), ld),
-        "describing a matrix");
+  check_cublas(cublasLtMatrixLayoutCreate(&layout, data_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), ld),
+               "describing a matrix");
   return MatrixLayout(layout);
 }
 
@@ -97,7 +97,7 @@ struct Plan {
 
   template <class T>
   void set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
-    check(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof value), "describing a product");
+    check_cublas(cublasLtMatmulDescSetAttribute(operation.get(), attribute, &value, sizeof value), "describing a product");
   }
   void set_pointers(const Product& p) {
     if (p.first.scale != nullptr) set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, p.first.scale);
@@ -109,7 +109,7 @@ struct Plan {
 Plan describe_plan(const Product& p) {
   Plan plan;
   cublasLtMatmulDesc_t operation = nullptr;
-  check(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
+  check_cublas(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
   plan.operation = Operation(operation);
   const auto op = [](const ProductMatrix& m) { return m.is_transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
   plan.set(CUBLASLT_MATMUL_DESC_TRANSA, op(p.first));
@@ -157,7 +157,7 @@ size_t known_version() {
 
 std::string version_text() {
   const size_t v = cublasLtGetVersion();
-  return text("cuBLASLt ", v / 10000, ".", v / 100 % 100, ".", v % 100);
+  return fmt::format("cuBLASLt {}.{}.{}", v / 10000, v / 100 % 100, v % 100);
 }
 
 void warn(const std::string& message) { std::cerr << "mbtrain: " << message << "\n"; }
@@ -165,9 +165,10 @@ void warn(const std::string& message) { std::cerr << "mbtrain: " << message << "
 class CublasLtExecutor final : public ProductExecutor {
  public:
   explicit CublasLtExecutor(const cudaDeviceProp& properties)
-      : multiprocessors_(properties.multiProcessorCount), choices_(gemm_choices_path(), text(properties.name, ", ", version_text()), warn) {
+      : multiprocessors_(properties.multiProcessorCount),
+        choices_(gemm_choices_path(), fmt::format("{}, {}", properties.name, version_text()), warn) {
     cublasLtHandle_t handle = nullptr;
-    check(cublasLtCreate(&handle), "creating its context");
+    check_cublas(cublasLtCreate(&handle), "creating its context");
     handle_ = Handle(handle);
     cuda::check(cudaMalloc(&workspace_, kWorkspaceBytes), "workspace of cuBLASLt");
   }
@@ -180,11 +181,11 @@ class CublasLtExecutor final : public ProductExecutor {
     const cublasStatus_t status = multiply(found->second, product, found->second.algorithm, stream);
     if (status == CUBLAS_STATUS_SUCCESS) return;
     cuda::check(cudaPeekAtLastError(), describe(product));  // an earlier kernel's failure explains it better
-    check(status, describe(product));
+    check_cublas(status, describe(product));
   }
   size_t library_version() const override { return known_version(); }
   size_t workspace_bytes() const override { return kWorkspaceBytes; }
-  std::string description() const override { return text(version_text(), "; algorithms: ", choices_.description()); }
+  std::string description() const override { return fmt::format("{}; algorithms: {}", version_text(), choices_.description()); }
 
  private:
   cublasStatus_t multiply(Plan& plan, const Product& p, const cublasLtMatmulAlgo_t& algorithm, cudaStream_t stream) {
@@ -208,7 +209,7 @@ class CublasLtExecutor final : public ProductExecutor {
     const std::optional<AlgorithmChoice> choice = choices_.find(name);
     if (!choice) return false;
     if (from_hex(choice->algorithm, plan.algorithm) && works(plan)) return true;
-    warn(text("the remembered algorithm of ", name, " does not work here; another is chosen"));
+    warn(fmt::format("the remembered algorithm of {} does not work here; another is chosen", name));
     choices_.reject(name);
     return false;
   }
@@ -247,7 +248,7 @@ class CublasLtExecutor final : public ProductExecutor {
       cuda::check(cudaStreamSynchronize(stream), "timing a product");
       return fastest;
     } catch (const Error& e) {
-      warn(text("the algorithms of ", describe(p), " are not timed: ", e.what()));
+      warn(fmt::format("the algorithms of {} are not timed: {}", describe(p), e.what()));
       return std::nullopt;
     }
   }
@@ -255,10 +256,10 @@ class CublasLtExecutor final : public ProductExecutor {
   /// In the heuristic's order, at least one. None that sums in D's type: its 16 bits would lose what fp32 sums keep.
   std::vector<cublasLtMatmulAlgo_t> ask_heuristic(const Product& p, const Plan& plan) {
     cublasLtMatmulPreference_t created = nullptr;
-    check(cublasLtMatmulPreferenceCreate(&created), "a preference");
+    check_cublas(cublasLtMatmulPreferenceCreate(&created), "a preference");
     const Preference preference(created);
     const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-      check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value), "a preference");
+      check_cublas(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value), "a preference");
     };
     set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
     set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
@@ -275,7 +276,7 @@ class CublasLtExecutor final : public ProductExecutor {
     for (int i = 0; i < found && status == CUBLAS_STATUS_SUCCESS; ++i)
       if (results[static_cast<size_t>(i)].state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(results[static_cast<size_t>(i)].algo);
     if (algorithms.empty())
-      throw Error(text("cuBLASLt has no algorithm on this GPU for ", describe(p), " (", cublasLtGetStatusString(status), ")"));
+      throw Error(fmt::format("cuBLASLt has no algorithm on this GPU for {} ({})", describe(p), cublasLtGetStatusString(status)));
     return algorithms;
   }
 

@@ -149,8 +149,7 @@ void launch_tile_scales(const ScaleGrid& grid, bool is_f32, uint8_t* out, const 
 }
 
 void launch_pack_codes(const uint8_t* codes, int64_t outer, int64_t k, bool is_columnwise, uint8_t* out, const LaunchContext& context) {
-  MBT_CHECK(k % 32 == 0 && is_aligned(codes, 16) && is_aligned(out, 16), "codes are packed 32 at a time, aligned to 16 bytes; ", k,
-            " a row");
+  MBT_CHECK(k % 32 == 0 && is_aligned(codes, 16) && is_aligned(out, 16), "codes are packed 32 at a time, aligned to 16 bytes; {} a row", k);
   if (is_columnwise) {
     const auto tiles = static_cast<unsigned>(ceil_div(outer, kTile) * ceil_div(k, kTile));
     launch("pack_transposed_codes", pack_transposed_codes_kernel, {dim3(tiles), dim3(kThreads), sizeof(PackShared)}, context.stream, codes,

@@ -121,8 +121,7 @@ class Preparation {
   Operand operand(const char* name, const GemmOperand& x, const GemmSide& side, char* data, char* scale) {
     if (path_ == ProductPath::plain) return {x.plain.data, x.plain.dtype, !side.is_columnwise};
     const QuantCopy& copy = side.is_columnwise ? x.quant.columnwise : x.quant.rowwise;
-    MBT_CHECK(!copy.empty(), "gemm ", name_of(args_.role), ": ", name, " has no ", side.is_columnwise ? "column-wise" : "row-wise",
-              " copy");
+    MBT_CHECK(!copy.empty(), "gemm {}: {} has no {} copy", name_of(args_.role), name, side.is_columnwise ? "column-wise" : "row-wise");
     if (path_ == ProductPath::decoded) {
       launch_decode(x.quant, side.is_columnwise, {data, DType::bf16, {x.rows(), x.cols()}}, context_);
       return {data, DType::bf16, !side.is_columnwise};
@@ -135,8 +134,9 @@ class Preparation {
                         context_);
       return {data, side.spec->format, true, mode, scales};
     }
-    MBT_CHECK(is_contiguous || device_.takes_fp8_in_any_layout(), "gemm ", name_of(args_.role), ": the column-wise copy of ", name,
-              " is not transposed; Backend::wants_transposed asks for it on this GPU");
+    MBT_CHECK(is_contiguous || device_.takes_fp8_in_any_layout(),
+              "gemm {}: the column-wise copy of {} is not transposed; Backend::wants_transposed asks for it on this GPU",
+              name_of(args_.role), name);
     return {copy.codes, side.spec->format, is_contiguous, mode, scales};
   }
 

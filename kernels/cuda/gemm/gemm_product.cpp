@@ -8,9 +8,9 @@ namespace {
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 std::string describe(const ProductMatrix& m) {
-  const std::string scale = m.scale_mode == ScaleMode::none ? "" : text(" ", name_of(m.scale_mode));
-  const std::string ld = m.ld == m.rows ? "" : text(" ld ", m.ld);
-  return text(name_of(m.type), " [", m.rows, "x", m.cols, "]", m.is_transposed ? "^T" : "", ld, scale);
+  const std::string scale = m.scale_mode == ScaleMode::none ? "" : fmt::format(" {}", name_of(m.scale_mode));
+  const std::string ld = m.ld == m.rows ? "" : fmt::format(" ld {}", m.ld);
+  return fmt::format("{} [{}x{}]{}{}{}", name_of(m.type), m.rows, m.cols, m.is_transposed ? "^T" : "", ld, scale);
 }
 
 }  // namespace
@@ -59,11 +59,11 @@ ProductKey key_of(const Product& p) {
 }
 
 std::string describe(const Product& p) {
-  return text(describe(p.first), ", ", describe(p.second), " -> ", name_of(p.d_type), " [", p.m, "x", p.n, "]",
-              p.bias == nullptr ? "" : text(", bias ", name_of(p.bias_type), " aligned to ", alignment_of(p.bias)),
-              p.accumulates ? ", accumulated" : "", p.alpha_beta == nullptr ? "" : ", alpha on the device",
-              p.fast_accumulation ? ", fast accumulation" : "", ", aligned to ", alignment_of(p.first.data), ", ",
-              alignment_of(p.second.data), ", ", alignment_of(p.d));
+  return fmt::format("{}, {} -> {} [{}x{}]{}{}{}{}, aligned to {}, {}, {}", describe(p.first), describe(p.second), name_of(p.d_type), p.m,
+                     p.n, p.bias == nullptr ? "" : fmt::format(", bias {} aligned to {}", name_of(p.bias_type), alignment_of(p.bias)),
+                     p.accumulates ? ", accumulated" : "", p.alpha_beta == nullptr ? "" : ", alpha on the device",
+                     p.fast_accumulation ? ", fast accumulation" : "", alignment_of(p.first.data), alignment_of(p.second.data),
+                     alignment_of(p.d));
 }
 
 }  // namespace mbt::cuda

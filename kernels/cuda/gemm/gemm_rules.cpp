@@ -17,23 +17,24 @@ ProductPath fp8_path(const GemmDevice& device, const QuantSpec& a, const QuantSp
   return ProductPath::decoded;
 }
 
-std::string version_text(size_t v) { return text("cuBLASLt ", v / 10000, ".", v / 100 % 100); }
+std::string version_text(size_t v) { return fmt::format("cuBLASLt {}.{}", v / 10000, v / 100 % 100); }
 
 /// Why operands scaled so are decoded: the device, or the library that is too old for it.
 std::string why_decoded(const GemmDevice& device, const QuantSpec& a, const QuantSpec& b) {
-  const std::string here = text("compute capability ", device.capability / 10, ".", device.capability % 10);
+  const std::string here = fmt::format("compute capability {}.{}", device.capability / 10, device.capability % 10);
   if (a.format == QuantFormat::e5m2 && b.format == QuantFormat::e5m2) return "there are no products of e5m2 by e5m2";
   if (a.is_per_tensor() != b.is_per_tensor() || (!a.is_per_tensor() && a.scaling != b.scaling))
-    return text("no products of ", name_of(a.scaling), " by ", name_of(b.scaling), " operands");
-  if (a.is_per_tensor()) return text(here, " has no FP8 products (8.9 and newer have)");
+    return fmt::format("no products of {} by {} operands", name_of(a.scaling), name_of(b.scaling));
+  if (a.is_per_tensor()) return fmt::format("{} has no FP8 products (8.9 and newer have)", here);
   if (a.scaling == QuantScaling::blockwise && device.capability == 90)
     return device.library_version < kVersionOf128
-               ? text(version_text(device.library_version), " has no products of blocks of 128 (12.9 has)")
+               ? fmt::format("{} has no products of blocks of 128 (12.9 has)", version_text(device.library_version))
                : "no products of square by square blocks";
   if (device.capability >= 100)
-    return text(version_text(device.library_version), " has no products of blocks of ", a.block_size() == 16 ? 16 : 32, " (12.8 has)");
-  return text(here, " has no products of ", name_of(a.scaling), " operands (", a.scaling == QuantScaling::blockwise ? "9.0, " : "",
-              "10.0 and newer have)");
+    return fmt::format("{} has no products of blocks of {} (12.8 has)", version_text(device.library_version),
+                       a.block_size() == 16 ? 16 : 32);
+  return fmt::format("{} has no products of {} operands ({}10.0 and newer have)", here, name_of(a.scaling),
+                     a.scaling == QuantScaling::blockwise ? "9.0, " : "");
 }
 
 const char* how_native(ProductPath path, const QuantSpec& a) {
@@ -62,10 +63,12 @@ ProductPath path_of(const GemmDevice& device, const QuantSpec* a, const QuantSpe
 
 GemmSupport support_of(const GemmDevice& device, const QuantSpec* a, const QuantSpec* b, DType act) {
   if ((a == nullptr) != (b == nullptr)) return {Execution::unsupported, "one operand is quantized, the other is not"};
-  if (act != DType::f32 && act != DType::bf16 && act != DType::f16) return {Execution::unsupported, text("no GEMM of ", name_of(act))};
+  if (act != DType::f32 && act != DType::bf16 && act != DType::f16)
+    return {Execution::unsupported, fmt::format("no GEMM of {}", name_of(act))};
   const ProductPath path = path_of(device, a, b);
-  if (path == ProductPath::plain) return {Execution::native, text("cuBLASLt ", name_of(act), " GEMM, fp32 accumulation")};
-  if (path == ProductPath::decoded) return {Execution::emulated, text("bf16 GEMM on exactly decoded codes: ", why_decoded(device, *a, *b))};
+  if (path == ProductPath::plain) return {Execution::native, fmt::format("cuBLASLt {} GEMM, fp32 accumulation", name_of(act))};
+  if (path == ProductPath::decoded)
+    return {Execution::emulated, fmt::format("bf16 GEMM on exactly decoded codes: {}", why_decoded(device, *a, *b))};
   return {Execution::native, how_native(path, *a)};
 }
 
@@ -92,8 +95,8 @@ std::string extents_problem(ProductPath path, const GemmExtents& e, DType d) {
   if (path == ProductPath::plain || path == ProductPath::decoded) return {};
   const int64_t summed = path == ProductPath::fp8_32 || path == ProductPath::fp4_16 ? 32 : 16, cols = 16 / size_of(d);
   const auto odd = [&](const char* what, int64_t size, int64_t multiple) {
-    return text("cuBLASLt multiplies [", e.rows, ",", e.summed, "] by [", e.summed, ",", e.cols, "] only with ", what, " a multiple of ",
-                multiple, " (it is ", size, ")");
+    return fmt::format("cuBLASLt multiplies [{},{}] by [{},{}] only with {} a multiple of {} (it is {})", e.rows, e.summed, e.summed,
+                       e.cols, what, multiple, size);
   };
   if (e.summed % summed != 0) return odd("the summed size", e.summed, summed);
   if (e.cols % cols != 0) return odd("the columns of the result", e.cols, cols);
@@ -105,7 +108,7 @@ std::string size_problem(const GemmDevice& device, const GemmShape& s, const Qua
   if ((a == nullptr) != (b == nullptr)) return {};
   const std::string problem = extents_problem(path_of(device, a, b), extents_of(s), s.role == GemmRole::wgrad ? DType::f32 : act);
   if (problem.empty()) return {};
-  return text(problem, "; change the model's widths, train.micro_batch_size or model.seq_length, or run another recipe");
+  return fmt::format("{}; change the model's widths, train.micro_batch_size or model.seq_length, or run another recipe", problem);
 }
 
 }  // namespace mbt::cuda

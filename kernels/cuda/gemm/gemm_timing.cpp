@@ -34,7 +34,7 @@ Pattern pattern_of(ScaleMode m) {
 
 class Event {
  public:
-  Event() { check(cudaEventCreate(&event_), "creating a CUDA event"); }
+  Event() { cuda::check(cudaEventCreate(&event_), "creating a CUDA event"); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   ~Event() { static_cast<void>(cudaEventDestroy(event_)); }
@@ -49,12 +49,12 @@ double median_of(const std::function<bool()>& launch, cudaStream_t stream) {
   for (int i = 0; i < kWarmUps; ++i)
     if (!launch()) return -1;
   std::array<Event, kRuns + 1> marks;
-  check(cudaEventRecord(marks[0].get(), stream), "timing a product");
+  cuda::check(cudaEventRecord(marks[0].get(), stream), "timing a product");
   for (int i = 0; i < kRuns; ++i) {
     if (!launch()) return -1;
-    check(cudaEventRecord(marks[static_cast<size_t>(i) + 1].get(), stream), "timing a product");
+    cuda::check(cudaEventRecord(marks[static_cast<size_t>(i) + 1].get(), stream), "timing a product");
   }
-  check(cudaEventSynchronize(marks.back().get()), "timing a product");
+  cuda::check(cudaEventSynchronize(marks.back().get()), "timing a product");
   std::array<float, kRuns> milliseconds{};
   for (size_t i = 0; i < kRuns; ++i) check(cudaEventElapsedTime(&milliseconds[i], marks[i].get(), marks[i + 1].get()), "timing a product");
   std::nth_element(milliseconds.begin(), milliseconds.begin() + kRuns / 2, milliseconds.end());
@@ -71,12 +71,12 @@ TimingOperands::TimingOperands(const Product& like, int multiprocessors, cudaStr
   const int64_t sizes[] = {bytes_of(p.first), first_scale, bytes_of(p.second), second_scale, d_bytes, bias, scalars};
   int64_t total = 0;
   for (const int64_t size : sizes) total += to_256(size);
-  check(cudaMalloc(&memory_, static_cast<size_t>(total)), text("operands to time products on: ", total, " bytes"));
+  cuda::check(cudaMalloc(&memory_, static_cast<size_t>(total)), fmt::format("operands to time products on: {} bytes", total));
   char* parts[std::size(sizes)];
   char* at = static_cast<char*>(memory_);
   for (size_t i = 0; i < std::size(sizes); ++i) parts[i] = std::exchange(at, at + to_256(sizes[i]));
-  check(cudaMemsetAsync(parts[4], 0, static_cast<size_t>(total) - static_cast<size_t>(parts[4] - parts[0]), stream),
-        "operands to time products on");
+  cuda::check(cudaMemsetAsync(parts[4], 0, static_cast<size_t>(total) - static_cast<size_t>(parts[4] - parts[0]), stream),
+              "operands to time products on");
   p.first.data = parts[0], p.second.data = parts[2], p.d = parts[4];
   if (p.first.scale != nullptr) p.first.scale = parts[1];
   if (p.second.scale != nullptr) p.second.scale = parts[3];

@@ -33,7 +33,7 @@ ncclDataType_t type_of(DType dtype) {
 std::string version_text() {
   int v = 0;
   if (ncclGetVersion(&v) != ncclSuccess) return "unknown";
-  return text(v / 10000, ".", v % 10000 / 100, ".", v % 100);
+  return fmt::format("{}.{}.{}", v / 10000, v % 10000 / 100, v % 100);
 }
 
 /// On every rank when it is so on any: those that can go on would wait for the others.
@@ -41,7 +41,7 @@ void check_library(World& world) {
   agree(world, [] {
     const std::string problem = nccl_problem();
     if (problem.empty()) return;
-    throw InputError(text("several ranks on GPUs need NCCL: ", problem, "; or run one rank, or use train.device=cpu"));
+    throw InputError(fmt::format("several ranks on GPUs need NCCL: {}; or run one rank, or use train.device=cpu", problem));
   });
 }
 
@@ -56,7 +56,7 @@ cudaEvent_t make_event() {
 NcclCollectives::NcclCollectives(World& world, const CollectiveSite& site, size_t scratch_bytes)
     : place_(world.place()), site_(site), stream_(kFirst), scratch_bytes_(scratch_bytes), exceptions_(std::uncaught_exceptions()) {
   MBT_CHECK(!site.wait.has_check(), "a backend has one connection at a time");
-  MBT_CHECK(chunk_of(DType::f64) > 0, scratch_bytes, " bytes of scratch for ", place_.ranks, " ranks");
+  MBT_CHECK(chunk_of(DType::f64) > 0, "{} bytes of scratch for {} ranks", scratch_bytes, place_.ranks);
   check_library(world);
   connect(world);
   try {
@@ -102,7 +102,7 @@ void NcclCollectives::connect(World& world) {
     if (status == ncclSuccess) id.assign(made.internal, sizeof made.internal);
   }
   id = broadcast_text(world, id);  // empty: rank 0 has none, and says why
-  if (id.empty() && status == ncclSuccess) throw Error(text(place_.str(), ": NCCL did not start on rank 0; its message says why"));
+  if (id.empty() && status == ncclSuccess) throw Error(fmt::format("{}: NCCL did not start on rank 0; its message says why", place_.str()));
   check_call(status, "ncclGetUniqueId");
   ncclUniqueId unique{};
   std::memcpy(unique.internal, id.data(), sizeof unique.internal);
@@ -123,7 +123,7 @@ Collectives::Ticket NcclCollectives::post(const char* call, const std::function<
 }
 
 void NcclCollectives::wait(Ticket ticket) {
-  MBT_CHECK(ticket >= 1 && ticket <= posted_, "ticket ", ticket, " of ", posted_);
+  MBT_CHECK(ticket >= 1 && ticket <= posted_, "ticket {} of {}", ticket, posted_);
   refuse_while_recording("wait for a collective");
   check_peers();
   if (ticket <= waited_) return;
@@ -198,7 +198,7 @@ void NcclCollectives::refuse_while_recording(const char* call) const {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   check(cudaStreamIsCapturing(site_.compute, &status), call);
   if (status != cudaStreamCaptureStatusNone)
-    throw Error(text(call, " among ops that are recorded: Backend::replay takes ops alone; run what communicates op by op"));
+    throw Error(fmt::format("{} among ops that are recorded: Backend::replay takes ops alone; run what communicates op by op", call));
 }
 
 void NcclCollectives::check_peers() {
@@ -215,9 +215,9 @@ void NcclCollectives::check_call(int status, const char* call) {
 
 void NcclCollectives::fail(int status, const std::string& call) {
   const char* const last = ncclGetLastError(comm_);
-  const std::string more = last != nullptr && *last != '\0' ? text("; ", last) : "";
-  failure_ = text(place_.str(), ": ", call, ": ", ncclGetErrorString(static_cast<ncclResult_t>(status)), more,
-                  ". If another rank has stopped, its message has the reason; NCCL_DEBUG=WARN makes NCCL say more");
+  const std::string more = last != nullptr && *last != '\0' ? fmt::format("; {}", last) : "";
+  failure_ = fmt::format("{}: {}: {}{}. If another rank has stopped, its message has the reason; NCCL_DEBUG=WARN makes NCCL say more",
+                         place_.str(), call, ncclGetErrorString(static_cast<ncclResult_t>(status)), more);
   abort();
   throw Error(failure_);
 }

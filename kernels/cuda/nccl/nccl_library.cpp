@@ -10,7 +10,7 @@ namespace mbt::cuda {
 namespace {
 
 const LoadedLibrary& library() {
-  static const LoadedLibrary nccl("libnccl.so.2", "NCCL", text("install NCCL 2 for CUDA ", CUDART_VERSION / 1000),
+  static const LoadedLibrary nccl("libnccl.so.2", "NCCL", fmt::format("install NCCL 2 for CUDA {}", CUDART_VERSION / 1000),
                                   "it is older than NCCL 2.13");
   return nccl;
 }

@@ -96,7 +96,7 @@ void launch_combine_ranks(const RankParts& parts, ReduceOp op, TensorView out, c
     case DType::f32: return combine<float>(parts, op, out, stream);
     case DType::f64: return combine<double>(parts, op, out, stream);
     case DType::i32: return combine<int32_t>(parts, op, out, stream);
-    default: throw Error(text("all_reduce: got ", name_of(out.dtype), ", expected f32, f64 or i32"));
+    default: throw Error(fmt::format("all_reduce: got {}, expected f32, f64 or i32", name_of(out.dtype)));
   }
 }
 

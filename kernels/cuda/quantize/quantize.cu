@@ -101,8 +101,8 @@ void check_copies(const QuantTensorView& q) {
 void check_quantized_spec(const QuantTensorView& q) {
   const QuantSpec& s = q.spec;
   const bool is_nvfp4 = s.scaling == QuantScaling::nvfp4;
-  MBT_CHECK(is_nvfp4 == (s.format == QuantFormat::e2m1), name_of(s.scaling), " with ", name_of(s.format));
-  MBT_CHECK(is_nvfp4 || (!s.stochastic_rounding && !s.hadamard_columnwise), name_of(s.scaling), " with nvfp4's rounding or transform");
+  MBT_CHECK(is_nvfp4 == (s.format == QuantFormat::e2m1), "{} with {}", name_of(s.scaling), name_of(s.format));
+  MBT_CHECK(is_nvfp4 || (!s.stochastic_rounding && !s.hadamard_columnwise), "{} with nvfp4's rounding or transform", name_of(s.scaling));
   MBT_CHECK(!s.is_2d || !s.hadamard_columnwise, "square blocks share their codes, so there is no transformed copy");
   MBT_CHECK(!s.is_2d || !s.is_per_tensor(), "square blocks under one scale a tensor");
   check_copies(q);

@@ -107,7 +107,7 @@ DecodeArgs decode_args(const QuantTensorView& q, bool columnwise, const TensorVi
   const QuantCopy& wanted = columnwise ? q.columnwise : q.rowwise;
   const bool is_shared = wanted.empty() && s.columnwise_shares_codes();
   const QuantCopy& copy = is_shared ? (columnwise ? q.rowwise : q.columnwise) : wanted;
-  MBT_CHECK(!copy.empty(), "decode: no ", columnwise ? "column-wise" : "row-wise", " copy");
+  MBT_CHECK(!copy.empty(), "decode: no {} copy", columnwise ? "column-wise" : "row-wise");
   const int b = static_cast<int>(s.block_size());
   const int64_t scale_cols = quant_copy_shape(s, q.rows, q.cols, columnwise).scale_cols;
   const bool is_vector = q.cols % kPerThread == 0 && is_aligned(copy.codes, 16) && is_aligned(out.data, 16);

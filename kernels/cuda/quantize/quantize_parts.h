@@ -53,7 +53,7 @@ auto with_source(const QuantizeArgs& args, F&& f) {
   F16* const f16 = nullptr;
   if (args.x.dtype == DType::bf16) return f(bf16, bf16);
   if (args.x.dtype == DType::f16) return f(f16, f16);
-  MBT_CHECK(args.x.dtype == DType::f32, "quantize: x is ", name_of(args.x.dtype), ", expected f32, bf16 or f16");
+  MBT_CHECK(args.x.dtype == DType::f32, "quantize: x is {}, expected f32, bf16 or f16", name_of(args.x.dtype));
   if (args.round_to == DType::bf16) return f(f32, bf16);
   if (args.round_to == DType::f16) return f(f32, f16);
   return f(f32, f32);

@@ -23,7 +23,7 @@ std::string Graph::record(cudaStream_t stream, const std::function<void()>& ops)
     status = cudaStreamEndCapture(stream, &graph);
   }
   if (status == cudaSuccess && failure.empty()) status = cudaGraphInstantiate(&executable_, graph, 0);
-  if (status != cudaSuccess && failure.empty()) failure = text(cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+  if (status != cudaSuccess && failure.empty()) failure = fmt::format("{} ({})", cudaGetErrorString(status), cudaGetErrorName(status));
   if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
   if (!failure.empty()) static_cast<void>(cudaGetLastError());
   return failure;

@@ -45,20 +45,20 @@ inline void check(cudaError_t status, const std::string& what) {
                                  "--train.cuda_graph false: the error then names the kernel. The weights on the GPU are lost, the last "
                                  "checkpoint is not"
                                : "";
-  throw Error(text(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")", late));
+  throw Error(fmt::format("{}: {} ({}){}", what, cudaGetErrorString(status), cudaGetErrorName(status), late));
 }
 
 inline std::string describe(const char* name, const LaunchShape& shape) {
   const dim3 g = shape.grid, b = shape.block;
-  return text("kernel '", name, "', grid (", g.x, ",", g.y, ",", g.z, "), block (", b.x, ",", b.y, ",", b.z, "), ", shape.shared_bytes,
-              " bytes of shared memory");
+  return fmt::format("kernel '{}', grid ({},{},{}), block ({},{},{}), {} bytes of shared memory", name, g.x, g.y, g.z, b.x, b.y, b.z,
+                     shape.shared_bytes);
 }
 
 /// Lets `kernel` be launched with up to `bytes` (at most 227 KiB on compute capability 9.0) of dynamic shared memory per block.
 template <class... P>
 void allow_shared_bytes(const char* name, void (*kernel)(P...), size_t bytes) {
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-        text("kernel '", name, "': ", bytes, " bytes of shared memory"));
+        fmt::format("kernel '{}': {} bytes of shared memory", name, bytes));
 }
 
 /// Launches kernel(arguments...) in `stream`; an empty grid launches nothing. The arguments convert to the kernel's parameters as in a

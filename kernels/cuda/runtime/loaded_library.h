@@ -17,7 +17,8 @@ class LoadedLibrary {
       : handle_(dlopen(file, RTLD_NOW | RTLD_LOCAL)), file_(file), too_old_(std::move(too_old)) {  // never closed
     if (handle_ != nullptr) return;
     const char* const why = dlerror();
-    problem_ = text(name, " cannot be loaded (", why != nullptr ? why : file, "); ", remedy, ", or name its folder in LD_LIBRARY_PATH");
+    problem_ =
+        fmt::format("{} cannot be loaded ({}); {}, or name its folder in LD_LIBRARY_PATH", name, why != nullptr ? why : file, remedy);
   }
 
   /// Why it cannot be loaded, and what to do; empty: it is there.
@@ -27,7 +28,7 @@ class LoadedLibrary {
   Function* function(const char* name) const {
     if (handle_ == nullptr) throw Error(problem_);
     void* const address = dlsym(handle_, name);
-    if (address == nullptr) throw Error(text(file_, " has no function ", name, ": ", too_old_));
+    if (address == nullptr) throw Error(fmt::format("{} has no function {}: {}", file_, name, too_old_));
     return reinterpret_cast<Function*>(address);
   }
 

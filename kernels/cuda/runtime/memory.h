@@ -19,10 +19,11 @@ inline void* allocate_device(size_t bytes, const char* what) {
     size_t free = 0, total = 0;
     static_cast<void>(cudaMemGetInfo(&free, &total));
     throw OutOfMemory(
-        text("GPU memory: ", bytes, " bytes wanted (", what, "), ", free, " of ", total,
-             " free; lower train.micro_batch_size, set model.recompute_granularity, or see with nvidia-smi who else uses the GPU"));
+        fmt::format("GPU memory: {} bytes wanted ({}), {} of {} free; lower train.micro_batch_size, set model.recompute_granularity, or "
+                    "see with nvidia-smi who else uses the GPU",
+                    bytes, what, free, total));
   }
-  check(status, text(what, ": ", bytes, " bytes"));
+  check(status, fmt::format("{}: {} bytes", what, bytes));
   return data;
 }
 
@@ -52,7 +53,7 @@ class Scratch {
   void* reserve(size_t bytes) {
     if (bytes <= bytes_) return data_;
     if (is_frozen_)
-      throw Error(text("scratch memory: ", bytes, " bytes wanted, ", bytes_, " there, and it cannot grow while work is recorded"));
+      throw Error(fmt::format("scratch memory: {} bytes wanted, {} there, and it cannot grow while work is recorded", bytes, bytes_));
     ++generation_;
     check(cudaDeviceSynchronize(), "scratch memory: waiting for the device");
     check(cudaFree(data_), "scratch memory: freeing");

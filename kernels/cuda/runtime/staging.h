@@ -63,7 +63,7 @@ class Staging {
   static void grow(Slot& s, size_t bytes) {
     if (s.data != nullptr) check(cudaFreeHost(s.data), "pinned memory for uploads: freeing");
     s = {nullptr, 0, s.copied};
-    check(cudaMallocHost(&s.data, bytes), text("pinned memory for uploads: ", bytes, " bytes"));
+    check(cudaMallocHost(&s.data, bytes), fmt::format("pinned memory for uploads: {} bytes", bytes));
     s.bytes = bytes;
   }
   const HostWait& wait_;

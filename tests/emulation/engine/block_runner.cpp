@@ -13,8 +13,8 @@ namespace {
 /// Unwinds the frames of a thread whose launch has failed elsewhere.
 struct Abandoned {};
 
-std::string coordinates(uint3 v) { return text("(", v.x, ",", v.y, ",", v.z, ")"); }
-std::string place(Site site) { return text(site.file, ":", site.line); }
+std::string coordinates(uint3 v) { return fmt::format("({},{},{})", v.x, v.y, v.z); }
+std::string place(Site site) { return fmt::format("{}:{}", site.file, site.line); }
 std::string hex(uint32_t mask) {
   char buffer[16];
   std::snprintf(buffer, sizeof buffer, "0x%08x", mask);
@@ -116,8 +116,8 @@ void BlockRunner::run_thread(int number) {
   threads_[number].status = Thread::Status::running;
   threads_[number].fiber = fiber_;
   const auto foreign = [&](const char* what) {  // the engine's own errors say all this already
-    return std::make_exception_ptr(Error(text("kernel '", launch_->name, "', block ", coordinates(here.block_index), ", thread ",
-                                              coordinates(threads_[number].index), ": ", what)));
+    return std::make_exception_ptr(Error(fmt::format("kernel '{}', block {}, thread {}: {}", launch_->name, coordinates(here.block_index),
+                                                     coordinates(threads_[number].index), what)));
   };
   try {
     launch_->body();
@@ -178,7 +178,7 @@ BarrierResult BlockRunner::block_barrier(bool predicate, const char* call, Site 
   if (at_barrier_ == 0) {
     first_at_barrier_ = self;
   } else if (const Thread& first = threads_[first_at_barrier_]; !(first.site == site)) {
-    fail(self, site, text(call, " in divergent code: thread ", coordinates(first.index), ' ', describe(first_at_barrier_)));
+    fail(self, site, fmt::format("{} in divergent code: thread {} {}", call, coordinates(first.index), describe(first_at_barrier_)));
   }
   ++at_barrier_;
   barrier_count_ += predicate ? 1 : 0;
@@ -224,23 +224,24 @@ void BlockRunner::warp_collective(uint32_t mask, void* data, WarpFinish finish, 
 
 void BlockRunner::check_lanes(const Warp& warp, uint32_t mask, const char* call, Site site) const {
   if ((mask >> here.lane & 1) == 0) {
-    fail(running_, site, text(call, ": the mask ", hex(mask), " does not name the calling lane ", here.lane));
+    fail(running_, site, fmt::format("{}: the mask {} does not name the calling lane {}", call, hex(mask), here.lane));
   }
   if ((mask & ~warp.lanes) != 0) {
     fail(running_, site,
-         text(call, ": the mask ", hex(mask), " names lane ", std::countr_zero(mask & ~warp.lanes),
-              ", which the block's last warp does not have"));
+         fmt::format("{}: the mask {} names lane {}, which the block's last warp does not have", call, hex(mask),
+                     std::countr_zero(mask & ~warp.lanes)));
   }
   if ((mask & warp.ended) != 0) {
-    fail(running_, site, text(call, ": the mask ", hex(mask), " names lane ", std::countr_zero(mask & warp.ended), ", which has ended"));
+    fail(running_, site,
+         fmt::format("{}: the mask {} names lane {}, which has ended", call, hex(mask), std::countr_zero(mask & warp.ended)));
   }
 }
 
 // -- what went wrong ---------------------------------------------------------------------------------------------------------------------
 
 void BlockRunner::fail(int thread, Site site, const std::string& what) const {
-  throw Error(text("kernel '", launch_->name, "', block ", coordinates(here.block_index), ", thread ", coordinates(threads_[thread].index),
-                   ", ", place(site), ": ", what));
+  throw Error(fmt::format("kernel '{}', block {}, thread {}, {}: {}", launch_->name, coordinates(here.block_index),
+                          coordinates(threads_[thread].index), place(site), what));
 }
 
 std::string BlockRunner::describe(int number) const {
@@ -248,8 +249,8 @@ std::string BlockRunner::describe(int number) const {
   switch (thread.status) {
     case Thread::Status::ended: return "has ended";
     case Thread::Status::at_warp_operation:
-      return text("waits in ", thread.call, " with the mask ", hex(thread.mask), " at ", place(thread.site));
-    default: return text("waits in ", thread.call, " at ", place(thread.site));
+      return fmt::format("waits in {} with the mask {} at {}", thread.call, hex(thread.mask), place(thread.site));
+    default: return fmt::format("waits in {} at {}", thread.call, place(thread.site));
   }
 }
 
@@ -261,9 +262,10 @@ void BlockRunner::fail_stalled() const {
   const Thread& waiting = threads_[first_at_barrier_];
   for (size_t other = 0; other < threads_.size(); ++other) {
     if (threads_[other].status == Thread::Status::at_barrier) continue;
-    fail(first_at_barrier_, waiting.site,
-         text(waiting.call, " in divergent code: ", threads_.size() - at_barrier_, " of the block's ", threads_.size(),
-              " threads never come; thread ", coordinates(threads_[other].index), ' ', describe(static_cast<int>(other))));
+    fail(
+        first_at_barrier_, waiting.site,
+        fmt::format("{} in divergent code: {} of the block's {} threads never come; thread {} {}", waiting.call,
+                    threads_.size() - at_barrier_, threads_.size(), coordinates(threads_[other].index), describe(static_cast<int>(other))));
   }
   fail(first_at_barrier_, waiting.site, "the block waits for ever");
 }
@@ -272,7 +274,8 @@ void BlockRunner::fail_stalled_group(int warp, const WarpGroup& group) const {
   const int waiting = warp * 32 + std::countr_zero(group.arrived), missing = std::countr_zero(group.mask & ~group.arrived);
   const Thread& thread = threads_[waiting];
   fail(waiting, group.site,
-       text(thread.call, " would hang: the mask ", hex(group.mask), " names lane ", missing, ", which ", describe(warp * 32 + missing)));
+       fmt::format("{} would hang: the mask {} names lane {}, which {}", thread.call, hex(group.mask), missing,
+                   describe(warp * 32 + missing)));
 }
 
 }  // namespace mbt::emulation

@@ -22,10 +22,10 @@ void fail_lane(int lane, Site site, const std::string& what) { block_runner().fa
 void* shared_memory_at(size_t offset, size_t bytes, size_t alignment, Site site) {
   const BlockRunner& runner = block_runner();
   if (offset + bytes > runner.launch().shared_bytes) {
-    fail_here(site,
-              text("the kernel uses ", offset + bytes, " bytes of shared memory; the launch asked for ", runner.launch().shared_bytes));
+    fail_here(site, fmt::format("the kernel uses {} bytes of shared memory; the launch asked for {}", offset + bytes,
+                                runner.launch().shared_bytes));
   }
-  if (offset % alignment != 0) fail_here(site, text("shared memory at offset ", offset, " is not aligned to ", alignment, " bytes"));
+  if (offset % alignment != 0) fail_here(site, fmt::format("shared memory at offset {} is not aligned to {} bytes", offset, alignment));
   return runner.shared() + offset;
 }
 
@@ -33,10 +33,10 @@ void require_shared(const void* address, size_t bytes, size_t alignment, const c
   const BlockRunner& runner = block_runner();
   const auto offset = reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(runner.shared());
   if (offset > runner.launch().shared_bytes || bytes > runner.launch().shared_bytes - offset) {
-    fail_here(site, text(call, ": the address is not in shared memory, or too near its end"));
+    fail_here(site, fmt::format("{}: the address is not in shared memory, or too near its end", call));
   }
   if (offset % alignment != 0)
-    fail_here(site, text(call, ": shared memory at offset ", offset, " is not aligned to ", alignment, " bytes"));
+    fail_here(site, fmt::format("{}: shared memory at offset {} is not aligned to {} bytes", call, offset, alignment));
 }
 
 // -- asynchronous copies -----------------------------------------------------------------------------------------------------------------
@@ -44,8 +44,8 @@ void require_shared(const void* address, size_t bytes, size_t alignment, const c
 void async_copy(void* shared, const void* source, size_t bytes, size_t valid_bytes, Site site) {
   require_shared(shared, bytes, bytes, "cp.async", site);
   if (valid_bytes > 0 && reinterpret_cast<uintptr_t>(source) % bytes != 0)
-    fail_here(site, text("cp.async: the source is not aligned to ", bytes, " bytes"));
-  if (valid_bytes > bytes || bytes > sizeof AsyncCopy::early) fail_here(site, text("cp.async: ", valid_bytes, " of ", bytes, " bytes"));
+    fail_here(site, fmt::format("cp.async: the source is not aligned to {} bytes", bytes));
+  if (valid_bytes > bytes || bytes > sizeof AsyncCopy::early) fail_here(site, fmt::format("cp.async: {} of {} bytes", valid_bytes, bytes));
   AsyncCopy copy{static_cast<char*>(shared), static_cast<const char*>(source), bytes, valid_bytes, {}};
   if (valid_bytes > 0) std::memcpy(copy.early, source, valid_bytes);
   std::memset(shared, block_runner().pass().poison, bytes);

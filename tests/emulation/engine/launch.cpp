@@ -54,12 +54,12 @@ void run_pass(const Launch& launch, const Pass& pass, SharedArena& shared) {
     shared.fill(pass.poison);
     block_runner().run(launch, index, pass, shared.data());
     if (shared.is_damaged(pass.poison)) {
-      throw Error(text("kernel '", launch.name, "', block (", index.x, ",", index.y, ",", index.z, ") wrote beyond its ",
-                       launch.shared_bytes, " bytes of shared memory"));
+      throw Error(fmt::format("kernel '{}', block ({},{},{}) wrote beyond its {} bytes of shared memory", launch.name, index.x, index.y,
+                              index.z, launch.shared_bytes));
     }
   }
   const std::string damage = memory().guard_damage(pass.poison);
-  if (!damage.empty()) throw Error(text("kernel '", launch.name, "' wrote outside of memory: ", damage));
+  if (!damage.empty()) throw Error(fmt::format("kernel '{}' wrote outside of memory: {}", launch.name, damage));
 }
 
 }  // namespace
@@ -86,9 +86,10 @@ void run(const Launch& launch) {
   }
   const std::string difference = memory().difference_from_snapshot();
   if (difference.empty()) return;
-  throw Error(text("kernel '", launch.name,
-                   "' gives results that depend on the order of threads or blocks, or on memory that was not written ",
-                   "(a missing barrier, shared memory read too early, a read out of bounds): ", difference));
+  throw Error(
+      fmt::format("kernel '{}' gives results that depend on the order of threads or blocks, or on memory that was not written (a missing "
+                  "barrier, shared memory read too early, a read out of bounds): {}",
+                  launch.name, difference));
 }
 
 }  // namespace mbt::emulation

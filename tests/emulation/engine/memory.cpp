@@ -69,7 +69,7 @@ bool Memory::release(void* data, MemoryKind kind) {
   if (kind == MemoryKind::device) device_bytes_ -= found->second.bytes;
   std::free(found->second.block);
   allocations_.erase(found);
-  if (!damage.empty()) throw Error(text("written outside of memory between launches: ", damage));
+  if (!damage.empty()) throw Error(fmt::format("written outside of memory between launches: {}", damage));
   return true;
 }
 
@@ -102,15 +102,15 @@ std::string Memory::guard_damage(unsigned char poison) const {
 
 std::string Memory::guard_damage(const Allocation& allocation, unsigned char poison) {
   const size_t before = first_other(allocation.block, kGuardBytes, poison);
-  if (before < kGuardBytes) return text("byte -", kGuardBytes - before, " of ", describe(allocation));
+  if (before < kGuardBytes) return fmt::format("byte -{} of {}", kGuardBytes - before, describe(allocation));
   const size_t after = first_other(allocation.data + allocation.bytes, kGuardBytes, poison);
-  if (after < kGuardBytes) return text("byte ", allocation.bytes + after, " of ", describe(allocation));
+  if (after < kGuardBytes) return fmt::format("byte {} of {}", allocation.bytes + after, describe(allocation));
   return {};
 }
 
 std::string Memory::describe(const Allocation& allocation) {
-  return text(allocation.kind == MemoryKind::device ? "device" : "pinned", " allocation #", allocation.number, " of ", allocation.bytes,
-              " bytes");
+  return fmt::format("{} allocation #{} of {} bytes", allocation.kind == MemoryKind::device ? "device" : "pinned", allocation.number,
+                     allocation.bytes);
 }
 
 void Memory::take_snapshot() {
@@ -137,8 +137,8 @@ std::string Memory::difference_from_snapshot() const {
     if (std::memcmp(then, allocation.data, allocation.bytes) == 0) continue;
     const auto at = static_cast<size_t>(std::mismatch(then, then + allocation.bytes, allocation.data).first - then) / 4 * 4;
     const size_t bytes = std::min<size_t>(4, allocation.bytes - at);
-    return text(describe(allocation), " holds at byte ", at, ' ', show(then + at, bytes), " after the first run and ",
-                show(allocation.data + at, bytes), " after the second");
+    return fmt::format("{} holds at byte {} {} after the first run and {} after the second", describe(allocation), at,
+                       show(then + at, bytes), show(allocation.data + at, bytes));
   }
   return {};
 }

@@ -64,7 +64,7 @@ bool finish(cudaStream_t stream, uint64_t place, uint64_t most = UINT64_MAX) {
   return stream->done >= place;
 }
 void finish_for(const char* call, cudaStream_t stream, uint64_t place) {
-  if (!finish(stream, place)) throw mbt::Error(mbt::text(call, " would wait for ever: what its stream does cannot end"));
+  if (!finish(stream, place)) throw mbt::Error(fmt::format("{} would wait for ever: what its stream does cannot end", call));
 }
 void finish_for(const char* call, cudaStream_t stream) {
   if (stream == nullptr) emulation::finish_all_streams();

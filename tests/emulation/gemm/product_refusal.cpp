@@ -28,8 +28,8 @@ std::string wrong_plain_types(const Product& p) {
   const ElementType t = p.first.type;
   if (p.second.type != t) return "operands of two types";
   if (p.first.scale_mode != none || p.second.scale_mode != none) return "scales of plain operands";
-  if (p.d_type != t && p.d_type != f32) return text("no product of ", name_of(t), " operands into ", name_of(p.d_type));
-  if (p.bias != nullptr && p.bias_type != p.d_type) return text("bias ", name_of(p.bias_type), " with D ", name_of(p.d_type));
+  if (p.d_type != t && p.d_type != f32) return fmt::format("no product of {} operands into {}", name_of(t), name_of(p.d_type));
+  if (p.bias != nullptr && p.bias_type != p.d_type) return fmt::format("bias {} with D {}", name_of(p.bias_type), name_of(p.d_type));
   return p.fast_accumulation ? "fast accumulation of operands that are not FP8" : "";
 }
 
@@ -37,7 +37,7 @@ std::string wrong_plain_types(const Product& p) {
 std::string wrong_narrow_types(const Product& p) {
   if (p.d_type != f32 && p.d_type != bf16 && p.d_type != f16) return "D is not f32, bf16 or f16";
   const ElementType bias = p.d_type == f32 ? bf16 : p.d_type;
-  if (p.bias != nullptr && p.bias_type != bias) return text("bias ", name_of(p.bias_type), ", expected ", name_of(bias));
+  if (p.bias != nullptr && p.bias_type != bias) return fmt::format("bias {}, expected {}", name_of(p.bias_type), name_of(bias));
   if (p.first.type == e5m2 && p.second.type == e5m2) return "e5m2 by e5m2";
   if (p.fast_accumulation && p.first.scale_mode != scalar_32f) return "fast accumulation with scales of blocks";
   return {};
@@ -69,9 +69,9 @@ std::string wrong_scales(const Product& p, const GemmDevice& device) {
     if (a == blk128x128_32f && b == blk128x128_32f) return "squares by squares";
     return p.m % 4 != 0 || p.n % 4 != 0 ? "m or n no multiple of 4" : "";
   }
-  if (a != b || (a != vec32_ue8m0 && a != vec16_ue4m3)) return text("scale modes ", name_of(a), " and ", name_of(b));
-  if (device.capability < 100) return text(name_of(a), " before 10.0");
-  if (device.library_version < 120800) return text(name_of(a), " before cuBLAS 12.8");
+  if (a != b || (a != vec32_ue8m0 && a != vec16_ue4m3)) return fmt::format("scale modes {} and {}", name_of(a), name_of(b));
+  if (device.capability < 100) return fmt::format("{} before 10.0", name_of(a));
+  if (device.library_version < 120800) return fmt::format("{} before cuBLAS 12.8", name_of(a));
   return p.k % block_of(a) != 0 ? "k no multiple of the block" : "";
 }
 

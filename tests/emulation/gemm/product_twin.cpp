@@ -63,7 +63,7 @@ class TwinExecutor final : public ProductExecutor {
   /// Through the stream, as a kernel: recorded when the stream captures.
   void run(const Product& product, cudaStream_t stream) override {
     const std::string problem = refusal(product, device_);
-    if (!problem.empty()) throw Error(text("cuBLASLt's twin: ", describe(product), ": ", problem));
+    if (!problem.empty()) throw Error(fmt::format("cuBLASLt's twin: {}: {}", describe(product), problem));
     emulation::submit(stream, [product] { multiply_on_host(product); });
   }
   size_t library_version() const override { return device_.library_version; }

@@ -203,7 +203,7 @@ void launch_fault(const std::string& name, float* out, const float* in) {
     const LaunchShape shape{name == "order_of_blocks" ? 50U : 1U, 64, sizeof(Shared)};
     return launch(fault.name, fault.kernel, shape, nullptr, out, in);
   }
-  throw Error(text("no faulty kernel '", name, "'"));
+  throw Error(fmt::format("no faulty kernel '{}'", name));
 }
 
 }  // namespace mbt::cuda

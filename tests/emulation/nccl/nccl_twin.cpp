@@ -81,7 +81,7 @@ ncclResult_t enqueue(ncclComm_t comm, cudaStream_t stream, std::string call, std
     std::vector<std::string> calls;
     if (!runs(*state, [&] { calls = gather_texts(world, call); })) return emulation::hold();
     for (size_t r = 0; r < calls.size(); ++r)
-      if (calls[r] != call) throw Error(text("NCCL calls differ: rank ", world.rank(), ": ", call, "; rank ", r, ": ", calls[r]));
+      if (calls[r] != call) throw Error(fmt::format("NCCL calls differ: rank {}: {}; rank {}: {}", world.rank(), call, r, calls[r]));
     if (!runs(*state, [&] { exchange(world); })) emulation::hold();
   });
   return ncclSuccess;
@@ -142,7 +142,7 @@ Type type_of(ncclDataType_t type) {
     case ncclInt64:
     case ncclUint64: return {8, nullptr};
   }
-  throw Error(text("NCCL has no data type ", static_cast<int>(type)));
+  throw Error(fmt::format("NCCL has no data type {}", static_cast<int>(type)));
 }
 
 // -- what callers may do -----------------------------------------------------------------------------------------------------------------
@@ -177,14 +177,14 @@ ncclResult_t enqueue_group(const std::vector<PeerCall>& calls) {
     else receive[peer] = c.data;
   }
   if (different != calls.size() || calls.size() != 2 * (ranks - 1)) return refuse(ncclInvalidUsage, "the group is no all to all");
-  return enqueue(first.comm, first.stream, text("all to all, ", first.bytes, " bytes"),
+  return enqueue(first.comm, first.stream, fmt::format("all to all, {} bytes", first.bytes),
                  [=](World& world) { world.all_to_all(send.data(), receive.data(), first.bytes); });
 }
 
 ncclResult_t add_to_group(bool is_send, void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream) {
   const size_t bytes = count * type_of(type).bytes;
   if (open_groups == 0) return refuse(ncclInvalidUsage, "ncclSend and ncclRecv outside of a group wait for each other for ever");
-  if (peer < 0 || peer >= comm->ranks) return refuse(ncclInvalidArgument, text("there is no rank ", peer));
+  if (peer < 0 || peer >= comm->ranks) return refuse(ncclInvalidArgument, fmt::format("there is no rank {}", peer));
   if (!is_device(data, bytes)) return refuse(ncclInvalidArgument, "a buffer is not device memory, or is too short");
   group.push_back({is_send, data, bytes, peer, comm, stream});
   return ncclSuccess;
@@ -222,7 +222,7 @@ ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int 
   if (chosen_world == nullptr) throw Error("emulation::set_nccl_world() comes before ncclCommInitRank");
   World& world = *chosen_world;
   if (rank != world.rank() || ranks != world.ranks())
-    return refuse(ncclInvalidArgument, text("rank ", rank, " of ", ranks, " is ", world.place().str()));
+    return refuse(ncclInvalidArgument, fmt::format("rank {} of {} is {}", rank, ranks, world.place().str()));
   const auto state = std::make_shared<State>(State{&world});
   std::vector<ncclUniqueId> ids;
   if (!runs(*state, [&] { ids = gather_values(world, id); })) return state->error;
@@ -278,14 +278,14 @@ ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, nc
   const size_t bytes = count * t.bytes;
   if (op != ncclSum || t.add == nullptr) return refuse(ncclInvalidArgument, "the twin adds floating-point numbers");
   if (const std::string why = buffers_problem(send, receive, bytes, *comm); !why.empty()) return refuse(ncclInvalidArgument, why);
-  return enqueue(comm, stream, text("reduce scatter, ", count, " of type ", static_cast<int>(type)),
+  return enqueue(comm, stream, fmt::format("reduce scatter, {} of type {}", count, static_cast<int>(type)),
                  [=](World& world) { t.add(exchange_pieces(world, static_cast<const char*>(send), bytes), count, receive); });
 }
 
 ncclResult_t ncclAllGather(const void* send, void* receive, size_t count, ncclDataType_t type, ncclComm_t comm, cudaStream_t stream) {
   const size_t bytes = count * type_of(type).bytes;
   if (const std::string why = buffers_problem(receive, send, bytes, *comm); !why.empty()) return refuse(ncclInvalidArgument, why);
-  return enqueue(comm, stream, text("all gather, ", bytes, " bytes"), [=](World& world) {
+  return enqueue(comm, stream, fmt::format("all gather, {} bytes", bytes), [=](World& world) {
     const std::vector<char> own(static_cast<const char*>(send), static_cast<const char*>(send) + bytes);  // it may lie in `receive`
     if (bytes > 0) world.all_gather(own.data(), bytes, receive);
   });

@@ -86,7 +86,7 @@ TEST_CASE("processes that remember at the same time lose nothing") {
   for (int p = 0; p < kProcesses; ++p) {
     if (fork() != 0) continue;
     Remembered own(path);
-    for (int i = 0; i < kProducts; ++i) own.choices.remember(text(p, ".", i), {text("0", p), 1});
+    for (int i = 0; i < kProducts; ++i) own.choices.remember(fmt::format("{}.{}", p, i), {fmt::format("0{}", p), 1});
     _exit(own.warnings.empty() ? 0 : 1);
   }
   for (int p = 0; p < kProcesses; ++p) {
@@ -96,7 +96,7 @@ TEST_CASE("processes that remember at the same time lose nothing") {
   }
   const Remembered all(path);
   for (int p = 0; p < kProcesses; ++p)
-    for (int i = 0; i < kProducts; ++i) CHECK(all.choices.find(text(p, ".", i)) == AlgorithmChoice{text("0", p), 1});
+    for (int i = 0; i < kProducts; ++i) CHECK(all.choices.find(fmt::format("{}.{}", p, i)) == AlgorithmChoice{fmt::format("0{}", p), 1});
 }
 
 TEST_CASE("a choice that works no more is replaced, in the file too") {

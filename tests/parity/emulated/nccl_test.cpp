@@ -44,7 +44,7 @@ class Numbers {
   void expect_all(float value) {
     std::vector<float> host(static_cast<size_t>(view_.size()));
     backend_.download(view_, host.data());
-    for (float x : host) expect(x == value, text("is ", x, ", expected ", value));
+    for (float x : host) expect(x == value, fmt::format("is {}, expected {}", x, value));
   }
 
  private:
@@ -222,7 +222,7 @@ TEST_CASE("where one rank cannot load NCCL, all ranks say which, and none waits"
     try {
       device.connect(world);
     } catch (const AgreedError& e) {
-      throw Error(text("exit code ", e.exit_code, ": ", e.what()));
+      throw Error(fmt::format("exit code {}: {}", e.exit_code, e.what()));
     }
   });
   for (const std::string& t : thrown)

@@ -35,7 +35,7 @@ Trained train_on(int ranks, const RunConfig& c, bool is_late = false) {
     trainer.run();
     expect(trainer.transport() == (ranks == 1 ? "" : "NCCL 2.28.9"), "transport: " + trainer.transport());
     std::string told;
-    for (const IterationRecord& r : run.steps) told += text(std::hexfloat, r.loss, " ", r.grad_norm, "\n");
+    for (const IterationRecord& r : run.steps) told += fmt::format("{:a} {:a}\n", r.loss, r.grad_norm);
     if (world.is_first()) write_file_atomically(folder.path("told"), told);
   });
   for (const std::string& t : thrown) {

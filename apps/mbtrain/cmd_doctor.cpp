@@ -129,7 +129,7 @@ Json to_json(const Report& r) {
       const Verdict v = judge(*d.backend, recipe.name);
       out["recipes"][recipe.name][d.name] = {{"execution", word_of(v.execution)}, {"how", v.how}};
     }
-    out["recipes"][recipe.name]["native_on"] = recipe.native_on;
+    out["recipes"][recipe.name]["native_on"] = native_on(recipe.config);
   }
   return out;
 }
@@ -187,8 +187,7 @@ void print_recipes(const Report& r) {
   }
   TextTable native("ll");
   native.add({"recipe", "native on these NVIDIA GPUs"});
-  for (const Recipe& recipe : r.recipes.all())
-    if (!recipe.native_on.empty()) native.add({recipe.name, recipe.native_on});
+  for (const Recipe& recipe : r.recipes.all()) native.add({recipe.name, native_on(recipe.config)});
   std::cout << native.str();
 }
 

@@ -68,7 +68,7 @@ Json fields_json(const MixedPrecisionConfig& c) {
 Json recipe_json(const Recipe& r) {
   Json json = {{"name", r.name}};
   if (!r.extends.empty()) json["extends"] = r.extends;
-  for (const auto& [key, value] : {std::pair{"description", r.description}, std::pair{"note", r.note}, std::pair{"native_on", r.native_on}})
+  for (const auto& [key, value] : {std::pair{"description", r.description}, std::pair{"note", r.note}, std::pair{"shorthand", r.shorthand}})
     if (!value.empty()) json[key] = value;
   for (const auto& [key, value] : {std::pair{"model", r.model}, std::pair{"vendor", r.vendor}, std::pair{"architecture", r.architecture}})
     if (!value.empty()) json["specific_to"][key] = value;
@@ -79,8 +79,8 @@ Json recipe_json(const Recipe& r) {
 void print_recipe(const Recipe& r) {
   std::cout << r.name << (r.extends.empty() ? "" : " extends " + r.extends) << " (" << r.source << ")\n";
   TextTable about("ll");
-  for (const auto& [what, value] : {std::pair{"description", r.description}, std::pair{"note", r.note}, std::pair{"native on", r.native_on},
-                                    std::pair{"made for", specific_to(r)}})
+  for (const auto& [what, value] : {std::pair{"description", r.description}, std::pair{"note", r.note}, std::pair{"shorthand", r.shorthand},
+                                    std::pair{"native on", std::string(native_on(r.config))}, std::pair{"made for", specific_to(r)}})
     if (!value.empty()) about.add({what, value});
   std::cout << about.str() << "\n";
 

@@ -44,6 +44,16 @@ void warn_of_unused_gpu() {
   if (!gpus.devices.empty()) log_warning(fmt::format("the GPU is not used: {}", gpu_problem(gpus, cuda_build())));
 }
 
+/// The recipe's name, and its fields that the user set over it.
+std::string recipe_text(const ResolvedRun& run) {
+  const std::string section = "mixed_precision.";
+  std::vector<std::string> changed;
+  for (const auto& [field, origin] : run.origins)
+    if (field.rfind(section, 0) == 0 && field != section + "name" && origin.kind == Origin::Kind::command_line)
+      changed.push_back(field.substr(section.size()));
+  return run.config.mixed_precision.name + (changed.empty() ? "" : ", with " + join(changed, ", ") + " of the command line");
+}
+
 void show_start(const ResolvedRun& run, const Backend& backend, World& world, const Dataset& dataset, const Trainer& trainer) {
   const RunConfig& c = run.config;
   for (const auto& [what, value] : backend.facts()) log_info(fmt::format("{}: {}", what, value));
@@ -51,7 +61,7 @@ void show_start(const ResolvedRun& run, const Backend& backend, World& world, co
     log_info(fmt::format("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host,
                          trainer.transport()));
   if (c.train.device == DeviceChoice::automatic && backend.name() == "cpu") warn_of_unused_gpu();
-  log_info(fmt::format("recipe: {}", c.mixed_precision.name));
+  log_info(fmt::format("recipe: {}", recipe_text(run)));
   for (const Overwrite& o : run.overwrites) {
     log_debug(
         fmt::format("{}.{}: {} ({}) -> {}", o.section, o.field, json_text(o.old_value), to_string(o.old_origin), json_text(o.new_value)));

@@ -17,8 +17,9 @@ struct EnumName {
   const char* name;
 };
 
-/// Specialized beside the enum: `static constexpr EnumName all[]` names each value once, in the order a reader should see them; where there
-/// is one, `static constexpr EnumName others[]` says what else a value is called elsewhere: refused as input, naming the value.
+/// Specialized beside the enum: `static constexpr EnumName all[]` names each value once, in the order a reader should see them. Where they
+/// exist: `static constexpr EnumName also[]` has further spellings that are accepted as input; `static constexpr EnumName others[]` says
+/// what a value is called elsewhere: refused as input, naming the value.
 template <class E>
 struct EnumNames;
 

@@ -3,9 +3,11 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
 #include "core/config/config_file.h"
+#include "core/config/upstream_names.h"
 
 namespace mbt {
 namespace {
@@ -40,6 +42,8 @@ bool is_list_item(const std::string& argument) {
   return argument.rfind("--", 0) != 0 && (equals == argument.npos || argument.substr(0, equals).find('.') == argument.npos);
 }
 
+bool is_base(const std::string& name) { return name == "fp16" || name == "bf16"; }
+
 bool is_special(const std::string& name) { return name == "config" || name == "recipes" || name == "mixed_precision"; }
 
 template <class T>
@@ -59,13 +63,15 @@ size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
   if (dot != std::string::npos) field = table_.find(argument.name.substr(0, dot), argument.name.substr(dot + 1));
   else if (argument.has_dashes) field = table_.find_alias(argument.name);
   const bool is_recipe_override = !argument.has_dashes && argument.name == "mixed_precision";
-  const bool is_known = field || dot != std::string::npos || (argument.has_dashes && is_special(argument.name)) || is_recipe_override;
+  const bool is_switch = argument.has_dashes && !field && (is_base(argument.name) || find_switch(argument.name) != nullptr);
+  const bool is_known =
+      field || is_switch || dot != std::string::npos || (argument.has_dashes && is_special(argument.name)) || is_recipe_override;
   if (!is_known) return 0;
 
   size_t taken = 1;
   if (!argument.value) {
     const bool has_next = at + 1 < args.size() && args[at + 1].rfind("--", 0) != 0;
-    const bool is_bool = field && field->type() == FieldType::boolean;
+    const bool is_bool = is_switch || (field && field->type() == FieldType::boolean);
     if (has_next && (!is_bool || is_bool_word(args[at + 1]))) {
       argument.value = args[at + 1];
       taken = 2;
@@ -81,6 +87,7 @@ size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
   if (field) take_field(argument.flag, field->section, field->info.name, *argument.value);
   else if (dot != std::string::npos)
     take_field(argument.flag, argument.name.substr(0, dot), argument.name.substr(dot + 1), *argument.value);
+  else if (is_switch) take_switch(argument.flag, argument.name, *argument.value);
   else take_special(argument.flag, argument.name, *argument.value);
   return taken;
 }
@@ -94,8 +101,22 @@ void ConfigArguments::take_special(const std::string& flag, const std::string& n
   } else if (name == "recipes") {
     from_line_.recipe_files.push_back(value);
   } else {
-    from_line_.recipe = value;
+    from_line_.recipe = is_null_word(value) ? kNoRecipe : value;
     from_line_.recipe_origin = {Origin::Kind::command_line, flag};
+  }
+}
+
+void ConfigArguments::take_switch(const std::string& flag, const std::string& name, const std::string& value) {
+  const Origin origin{Origin::Kind::command_line, flag};
+  const bool is_on = value == "true" || value == "True" || value == "1";
+  if (!is_on && value != "false" && value != "False" && value != "0") {
+    from_line_.problems.push_back({"command line, " + flag, fmt::format("got {}, expected no value, true or false", shown(value))});
+  } else if (!is_base(name)) {
+    const Switch& s = *find_switch(name);
+    from_line_.assignments.push_back({s.section, s.field, nlohmann::json(s.value == is_on ? "true" : "false"), origin});
+  } else {
+    std::erase_if(from_line_.bases, [&](const BaseChoice& b) { return b.type() == name; });
+    if (is_on) from_line_.bases.push_back({name == "fp16", origin});
   }
 }
 
@@ -131,6 +152,7 @@ ConfigInput ConfigArguments::finish() && {
     input.inline_recipe.reset();
     input.inline_origins.clear();
   }
+  append(input.bases, std::move(from_line_.bases));
   append(input.recipe_files, std::move(from_line_.recipe_files));
   append(input.assignments, std::move(from_line_.assignments));
   append(input.problems, std::move(from_line_.problems));

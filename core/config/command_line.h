@@ -5,6 +5,8 @@
 //   section.field=value                    as Hydra
 //   --section.field value, --section.field=value
 //   --alias value, --alias=value           Megatron's names: --micro-batch-size 4
+//   --no-fp8-wgrad and the like            Megatron's switches (core/config/upstream_names.h)
+//   --fp16, --bf16                         the recipe fp16_mixed or bf16_mixed, unless one of that type is named
 //   --data-path 0.3 a 0.7 b                lists of texts take all that follows up to the next flag
 // '-' and '_' are equal in names. A boolean flag alone means true. The command line wins over the files, and its later arguments over its
 // earlier ones.
@@ -37,6 +39,7 @@ class ConfigArguments {
 
  private:
   void take_special(const std::string& flag, const std::string& name, const std::string& value);
+  void take_switch(const std::string& flag, const std::string& name, const std::string& value);
   void take_field(const std::string& flag, const std::string& section, const std::string& field, const std::string& value);
 
   RunConfig defaults_;

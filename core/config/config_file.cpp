@@ -26,17 +26,17 @@ Member member_of(const JsonDocument& document, const std::string& pointer, const
 }
 
 void read_mixed_precision(const json& value, const Member& member, ConfigInput& input) {
-  if (!value.is_string() && !value.is_object()) {
-    input.problems.push_back(
-        {member.where() + ": mixed_precision", fmt::format("got {}, expected a recipe's name or an object", value.type_name())});
+  if (!value.is_string() && !value.is_object() && !value.is_null()) {
+    input.problems.push_back({member.where() + ": mixed_precision",
+                              fmt::format("got {}, expected a recipe's name, an object of its fields or null", value.type_name())});
     return;
   }
   input.recipe.reset();
   input.inline_recipe.reset();
   input.inline_origins.clear();
   input.recipe_origin = member.origin();
-  if (value.is_string()) {
-    input.recipe = value.get<std::string>();
+  if (!value.is_object()) {
+    input.recipe = value.is_null() || is_null_word(value.get_ref<const std::string&>()) ? kNoRecipe : value.get<std::string>();
     return;
   }
   input.inline_recipe = value;
@@ -75,6 +75,8 @@ void read_document(const JsonDocument& document, ConfigInput& input) {
 }
 
 }  // namespace
+
+bool is_null_word(std::string_view word) { return word == "null" || word == "None" || word == "none"; }
 
 void read_config_file(const std::string& path, ConfigInput& input) {
   try {

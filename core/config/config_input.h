@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config/json_value.h"
@@ -22,6 +23,18 @@ struct Assignment {
   bool is_text() const { return origin.kind == Origin::Kind::command_line; }
 };
 
+/// The recipe that mixed_precision=null (None in Python) means: none of the low precisions.
+inline constexpr const char* kNoRecipe = "fp32";
+/// "null", "None", "none".
+bool is_null_word(std::string_view word);
+
+/// --fp16 or --bf16: which base recipe is meant, and that a recipe which is named beside it has that type.
+struct BaseChoice {
+  bool is_fp16;
+  Origin origin;
+  const char* type() const { return is_fp16 ? "fp16" : "bf16"; }
+};
+
 /// Config files come first, in the order given, then the command line: the later assignment of a field wins.
 /// At most one of `recipe` and `inline_recipe` is set: whichever came later replaced the other.
 struct ConfigInput {
@@ -29,6 +42,7 @@ struct ConfigInput {
   Origin recipe_origin;                          ///< of `recipe` or of `inline_recipe`
   std::optional<JsonValue> inline_recipe;        ///< object: fields of mixed_precision, and "extends" or "name"
   std::map<std::string, Origin> inline_origins;  ///< by key of inline_recipe
+  std::vector<BaseChoice> bases;                 ///< of the command line
   std::vector<std::string> recipe_files;         ///< --recipes, in order
   std::vector<Assignment> assignments;           ///< also of section mixed_precision: to be applied after the recipe
   std::vector<Problem> problems;                 ///< found while parsing: report them together with those found later

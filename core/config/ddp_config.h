@@ -37,9 +37,10 @@ struct DdpConfig {
       FieldInfo{.name = "pad_buckets_for_high_nccl_busbw", .doc = "Pad buckets to multiples of 2^16 elements", .alias = kNoAlias});
     v(s.average_in_collective,
       FieldInfo{.name = "average_in_collective", .doc = "Average inside the collective instead of scaling before it", .alias = kNoAlias});
-    v(s.check_for_nan_in_grad, FieldInfo{.name = "check_for_nan_in_grad",
-                                         .doc = "End the run when a gradient is not finite, whatever nan_policy says",
-                                         .alias = "check-for-nan-in-loss-and-grad"});
+    v(s.check_for_nan_in_grad,
+      FieldInfo{.name = "check_for_nan_in_grad",
+                .doc = "End the run when a gradient is not finite, whatever nan_policy says; switched off under a dynamic loss scale",
+                .alias = "check-for-nan-in-loss-and-grad"});
     v(s.reduce_scatter_with_fp32_accumulation,
       FieldInfo{.name = "reduce_scatter_with_fp32_accumulation", .doc = "16-bit transport, fp32 sums", .alias = kNoAlias});
     v(s.fp8_param_gather, set_by_recipe("fp8_param_gather"));

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/error.h"
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/config/field_table.h"
@@ -105,6 +106,19 @@ std::string wrapped(const std::string& text, size_t width, size_t indent) {
   return result;
 }
 
+/// "--hysteresis", "--no-fp8-wgrad (false)".
+std::vector<std::string> flags_of(const Field& field) {
+  std::vector<std::string> flags;
+  if (!field.alias.empty()) flags.push_back("--" + field.alias);
+  for (const Switch& s : switches()) {
+    if (field.section != s.section || field.info.name != std::string_view(s.field)) continue;
+    std::string flag = s.flag;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    flags.push_back(fmt::format("--{} ({})", flag, s.value));
+  }
+  return flags;
+}
+
 std::string help_line(const Field& field, size_t name_width) {
   constexpr size_t kDefaultWidth = 12, kLineWidth = 140;
   std::string line = "  " + std::string(field.info.name);
@@ -116,7 +130,7 @@ std::string help_line(const Field& field, size_t name_width) {
       field.type() == FieldType::choice || std::isfinite(field.info.min) || std::isfinite(field.info.max) || field.is_optional();
   std::string about = meaning(field);
   if (says_range) about += " (" + field.expected() + ")";
-  if (!field.alias.empty()) about += " --" + field.alias;
+  for (const std::string& flag : flags_of(field)) about += " " + flag;
   return line + wrapped(about, kLineWidth - line.size(), name_width + 4 + kDefaultWidth) + "\n";
 }
 
@@ -162,7 +176,8 @@ std::string config_reference() {
     page += "\n## " + std::string(section.name) + "\n\n" + section.doc +
             ".\n\n| Field | Default | Expected | Meaning | Flag |\n|---|---|---|---|---|\n";
     for (const Field* field : defaults.of(section.name)) {
-      const std::string flag = field->alias.empty() ? "" : "`--" + field->alias + "`";
+      std::string flag;
+      for (const std::string& f : flags_of(*field)) flag += (flag.empty() ? "`" : ", `") + f + "`";
       page += "| `" + std::string(field->info.name) + "` | `" + default_text(*field) + "` | " + escaped_cell(field->expected()) + " | " +
               escaped_cell(meaning(*field)) + " | " + flag + " |\n";
     }
@@ -177,6 +192,8 @@ std::string config_help() {
       "  --config FILE                    JSON with the sections below as objects; repeatable, the later file wins\n"
       "  --mixed-precision NAME|FILE      The recipe; `mbtrain recipes` lists them\n"
       "  --mixed-precision.FIELD VALUE    One field of the recipe\n"
+      "  --fp16, --bf16                   The recipe fp16_mixed or bf16_mixed, when none is named; else the one that is named has that "
+      "type\n"
       "  --recipes FILE                   More recipes; repeatable\n"
       "  --SECTION.FIELD VALUE            Any field; also SECTION.FIELD=VALUE\n"
       "  --ALIAS VALUE                    Megatron's flag, at the end of a field's line; a flag of true/false alone means true\n"

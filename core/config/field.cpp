@@ -154,10 +154,12 @@ bool set_member(const EnumMember& e, const json& value, const FieldInfo&) {
     return true;
   }
   if (!value.is_string()) return false;
-  for (const EnumName& n : e.names) {
-    if (value.get_ref<const std::string&>() != n.name) continue;
-    e.set(e.member, n.value);
-    return true;
+  for (const std::span<const EnumName> names : {e.names, e.accepted_names}) {
+    for (const EnumName& n : names) {
+      if (value.get_ref<const std::string&>() != n.name) continue;
+      e.set(e.member, n.value);
+      return true;
+    }
   }
   return false;
 }

@@ -19,7 +19,7 @@ enum class FieldType { boolean, integer, number, string, choice, integer_list, s
 struct EnumMember {
   void* member;
   bool is_optional;
-  std::span<const EnumName> names, other_names;
+  std::span<const EnumName> names, accepted_names, other_names;
   std::optional<uint8_t> (*get)(const void* member);
   void (*set)(void* member, std::optional<uint8_t> value);
 };

@@ -28,6 +28,11 @@ std::optional<uint8_t> get_optional_enum(const void* member) {
 }
 
 template <NamedEnum E>
+constexpr std::span<const EnumName> accepted_names_of() {
+  if constexpr (requires { EnumNames<E>::also; }) return EnumNames<E>::also;
+  else return {};
+}
+template <NamedEnum E>
 constexpr std::span<const EnumName> other_names_of() {
   if constexpr (requires { EnumNames<E>::others; }) return EnumNames<E>::others;
   else return {};
@@ -42,8 +47,7 @@ std::string with_dashes(const char* name) {
 /// Notes the fields of a section. It is called once per field: what it does stands in functions that are not templates of the section.
 class Collector {
  public:
-  Collector(const char* section, bool has_aliases, std::vector<Field>& fields)
-      : section_(section), has_aliases_(has_aliases), fields_(fields) {}
+  Collector(const char* section, std::vector<Field>& fields) : section_(section), fields_(fields) {}
 
   template <class Member>
   void operator()(Member& member, const FieldInfo& info) const {
@@ -51,28 +55,23 @@ class Collector {
   }
   template <NamedEnum E>
   void operator()(E& member, const FieldInfo& info) const {
-    add(EnumMember{&member, false, EnumNames<E>::all, other_names_of<E>(), get_enum<E>, set_enum<E>}, info);
+    add(EnumMember{&member, false, EnumNames<E>::all, accepted_names_of<E>(), other_names_of<E>(), get_enum<E>, set_enum<E>}, info);
   }
   template <NamedEnum E>
   void operator()(std::optional<E>& member, const FieldInfo& info) const {
-    add(EnumMember{&member, true, EnumNames<E>::all, other_names_of<E>(), get_optional_enum<E>, set_optional_enum<E>}, info);
+    add(EnumMember{&member, true, EnumNames<E>::all, accepted_names_of<E>(), other_names_of<E>(), get_optional_enum<E>,
+                   set_optional_enum<E>},
+        info);
   }
 
  private:
   void add(Field::Pointer pointer, const FieldInfo& info) const {
-    fields_.push_back({section_, info, !has_aliases_ ? "" : info.alias ? info.alias : with_dashes(info.name), pointer});
+    fields_.push_back({section_, info, info.alias ? info.alias : with_dashes(info.name), pointer});
   }
 
   const char* section_;
-  bool has_aliases_;
   std::vector<Field>& fields_;
 };
-
-template <class Section>
-constexpr bool has_aliases() {
-  if constexpr (requires { Section::kHasAliases; }) return Section::kHasAliases;
-  else return true;
-}
 
 }  // namespace
 
@@ -80,7 +79,7 @@ FieldTable::FieldTable(RunConfig& config) {
   fields_.reserve(256);
   RunConfig::visit_sections(config, [&](const char* name, auto& section, const char*) {
     using Section = std::decay_t<decltype(section)>;
-    Section::visit(section, Collector(name, has_aliases<Section>(), fields_));
+    Section::visit(section, Collector(name, fields_));
   });
   static const bool is_checked = (check_aliases(fields_), true);
   static_cast<void>(is_checked);

@@ -42,36 +42,37 @@ struct MixedPrecisionConfig {
   int64_t num_layers_at_end_in_bf16 = 0;
   bool reuse_grad_buf_for_mxfp8_param_ag = false;
 
-  /// Megatron has no flags for these: --mixed-precision.FIELD sets one.
-  static constexpr bool kHasAliases = false;
-
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.name, FieldInfo{.name = "name", .doc = "Name of the recipe these values started from"});
-    v(s.fp32, FieldInfo{.name = "fp32", .doc = "Full precision; without effect on the synchronized configs, as upstream"});
-    v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training"});
-    v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training"});
-    v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = "dtype of the weights"});
-    v(s.pipeline_dtype, FieldInfo{.name = "pipeline_dtype", .doc = "dtype between pipeline stages"});
-    v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "null: params_dtype"});
-    v(s.autocast_enabled, FieldInfo{.name = "autocast_enabled", .doc = "Without effect, as upstream"});
-    v(s.grad_reduce_in_fp32, FieldInfo{.name = "grad_reduce_in_fp32", .doc = "Gradients accumulate and reduce in fp32"});
-    v(s.fp8, FieldInfo{.name = "fp8", .doc = "e4m3 everywhere, or hybrid (E5M2 gradients)"});
+    v(s.name, FieldInfo{.name = "name", .doc = "Name of the recipe these values started from", .alias = kNoAlias});
+    v(s.fp32,
+      FieldInfo{.name = "fp32", .doc = "Full precision; without effect on the synchronized configs, as upstream", .alias = kNoAlias});
+    v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training", .alias = kNoAlias});
+    v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training", .alias = kNoAlias});
+    v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = "dtype of the weights", .alias = kNoAlias});
+    v(s.pipeline_dtype, FieldInfo{.name = "pipeline_dtype", .doc = "dtype between pipeline stages", .alias = kNoAlias});
+    v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "null: params_dtype", .alias = kNoAlias});
+    v(s.autocast_enabled, FieldInfo{.name = "autocast_enabled", .doc = "Without effect, as upstream", .alias = kNoAlias});
+    v(s.grad_reduce_in_fp32, FieldInfo{.name = "grad_reduce_in_fp32",
+                                       .doc = "Ranks exchange gradients in fp32; false: in 16 bits. They accumulate in fp32 either way",
+                                       .alias = kNoAlias});
+    v(s.fp8, FieldInfo{.name = "fp8", .doc = "e4m3 everywhere, or hybrid (E5M2 gradients)", .alias = "fp8-format"});
     v(s.fp8_recipe, FieldInfo{.name = "fp8_recipe", .doc = "Scaling"});
     v(s.first_last_layers_bf16, FieldInfo{.name = "first_last_layers_bf16", .doc = "Keeps the first and last layers in 16 bits"});
     v(s.fp8_margin, FieldInfo{.name = "fp8_margin", .doc = "Delayed: headroom in powers of two", .min = -100, .max = 100});
     v(s.fp8_amax_history_len,
       FieldInfo{.name = "fp8_amax_history_len", .doc = "Delayed: length of the amax history", .min = 1, .max = 1048576});
     v(s.fp8_amax_compute_algo, FieldInfo{.name = "fp8_amax_compute_algo", .doc = "Delayed: which amax of the history"});
-    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantized weight-gradient GEMM"});
-    v(s.fp8_dot_product_attention, FieldInfo{.name = "fp8_dot_product_attention", .doc = "FP8 attention; not supported"});
-    v(s.fp8_multi_head_attention, FieldInfo{.name = "fp8_multi_head_attention", .doc = "FP8 attention; not supported"});
-    v(s.fp8_param, FieldInfo{.name = "fp8_param", .doc = "Weights kept as FP8 codes; equal to fp8_param_gather"});
+    v(s.fp8_wgrad, FieldInfo{.name = "fp8_wgrad", .doc = "Quantized weight-gradient GEMM", .alias = kNoAlias});
+    v(s.fp8_dot_product_attention,
+      FieldInfo{.name = "fp8_dot_product_attention", .doc = "FP8 attention; not supported", .alias = kNoAlias});
+    v(s.fp8_multi_head_attention, FieldInfo{.name = "fp8_multi_head_attention", .doc = "FP8 attention; not supported", .alias = kNoAlias});
+    v(s.fp8_param, FieldInfo{.name = "fp8_param", .doc = "Weights kept as FP8 codes; equal to fp8_param_gather", .alias = kNoAlias});
     v(s.fp8_param_gather, FieldInfo{.name = "fp8_param_gather", .doc = "Ranks exchange FP8 codes; equal to fp8_param"});
-    v(s.fp4, FieldInfo{.name = "fp4", .doc = "FP4 format"});
+    v(s.fp4, FieldInfo{.name = "fp4", .doc = "FP4 format", .alias = "fp4-format"});
     v(s.fp4_recipe, FieldInfo{.name = "fp4_recipe", .doc = "FP4 scaling"});
     v(s.fp4_param, FieldInfo{.name = "fp4_param", .doc = "Weights kept as FP4 codes; equal to fp4_param_gather"});
-    v(s.fp4_param_gather, FieldInfo{.name = "fp4_param_gather", .doc = "Ranks exchange FP4 codes; equal to fp4_param"});
+    v(s.fp4_param_gather, FieldInfo{.name = "fp4_param_gather", .doc = "Ranks exchange FP4 codes; equal to fp4_param", .alias = kNoAlias});
     v(s.loss_scale, FieldInfo{.name = "loss_scale", .doc = "Constant loss scale; null: dynamic for fp16", .min = 0});
     v(s.initial_loss_scale, FieldInfo{.name = "initial_loss_scale", .doc = "Dynamic loss scale at the start", .min = 1e-30});
     v(s.min_loss_scale, FieldInfo{.name = "min_loss_scale", .doc = "Dynamic loss scale never falls below", .min = 1e-30});

@@ -271,8 +271,8 @@ struct ModelConfig {
     v(s.recompute_method,
       FieldInfo{.name = "recompute_method", .doc = "full: uniform (every layer) or block (the first recompute_num_layers)"});
     v(s.recompute_num_layers, FieldInfo{.name = "recompute_num_layers", .doc = "block: layers to recompute; null: all", .min = 0});
-    v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training; set by mixed_precision"});
-    v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training; set by mixed_precision"});
+    v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training; set by mixed_precision", .alias = kNoAlias});
+    v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training; set by mixed_precision", .alias = kNoAlias});
     v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = dtypes_doc, .alias = kNoAlias});
     v(s.pipeline_dtype, FieldInfo{.name = "pipeline_dtype", .doc = "Between pipeline stages (unused: one stage)", .alias = kNoAlias});
     v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "Kept for upstream's sake; null: params_dtype", .alias = kNoAlias});

@@ -19,6 +19,7 @@ template <>
 struct EnumNames<MomentDtype> {
   using enum MomentDtype;
   static constexpr EnumName all[] = {{fp32, "fp32"}, {bf16, "bf16"}};
+  static constexpr EnumName also[] = {{fp32, "float32"}, {fp32, "torch.float32"}, {bf16, "bfloat16"}, {bf16, "torch.bfloat16"}};
 };
 
 struct OptimizerConfig {
@@ -84,12 +85,11 @@ struct OptimizerConfig {
     v(s.bf16, set_by_recipe("bf16"));
     v(s.params_dtype, set_by_recipe("params_dtype"));
     v(s.fp8_recipe, set_by_recipe("fp8_recipe"));
-    v(s.loss_scale, FieldInfo{.name = "loss_scale", .doc = "Constant loss scale; null: dynamic for fp16, none otherwise", .min = 0});
-    v(s.initial_loss_scale, FieldInfo{.name = "initial_loss_scale", .doc = "Dynamic loss scale at the start", .min = 1e-30});
-    v(s.min_loss_scale, FieldInfo{.name = "min_loss_scale", .doc = "Dynamic loss scale never falls below", .min = 1e-30});
-    v(s.loss_scale_window,
-      FieldInfo{.name = "loss_scale_window", .doc = "Clean steps before the scale doubles", .unit = "steps", .min = 1});
-    v(s.hysteresis, FieldInfo{.name = "hysteresis", .doc = "Overflows since the last growth before the scale halves", .min = 1});
+    v(s.loss_scale, set_by_recipe("loss_scale"));
+    v(s.initial_loss_scale, set_by_recipe("initial_loss_scale"));
+    v(s.min_loss_scale, set_by_recipe("min_loss_scale"));
+    v(s.loss_scale_window, set_by_recipe("loss_scale_window"));
+    v(s.hysteresis, set_by_recipe("hysteresis"));
     v(s.reuse_grad_buf_for_mxfp8_param_ag, set_by_recipe("reuse_grad_buf_for_mxfp8_param_ag"));
   }
 };

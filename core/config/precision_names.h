@@ -11,6 +11,9 @@ template <>
 struct EnumNames<WeightDtype> {
   using enum WeightDtype;
   static constexpr EnumName all[] = {{fp32, "fp32"}, {fp16, "fp16"}, {bf16, "bf16"}};
+  static constexpr EnumName also[] = {{fp32, "float32"},    {fp32, "torch.float32"}, {fp32, "torch.float"},
+                                      {fp16, "float16"},    {fp16, "torch.float16"}, {fp16, "half"},
+                                      {fp16, "torch.half"}, {bf16, "bfloat16"},      {bf16, "torch.bfloat16"}};
 };
 
 /// fp8: hybrid has E5M2 gradients.

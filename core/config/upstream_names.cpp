@@ -6,6 +6,23 @@
 #include "core/base/strings.h"
 
 namespace mbt {
+namespace {
+
+constexpr Switch kSwitches[] = {
+    {"no_fp8_wgrad", "mixed_precision", "fp8_wgrad", false},
+    {"grad_reduce_in_bf16", "mixed_precision", "grad_reduce_in_fp32", false},
+    {"accumulate_allreduce_grads_in_fp32", "mixed_precision", "grad_reduce_in_fp32", true},
+};
+
+}  // namespace
+
+std::span<const Switch> switches() { return kSwitches; }
+
+const Switch* find_switch(std::string_view flag) {
+  for (const Switch& s : kSwitches)
+    if (underscored(flag) == s.flag) return &s;
+  return nullptr;
+}
 
 std::vector<Assignment> in_own_fields(const Assignment& assignment) {
   if (underscored(assignment.section) != "dataset" || underscored(assignment.field) != kBlendPerSplit) return {assignment};

@@ -29,9 +29,9 @@ class ShapeRules {
   }
 
  private:
-  template <class... Parts>
-  void refuse(const std::string& where, const Parts&... what) {
-    problems_.push_back({where, fmt::format("{}", what...)});
+  template <class... Args>
+  void refuse(const std::string& where, fmt::format_string<Args...> what, Args&&... args) {
+    problems_.push_back({where, fmt::format(what, std::forward<Args>(args)...)});
   }
 
   void check_batch() {
@@ -39,55 +39,56 @@ class ShapeRules {
     if (global % step == 0) return;
     const int64_t above = (global / step + 1) * step;
     const std::string nearby = global > step ? fmt::format("{} or {}", above - step, above) : fmt::format("{}", above);
-    refuse("train.global_batch_size", "got ", global, ", expected a multiple of micro_batch_size ", c_.train.micro_batch_size, " x ",
-           ranks_, ranks_ == 1 ? " rank" : " ranks", " = ", step, "; take ", nearby, ", or another micro_batch_size");
+    refuse("train.global_batch_size",
+           "got {}, expected a multiple of micro_batch_size {} x {}{} = {}; take {}, or another micro_batch_size", global,
+           c_.train.micro_batch_size, ranks_, ranks_ == 1 ? " rank" : " ranks", step, nearby);
   }
 
   void check_length() {
     const TrainConfig& train = c_.train;
     if (train.train_iters && train.train_samples) {
-      refuse("train.train_samples", "got ", *train.train_samples, " beside train_iters ", *train.train_iters, "; give one of the two");
+      refuse("train.train_samples", "got {} beside train_iters {}; give one of the two", *train.train_samples, *train.train_iters);
     } else if (train.train_samples && *train.train_samples < train.global_batch_size) {
-      refuse("train.train_samples", "got ", *train.train_samples, ", less than one global batch of ", train.global_batch_size);
+      refuse("train.train_samples", "got {}, less than one global batch of {}", *train.train_samples, train.global_batch_size);
     } else if (train.iterations() > 99999999) {
-      refuse("train.train_samples", "makes ", train.iterations(),
-             " iterations, expected at most 99999999; take a larger global_batch_size");
+      refuse("train.train_samples", "makes {} iterations, expected at most 99999999; take a larger global_batch_size", train.iterations());
     }
     if (c_.dataset.seq_length && *c_.dataset.seq_length != c_.model.seq_length)
-      refuse("dataset.seq_length", "got ", *c_.dataset.seq_length, ", but model.seq_length is ", c_.model.seq_length,
-             "; set model.seq_length alone and leave dataset.seq_length null");
+      refuse("dataset.seq_length", "got {}, but model.seq_length is {}; set model.seq_length alone and leave dataset.seq_length null",
+             *c_.dataset.seq_length, c_.model.seq_length);
   }
 
   void check_heads() {
     const ModelConfig& m = c_.model;
     if (!m.kv_channels && m.hidden_size % m.num_attention_heads != 0)
-      refuse("model.hidden_size", "got ", m.hidden_size, ", not a multiple of num_attention_heads ", m.num_attention_heads,
-             "; change one of them, or give the head width as kv_channels");
+      refuse("model.hidden_size",
+             "got {}, not a multiple of num_attention_heads {}; change one of them, or give the head width as kv_channels", m.hidden_size,
+             m.num_attention_heads);
     if (m.num_attention_heads % m.kv_heads() != 0)
-      refuse("model.num_query_groups", "got ", m.kv_heads(), ", expected a divisor of num_attention_heads ", m.num_attention_heads);
+      refuse("model.num_query_groups", "got {}, expected a divisor of num_attention_heads {}", m.kv_heads(), m.num_attention_heads);
     if (m.attention_backend == AttentionChoice::cudnn)
       refuse("model.attention_backend",
-             "got cudnn, which is not built in; flash (on the tensor cores) and math (any head width) are: ", "take auto, flash or math");
+             "got cudnn, which is not built in; flash (on the tensor cores) and math (any head width) are: take auto, flash or math");
   }
 
   void check_positions() {
     const ModelConfig& m = c_.model;
     const bool is_rope = m.position_embedding_type == PositionEmbedding::rope;
     if (m.position_embedding_type != PositionEmbedding::none && m.max_positions() < m.seq_length)
-      refuse("model.max_position_embeddings", "got ", m.max_positions(), ", less than seq_length ", m.seq_length,
+      refuse("model.max_position_embeddings", "got {}, less than seq_length {}{}", m.max_positions(), m.seq_length,
              m.position_embedding_type == PositionEmbedding::learned_absolute && !m.hf_path.empty()
                  ? "; the weights of model.hf_path have no more: shorten the sequence"
                  : "; raise it or shorten the sequence");
     const std::string beyond_window = sliding_window_problem(m, m.seq_length);
-    if (!beyond_window.empty()) refuse("model.seq_length", beyond_window);
+    if (!beyond_window.empty()) refuse("model.seq_length", "{}", beyond_window);
     if (is_rope) check_rotary_width();
     if (!m.rope_scaling) return;
     if (!is_rope)
-      refuse("model.rope_scaling", "is true, but position_embedding_type is ", name_of(m.position_embedding_type),
-             "; expected rope, or rope_scaling false");
+      refuse("model.rope_scaling", "is true, but position_embedding_type is {}; expected rope, or rope_scaling false",
+             name_of(m.position_embedding_type));
     if (m.rope_low_freq_factor <= 0) refuse("model.rope_low_freq_factor", "got 0, expected a number above 0: it divides");
     if (m.rope_high_freq_factor <= m.rope_low_freq_factor)
-      refuse("model.rope_high_freq_factor", "got ", to_text(m.rope_high_freq_factor), ", expected more than rope_low_freq_factor ",
+      refuse("model.rope_high_freq_factor", "got {}, expected more than rope_low_freq_factor {}", to_text(m.rope_high_freq_factor),
              to_text(m.rope_low_freq_factor));
   }
 
@@ -95,32 +96,35 @@ class ShapeRules {
     const ModelConfig& m = c_.model;
     const auto width = static_cast<int64_t>(static_cast<double>(m.head_dim()) * m.rotary_percent);
     if (width >= 2 && width % 2 == 0) return;
-    refuse("model.rotary_percent", "rotates ", width, " of the ", m.head_dim(),
-           " channels of a head, expected an even number from 2 on; change rotary_percent, kv_channels or num_attention_heads");
+    refuse("model.rotary_percent",
+           "rotates {} of the {} channels of a head, expected an even number from 2 on; change rotary_percent, kv_channels or "
+           "num_attention_heads",
+           width, m.head_dim());
   }
 
   void check_recompute() {
     const ModelConfig& m = c_.model;
     if (!m.recompute_num_layers) return;
     if (m.recompute_granularity != RecomputeGranularity::full || m.recompute_method != RecomputeMethod::block)
-      refuse("model.recompute_num_layers", "got ", *m.recompute_num_layers,
-             ", which only recompute_granularity full with recompute_method block uses; set those, or this to null");
+      refuse("model.recompute_num_layers",
+             "got {}, which only recompute_granularity full with recompute_method block uses; set those, or this to null",
+             *m.recompute_num_layers);
     else if (*m.recompute_num_layers > m.num_layers)
-      refuse("model.recompute_num_layers", "got ", *m.recompute_num_layers, ", expected at most num_layers ", m.num_layers);
+      refuse("model.recompute_num_layers", "got {}, expected at most num_layers {}", *m.recompute_num_layers, m.num_layers);
   }
 
   void check_optimizer() {
     const OptimizerConfig& o = c_.optimizer;
-    if (o.adam_beta1 >= 1) refuse("optimizer.adam_beta1", "got ", to_text(o.adam_beta1), ", expected less than 1");
-    if (o.adam_beta2 >= 1) refuse("optimizer.adam_beta2", "got ", to_text(o.adam_beta2), ", expected less than 1");
+    if (o.adam_beta1 >= 1) refuse("optimizer.adam_beta1", "got {}, expected less than 1", to_text(o.adam_beta1));
+    if (o.adam_beta2 >= 1) refuse("optimizer.adam_beta2", "got {}, expected less than 1", to_text(o.adam_beta2));
     if (o.adam_eps <= 0) refuse("optimizer.adam_eps", "got 0, expected more: a weight without gradient would be divided by zero");
     for (const auto& [field, dtype] : {std::pair{"exp_avg_dtype", o.exp_avg_dtype}, std::pair{"exp_avg_sq_dtype", o.exp_avg_sq_dtype}})
       if (dtype != MomentDtype::fp32 && !o.use_precision_aware_optimizer)
-        refuse(std::string("optimizer.") + field, "got ", name_of(dtype),
-               ", which needs optimizer.use_precision_aware_optimizer; set that to true, or this to fp32");
+        refuse(std::string("optimizer.") + field,
+               "got {}, which needs optimizer.use_precision_aware_optimizer; set that to true, or this to fp32", name_of(dtype));
     if (c_.scheduler.lr_decay_style != LrDecayStyle::constant && o.final_lr() > o.lr)
-      refuse("optimizer.min_lr", "got ", to_text(o.final_lr()), ", above optimizer.lr ", to_text(o.lr),
-             "; lower it, or null for a tenth of lr");
+      refuse("optimizer.min_lr", "got {}, above optimizer.lr {}; lower it, or null for a tenth of lr", to_text(o.final_lr()),
+             to_text(o.lr));
   }
 
   /// The run is counted either in iterations or in samples, and the schedule with it.
@@ -141,12 +145,12 @@ class ShapeRules {
     };
     for (const Length& length : lengths)
       if (length.is_set && length.is_in_samples != by_samples)
-        refuse(std::string("scheduler.") + length.field, "is set, but the run's length is counted in ",
+        refuse(std::string("scheduler.") + length.field, "is set, but the run's length is counted in {}",
                by_samples ? "samples (train.train_samples); use the field that ends in _samples"
                           : "iterations; use the field that ends in _iters, or give train.train_samples");
     if (s.lr_warmup_fraction && (s.lr_warmup_iters != 0 || s.lr_warmup_samples != 0))
-      refuse("scheduler.lr_warmup_fraction", "got ", to_text(*s.lr_warmup_fraction),
-             " beside lr_warmup_iters or lr_warmup_samples; give one of them");
+      refuse("scheduler.lr_warmup_fraction", "got {} beside lr_warmup_iters or lr_warmup_samples; give one of them",
+             to_text(*s.lr_warmup_fraction));
   }
 
   void check_schedule() {
@@ -154,8 +158,10 @@ class ShapeRules {
     const double start = s.start_weight_decay.value_or(c_.optimizer.weight_decay),
                  end = s.end_weight_decay.value_or(c_.optimizer.weight_decay);
     if (s.weight_decay_incr_style == WeightDecayStyle::constant && start != end)
-      refuse("scheduler.weight_decay_incr_style", "is constant, but weight decay goes from ", to_text(start), " to ", to_text(end),
-             " (null means optimizer.weight_decay); make start_weight_decay and end_weight_decay equal, or take linear or cosine");
+      refuse("scheduler.weight_decay_incr_style",
+             "is constant, but weight decay goes from {} to {} (null means optimizer.weight_decay); make start_weight_decay and "
+             "end_weight_decay equal, or take linear or cosine",
+             to_text(start), to_text(end));
     if (s.override_opt_param_scheduler && s.use_checkpoint_opt_param_scheduler)
       refuse("scheduler.override_opt_param_scheduler", "and use_checkpoint_opt_param_scheduler are both true; they exclude each other");
     if (s.lr_decay_style == LrDecayStyle::wsd) check_wsd();
@@ -169,15 +175,15 @@ class ShapeRules {
     if (wsd == 0)
       refuse("scheduler.lr_decay_style", "WSD needs the length of its last part: set lr_wsd_decay_iters, or lr_wsd_decay_samples");
     else if (wsd > decay)
-      refuse("scheduler.lr_wsd_decay_iters", "makes ", wsd, " samples, expected at most the ", decay, " of the whole decay");
+      refuse("scheduler.lr_wsd_decay_iters", "makes {} samples, expected at most the {} of the whole decay", wsd, decay);
   }
 
   void check_checkpoint() {
     const CheckpointConfig& k = c_.checkpoint;
     if (k.save_interval && k.save.empty())
-      refuse("checkpoint.save_interval", "got ", *k.save_interval, ", but checkpoint.save names no folder");
+      refuse("checkpoint.save_interval", "got {}, but checkpoint.save names no folder", *k.save_interval);
     if (k.finetune && k.load.empty()) refuse("checkpoint.finetune", "is true, but checkpoint.load names no folder");
-    if (k.ckpt_step && k.load.empty()) refuse("checkpoint.ckpt_step", "got ", *k.ckpt_step, ", but checkpoint.load names no folder");
+    if (k.ckpt_step && k.load.empty()) refuse("checkpoint.ckpt_step", "got {}, but checkpoint.load names no folder", *k.ckpt_step);
     if (k.most_recent_k == 0) refuse("checkpoint.most_recent_k", "got 0, expected -1 (keep all) or at least 1");
   }
 
@@ -187,7 +193,7 @@ class ShapeRules {
       refuse("validation.skip_train", "is true and eval_iters is 0: nothing is left to do; set eval_iters or full_validation");
     const ProfilingConfig& p = c_.profiling;
     if (!p.trace_path.empty() && p.profile_step_end <= p.profile_step_start)
-      refuse("profiling.profile_step_end", "got ", p.profile_step_end, ", expected more than profile_step_start ", p.profile_step_start);
+      refuse("profiling.profile_step_end", "got {}, expected more than profile_step_start {}", p.profile_step_end, p.profile_step_start);
   }
 
   /// Products that no 64-bit count of bytes or tokens can hold.
@@ -199,11 +205,11 @@ class ShapeRules {
     constexpr double kBytesOfParameter = 18;  // 16-bit weight, fp32 gradient, master and two moments
     const double parameters = layers * hidden * (2 * qkv + 3 * ffn) + 2 * vocab * hidden;
     if (parameters * kBytesOfParameter > kLargestCount)
-      refuse("model", "makes ", to_text(parameters),
-             " parameters, whose bytes no 64-bit number counts; lower num_layers, hidden_size, ffn_hidden_size");
+      refuse("model", "makes {} parameters, whose bytes no 64-bit number counts; lower num_layers, hidden_size, ffn_hidden_size",
+             to_text(parameters));
     if (tokens * 4 * (layers * (hidden + qkv + ffn) + vocab) > kLargestCount)
-      refuse("train.micro_batch_size", "with seq_length ", m.seq_length,
-             " makes activations whose bytes no 64-bit number counts; lower either");
+      refuse("train.micro_batch_size", "with seq_length {} makes activations whose bytes no 64-bit number counts; lower either",
+             m.seq_length);
     if (real(c_.train.iterations()) * real(c_.train.global_batch_size) * real(m.seq_length) > kLargestCount)
       refuse("train", "the run's tokens (iterations x global_batch_size x seq_length) are more than 64 bits count; shorten it");
   }

@@ -43,6 +43,7 @@ Recipe inherit(const Recipe& parent) {
   r.extends = parent.name;
   r.description.clear();
   r.note.clear();
+  r.shorthand.clear();
   return r;
 }
 
@@ -178,6 +179,24 @@ Definition single_definition(const JsonDocument& document, const std::string& pa
   return {only.key(), &*only, &document, "/recipes/" + json_pointer_member(only.key())};
 }
 
+/// "run.json" of "run.json:12".
+std::string without_line(const std::string& place) {
+  const size_t colon = place.rfind(':');
+  const bool has_line = colon != place.npos && colon + 1 < place.size() && place.find_first_not_of("0123456789", colon + 1) == place.npos;
+  return has_line ? place.substr(0, colon) : place;
+}
+
+/// The name apart.
+bool have_equal_fields(const MixedPrecisionConfig& a, const MixedPrecisionConfig& b) {
+  RunConfig x, y;
+  x.mixed_precision = a, y.mixed_precision = b;
+  finalize(x.mixed_precision), finalize(y.mixed_precision);
+  const FieldTable in_x(x), in_y(y);
+  for (size_t i = 0; i < in_x.all().size(); ++i)
+    if (in_x.all()[i].path() != "mixed_precision.name" && in_x.all()[i].get() != in_y.all()[i].get()) return false;
+  return true;
+}
+
 /// Every field of mixed_precision is there, as in a saved config.
 bool is_complete(const nlohmann::json& object) {
   RunConfig config;
@@ -214,6 +233,8 @@ const Recipe* RecipeLibrary::find(std::string_view name) const {
   const std::string key = underscored(name);
   for (const Recipe& r : recipes_)
     if (underscored(r.name) == key) return &r;
+  for (const Recipe& r : recipes_)
+    if (!r.shorthand.empty() && underscored(r.shorthand) == key) return &r;
   return nullptr;
 }
 
@@ -239,15 +260,15 @@ Recipe RecipeLibrary::get_or_read(const std::string& name_or_path) const {
   return recipe;
 }
 
-Recipe RecipeLibrary::from_inline(const nlohmann::json& object, const std::map<std::string, Origin>& origins, const std::string& base,
+Recipe RecipeLibrary::from_inline(const nlohmann::json& object, const std::map<std::string, Origin>& origins, const Origin& place,
                                   std::vector<Problem>& problems) const {
   const auto origin = [&](const std::string& key) {
     const auto known = origins.find(key);
     return known != origins.end() ? known->second : Origin{Origin::Kind::config_file, "mixed_precision"};
   };
   const auto where = [&](const std::string& key) { return origin(key).text + ": mixed_precision"; };
-  const Recipe* parent = find(base);
-  std::string name = base;
+  const Recipe* parent = nullptr;
+  std::string own_name;
   for (const char* key : {"name", "extends"}) {
     const auto member = object.find(key);
     if (member == object.end()) continue;
@@ -255,17 +276,20 @@ Recipe RecipeLibrary::from_inline(const nlohmann::json& object, const std::map<s
       problems.push_back({where(key), fmt::format("{} is {}, expected the name of a recipe", shown(key), shown(member->dump()))});
       continue;
     }
-    const Recipe* named = find(member->get<std::string>());
-    if (key == std::string("name")) name = member->get<std::string>();
-    else if (named != nullptr && !object.contains("name")) name = named->name;
-    const bool is_own_name = key == std::string("name") && (object.contains("extends") || is_complete(object));
+    const auto& word = member->get_ref<const std::string&>();
+    const Recipe* named = find(word);
+    const bool may_be_new = key == std::string("name") && (object.contains("extends") || is_complete(object));
     if (named != nullptr) parent = named;
-    else if (!is_own_name) problems.push_back({where(key), no_recipe(member->get<std::string>(), recipes_)});
+    else if (may_be_new) own_name = word;
+    else problems.push_back({where(key), no_recipe(word, recipes_)});
   }
   Recipe recipe = parent != nullptr ? inherit(*parent) : Recipe{};
-  recipe.name = name;
   RecipeReader(problems).apply(object, where, origin, recipe);
-  recipe.config.name = name;
+  if (!own_name.empty()) recipe.name = own_name;
+  else if (parent == nullptr || !have_equal_fields(recipe.config, parent->config))
+    recipe.name =
+        fmt::format("inline in {}, on {}", without_line(place.text), parent != nullptr ? parent->name : "the defaults of a recipe");
+  recipe.config.name = recipe.name;
   return recipe;
 }
 

@@ -19,7 +19,7 @@ class RecipeLibrary {
   static RecipeLibrary load(const std::vector<std::string>& files = {});
 
   const std::vector<Recipe>& all() const { return recipes_; }
-  /// Hyphens equal underscores. nullptr when there is none.
+  /// By name, else by shorthand. Hyphens equal underscores. nullptr when there is none.
   const Recipe* find(std::string_view name) const;
   /// Throws InputError that names the nearest and lists all.
   const Recipe& get(std::string_view name) const;
@@ -27,9 +27,11 @@ class RecipeLibrary {
   /// What --mixed-precision takes: a name, or the path of a .json file with one recipe, whose name is its "name" or the file's.
   Recipe get_or_read(const std::string& name_or_path) const;
 
-  /// "mixed_precision" written as an object in a run config: fields over the recipe that "extends" or "name" names, else over `base`.
-  /// An object with every field (a saved config) needs no parent: its name may be unknown here.
-  Recipe from_inline(const nlohmann::json& object, const std::map<std::string, Origin>& origins, const std::string& base,
+  /// "mixed_precision" written as an object in a run config, at `place`: fields over the recipe that "extends" or "name" names, else over
+  /// MixedPrecisionConfig's defaults, as a recipe in a file. An object with every field (a saved config) needs no parent: its name may be
+  /// unknown here. Where it has no name of its own and is not equal to its parent, it is called what it is: "inline in run.json, on
+  /// bf16_mixed".
+  Recipe from_inline(const nlohmann::json& object, const std::map<std::string, Origin>& origins, const Origin& place,
                      std::vector<Problem>& problems) const;
 
  private:

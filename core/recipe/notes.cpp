@@ -15,6 +15,7 @@ class Notes {
   std::vector<std::string> collect() {
     note_idle_switches();
     note_idle_scaling_fields();
+    note_gradient_format();
     note_layers();
     note_loss_scale();
     note_moments();
@@ -46,6 +47,14 @@ class Notes {
       if (is_given(field) && !is_delayed) idle(field, "it belongs to delayed scaling");
     if (config_.ddp.reuse_grad_buf_for_mxfp8_param_ag && model_.fp8_recipe != Fp8Recipe::mxfp8)
       idle("reuse_grad_buf_for_mxfp8_param_ag", std::string("fp8_recipe is ") + name_of(model_.fp8_recipe));
+  }
+
+  void note_gradient_format() {
+    if (model_.fp8 == Fp8Format::hybrid && model_.fp8_recipe == Fp8Recipe::mxfp8)
+      notes_.push_back(
+          "mixed_precision.fp8 is hybrid under mxfp8: gradients are E5M2, with one bit of mantissa less than E4M3, and each block of 32 "
+          "has "
+          "a scale of its own, so that they gain no range; NVIDIA's recipes take e4m3");
   }
 
   void note_layers() {

@@ -15,7 +15,7 @@ struct TextMember {
   const char* key;
   std::string Recipe::*text;
 };
-constexpr TextMember kTexts[] = {{"description", &Recipe::description}, {"note", &Recipe::note}, {"native_on", &Recipe::native_on}};
+constexpr TextMember kTexts[] = {{"description", &Recipe::description}, {"note", &Recipe::note}, {"shorthand", &Recipe::shorthand}};
 constexpr TextMember kSpecifics[] = {{"model", &Recipe::model}, {"vendor", &Recipe::vendor}, {"architecture", &Recipe::architecture}};
 
 template <size_t N>
@@ -34,6 +34,18 @@ std::vector<std::string> valid_keys(const FieldTable& table) {
 }
 
 }  // namespace
+
+const char* native_on(const MixedPrecisionConfig& config) {
+  if (config.fp4) return "sm_100 and newer";
+  if (!config.fp8) return "sm_80 and newer";
+  switch (config.fp8_recipe) {
+    case Fp8Recipe::delayed:
+    case Fp8Recipe::tensorwise: return "sm_89 and newer";
+    case Fp8Recipe::blockwise: return "sm_90; sm_100 and newer by conversion to MXFP8";
+    case Fp8Recipe::mxfp8: return "sm_100 and newer";
+  }
+  return "";
+}
 
 void RecipeReader::apply_text(const std::string& key, const nlohmann::json& value, const std::string& where, std::string& text) {
   if (value.is_string()) text = value.get<std::string>();
@@ -67,6 +79,10 @@ void RecipeReader::apply(const nlohmann::json& object, const std::function<std::
   std::set<std::string> given;
   for (const auto& [key, value] : object.items()) {
     if (key == "extends" || key == "name") continue;
+    if (key == "native_on") {
+      problems_.push_back({where(key), "\"native_on\" follows from the fields of a recipe; remove it"});
+      continue;
+    }
     if (const TextMember* member = find_member(kTexts, key)) {
       apply_text(key, value, where(key), recipe.*member->text);
     } else if (key == "specific_to") {

@@ -29,12 +29,30 @@ bool has_word(std::string_view text, std::string_view word) {
   return false;
 }
 
+constexpr const char* kFp16Recipe = "fp16_mixed";  // of --fp16
+
+/// --fp16 and --bf16 against each other and against the recipe.
+void check_bases(const ConfigInput& input, const Recipe& recipe, std::vector<Problem>& problems) {
+  if (input.bases.size() > 1) {
+    problems.push_back({"command line, --fp16 and --bf16", "each chooses a recipe; give one of them"});
+    return;
+  }
+  for (const BaseChoice& base : input.bases) {
+    if (base.is_fp16 ? recipe.config.fp16 : recipe.config.bf16) continue;
+    problems.push_back(
+        {fmt::format("command line, {}", base.origin.text),
+         fmt::format("the recipe is {} ({}), which is not of that type; leave out {}, or name a recipe of {} (`mbtrain recipes` "
+                     "lists them)",
+                     recipe.name, to_string(input.recipe_origin), base.origin.text, base.type())});
+  }
+}
+
 bool is_precision(const Assignment& a) { return underscored(a.section) == "mixed_precision"; }
 
-/// The recipe the input names, spells out or leaves to the default. On a bad name: a problem, and the default.
+/// The recipe the input names, spells out or leaves to --fp16, --bf16 or the default. On a bad name: a problem, and the default.
 Recipe choose_recipe(const ConfigInput& input, const RecipeLibrary& library, std::vector<Problem>& problems) {
-  if (input.inline_recipe) return library.from_inline(**input.inline_recipe, input.inline_origins, kDefaultRecipe, problems);
-  if (!input.recipe) return library.get(kDefaultRecipe);
+  if (input.inline_recipe) return library.from_inline(**input.inline_recipe, input.inline_origins, input.recipe_origin, problems);
+  if (!input.recipe) return library.get(!input.bases.empty() && input.bases.front().is_fp16 ? kFp16Recipe : kDefaultRecipe);
   try {
     return library.get_or_read(*input.recipe);
   } catch (const InputError& e) {
@@ -62,6 +80,7 @@ class Resolver {
     if (!problems_.empty()) add_shape_problems();
     stop_on_problems();  // the rules below would only repeat in other words what is wrong with one value
     run_.overwrites = synchronize(run_.config, run_.origins, problems_);
+    name_lost_settings();
     derive();
     validate_shape(run_.config, ranks_, problems_);
     validate_precision(run_.config, run_.origins, problems_);
@@ -89,6 +108,17 @@ class Resolver {
       const bool is_doubtful = std::any_of(refused.begin(), refused.end(),
                                            [&](const std::string& field) { return has_word(p.where, field) || has_word(p.what, field); });
       if (!is_doubtful) problems_.push_back(p);
+    }
+  }
+
+  /// What the user wrote and the recipe says otherwise. Defaults that give way are no news.
+  void name_lost_settings() {
+    for (const Overwrite& o : run_.overwrites) {
+      const bool is_users = o.old_origin.kind == Origin::Kind::config_file || o.old_origin.kind == Origin::Kind::command_line;
+      if (!is_users || o.source.rfind("mixed_precision.", 0) != 0) continue;
+      run_.notes.push_back(fmt::format("{}.{} is {}, not the {} of the {}: the recipe decides it ({} is {}, {}); set {} instead", o.section,
+                                       o.field, json_text(o.new_value), json_text(o.old_value), to_string(o.old_origin), o.source,
+                                       json_text(o.new_value), to_string(origin_of(run_.origins, o.source)), o.source));
     }
   }
 
@@ -160,11 +190,13 @@ class Resolver {
 
   void apply_recipe() {
     const Recipe recipe = choose_recipe(input_, RecipeLibrary::load(input_.recipe_files), problems_);
+    check_bases(input_, recipe, problems_);
     MixedPrecisionConfig& p = run_.config.mixed_precision;
     p = recipe.config;
     for (const auto& [field, origin] : recipe.origins) run_.origins["mixed_precision." + field] = origin;
-    run_.origins["mixed_precision.name"] =
-        input_.recipe || input_.inline_recipe ? input_.recipe_origin : Origin{Origin::Kind::default_value, ""};
+    run_.origins["mixed_precision.name"] = input_.recipe || input_.inline_recipe ? input_.recipe_origin
+                                           : input_.bases.empty()                ? Origin{Origin::Kind::default_value, ""}
+                                                                                 : input_.bases.front().origin;
     if (!recipe.model.empty())
       run_.notes.push_back(fmt::format("recipe {} is made for {} ({}, {})", recipe.name, recipe.model, recipe.vendor, recipe.architecture));
     apply_overrides();

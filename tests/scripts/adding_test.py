@@ -118,7 +118,7 @@ class ARecipe(Adding):
 
     def test_a_recipe_that_only_the_file_has_is_known_everywhere(self):
         added = self.file()
-        added["recipes"] = {"recipe_of_a_test": {"extends": "bf16_mixed", "description": "Made by a test", "native_on": "sm_90 and newer",
+        added["recipes"] = {"recipe_of_a_test": {"extends": "bf16_mixed", "description": "Made by a test",
                                                  "fp8": "hybrid", "fp8_recipe": "tensorwise"}}
         file = self.folder / "recipes.json"
         file.write_text(json.dumps(added))

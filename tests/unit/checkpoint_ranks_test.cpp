@@ -225,19 +225,19 @@ TEST_CASE("runs of several ranks continue as other numbers of ranks, and end the
     c.checkpoint.async_save = async;
     c.checkpoint.load.clear();
     c.checkpoint.save_interval = 2;
-    c.checkpoint.save = folder.path(fmt::format("whole{}", async));
+    c.checkpoint.save = folder.path(fmt::format("whole{}", async ? 1 : 0));
     const Run whole = run_as(2, c);
     CHECK(whole.checkpoints.size() == 3);
-    CHECK(whole.checkpoints.back() == folder.path(fmt::format("whole{}/iter_0000006", async)));
+    CHECK(whole.checkpoints.back() == folder.path(fmt::format("whole{}/iter_0000006", async ? 1 : 0)));
     RunConfig rest = c;
     rest.checkpoint.load = c.checkpoint.save;
     rest.checkpoint.ckpt_step = 2;
-    rest.checkpoint.save = folder.path(fmt::format("rest{}", async));
+    rest.checkpoint.save = folder.path(fmt::format("rest{}", async ? 1 : 0));
     run_as(2, rest);
-    CHECK((state_of(folder.path(fmt::format("rest{}/iter_0000006", async))) ==
-           state_of(folder.path(fmt::format("whole{}/iter_0000006", async)))));
+    CHECK((state_of(folder.path(fmt::format("rest{}/iter_0000006", async ? 1 : 0))) ==
+           state_of(folder.path(fmt::format("whole{}/iter_0000006", async ? 1 : 0)))));
     for (const int ranks : {1, 3}) {
-      rest.checkpoint.save = folder.path(fmt::format("as{}{}", ranks, async));
+      rest.checkpoint.save = folder.path(fmt::format("as{}{}", ranks, async ? 1 : 0));
       const Run other = run_as(ranks, rest);
       REQUIRE(other.steps.size() == 4);
       for (size_t i = 0; i < 4; ++i) CHECK(other.steps[i].loss == Approx(whole.steps[i + 2].loss).epsilon(1e-3));

@@ -139,15 +139,16 @@ TEST_CASE("A field's flag is its name unless the list says otherwise, and belong
   FieldTable table(config);
   const auto flag = [&](const char* section, const char* name) { return table.find(section, name)->alias; };
   CHECK(flag("train", "train_iters") == "train-iters");
-  CHECK(flag("dataset", "blend") == "data-path");           // another name
-  CHECK(flag("dataset", "kind").empty());                   // none
-  CHECK(flag("mixed_precision", "fp8_margin").empty());     // none in the whole section
-  CHECK(table.find_alias("fp16")->path() == "model.fp16");  // optimizer and mixed_precision have the name too
-  CHECK(table.find_alias("hysteresis")->path() == "optimizer.hysteresis");
+  CHECK(flag("dataset", "blend") == "data-path");  // another name
+  CHECK(flag("dataset", "kind").empty());          // none
+  CHECK(flag("optimizer", "fp8_recipe").empty());  // precision is set in mixed_precision: the same names elsewhere have no flag
+  CHECK(table.find_alias("fp8_recipe")->path() == "mixed_precision.fp8_recipe");
+  CHECK(table.find_alias("hysteresis")->path() == "mixed_precision.hysteresis");
+  CHECK(table.find_alias("fp16") == nullptr);  // chooses a recipe
 
   std::vector<Field> fields = table.all();
   CHECK_NOTHROW(check_aliases(fields));
-  table.find("mixed_precision", "hysteresis")->alias = "hysteresis";
+  table.find("optimizer", "hysteresis")->alias = "hysteresis";
   CHECK_THROWS_WITH(check_aliases(table.all()), ContainsSubstring("--hysteresis is the flag of optimizer.hysteresis and of mixed_precision."
                                                                   "hysteresis: give one of them kNoAlias"));
 }
@@ -297,7 +298,7 @@ TEST_CASE("Config files: sections, recipes, what cannot be one", "[config]") {
   CHECK(problem("{\"model\": []}") == "run.json:1: model: got array, expected an object of fields");
   CHECK(problem("{\"modl\": {}}") == "run.json:1: unknown section \"modl\"; did you mean \"model\"?");
   CHECK_THAT(problem("[]"), ContainsSubstring("expected an object of sections"));
-  CHECK_THAT(problem("{\"mixed_precision\": 8}"), ContainsSubstring("expected a recipe's name or an object"));
+  CHECK_THAT(problem("{\"mixed_precision\": 8}"), ContainsSubstring("expected a recipe's name, an object of its fields or null"));
   CHECK_THAT(problem("{\"train\": {\"train-iters\": 1, \"train_iters\": 2}}"), ContainsSubstring("appears twice"));
   CHECK_THAT(problem("{"), ContainsSubstring("config file: run.json:1: not valid JSON"));
 }

@@ -183,7 +183,7 @@ TEST_CASE("the plan says how attention runs; what the device cannot do as asked 
     const auto attention = [](AttentionBackend wanted, const AttentionShape& s) {
       const bool serves = wanted != AttentionBackend::flash || s.head_dim == 64;
       return AttentionSupport{serves, "flash",
-                              fmt::format("width {} in {}, {} tokens, scale {}", s.head_dim, name_of(s.act), s.sequence_length, s.scale)};
+                              fmt::format("width {} in {}, {} tokens, scale {:g}", s.head_dim, name_of(s.act), s.sequence_length, s.scale)};
     };
     DeviceQueries device{"cpu", emulate_all, no_scratch};
     device.attention = attention;

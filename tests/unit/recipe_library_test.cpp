@@ -134,7 +134,7 @@ TEST_CASE("every built-in recipe describes itself; those made for one model say 
   for (const Recipe& r : library.all()) {
     CAPTURE(r.name);
     CHECK_FALSE(r.description.empty());
-    CHECK_FALSE(r.native_on.empty());
+    CHECK_FALSE(std::string(native_on(r.config)).empty());
     CHECK(r.model.empty() == (r.name.find("nemotron") == std::string::npos && r.name.find("nano") == std::string::npos));
     CHECK(r.vendor.empty() == r.model.empty());
     CHECK(r.architecture.empty() == r.model.empty());
@@ -144,11 +144,13 @@ TEST_CASE("every built-in recipe describes itself; those made for one model say 
 
 TEST_CASE("no recipe claims a GPU that the CUDA backend refuses: nothing older than sm_80") {
   const RecipeLibrary library = RecipeLibrary::load();
-  for (const char* plain : {"fp32", "bf16_mixed", "fp16_mixed"}) CHECK(library.get(plain).native_on == "sm_80 and newer");
+  for (const char* plain : {"fp32", "bf16_mixed", "fp16_mixed"})
+    CHECK(std::string(native_on(library.get(plain).config)) == "sm_80 and newer");
   for (const Recipe& r : library.all()) {
-    CAPTURE(r.name, r.native_on);
-    REQUIRE(r.native_on.rfind("sm_", 0) == 0);
-    CHECK(std::stoi(r.native_on.substr(3)) >= 80);
+    const std::string gpus = native_on(r.config);
+    CAPTURE(r.name, gpus);
+    REQUIRE(gpus.rfind("sm_", 0) == 0);
+    CHECK(std::stoi(gpus.substr(3)) >= 80);
   }
 }
 
@@ -174,7 +176,7 @@ TEST_CASE("a file adds recipes that extend others, in any order; origins say who
   CHECK(r.extends == "child");
   CHECK(r.source == file.path());
   CHECK(r.description.empty());
-  CHECK(r.native_on == "sm_89 and newer");
+  CHECK(std::string(native_on(r.config)) == "sm_89 and newer");
   CHECK(r.config.num_layers_at_start_in_bf16 == 1);
   CHECK(r.config.num_layers_at_end_in_bf16 == 3);
   CHECK_FALSE(r.config.fp8_param_gather);  // the other name of fp8_param
@@ -242,17 +244,52 @@ TEST_CASE("mistakes in a library name the line, what is wrong and what may be me
   CHECK_THAT(error_of(R"([])"), ContainsSubstring("not a recipe library"));
 }
 
-TEST_CASE("an inline object is fields over a named recipe, or over the default one") {
+TEST_CASE("an inline object is fields over a named recipe, or over a recipe's defaults, as in a file") {
   const RecipeLibrary library = RecipeLibrary::load();
+  const Origin place{Origin::Kind::config_file, "run.json:3"};
   std::vector<Problem> problems;
-  const auto read = [&](const char* json) { return library.from_inline(nlohmann::json::parse(json), {}, "bf16_mixed", problems); };
-  CHECK(read(R"({"fp8": "hybrid"})").config.bf16);
+  const auto read = [&](const char* json) { return library.from_inline(nlohmann::json::parse(json), {}, place, problems); };
+  CHECK_FALSE(read(R"({"fp8": "hybrid"})").config.bf16);
   CHECK(read(R"({"name": "fp16_mixed", "hysteresis": 3})").config.fp16);
   CHECK(read(R"({"extends": "fp16_mixed", "name": "mine"})").name == "mine");
   CHECK(problems.empty());
   read(R"({"name": "fp16_mixd"})");
   REQUIRE(problems.size() == 1);
   CHECK_THAT(problems[0].what, ContainsSubstring("did you mean \"fp16_mixed\"?"));
+}
+
+TEST_CASE("an inline recipe is called what it is") {
+  const RecipeLibrary library = RecipeLibrary::load();
+  const Origin place{Origin::Kind::config_file, "run.json:3"};
+  std::vector<Problem> problems;
+  const auto name_of = [&](const char* json) { return library.from_inline(nlohmann::json::parse(json), {}, place, problems).config.name; };
+  CHECK(name_of(R"({"extends": "bf16_mixed", "fp8": "hybrid"})") == "inline in run.json, on bf16_mixed");
+  CHECK(name_of(R"({"name": "bf16_mixed", "fp8": "hybrid"})") == "inline in run.json, on bf16_mixed");
+  CHECK(name_of(R"({"bf16": true})") == "inline in run.json, on the defaults of a recipe");
+  CHECK(name_of(R"({"extends": "bf16_mixed"})") == "bf16_mixed");
+  CHECK(name_of(R"({"extends": "bf16_mixed", "fp8": null})") == "bf16_mixed");
+}
+
+TEST_CASE("shorthands name the recipes with bf16, and are not inherited") {
+  const RecipeLibrary library = RecipeLibrary::load();
+  CHECK(library.get("fp8_cs").name == "bf16_with_fp8_current_scaling_mixed");
+  CHECK(library.get("fp8-ds").name == "bf16_with_fp8_delayed_scaling_mixed");
+  CHECK(library.get("fp8_sc").name == "bf16_with_fp8_subchannel_scaling_mixed");
+  CHECK(library.get("fp8_mx").name == "bf16_with_mxfp8_mixed");
+  CHECK(library.get("nvfp4").name == "bf16_with_nvfp4_mixed");
+  int64_t count = 0;
+  for (const Recipe& r : library.all()) count += r.shorthand.empty() ? 0 : 1;
+  CHECK(count == 5);
+}
+
+TEST_CASE("where a recipe is native follows from its fields, not from its parent's") {
+  MixedPrecisionConfig c;
+  c.bf16 = true;
+  CHECK(std::string(native_on(c)) == "sm_80 and newer");
+  c.fp8 = Fp8Format::hybrid;
+  CHECK(std::string(native_on(c)) == "sm_89 and newer");
+  c.fp8_recipe = Fp8Recipe::mxfp8;
+  CHECK(std::string(native_on(c)) == "sm_100 and newer");
 }
 
 }  // namespace mbt::test::recipe_library_test

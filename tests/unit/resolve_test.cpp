@@ -137,15 +137,66 @@ TEST_CASE("rules across fields are reported beside wrong fields, but not on thei
   CHECK_THAT(doubtful, !ContainsSubstring("not a multiple"));
 }
 
-TEST_CASE("an inline recipe without a name goes by the one it extends") {
+TEST_CASE("an inline recipe is named by its file and by what it extends") {
   const TemporaryFolder folder;
   folder.file("run.json", R"({"mixed_precision": {"extends": "bf16_with_mxfp8_mixed", "fp8": "hybrid"}})");
   const ResolvedRun run = resolve({"--config", folder.path("run.json")});
-  CHECK(run.config.mixed_precision.name == "bf16_with_mxfp8_mixed");
+  CHECK(run.config.mixed_precision.name == "inline in " + folder.path("run.json") + ", on bf16_with_mxfp8_mixed");
   CHECK(run.config.mixed_precision.fp8 == Fp8Format::hybrid);
+  CHECK(has_note(run, "mixed_precision.fp8 is hybrid under mxfp8"));
   folder.file("run.json", R"({"mixed_precision": {"extends": "bf16_with_mxfp9_mixed"}})");
   const std::string error = error_of({"--config", folder.path("run.json")});
   CHECK_THAT(error, ContainsSubstring("bf16_with_mxfp8_mixed") && ContainsSubstring("nemotron_3_super_bf16_with_nvfp4_mixed"));
+}
+
+TEST_CASE("--fp16 and --bf16 choose the recipe, or confirm the one that is named") {
+  CHECK(resolve({"--fp16"}).config.mixed_precision.name == "fp16_mixed");
+  CHECK(resolve({"--bf16"}).config.mixed_precision.name == "bf16_mixed");
+  CHECK(resolve({"--fp16", "--fp16", "false"}).config.mixed_precision.name == "bf16_mixed");
+  CHECK(resolve({"--mixed-precision", kCurrent, "--bf16"}).config.mixed_precision.name == kCurrent);
+  CHECK_THAT(error_of({"--fp16", "--bf16"}), ContainsSubstring("give one of them"));
+  CHECK_THAT(error_of({"--fp16", "--mixed-precision", kCurrent}), ContainsSubstring("--fp16") && ContainsSubstring(kCurrent));
+  CHECK_THAT(error_of({"--fp16", "maybe"}), ContainsSubstring("maybe"));
+}
+
+TEST_CASE("Megatron's precision flags are fields of the recipe") {
+  const MixedPrecisionConfig p =
+      resolve({"--bf16", "--fp8-format", "hybrid", "--fp8-recipe", "delayed", "--fp8-margin", "1", "--fp8-amax-history-len", "16",
+               "--fp8-amax-compute-algo", "max", "--fp8-param-gather", "--no-fp8-wgrad", "--grad-reduce-in-bf16"})
+          .config.mixed_precision;
+  CHECK((p.bf16 && p.fp8 == Fp8Format::hybrid && p.fp8_recipe == Fp8Recipe::delayed && p.fp8_margin == 1));
+  CHECK((p.fp8_amax_history_len == 16 && p.fp8_amax_compute_algo == AmaxChoice::max && p.fp8_param_gather && p.fp8_param == true));
+  CHECK((!p.fp8_wgrad && !p.grad_reduce_in_fp32));
+  const MixedPrecisionConfig layers = resolve({"--bf16", "--fp8-format", "e4m3", "--first-last-layers-bf16",
+                                               "--num-layers-at-start-in-bf16", "1", "--num-layers-at-end-in-bf16", "0"})
+                                          .config.mixed_precision;
+  CHECK((layers.first_last_layers_bf16 && layers.num_layers_at_start_in_bf16 == 1 && layers.num_layers_at_end_in_bf16 == 0));
+  CHECK(resolve({"--fp16", "--accumulate-allreduce-grads-in-fp32"}).config.ddp.grad_reduce_in_fp32);
+  const OptimizerConfig o =
+      resolve({"--fp16", "--initial-loss-scale", "65536", "--min-loss-scale", "2", "--loss-scale-window", "10", "--hysteresis", "3"})
+          .config.optimizer;
+  CHECK((o.initial_loss_scale == 65536 && o.min_loss_scale == 2 && o.loss_scale_window == 10 && o.hysteresis == 3));
+  CHECK(resolve({"--fp16", "--loss-scale", "1024"}).config.optimizer.loss_scale == 1024);
+  CHECK(resolve({"--bf16", "--fp4-format", "e2m1", "--fp4-recipe", "nvfp4"}).config.model.fp4 == Fp4Format::e2m1);
+}
+
+TEST_CASE("what the user wrote and the recipe says otherwise is named, with both values and where they come from") {
+  const ResolvedRun run = resolve({"model.bf16=false", "--model.fp8", "e4m3", "ddp.grad_reduce_in_fp32=false"});
+  CHECK(has_note(run, "model.bf16 is true, not the false of the command line model.bf16: the recipe decides it"));
+  CHECK(has_note(run, "model.fp8 is null, not the \"e4m3\" of the command line --model.fp8"));
+  CHECK(has_note(run, "set mixed_precision.grad_reduce_in_fp32 instead"));
+  CHECK(resolve({"model.bf16=true"}).notes.empty());
+}
+
+TEST_CASE("dtypes by PyTorch's names, and no recipe at all") {
+  for (const char* name : {"torch.bfloat16", "bfloat16", "bf16"})
+    CHECK(resolve({fmt::format("mixed_precision.params_dtype={}", name)}).config.mixed_precision.params_dtype == WeightDtype::bf16);
+  CHECK(resolve({"--mixed-precision", "fp16_mixed", "mixed_precision.pipeline_dtype=torch.half"}).config.mixed_precision.pipeline_dtype ==
+        WeightDtype::fp16);
+  for (const char* null : {"mixed_precision=null", "mixed_precision=None"}) CHECK(resolve({null}).config.mixed_precision.name == "fp32");
+  const TemporaryFolder folder;
+  folder.file("run.json", R"({"mixed_precision": null})");
+  CHECK(resolve({"--config", folder.path("run.json")}).config.mixed_precision.name == "fp32");
 }
 
 TEST_CASE("settings that need several processes or another choice are noted") {

@@ -8,6 +8,7 @@
 #include "core/base/json_text.h"
 #include "core/config/config_json.h"
 #include "core/config/describe.h"
+#include "core/megatron/reference.h"
 #include "core/recipe/resolve.h"
 
 namespace mbt {
@@ -27,6 +28,13 @@ int reference(const std::vector<std::string>& args) {
   return 0;
 }
 
+int megatron(const std::vector<std::string>& args) {
+  VerbOptions options("Print what becomes of each argument of Megatron-LM, as Markdown", "mbtrain config megatron");
+  options.parse(args);
+  std::cout << megatron_reference();
+  return 0;
+}
+
 /// The resolved config, as a file that --config reads.
 int show_config(const std::vector<std::string>& args) {
   VerbOptions options("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
@@ -40,6 +48,7 @@ int cmd_config(const std::vector<std::string>& args) {
   constexpr SubVerb kForms[] = {
       {"schema", "JSON Schema, for editors", schema},
       {"reference", "all fields as Markdown", reference},
+      {"megatron", "Megatron-LM's arguments as Markdown", megatron},
       {"show", "[ARGUMENTS]: a resolved run config as JSON", show_config},
   };
   return run_sub_verb("config", "The fields of a run config", kForms, args);

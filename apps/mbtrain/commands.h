@@ -15,6 +15,7 @@ int cmd_doctor(const std::vector<std::string>& args);
 int cmd_eval(const std::vector<std::string>& args);
 int cmd_generate(const std::vector<std::string>& args);
 int cmd_plan(const std::vector<std::string>& args);
+int cmd_pretrain_gpt(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_recipes(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
@@ -34,6 +35,7 @@ struct Verb {
 inline const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
       {"train", "Train a model", cmd_train, true},
+      {"pretrain_gpt", "Train with Megatron-LM's command line", cmd_pretrain_gpt, true},
       {"plan", "Show what a run will do, without doing it", cmd_plan},
       {"recipes", "List the mixed-precision recipes, show one, compare two", cmd_recipes},
       {"generate", "Continue a text with a model", cmd_generate},

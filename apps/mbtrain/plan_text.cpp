@@ -171,7 +171,7 @@ std::string plan_text(const RunPlan& plan, bool show_all) {
   std::string out = fmt::format("Plan: {} ({}) on {}\n", plan.run.config.mixed_precision.name,
                                 to_string(origin_of(plan.run.origins, kRecipeName)), plan.device);
   if (!plan.run.notes.empty()) out += heading("Notes");
-  for (const std::string& note : plan.run.notes) out += "  - " + note + "\n";
+  for (const std::string& note : plan.run.notes) out += "  - " + wrapped(note, 116, 4) + "\n";
   return out + config_text(plan, show_all) + overwrites_text(plan, show_all) + precision_text(plan) + parameters_text(plan) +
          memory_text(plan) + run_text(plan);
 }

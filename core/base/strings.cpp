@@ -87,4 +87,21 @@ std::string shown(std::string_view text, size_t max_bytes) {
   return result + (text.size() > max_bytes ? "...\"" : "\"");
 }
 
+std::string wrapped(const std::string& text, size_t width, size_t indent) {
+  std::string result;
+  size_t column = 0;
+  for (const std::string& word : split(text, ' ')) {
+    if (column > 0 && column + 1 + word.size() > width) {
+      result += "\n" + std::string(indent, ' ');
+      column = 0;
+    } else if (column > 0) {
+      result += ' ';
+      ++column;
+    }
+    result += word;
+    column += word.size();
+  }
+  return result;
+}
+
 }  // namespace mbt

@@ -30,4 +30,7 @@ std::string underscored(std::string_view name);
 /// In double quotes, at most `max_bytes` of it, control characters and quotes as \xNN: safe for a terminal and a log.
 std::string shown(std::string_view text, size_t max_bytes = 80);
 
+/// `text` in lines of at most `width`, the later ones indented.
+std::string wrapped(const std::string& text, size_t width, size_t indent);
+
 }  // namespace mbt

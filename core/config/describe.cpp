@@ -88,24 +88,6 @@ std::string escaped_cell(std::string text) {
   return text;
 }
 
-/// `text` in lines of at most `width`, the later ones indented.
-std::string wrapped(const std::string& text, size_t width, size_t indent) {
-  std::string result;
-  size_t column = 0;
-  for (const std::string& word : split(text, ' ')) {
-    if (column > 0 && column + 1 + word.size() > width) {
-      result += "\n" + std::string(indent, ' ');
-      column = 0;
-    } else if (column > 0) {
-      result += ' ';
-      ++column;
-    }
-    result += word;
-    column += word.size();
-  }
-  return result;
-}
-
 /// "--hysteresis", "--no-fp8-wgrad (false)".
 std::vector<std::string> flags_of(const Field& field) {
   std::vector<std::string> flags;

@@ -53,6 +53,8 @@ const Verb& find_verb(const std::string& name) {
     if (name == verb.name) return verb;
     names.emplace_back(verb.name);
   }
+  if (name.ends_with(".json") || name.ends_with(".yaml"))
+    throw InputError(fmt::format("{} is no verb; a run config is given as --config {}", shown(name), name));
   const std::string hint = did_you_mean(name, names);
   throw InputError("unknown verb " + shown(name) + (hint.empty() ? "; expected one of " + join(names, ", ") : hint));
 }

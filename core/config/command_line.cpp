@@ -1,5 +1,6 @@
 #include "core/config/command_line.h"
 
+#include <filesystem>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +8,7 @@
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
 #include "core/config/config_file.h"
+#include "core/config/shipped_configs.h"
 #include "core/config/upstream_names.h"
 
 namespace mbt {
@@ -97,12 +99,30 @@ void ConfigArguments::take_special(const std::string& flag, const std::string& n
     from_line_.problems.push_back(
         {"command line, " + flag, "is empty, expected a " + std::string(name == "mixed_precision" ? "recipe" : "file")});
   } else if (name == "config") {
-    read_config_file(value, from_files_);
+    take_config(flag, value);
   } else if (name == "recipes") {
     from_line_.recipe_files.push_back(value);
   } else {
     from_line_.recipe = is_null_word(value) ? kNoRecipe : value;
     from_line_.recipe_origin = {Origin::Kind::command_line, flag};
+  }
+}
+
+/// A file, or the name of a shipped config. A file of that name in the current folder comes first.
+void ConfigArguments::take_config(const std::string& flag, const std::string& value) {
+  const std::string extension = std::filesystem::path(value).extension().string();
+  std::error_code none;
+  if (extension == ".yaml" || extension == ".yml") {
+    from_line_.problems.push_back(
+        {"command line, " + flag, shown(value) + ": run configs are JSON, not YAML; `mbtrain config show` prints one to begin with"});
+  } else if (std::filesystem::exists(value, none) || extension == ".json" || value.find('/') != value.npos) {
+    read_config_file(value, from_files_);
+  } else if (const char* text = shipped_config(value)) {
+    read_config_text(text, value, from_files_);
+  } else {
+    const std::vector<std::string> names = shipped_config_names();
+    from_line_.problems.push_back({"command line, " + flag, fmt::format("{} is neither a file nor a shipped config{}; shipped are {}",
+                                                                        shown(value), did_you_mean(value, names), join(names, ", "))});
   }
 }
 
@@ -135,7 +155,9 @@ size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, 
   }
   std::string what =
       argument.has_dashes ? "unknown flag" : "unexpected argument; fields are set by section.field=value or --section.field value";
-  if (!same_name.empty()) what += "; there is " + join(same_name, ", ");
+  if (const char* here = argument.has_dashes ? what_it_is_here(argument.name) : nullptr) what += std::string("; here ") + here;
+  else if (!argument.has_dashes && argument.flag.ends_with(".json")) what += "; a run config is given as --config " + argument.flag;
+  else if (!same_name.empty()) what += "; there is " + join(same_name, ", ");
   else if (argument.has_dashes)
     what += nearest(argument.flag, flags).empty() ? "; --help lists the flags" : did_you_mean(argument.flag, flags);
   from_line_.problems.push_back({"command line, " + shown(argument.flag), what});

@@ -1,5 +1,5 @@
 // The arguments that configure a run:
-//   --config FILE                          repeatable, the later file wins
+//   --config FILE|NAME                     repeatable, the later wins; NAME: a shipped config, llama3.1_8b
 //   --recipes FILE                         repeatable, more recipes
 //   --mixed-precision NAME|FILE.json       the recipe
 //   section.field=value                    as Hydra
@@ -39,6 +39,7 @@ class ConfigArguments {
 
  private:
   void take_special(const std::string& flag, const std::string& name, const std::string& value);
+  void take_config(const std::string& flag, const std::string& value);
   void take_switch(const std::string& flag, const std::string& name, const std::string& value);
   void take_field(const std::string& flag, const std::string& section, const std::string& field, const std::string& value);
 

@@ -14,7 +14,60 @@ constexpr Switch kSwitches[] = {
     {"accumulate_allreduce_grads_in_fp32", "mixed_precision", "grad_reduce_in_fp32", true},
 };
 
+struct Foreign {
+  const char* flag;
+  const char* here;
+};
+constexpr Foreign kForeign[] = {
+    {"learning_rate", "it is --lr"},
+    {"batch_size", "it is --micro-batch-size (of a rank, at once) and --global-batch-size (of an optimizer step)"},
+    {"per_device_train_batch_size", "it is --micro-batch-size"},
+    {"per_device_eval_batch_size", "evaluation uses --micro-batch-size"},
+    {"local_batch_size", "it is --micro-batch-size"},
+    {"train_batch_size", "it is --global-batch-size"},
+    {"gradient_accumulation_steps", "it follows from --global-batch-size / (--micro-batch-size x ranks)"},
+    {"max_steps", "it is --train-iters"},
+    {"steps", "it is --train-iters"},
+    {"num_steps", "it is --train-iters"},
+    {"num_train_epochs", "a run's length is --train-iters or --train-samples"},
+    {"epochs", "a run's length is --train-iters or --train-samples"},
+    {"warmup_steps", "it is --lr-warmup-iters"},
+    {"warmup_ratio", "it is --lr-warmup-fraction"},
+    {"lr_scheduler_type", "it is --lr-decay-style"},
+    {"max_grad_norm", "it is --clip-grad"},
+    {"output_dir", "it is --save"},
+    {"resume_from_checkpoint", "it is --load"},
+    {"save_steps", "it is --save-interval"},
+    {"eval_steps", "it is --eval-interval"},
+    {"logging_steps", "it is --log-interval"},
+    {"block_size", "it is --seq-length"},
+    {"max_seq_length", "it is --seq-length"},
+    {"context_length", "it is --seq-length"},
+    {"model_name_or_path", "it is --model.hf_path FOLDER"},
+    {"train_file", "it is --data-path"},
+    {"dataset", "it is --data-path"},
+    {"dataset_path", "it is --data-path"},
+    {"gradient_checkpointing", "it is --recompute-granularity full"},
+    {"mixed_precision_training", "it is --mixed-precision RECIPE"},
+    {"dtype", "it is --mixed-precision RECIPE"},
+    {"precision", "it is --mixed-precision RECIPE"},
+    {"num_workers", "nothing replaces it: a thread of its own reads ahead; leave it out"},
+    {"tensorboard_dir", "the numbers of a run are in metrics.jsonl; leave it out"},
+    {"wandb_project", "the numbers of a run are in metrics.jsonl; leave it out"},
+    {"report_to", "the numbers of a run are in metrics.jsonl; leave it out"},
+    {"tensor_model_parallel_size", "there is data parallelism alone; leave it out where it is 1"},
+    {"pipeline_model_parallel_size", "there is data parallelism alone; leave it out where it is 1"},
+    {"swiglu", "it is --model.activation_func swiglu, the default; for Megatron-LM's command line there is `mbtrain pretrain_gpt`"},
+    {"mock_data", "it is --dataset.kind synthetic, the default; for Megatron-LM's command line there is `mbtrain pretrain_gpt`"},
+};
+
 }  // namespace
+
+const char* what_it_is_here(std::string_view flag) {
+  for (const Foreign& f : kForeign)
+    if (underscored(flag) == f.flag) return f.here;
+  return nullptr;
+}
 
 std::span<const Switch> switches() { return kSwitches; }
 

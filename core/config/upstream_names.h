@@ -24,6 +24,10 @@ const Switch* find_switch(std::string_view flag);
 /// All of them, for --help and the reference.
 std::span<const Switch> switches();
 
+/// What a flag of another trainer (Hugging Face, torchtitan, Megatron-LM) is called on our command line, as the end of "here ...";
+/// nullptr: not known.
+const char* what_it_is_here(std::string_view flag);
+
 /// The assignments that say the same as one of Megatron's; itself, when there is nothing to take apart or it has another shape.
 std::vector<Assignment> in_own_fields(const Assignment& assignment);
 

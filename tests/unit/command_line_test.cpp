@@ -117,4 +117,25 @@ TEST_CASE("Bad arguments name what was meant", "[command_line]") {
   CHECK(apply({"--nonsense", "--lr", "nan", "x.y=1"}).problems.size() == 3);
 }
 
+TEST_CASE("flags of other trainers are answered with ours") {
+  const auto problem = [](const std::string& flag) {
+    const ConfigInput input = parse_config_arguments({flag, "4"});
+    REQUIRE(input.problems.size() == 1);  // the value behind it is no further problem
+    return input.problems[0].what;
+  };
+  CHECK_THAT(problem("--learning-rate"), ContainsSubstring("--lr"));
+  CHECK_THAT(problem("--max_steps"), ContainsSubstring("--train-iters"));
+  CHECK_THAT(problem("--output-dir"), ContainsSubstring("--save"));
+  CHECK_THAT(problem("--batch-size"), ContainsSubstring("--micro-batch-size"));
+}
+
+TEST_CASE("--config takes a shipped config by its name, and says what it does not read") {
+  const ConfigInput shipped = parse_config_arguments({"--config", "llama3.1_8b"});
+  CHECK(shipped.problems.empty());
+  CHECK(shipped.assignments.size() > 5);
+  CHECK_THAT(parse_config_arguments({"--config", "llama3.1_8c"}).problems.at(0).what, ContainsSubstring("did you mean \"llama3.1_8b\"?"));
+  CHECK_THAT(parse_config_arguments({"--config", "run.yaml"}).problems.at(0).what, ContainsSubstring("JSON"));
+  CHECK_THAT(parse_config_arguments({"run.json"}).problems.at(0).what, ContainsSubstring("--config run.json"));
+}
+
 }  // namespace mbt::test::command_line_test

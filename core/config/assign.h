@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/problem.h"
 #include "core/config/origin.h"
-#include "core/config/problem.h"
 #include "core/config/run_config.h"
 
 namespace mbt {

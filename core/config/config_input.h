@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/problem.h"
 #include "core/config/json_value.h"
 #include "core/config/origin.h"
-#include "core/config/problem.h"
 
 namespace mbt {
 

@@ -69,6 +69,7 @@ std::optional<double> from_value(const json& v, double*) {
   return v.is_number() && std::isfinite(v.get<double>()) ? std::optional(v.get<double>()) : std::nullopt;
 }
 std::optional<std::string> from_value(const json& v, std::string*) {
+  if (v.is_null()) return "";  // Python's None where a path or a name may be absent
   if (!v.is_string() || v.get_ref<const std::string&>().find('\0') != std::string::npos) return std::nullopt;
   return v.get<std::string>();
 }
@@ -220,8 +221,7 @@ std::string overflow_note(std::string_view text, FieldType type) {
 
 std::string range_text(const FieldInfo& info) {
   const bool has_min = std::isfinite(info.min), has_max = std::isfinite(info.max);
-  if (has_min && has_max)
-    return info.min == info.max ? " exactly " + to_text(info.min) : " from " + to_text(info.min) + " to " + to_text(info.max);
+  if (has_min && has_max) return " from " + to_text(info.min) + " to " + to_text(info.max);
   if (has_min) return " >= " + to_text(info.min);
   if (has_max) return " <= " + to_text(info.max);
   return "";
@@ -246,6 +246,7 @@ std::vector<std::string> Field::choices() const {
 
 std::string Field::expected() const {
   std::string result;
+  if (std::isfinite(info.min) && info.min == info.max) return to_text(info.min) + ", the only value that is possible here";
   switch (type()) {
     case FieldType::boolean: result = "true or false"; break;
     case FieldType::integer: result = "an integer" + range_text(info); break;
@@ -270,7 +271,8 @@ std::optional<std::string> Field::set(const json& value) {
 }
 
 std::optional<std::string> Field::set_text(std::string_view typed) {
-  if (is_optional() && (typed == "null" || typed == "none" || typed == "None")) return set(nullptr);
+  const bool may_be_absent = is_optional() || type() == FieldType::string;
+  if (may_be_absent && (typed == "null" || typed == "None" || (is_optional() && typed == "none"))) return set(nullptr);
   const bool is_text = type() == FieldType::string || type() == FieldType::choice;
   const std::string_view text = is_text ? typed : trim(typed);
   const std::optional<json> value = parse_text(text, type());

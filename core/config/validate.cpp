@@ -105,6 +105,8 @@ class ShapeRules {
   void check_recompute() {
     const ModelConfig& m = c_.model;
     if (!m.recompute_num_layers) return;
+    // "uniform" recomputes layer by layer here, whatever the size of upstream's groups: memory alone differs.
+    if (m.recompute_granularity == RecomputeGranularity::full && m.recompute_method == RecomputeMethod::uniform) return;
     if (m.recompute_granularity != RecomputeGranularity::full || m.recompute_method != RecomputeMethod::block)
       refuse("model.recompute_num_layers",
              "got {}, which only recompute_granularity full with recompute_method block uses; set those, or this to null",

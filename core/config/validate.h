@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config/problem.h"
+#include "core/base/problem.h"
 #include "core/config/run_config.h"
 
 namespace mbt {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/problem.h"
 #include "core/config/assign.h"
-#include "core/config/problem.h"
 #include "core/config/run_config.h"
 
 namespace mbt {

@@ -7,8 +7,8 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/problem.h"
 #include "core/base/strings.h"
-#include "core/config/problem.h"
 #include "core/io/files.h"
 #include "core/megatron/argument_table.h"
 

@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/megatron/argument_table.h"
+#include "core/megatron/bridge_fields.h"
 
 namespace mbt {
 namespace {
@@ -59,7 +60,21 @@ std::string megatron_reference() {
   page += "\n## With one value only\n\n| Argument | Value | Otherwise |\n|---|---|---|\n";
   for (const MegatronArgument& a : conditional) page += "| " + spelled(a) + " | " + join(a.only, ", ") + " | " + cell(a.reason) + " |\n";
   page += "\n## Without effect here\n\n" + by_reason(idle);
-  return page + "\n## Refused\n\n" + by_reason(refused);
+  page += "\n## Refused\n\n" + by_reason(refused);
+  page +=
+      "\n## Overrides of Megatron Bridge\n\n"
+      "`section.field=value` of Bridge's ConfigContainer is taken by every verb that takes a run config. Most fields are fields here, or "
+      "have the "
+      "name of an argument above, whose answer holds for them; what is refused may be set to 0, False or None. Beside these:\n\n"
+      "| Field | Here |\n|---|---|\n"
+      "| `model.gated_linear_unit` | true: `model.activation_func` silu is swiglu, gelu is geglu |\n"
+      "| `checkpoint.pretrained_checkpoint` | `checkpoint.load` with `checkpoint.finetune=true` |\n";
+  for (const auto& [field, answer] : bridge_rows()) {
+    const bool is_refused = answer.kind == BridgeAnswer::Kind::refused, is_renamed = answer.kind == BridgeAnswer::Kind::renamed;
+    page += "| `" + field + "` | " +
+            (is_renamed ? "`" + answer.reason + "`" : (is_refused ? "refused: " : "no effect: ") + cell(answer.reason)) + " |\n";
+  }
+  return page;
 }
 
 }  // namespace mbt

@@ -108,6 +108,8 @@ class Notes {
     const TokenizerConfig& t = config_.tokenizer;
     if (!t.has_files()) note("tokenizer.tokenizer_model", fmt::format("tokenizer_type {} has no file", name_of(t.tokenizer_type)).c_str());
     if (!model_.recompute_granularity) note("model.recompute_method", "recompute_granularity is null");
+    if (model_.recompute_num_layers.value_or(1) > 1 && model_.recompute_method == RecomputeMethod::uniform)
+      note("model.recompute_num_layers", "recompute_method uniform recomputes layer by layer");
   }
 
   template <class Note>

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "core/base/problem.h"
 #include "core/config/field_table.h"
 #include "core/config/origin.h"
-#include "core/config/problem.h"
 
 namespace mbt {
 

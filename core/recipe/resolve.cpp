@@ -12,6 +12,7 @@
 #include "core/config/validate.h"
 #include "core/hf/hf_config.h"
 #include "core/hf/hf_overrides.h"
+#include "core/recipe/bridge_overrides.h"
 #include "core/recipe/finalize.h"
 #include "core/recipe/library.h"
 #include "core/recipe/notes.h"
@@ -66,6 +67,7 @@ class Resolver {
   Resolver(const ConfigInput& input, int ranks) : input_(input), ranks_(ranks), problems_(input.problems) {
     std::partition_copy(input.assignments.begin(), input.assignments.end(), std::back_inserter(precision_), std::back_inserter(others_),
                         is_precision);
+    others_ = in_own_terms(others_, run_.notes, problems_);
   }
 
   ResolvedRun run() {

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "core/base/problem.h"
 #include "core/config/json_value.h"
 #include "core/config/origin.h"
-#include "core/config/problem.h"
 #include "core/config/run_config.h"
 
 namespace mbt {

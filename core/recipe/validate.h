@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "core/base/problem.h"
 #include "core/config/origin.h"
-#include "core/config/problem.h"
 #include "core/config/run_config.h"
 
 namespace mbt {

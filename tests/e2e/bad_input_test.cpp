@@ -23,7 +23,7 @@ struct BadInput {
 std::vector<BadInput> bad_arguments() {
   return {
       {{"trian"}, {"unknown verb \"trian\""}},
-      {{"config"}, {"WHAT is missing, expected one of schema, reference, show", "mbtrain config --help"}},
+      {{"config"}, {"WHAT is missing, expected one of schema, reference, megatron, show", "mbtrain config --help"}},
       {{"config", "scheme"}, {"got \"scheme\", expected one of schema", "did you mean \"schema\"?"}},
       {{"config", "schema", "--jsn"}, {"unknown flag \"--jsn\""}},
       {{"config", "show", "--lr", "nan"}, {"expected a number"}},

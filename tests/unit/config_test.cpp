@@ -194,7 +194,7 @@ TEST_CASE("A field refuses what it cannot hold and says what it can", "[config]"
   CHECK(set_refusal("optimizer.lr", 1) == "accepted");
   CHECK_THAT(set_refusal("optimizer.lr", json(std::nan(""))), ContainsSubstring("expected a number"));
   CHECK_THAT(set_refusal("optimizer.lr", "1e-3"), ContainsSubstring("expected a number"));
-  CHECK(set_refusal("model.hidden_dropout", 0.1) == "got 0.1, expected a number exactly 0");
+  CHECK(set_refusal("model.hidden_dropout", 0.1) == "got 0.1, expected 0, the only value that is possible here");
   CHECK(set_refusal("logger.log_throughput", 1) == "got 1, expected true or false");
   CHECK(set_refusal("train.device", "gpu") == "got \"gpu\", expected one of auto, cpu, cuda; here that is \"cuda\"");
   CHECK_THAT(set_refusal("model.attention_backend", "fused"), ContainsSubstring("here that is \"flash\""));

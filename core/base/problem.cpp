@@ -1,4 +1,4 @@
-#include "core/config/problem.h"
+#include "core/base/problem.h"
 
 #include "core/base/error.h"
 

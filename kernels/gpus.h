@@ -1,5 +1,5 @@
-// What the machine's NVIDIA driver offers, and why this build can or cannot use it. Asked through libcuda.so.1, which is loaded for it: the
-// same answers in a build without CUDA and on a machine without a driver.
+// Queries the machine's NVIDIA driver, and tells why this build can or cannot use a GPU. It loads libcuda.so.1 at run time, so it also
+// works in a build without CUDA and on a machine without a driver.
 #pragma once
 
 #include <cstddef>

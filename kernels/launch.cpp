@@ -42,7 +42,7 @@ World* make_mpi_world() {
     tried += fmt::format("\n  {}: {}", path.lexically_normal().string(), dlerror());
   }
   throw InputError(
-      fmt::format("the part of mbtrain that talks to MPI cannot be loaded:{}\nBuild with MPI (-DMBT_MPI=ON; scripts/setup.sh installs Open "
+      fmt::format("cannot load the MPI part of mbtrain:{}\nBuild with MPI (-DMBT_MPI=ON; scripts/setup.sh installs Open "
                   "MPI), or load the MPI that this was built with",
                   tried));
 }

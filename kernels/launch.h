@@ -8,7 +8,7 @@
 
 namespace mbt {
 
-/// What the launcher says in the environment.
+/// The launcher's environment variables.
 struct LaunchedAs {
   std::string launcher;  ///< "mpirun", "srun"; empty: by hand, or as the only process
   int processes = 1;     ///< of the run

@@ -10,7 +10,7 @@ namespace mbt {
 
 enum class Collective : uint8_t { reduce_scatter, all_gather, all_reduce };
 
-/// Seconds of one call on a tensor of `bytes` (all ranks' pieces together), fp32, on the slowest rank. Every rank calls it.
+/// Returns the seconds that one call takes on the slowest rank, for an fp32 tensor of `bytes` over all ranks. Every rank must call it.
 double seconds_of(Backend& backend, World& world, Collectives& collectives, Collective what, int64_t bytes);
 
 }  // namespace mbt

@@ -24,8 +24,8 @@ struct OpBenchShape {
   int64_t logit_rows() const { return std::max<int64_t>(1, tokens * width / vocabulary); }
 };
 
-/// One op with its memory. Bytes: each tensor once for each time that the op cannot help reading or writing it, however it is written; a
-/// cache that holds a tensor between two passes makes more than 100 % of the copy bandwidth possible.
+/// One op with its memory. Its bytes count each read and write of a tensor that no implementation of the op can avoid. More than 100 % of
+/// the copy bandwidth is possible when a cache keeps a tensor between two passes.
 class OpBench {
  public:
   OpBench(Backend& backend, std::string name) : name_(std::move(name)), backend_(&backend) {}
@@ -36,7 +36,7 @@ class OpBench {
   std::string traffic() const;
   void run() const { call_(); }
 
-  // For who makes the case: a tensor that the op reads `times`, writes, or both; what is read holds random numbers.
+  // For the maker of the case: adds a tensor that the op reads `times`, writes, or both. Tensors that are read hold random numbers.
   TensorView read(const char* what, DType dtype, const Shape& shape, int times = 1);
   TensorView written(const char* what, DType dtype, const Shape& shape);
   TensorView updated(const char* what, DType dtype, const Shape& shape);
@@ -59,7 +59,7 @@ class OpBench {
   std::function<void()> call_;
 };
 
-/// Makes a case when it is its turn: all of them together may not fit.
+/// Makes one case when it is needed: all cases together may not fit in memory.
 struct OpBenchMaker {
   std::string name;
   std::function<OpBench(Backend&, const OpBenchShape&)> make;

@@ -8,8 +8,8 @@
 
 namespace mbt {
 
-/// Seconds of one call that only enqueues work: as many calls between two synchronizations that the wait and the clock do not count, the
-/// best of several such batches, after one call that sets things up.
+/// Returns the seconds of one call that only enqueues work. Makes one call to warm up, then times several batches and takes the fastest. A
+/// batch has so many calls between two synchronizations that the cost of waiting is negligible.
 double seconds_per_call(Backend& backend, const std::function<void()>& call);
 
 /// Of at least one value.

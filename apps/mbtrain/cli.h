@@ -8,7 +8,7 @@
 
 namespace mbt {
 
-/// Whoever read standard output has ended, as `head` does: the program ends without a word, with exit code 1.
+/// The reader of standard output has exited, as `head` does. The program ends without a message, with exit code 1.
 struct ReaderWentAway {};
 
 /// To standard output, for verbs that print as long as there is input. WriteError with the reason, or ReaderWentAway.
@@ -26,7 +26,7 @@ struct SubVerb {
   int (*run)(const std::vector<std::string>& args);
 };
 
-/// Runs the one that args[0] names, with the arguments behind it. HelpRequest for --help; InputError when it is none of them.
+/// Runs the sub-verb that args[0] names with the remaining arguments. Throws HelpRequest for --help, InputError for an unknown name.
 int run_sub_verb(const std::string& verb, const std::string& description, std::span<const SubVerb> sub_verbs,
                  const std::vector<std::string>& args);
 

@@ -66,7 +66,7 @@ std::vector<CommBenchRow> measure(Backend& backend, World& world, Collectives& c
 }
 
 void print_table(const World& world, const Collectives& collectives, const std::vector<CommBenchRow>& rows) {
-  std::printf("%d ranks over %s, fp32; bytes of the whole tensor, bus: what one rank sends and as much receives\n", world.ranks(),
+  std::printf("%d ranks over %s, fp32; bytes: whole tensor; bus: rate at which one rank sends (and receives)\n", world.ranks(),
               collectives.name().c_str());
   TextTable table("lrrrr");
   table.add({"collective", "bytes", "us", "GB/s", "bus GB/s"});
@@ -95,7 +95,7 @@ int comm_bench(World& world, const std::vector<std::string>& args) {
   const auto setup = [&] { options.parse(args); };
   agree(world, setup);
   if (world.ranks() == 1)
-    throw InputError("bench comm times what goes between ranks, and there is one; start it with mpirun -np N or srun");
+    throw InputError("bench comm times the exchange between ranks, but there is only one rank; start it with mpirun -np N or srun");
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, device, 0);
   const std::unique_ptr<Collectives> collectives = backend->connect(world);
   const std::vector<CommBenchRow> rows = measure(*backend, world, *collectives, max_bytes);

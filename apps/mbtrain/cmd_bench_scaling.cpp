@@ -111,7 +111,7 @@ void print_table(const RunConfig& config, const Figures& f) {
   std::printf("  from links with %.1f us and %.2f GB/s a rank; %s of gradients and %s of parameters a step\n", f.link.latency_s * 1e6,
               f.link.bytes_per_s * 1e-9, human_bytes(f.exchange.reduce_scatter_bytes).c_str(),
               human_bytes(f.exchange.all_gather_bytes).c_str());
-  std::printf("  not in it: stragglers, contention of links, memory traffic of the exchange beside compute\n");
+  std::printf("  not modeled: stragglers, link contention, memory traffic of the exchange during compute\n");
   TextTable table("rrrrrr");
   table.add({"ranks", "step ms", "exchange ms", "waited ms", "tokens/s", "efficiency"});
   for (const ScaledStep& s : f.rows)
@@ -140,13 +140,13 @@ void print_json(const RunConfig& config, const Figures& f) {
 }
 
 int scaling_bench(World& world, const std::vector<std::string>& args) {
-  VerbOptions options("Model the step time at 8 to 4096 ranks from parts measured here; a model, and said to be one",
+  VerbOptions options("Model the step time at 8 to 4096 ranks from parts measured here; the output is a model, not a measurement",
                       "mbtrain bench scaling");
   ScalingBenchOptions o;
   options.add_flag("--json", o.as_json, "Print JSON");
   options.add_option("--steps", o.steps, "Steps to time; the median counts").range(1, 10000);
-  options.add_option("--latency-us", o.latency_us, "Of one hop between ranks; not given: measured in this launch").at_least_zero();
-  options.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes a second that one rank sends; not given: measured in this launch")
+  options.add_option("--latency-us", o.latency_us, "Latency of one hop between ranks; default: measured in this launch").at_least_zero();
+  options.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes per second that one rank sends; default: measured in this launch")
       .positive();
   RunConfig config;
   agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });

@@ -40,7 +40,7 @@ class ConversionLine {
 
 int from_hf(const std::vector<std::string>& args) {
   VerbOptions options(
-      "Make the folder of a run, with the weights at iteration 0, of a Hugging Face folder: GPT-2, Llama 2 and 3, Qwen 2 and 3, Mistral",
+      "Convert a Hugging Face folder (GPT-2, Llama 2 and 3, Qwen 2 and 3, Mistral) to a run folder, with the weights at iteration 0",
       "mbtrain convert from-hf");
   std::string folder, out;
   options.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index").required();
@@ -48,7 +48,7 @@ int from_hf(const std::vector<std::string>& args) {
   std::optional<int64_t> seq_length;
   options
       .add_option("--seq-length", seq_length,
-                  "Of the run's sequences; needed where the model's attention has a sliding window that is shorter than its positions")
+                  "The run's sequence length; required when the model's sliding window is shorter than its positions")
       .range(int64_t{1}, int64_t{1} << 30);
   options.parse(args);
   HfImport done;
@@ -60,10 +60,10 @@ int from_hf(const std::vector<std::string>& args) {
               static_cast<double>(done.num_params) * 1e-6, static_cast<long long>(done.vocab_size),
               static_cast<long long>(done.padded_vocab_size));
   if (!done.tokenizer_problem.empty())
-    log_warning(fmt::format("its tokenizer cannot be used: {}; text needs another one (--tokenizer-model), token files none",
+    log_warning(fmt::format("its tokenizer cannot be used: {}; text data needs another one (--tokenizer-model); token files need none",
                             done.tokenizer_problem));
   if (done.sliding_window)
-    std::printf("the model takes sequences of up to %lld tokens, its sliding window, whose attention to longer ones is not implemented\n",
+    std::printf("the model takes sequences of up to %lld tokens, its sliding window; longer ones are not implemented\n",
                 static_cast<long long>(*done.sliding_window));
   std::printf("train it:   mbtrain --config %s --checkpoint.load %s --checkpoint.finetune true ...\n", done.config_file.c_str(),
               out.c_str());
@@ -73,8 +73,8 @@ int from_hf(const std::vector<std::string>& args) {
 
 int to_hf(const std::vector<std::string>& args) {
   VerbOptions options(
-      "Make a Hugging Face folder, which transformers loads, of a checkpoint. A model that has come from one gets its names, types, "
-      "config.json and tokenizer back",
+      "Convert a checkpoint to a Hugging Face folder for transformers. A model that came from one keeps its names, types, "
+      "config.json and tokenizer",
       "mbtrain convert to-hf");
   std::string folder, out, dtype = "source", shard_size = "5GB";
   int64_t step = -1;
@@ -83,12 +83,12 @@ int to_hf(const std::vector<std::string>& args) {
   options.add_option("OUT", out, "New folder").required();
   options
       .add_option("--dtype", dtype,
-                  "Of the weights: fp32, bf16, fp16, or source: what each had in its Hugging Face folder; the run's params_dtype where it "
-                  "has come from none")
+                  "dtype of the weights: fp32, bf16, fp16, or source: as in the Hugging Face folder that it came from, or the run's "
+                  "params_dtype without one")
       .one_of({"source", "fp32", "bf16", "fp16"});
-  options.add_option("--max-shard-size", shard_size, "Most bytes of tensors in a file: 5GB, 500MB, 1GiB, ...");
+  options.add_option("--max-shard-size", shard_size, "Largest size of one file: 5GB, 500MB, 1GiB, ...");
   options.add_option("--ckpt-step", step, "Iteration to take; by default the newest");
-  options.add_option("--verify-integrity", verify, "Compare the files that are read with their checksums; false: sizes alone");
+  options.add_option("--verify-integrity", verify, "Compare the files that are read with their checksums; false: only their sizes");
   options.parse(args);
   HfExportOptions how{.dtype = std::nullopt, .max_shard_size = parse_shard_size(shard_size)};
   const std::map<std::string, SafetensorsType> types{
@@ -100,7 +100,7 @@ int to_hf(const std::vector<std::string>& args) {
     const bool is_hf = std::filesystem::exists(std::filesystem::path(folder) / "config.json");
     throw InputError(
         fmt::format("{}: holds no checkpoint{}", folder,
-                    is_hf ? "; it is a Hugging Face folder (config.json), which mbtrain convert from-hf DIR OUT makes a run of" : ""));
+                    is_hf ? "; it is a Hugging Face folder (config.json): convert it with mbtrain convert from-hf DIR OUT" : ""));
   }
   if (!found->note.empty()) log_warning(found->note);
   HfExport done;
@@ -121,8 +121,8 @@ int to_hf(const std::vector<std::string>& args) {
 int cmd_convert(const std::vector<std::string>& args) {
   const StopSignals stops;  // a conversion takes gigabytes that nobody would look for
   constexpr SubVerb kDirections[] = {
-      {"from-hf", "DIR OUT: the folder of a run, of a Hugging Face folder", from_hf},
-      {"to-hf", "RUN OUT: a Hugging Face folder, of a run's checkpoint", to_hf},
+      {"from-hf", "DIR OUT: convert a Hugging Face folder to a run folder", from_hf},
+      {"to-hf", "RUN OUT: convert a run's checkpoint to a Hugging Face folder", to_hf},
   };
   return run_sub_verb("convert", "Convert models between Hugging Face folders and the folders of runs", kDirections, args);
 }

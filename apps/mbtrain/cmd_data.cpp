@@ -32,8 +32,8 @@ int show_cache(const std::vector<std::string>& args) {
   std::string folder;
   bool prune = false;
   double days = kIndexDays;
-  options.add_option("FOLDER", folder, "The cache, or data beside which it lies").required();
-  options.add_flag("--prune", prune, "Remove what no run has opened for --unused-days, and what killed programs have left");
+  options.add_option("FOLDER", folder, "The cache folder, or the data that it belongs to").required();
+  options.add_flag("--prune", prune, "Remove entries that no run has opened for --unused-days, and leftovers of killed programs");
   options.add_option("--unused-days", days, "Days since a run last opened it; 0: everything; default: 30").range(0.0, 1e6);
   options.parse(args);
   std::error_code none;

@@ -9,7 +9,7 @@ namespace mbt {
 
 int data_inspect(const std::vector<std::string>& args);
 
-/// What a file of training data is. InputError: it is none, and what else it looks like.
+/// Describes a file of training data. Throws InputError, naming what the file looks like, when it is not training data.
 nlohmann::ordered_json data_facts(const std::string& path);
 
 }  // namespace mbt

@@ -182,8 +182,8 @@ void print_recipes(const Report& r) {
       table.add({recipe.name, word_of(v.execution), v.how});
     }
     std::cout << table.str();
-    std::cout << (d.name == "cpu" ? "  What is emulated runs without asking.\n\n"
-                                  : "  What is emulated runs with --emulate-precision alone.\n\n");
+    std::cout << (d.name == "cpu" ? "  Emulated recipes run without any flag.\n\n"
+                                  : "  Emulated recipes run only with --emulate-precision.\n\n");
   }
   TextTable native("ll");
   native.add({"recipe", "native on these NVIDIA GPUs"});

@@ -39,10 +39,10 @@ void add_common(VerbOptions& options, EvalOptions& o, const char* what) {
   constexpr int64_t kMost = int64_t{1} << 30;
   options
       .add_option("--seq-length", o.seq_length,
-                  "Longest sequence; by default the one it was trained with, of a Hugging Face model at most 2048")
+                  "Longest sequence; default: the training sequence length, for a Hugging Face model at most 2048")
       .range(int64_t{1}, kMost);
   options.add_option("--micro-batch-size", o.micro_batch_size, "Sequences at once").range(int64_t{1}, kMost);
-  options.add_option("--limit", o.limit, "Only so many documents or questions; 0: all").at_least_zero();
+  options.add_option("--limit", o.limit, "Number of documents or questions to use; 0: all").at_least_zero();
   options.add_flag("--json", o.as_json, "Print JSON");
 }
 
@@ -124,7 +124,7 @@ int eval_perplexity(const std::vector<std::string>& args) {
   EvalOptions o;
   add_common(options, o, "Text files (a document each), JSONL files (a line each), folders");
   options.add_option("--json-key", o.json_key, "Key of the text in JSONL");
-  options.add_option("--stride", o.stride, "Tokens from one window to the next; by default the windows lie side by side")
+  options.add_option("--stride", o.stride, "Tokens from one window to the next; by default windows do not overlap")
       .range(int64_t{1}, int64_t{1} << 30);
   options.parse(args);
   DocumentSource source({.inputs = o.inputs, .kind = std::nullopt, .limit_hint = kLimitHint});

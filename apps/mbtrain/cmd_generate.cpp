@@ -46,7 +46,7 @@ GenerateOptions parse_generate(const std::vector<std::string>& args) {
       "mbtrain generate");
   GenerateOptions o;
   o.model.add_to(options);
-  const VerbOption prompt = options.add_option("--prompt", o.prompt, "Text to continue; by default a line's end");
+  const VerbOption prompt = options.add_option("--prompt", o.prompt, "Text to continue; default: a newline");
   options.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input").excludes(prompt);
   options.show_defaults();
   options.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt").range(int64_t{1}, int64_t{1} << 30);
@@ -54,11 +54,11 @@ GenerateOptions parse_generate(const std::vector<std::string>& args) {
       .add_option("--max-length", o.max_length,
                   "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
       .range(int64_t{0}, int64_t{1} << 30);
-  options.add_flag("--ignore-eos", o.goes_on, "Go on behind the end-of-text token");
+  options.add_flag("--ignore-eos", o.goes_on, "Continue after the end-of-text token");
   options.add_option("--num-samples", o.num_samples, "Independent continuations, between lines `--- sample 2 of 3 ---`")
       .range(int64_t{1}, int64_t{1} << 20);
   options.add_flag("--json", o.as_json,
-                   "One JSON object a line and continuation: sample, prompt, text, tokens, finished (by an end-of-text token)");
+                   "Print one JSON object per continuation and line: sample, prompt, text, tokens, finished (by an end-of-text token)");
   options.add_option("--temperature", o.sampling.temperature, "Divides the logits; 0: always the most probable token");
   options.add_option("--top-k", o.sampling.top_k, "Only the k most probable tokens; 0: all");
   options.add_option("--top-p", o.sampling.top_p, "Only the most probable tokens that make up this probability; 1: all");

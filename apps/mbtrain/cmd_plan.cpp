@@ -19,7 +19,7 @@ int cmd_plan(const std::vector<std::string>& args) {
   int ranks = launched_as().processes;
   options.add_flag("--json", as_json, "Print one JSON object");
   options.add_flag("--all", show_all, "Print every field and every overwrite");
-  options.add_option("--ranks", ranks, "Plan one of so many data-parallel ranks; not given: those of this launch").range(1, 1000000);
+  options.add_option("--ranks", ranks, "Number of data-parallel ranks to plan for; default: those of this launch").range(1, 1000000);
   const ConfigInput input = options.parse_with_config(args);
   ResolvedRun run = resolve_run(input, ranks);
   const TrainConfig& train = run.config.train;

@@ -53,7 +53,7 @@ void print_list(const RecipeLibrary& library) {
     if (r.source != "built in") table.add_line("    from " + r.source);
   }
   std::cout << table.str("")
-            << "\nweights: codes = quantized weights are kept and exchanged as codes alone (fp8_param_gather, fp4_param_gather)\n"
+            << "\nweights: codes = quantized weights are stored and exchanged only as codes (fp8_param_gather, fp4_param_gather)\n"
                "More: mbtrain recipes show NAME [--diff OTHER]; your own: --recipes FILE or MBTRAIN_RECIPES\n";
 }
 

@@ -61,14 +61,12 @@ TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
   options
       .add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
       .required();
-  options
-      .add_option("--input", o.source.inputs,
-                  "Files and folders, a folder's files in byte order of their paths; - is standard input, and pipes are read too")
+  options.add_option("--input", o.source.inputs, "Files, folders (read in byte order of the paths), pipes; - reads standard input")
       .required();
   options.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx: Megatron's indexed data");
   options.add_flag("--print-ids", o.print_ids, "Print each text's tokens as a JSON array on a line");
   options.add_flag("--decode", o.decode,
-                   "The other way: each line a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
+                   "Tokens to text: each line is a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
   options
       .add_option(
           "--document", o.kind,
@@ -78,14 +76,14 @@ TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
   const VerbOption keys =
       options.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
   options.add_flag("--append-eod", o.append_eod, "End each document with the tokenizer's end-of-document token");
-  options.add_option("--eod-token", o.eod_token, "End each document with this token: an id, or what the vocabulary calls it");
+  options.add_option("--eod-token", o.eod_token, "End each document with this token: its id, or its name in the vocabulary");
   options.add_flag("--add-special-tokens", o.tokenize.add_special_tokens,
-                   "Also the tokens that the tokenizer puts around a text (Llama 3: <|begin_of_text|> in front)");
-  options.add_flag("--keep-special-tokens", o.keep_special_tokens, "With --decode: special tokens are part of the text");
-  options.add_option("--workers", o.tokenize.workers, "Threads that tokenize; default: one a processor").range(1, 1024);
+                   "Add the special tokens that the tokenizer puts around a text (Llama 3: <|begin_of_text|> at the start)");
+  options.add_flag("--keep-special-tokens", o.keep_special_tokens, "With --decode: keep special tokens in the text");
+  options.add_option("--workers", o.tokenize.workers, "Threads that tokenize; default: one per processor").range(1, 1024);
   options
       .add_option("--max-document-bytes", o.source.max_document_bytes,
-                  "Longer lines are refused, so that memory stays bounded; larger files are read in pieces, or refused where their tokens "
+                  "Bounds memory: longer lines are rejected; larger files are read in pieces, or rejected when their tokens "
                   "must be in one piece (--print-ids, --add-special-tokens)")
       .range(int64_t{1}, int64_t{1} << 40)
       .with_default_shown();

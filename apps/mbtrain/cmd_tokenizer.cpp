@@ -75,21 +75,20 @@ int train(const std::vector<std::string>& args) {
   options.add_option("--character-coverage", t.character_coverage, "Share of the characters that get a piece of their own")
       .range(0.5, 1.0)
       .with_default_shown();
-  options.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, of which rare characters are made").with_default_shown();
-  options.add_option("--split-digits", t.split_digits, "Numbers are cut into single digits").with_default_shown();
+  options.add_option("--byte-fallback", t.byte_fallback, "Pieces for all bytes, used for rare characters").with_default_shown();
+  options.add_option("--split-digits", t.split_digits, "Split numbers into single digits").with_default_shown();
   options
       .add_option("--normalization-rule-name", t.normalization_rule_name,
-                  "How texts are normalized: not at all, or by Unicode's NFKC (nmt_: with blanks made plain; _cf: with lower case)")
+                  "How texts are normalized: identity (not at all) or Unicode NFKC (nmt_: normalizes blanks too; _cf: to lower case)")
       .one_of({"identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"})
       .with_default_shown();
-  options.add_option("--user-defined-symbols", t.user_defined_symbols, "Texts that are one piece wherever they occur, as a comma list")
-      .separated_by(',');
+  options.add_option("--user-defined-symbols", t.user_defined_symbols, "Comma-separated texts that are always one piece").separated_by(',');
   options
       .add_option("--input-sentence-size", t.input_sentence_size,
-                  "Lines to learn from, chosen at random from all, which bounds memory; 0: all")
+                  "Number of lines to train on, chosen at random; bounds memory; 0: all lines")
       .at_least_zero()
       .with_default_shown();
-  options.add_option("--max-sentence-length", t.max_sentence_length, "Longer lines are left out, bytes")
+  options.add_option("--max-sentence-length", t.max_sentence_length, "Longest line in bytes; longer lines are left out")
       .range(int64_t{1}, int64_t{1} << 30)
       .with_default_shown();
   const VerbOption key = options.add_option("--json-key", json_key, "Key of JSONL whose strings are the texts; default: text");

@@ -110,7 +110,7 @@ int64_t run_with_kills(const RunConfig& config, int64_t most, double seconds_of_
   const std::vector<std::string> args = {"train", "--config", file};
   const auto cannot_go_on = [&](int64_t kills, int code) {
     return Error(
-        fmt::format("a run that was killed {} times does not go on: exit code {}; its command: mbtrain {}", kills, code, join(args, " ")));
+        fmt::format("a run that was killed {} times did not resume: exit code {}; its command: mbtrain {}", kills, code, join(args, " ")));
   };
   std::mt19937 random(std::random_device{}());
   for (int64_t kills = 0;; ++kills) {
@@ -135,8 +135,8 @@ bool report(const char* what, const RunTrace& whole, const RunTrace& other, bool
 
 int verify(World& world, const std::vector<std::string>& args) {
   VerbOptions options(
-      "Prove that a saved and continued run is the run without a break, bit for bit: losses, and a hash of all state (weights, masters, "
-      "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: not",
+      "Check that a saved and resumed run is bit-identical to an uninterrupted one: losses, and a hash of all state (weights, masters, "
+      "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: different",
       "mbtrain verify-resume");
   VerifyResumeOptions o;
   options.add_option("--before", o.before, "Steps before the break").range(1, 1000000);
@@ -144,10 +144,10 @@ int verify(World& world, const std::vector<std::string>& args) {
   const VerbOption kills =
       options
           .add_option("--kills", o.kills,
-                      "One rank: then a run that is killed (-9) so often at random moments, saving after every step; 0: none")
+                      "With one rank: also test a run that is killed (-9) this many times at random, saving every step; 0: skip")
           .range(0, 10000);
   options.add_option("--folder", o.folder,
-                     "Keep the checkpoints in this new folder; not given: one in the current folder, removed at the end");
+                     "New folder to keep the checkpoints in; default: a temporary one in the current folder, removed at the end");
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   agree(world, [&] {
@@ -179,7 +179,7 @@ int verify(World& world, const std::vector<std::string>& args) {
                 static_cast<long long>(o.before), static_cast<long long>(o.after));
     std::printf("  %-34s %s\n", "without a break", state_hash(whole.checkpoint).c_str());
     is_equal = report("saved, loaded, continued", whole, broken, true);
-    if (world.ranks() > 1) std::printf("  (runs that are killed: with one rank alone)\n");
+    if (world.ranks() > 1) std::printf("  (killed runs are tested only with one rank)\n");
     if (o.kills == 0 || world.ranks() > 1) return;
     RunConfig config = traced_config(run.config, steps, folder.at("killed"));
     config.checkpoint.load = config.checkpoint.save;

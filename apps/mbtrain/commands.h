@@ -28,7 +28,7 @@ struct Verb {
   const char* name;
   const char* doc;  ///< one line of `mbtrain --help`
   int (*run)(const std::vector<std::string>& args);
-  bool on_ranks = false;  ///< under a launcher the ranks do it together; else the first does it alone
+  bool on_ranks = false;  ///< under a launcher all ranks run it together; false: only rank 0 runs it
 };
 
 /// In the order of `mbtrain --help`.
@@ -43,12 +43,12 @@ inline const std::vector<Verb>& verbs() {
       {"tokenize", "Turn text, JSONL and folders into tokens for training, and back", cmd_tokenize},
       {"data", "Look at training data: a file's header, a batch of a run; merge Megatron pairs", cmd_data},
       {"tokenizer", "Show a tokenizer; train a SentencePiece model", cmd_tokenizer},
-      {"convert", "Bring models from Hugging Face folders, and back", cmd_convert},
+      {"convert", "Convert models from and to Hugging Face folders", cmd_convert},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
       {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench, true},
-      {"verify-resume", "Prove that a saved and continued run is the run without a break, bit for bit", cmd_verify_resume, true},
+      {"verify-resume", "Check that a saved and resumed run is bit-identical to an uninterrupted one", cmd_verify_resume, true},
       {"quantize", "Quantize the tensors of a safetensors file as a recipe would", cmd_quantize},
   };
   return all;

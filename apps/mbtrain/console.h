@@ -15,7 +15,8 @@ class ConsoleObserver : public TrainObserver {
  public:
   explicit ConsoleObserver(const RunConfig& config);
   ~ConsoleObserver() override;
-  /// Opens the metrics file: when everything else of the run stands, so that a refused run leaves no file. InputError when it cannot.
+  /// Opens the metrics file. Call it after everything else of the run is ready, so that a rejected run leaves no file. Throws InputError
+  /// when the file cannot be opened.
   void open_metrics(bool appends);
 
   void on_message(const std::string& text) override;
@@ -25,7 +26,7 @@ class ConsoleObserver : public TrainObserver {
   void on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) override;
   /// Clears the progress line.
   void finish();
-  /// Called once, when metrics can no longer be written: a disk may fill in the middle of a run.
+  /// Sets a function that is called once, when metrics can no longer be written (a full disk in the middle of a run).
   void set_on_failure(std::function<void()> on_failure) { on_failure_ = std::move(on_failure); }
   /// What went wrong with the metrics; empty: nothing.
   const std::string& failure() const { return failure_; }

@@ -126,7 +126,7 @@ ordered_json data_facts(const std::string& path) {
   if (!fs::exists(path, none) && path.find_first_of("*?[") == path.npos) {
     const IndexedPaths pair(path);
     if (!fs::exists(pair.bin, none) && !fs::exists(pair.idx, none))
-      throw InputError(fmt::format("{}: no such file or folder, and no {} and {} of which it were the prefix", path, pair.bin, pair.idx));
+      throw InputError(fmt::format("{}: no such file or folder, and no pair {} and {} with this prefix", path, pair.bin, pair.idx));
     return facts_of_pair(path);
   }
   if (TokenFile::recognizes(path)) return facts_of_tokens(path);

@@ -11,7 +11,7 @@ namespace mbt {
 struct HostMemory {
   int64_t total = 0, available = 0;  ///< bytes; a limit of the control group counts
 };
-/// Nothing where the system does not tell.
+/// Returns nullopt when the system does not report it.
 std::optional<HostMemory> host_memory();
 
 /// A shared library, looked for by its name as the dynamic linker would.

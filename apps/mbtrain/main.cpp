@@ -24,13 +24,13 @@ namespace {
 constexpr const char* kEnvironment =
     "\nEnvironment:\n"
     "  MBTRAIN_RECIPES=FILE:FILE     more recipes, as --recipes\n"
-    "  MBTRAIN_GEMM_ALGORITHMS=FILE  remembers the fastest algorithms of a GPU's products; off: none are remembered\n"
+    "  MBTRAIN_GEMM_ALGORITHMS=FILE  file with the fastest GEMM algorithms of a GPU; off: none are remembered\n"
     "                                (unset: mbtrain/gemm_algorithms.json in $XDG_CACHE_HOME or ~/.cache)\n"
     "  OMP_NUM_THREADS=N             CPU threads where train.num_threads is 0\n"
     "  GOMP_SPINCOUNT, OMP_WAIT_POLICY  how CPU threads wait; unset: GOMP_SPINCOUNT=1000, so that two programs share a machine\n"
     "  MBT_CPU_LEVEL=v2|v3           CPU loops of an older x86-64 level, for tests\n"
-    "  CUDA_VISIBLE_DEVICES=N,...    the GPUs to use: the first, or under a launcher one a local rank\n"
-    "  LD_LIBRARY_PATH=FOLDER        where cuBLASLt lies, if not where the system looks\n";
+    "  CUDA_VISIBLE_DEVICES=N,...    the GPUs to use: the first one, or under a launcher one per local rank\n"
+    "  LD_LIBRARY_PATH=FOLDER        where to find cuBLASLt, if not on the system's search path\n";
 
 std::string overview() {
   std::string help =

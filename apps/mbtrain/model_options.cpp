@@ -14,7 +14,7 @@ void ModelOptions::add_to(VerbOptions& options) {
   options.add_option("--tokenizer", folder.tokenizer,
                      "tokenizer.json, SentencePiece model, a folder with one, or bytes; by default the model's own");
   options.add_option("--mixed-precision", folder.recipe,
-                     "Recipe to compute with; by default the one it was trained with, of a Hugging Face folder bf16_mixed");
+                     "Recipe to compute with; default: the training recipe, for a Hugging Face folder bf16_mixed");
   options.add_option("--device", device, "auto, cpu or cuda");
 }
 

@@ -26,7 +26,7 @@ struct OpenModel {
   std::unique_ptr<Weights> weights;
 };
 
-/// Says on stderr what is unusual about the choice.
+/// Opens the model that `options` name. Logs a warning for an unusual choice.
 OpenModel open_model(const ModelOptions& options);
 
 }  // namespace mbt

@@ -1,4 +1,4 @@
-// One line on stderr that is written over while work goes on, on a terminal. Elsewhere, if asked for, a line now and then.
+// Progress on stderr. On a terminal it is one line that is overwritten; elsewhere, on request, a new line every few seconds.
 #pragma once
 
 #include <chrono>
@@ -9,19 +9,19 @@ namespace mbt {
 
 class ProgressLine {
  public:
-  /// always: written over also where stderr is no terminal.
+  /// always: overwrites the line even when stderr is not a terminal.
   enum class Where : uint8_t { nowhere, terminal, always };
 
-  /// seconds_elsewhere: between lines where there is no terminal; 0: none there.
+  /// seconds_elsewhere: seconds between lines when stderr is not a terminal; 0: no lines.
   explicit ProgressLine(Where where = Where::terminal, int seconds_elsewhere = 0);
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() { clear(); }
 
-  /// Time for a new text: five times a second where it is written over.
+  /// Returns whether it is time for a new text: five times a second on a terminal.
   bool is_due();
   void show(const std::string& text);
-  /// Takes the text away, before other output.
+  /// Removes the text. Call it before other output.
   void clear();
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
@@ -29,7 +29,7 @@ class ProgressLine {
   using Clock = std::chrono::steady_clock;
 
   bool is_in_place_, is_visible_ = false;
-  std::chrono::milliseconds pause_;  ///< between texts; 0: never one
+  std::chrono::milliseconds pause_;  ///< between texts; 0: no texts at all
   Clock::time_point begin_ = Clock::now(), last_ = begin_;
 };
 

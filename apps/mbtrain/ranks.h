@@ -1,4 +1,4 @@
-// One command on one rank or on many: who prints, who ends, and what happens when ranks do not agree.
+// One command on one or many ranks: which rank prints, how the ranks end, and what happens when ranks disagree.
 #pragma once
 
 #include <functional>
@@ -12,19 +12,19 @@
 
 namespace mbt {
 
-/// Runs `body` of a verb on the ranks that a launcher started, or on one. The first rank speaks for all; the others log errors alone. What
-/// `body` throws on every rank (AgreedError) is told once; anything else is told with the rank it happened on and ends all ranks. Returns
-/// the exit code.
+/// Runs `body` of a verb on the ranks that a launcher started, or on one. Rank 0 logs for all; the others log only errors. An error that
+/// every rank throws (AgreedError) is reported once. Any other error is reported with its rank and ends all ranks. Returns the exit
+/// code.
 int run_on_ranks(const std::string& verb, const std::function<int(World& world)>& body);
 
-/// AgreedError when a rank runs another version of the program, another config or other data than the first: both values, by name.
+/// Throws AgreedError when a rank's program version, config or data differs from rank 0's. The message names the value and shows both.
 void require_same_run(World& world, const RunConfig& config, const Dataset& dataset);
 
-/// CPU threads of one rank: `wanted`, or with 0 its fair share of the cores that it was given, where other ranks were given the same.
+/// Returns the CPU threads of this rank: `wanted`, or with 0 the number of its cores divided by the ranks that share them.
 int threads_of_rank(World& world, int64_t wanted);
 
-/// The GPU of this rank, of those that the driver shows: one a local rank, in order; 0 where each rank is shown its own. 0 too where no GPU
-/// is going to be used. AgreedError when there are more ranks than GPUs on a host, or two ranks would share one.
+/// Returns the index of this rank's GPU among those that the driver shows: one per local rank, in order. It is 0 when each rank sees only
+/// its own GPU, and when no GPU will be used. Throws AgreedError when a host has more ranks than GPUs or two ranks would share one.
 int gpu_of_rank(World& world, const std::string& device);
 
 /// make_backend for this rank: its share of the cores, its GPU.

@@ -1,11 +1,11 @@
-// SIGINT and SIGTERM during work that ends in order: training saves a checkpoint, other work takes away what is half written.
+// SIGINT and SIGTERM during work that shuts down cleanly: training saves a checkpoint, other work removes unfinished files.
 #pragma once
 
 #include <atomic>
 
 namespace mbt {
 
-/// While one lives, the first signal sets came(), which the work looks at between its steps, and a second one ends the program at once.
+/// While an object lives, the first signal sets came(), which the work checks between its steps. A second signal ends the program at once.
 class StopSignals {
  public:
   StopSignals();

@@ -1,5 +1,5 @@
-// The options and positionals of a verb. This is the only door to CLI11: its header costs seven seconds of compiler time per file, so
-// verb_options.cpp alone includes it.
+// The options and positional arguments of a verb. Only verb_options.cpp includes CLI11, because its header costs seven seconds of compile
+// time per file.
 //
 //   VerbOptions options("Show what a run will do", "mbtrain plan");
 //   bool as_json = false;
@@ -21,7 +21,7 @@ class Option;
 
 namespace mbt {
 
-/// An option that was declared; each function narrows what it takes and returns it again.
+/// A declared option. Each function restricts the values that it accepts and returns the option again.
 class VerbOption {
  public:
   explicit VerbOption(CLI::Option* option) : option_(option) {}

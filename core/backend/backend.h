@@ -1,5 +1,6 @@
-// The seam: everything the transformer, the optimizer and the trainer ask of a device. The model is written once against it.
-// Ops are asynchronous and return nothing; synchronize() or download() waits. The backend owns streams, handles and scratch.
+// The backend interface: everything that the transformer, the optimizer and the trainer need from a device. The model is written once,
+// against this interface. Ops are asynchronous and return nothing; synchronize() and download() wait. The backend owns streams, handles and
+// scratch.
 #pragma once
 
 #include <cstddef>
@@ -55,21 +56,21 @@ class Buffer {
 /// What allocate() can still give.
 struct AvailableMemory {
   size_t bytes = 0;
-  bool is_limit = true;  ///< false: an estimate, of a system that hands out pages when they are touched
+  bool is_limit = true;  ///< false: an estimate, because the system commits memory lazily
 };
 
-/// A sequence of ops that comes again and again: what a backend keeps to run it without being told each op (Backend::replay). Belongs to
-/// one backend and must not outlive it.
+/// A recorded sequence of ops that is repeated: what a backend keeps so that it can run the sequence without a call per op
+/// (Backend::replay). Belongs to one backend and must not outlive it.
 class Recording {
  public:
   struct State {
     virtual ~State() = default;
   };
-  /// More has changed than the contents of tensors: the next replay() starts anew.
+  /// Discards the recording. Call it when more than the contents of tensors has changed; the next replay() records again.
   void reset() { *this = Recording(); }
 
   std::unique_ptr<State> state;  ///< the backend's own
-  std::string refusal;           ///< why it runs op by op where it could have been recorded; empty: nothing went wrong
+  std::string refusal;           ///< why recording failed, so that it runs op by op; empty: recording did not fail
 };
 
 /// How a backend executes a GEMM on operands of the given specs.
@@ -116,18 +117,18 @@ class Backend {
   virtual size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
   /// Why a product of this size cannot run although its specs are supported, and what to change; empty: it can.
   virtual std::string gemm_size_problem(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
-  /// Column-wise copies under `spec` are wanted with their codes transposed (QuantCopy::is_transposed): so products read them.
+  /// Returns whether column-wise copies under `spec` must have transposed codes (QuantCopy::is_transposed), as products read them.
   virtual bool wants_transposed(const QuantSpec& spec) const = 0;
 
-  /// Which way attention takes when `wanted` is asked for.
+  /// Returns which attention path runs when `wanted` is requested.
   virtual AttentionSupport attention_support(AttentionBackend wanted, const AttentionShape& shape) const = 0;
 
   // -- memory ----------------------------------------------------------------------------------------------------------------------------
   virtual void* allocate(size_t bytes) = 0;  ///< zeroed, 256-byte aligned; throws Error naming the size when there is not enough
   virtual void deallocate(void* data, size_t bytes) noexcept = 0;
   virtual void upload(const void* host, TensorView device) = 0;  ///< host bytes in device order and dtype; free to change on return
-  /// Upload without a copy in between: returns as many bytes of host memory as `device` has, to be filled before submit_staged() sends
-  /// them. One at a time.
+  /// Starts an upload without an intermediate copy. Returns host memory of the size of `device`; fill it, then call submit_staged(). Only
+  /// one upload can be staged at a time.
   virtual void* stage(TensorView device) = 0;
   virtual void submit_staged() = 0;
   virtual void download(ConstTensorView device, void* host) = 0;  ///< waits for earlier ops
@@ -135,20 +136,20 @@ class Backend {
   virtual size_t allocated_bytes() const = 0;                                               ///< by allocate(), now
   virtual size_t scratch_bytes() const = 0;                                                 ///< kept by the backend itself
   virtual std::optional<AvailableMemory> available_memory() const { return std::nullopt; }  ///< nothing: unknown
-  /// Takes this much scratch now, so that no step is the first to ask for it.
+  /// Allocates this much scratch now, so that no later step has to.
   virtual void reserve_scratch(size_t) {}
 
   /// Collectives that reach this backend's memory; every rank of `world` calls it together. Both must outlive the result. AgreedError
   /// with exit code 2 says what is missing (NCCL).
   virtual std::unique_ptr<Collectives> connect(World& world) = 0;
-  /// Scratch that those will keep, of one rank.
+  /// Returns the scratch bytes that those collectives keep on one rank.
   virtual size_t exchange_scratch_bytes(int ranks) const = 0;
 
   // -- sequences of ops ------------------------------------------------------------------------------------------------------------------
-  /// Runs `ops`: the same ops with the same arguments every time, so that only the contents of tensors differ, and nothing else of this
-  /// class. A backend may run what it has recorded instead of calling `ops`.
+  /// Runs `ops`. Each call must make the same ops with the same arguments (only the contents of tensors differ) and call no other function
+  /// of this class. A backend may run its recording instead of calling `ops`.
   virtual void replay(Recording&, const std::function<void()>& ops) { ops(); }
-  /// Names what comes until end_range() for a profiler; ranges nest. Range (range.h) pairs them.
+  /// Begins a named range for a profiler; end_range() ends it. Ranges nest. Range (range.h) calls both.
   virtual void begin_range(const char*) {}
   virtual void end_range() noexcept {}
 

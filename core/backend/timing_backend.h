@@ -1,5 +1,5 @@
-// A backend around another that notes each op: when it began, how long it took, and for GEMMs what they multiplied. It waits for every op,
-// so a step is slower than without it on an asynchronous device. Serves `mbtrain bench step` and profiling.trace_path.
+// A backend that wraps another and records each op: when it began, how long it took, and the operands of GEMMs. It waits for every op, so a
+// step on an asynchronous device is slower than without it. `mbtrain bench step` and profiling.trace_path use it.
 #pragma once
 
 #include <chrono>
@@ -57,7 +57,7 @@ class TimingBackend : public Backend {
   void reserve_scratch(size_t bytes) override { inner_.reserve_scratch(bytes); }
   std::unique_ptr<Collectives> connect(World& world) override { return inner_.connect(world); }
   size_t exchange_scratch_bytes(int ranks) const override { return inner_.exchange_scratch_bytes(ranks); }
-  /// While ops are noted each must be seen: no recording runs in their place.
+  /// While ops are recorded for timing, each one must be called: no recording is replayed in their place.
   void replay(Recording& recording, const std::function<void()>& ops) override { is_enabled_ ? ops() : inner_.replay(recording, ops); }
   void begin_range(const char* name) override { inner_.begin_range(name); }
   void end_range() noexcept override { inner_.end_range(); }

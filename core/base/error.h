@@ -14,7 +14,7 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A backend has not the memory that was asked of it (exit code 1).
+/// A backend does not have enough memory for a request (exit code 1).
 class OutOfMemory : public Error {
  public:
   using Error::Error;
@@ -33,7 +33,7 @@ class WriteError : public Error {
   using Error::Error;
 };
 
-/// Thrown by every rank alike, after they have agreed on it: one of them tells it, and all end in order with this exit code.
+/// An error that all ranks have agreed on and that each of them throws. One rank reports it, and all exit cleanly with this exit code.
 class AgreedError : public Error {
  public:
   AgreedError(const std::string& what, int code) : Error(what), exit_code(code) {}

@@ -15,7 +15,7 @@ namespace mbt {
 /// FieldInfo::alias of a field that has no flag beside --section.field.
 inline constexpr const char* kNoAlias = "";
 
-/// What is known of a field beside its type and its default (the member initializer). The choices of an enum are its names.
+/// The properties of a field, apart from its type and default (the member initializer). The choices of an enum are its names.
 /// Types in use: bool, int64_t, double, std::string, enums with names (enum_names.h), std::optional of these, std::vector<int64_t> and
 /// std::vector<std::string>.
 struct FieldInfo {
@@ -25,7 +25,7 @@ struct FieldInfo {
   double min = -std::numeric_limits<double>::infinity();  ///< inclusive
   double max = std::numeric_limits<double>::infinity();   ///< inclusive
   const char* alias = nullptr;   ///< Megatron's flag without the dashes; null: the name with '-' for '_', which no other field may have
-  bool is_architecture = false;  ///< other values make another function of the same weights
+  bool is_architecture = false;  ///< with another value the same weights compute something else
 };
 
 /// A field that core/recipe/synchronize.h copies from mixed_precision.

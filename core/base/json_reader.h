@@ -1,4 +1,4 @@
-// JSON text that people wrote, read strictly and with the line of everything in it.
+// A strict reader for JSON text that people write. It records the line of every value.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ struct JsonLimits {
   int64_t max_bytes = 16 << 20;
   int64_t max_depth = 100;
   bool record_lines = true;     ///< false: for large machine-written headers
-  bool large_integers = false;  ///< true: integers outside int64 become doubles: in files that others write, of which few fields matter
+  bool large_integers = false;  ///< true: integers outside int64 become doubles (for files of other programs)
   int64_t first_line = 1;       ///< where the text is part of a file: the line that it begins in
 };
 

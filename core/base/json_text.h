@@ -1,5 +1,5 @@
-// The only door to JSON's parser and writer. Both are templates that cost over a second of compiler time in each file that calls them, so
-// json_text.cpp alone does.
+// Functions around the JSON parser and writer. Both are templates that cost over a second of compile time in each file that calls them, so
+// only json_text.cpp calls them.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

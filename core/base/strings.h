@@ -27,7 +27,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 /// Names as users write them: '-' taken for '_'.
 std::string underscored(std::string_view name);
 
-/// In double quotes, at most `max_bytes` of it, control characters and quotes as \xNN: safe for a terminal and a log.
+/// Returns at most `max_bytes` of `text` in double quotes, with control characters and quotes as \xNN: safe for a terminal and a log.
 std::string shown(std::string_view text, size_t max_bytes = 80);
 
 /// `text` in lines of at most `width`, the later ones indented.

@@ -1,5 +1,5 @@
-// XXH64 with seed 0: the hash by which checkpoints prove their files and ranks compare what they hold. `xxhsum -H1 FILE` gives the same
-// number. A door to libxxhash: only xxhash.cpp includes its header of 6,000 lines.
+// XXH64 with seed 0: the checksum of checkpoint files, and the hash with which ranks compare their data. `xxhsum -H1 FILE` prints the same
+// number. Only xxhash.cpp includes libxxhash's header of 6,000 lines.
 #pragma once
 
 #include <cstddef>

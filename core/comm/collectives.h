@@ -1,5 +1,5 @@
-// Collectives on tensors of a backend. Asynchronous: a call returns at once; the work begins when the ops that the backend was given before
-// are done, and wait() puts it before the ops that follow. Every rank makes the same calls in the same order.
+// Collectives on tensors of a backend. They are asynchronous: a call returns at once, and its work begins when the backend's earlier ops
+// are done. Ops that follow wait() run after the collective. Every rank must make the same calls in the same order.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace mbt {
 
-/// out = factor * sum over ranks of in's piece for this rank, added in the order of ranks, in f32, and rounded once, to nearest even.
-/// Where a library adds (NCCL) its order stands, the same for every call of the same shape, and so does its precision for 16-bit types,
-/// unless `with_f32_sums` asks for f32.
+/// out = factor * sum over ranks of in's piece for this rank. The sum is in f32, in rank order, and rounded once, to nearest even. When a
+/// library adds (NCCL), the library chooses the order, which is the same for every call of the same shape. It also chooses the precision of
+/// sums of 16-bit types, unless `with_f32_sums` requests f32.
 struct ReduceScatterArgs {
   ConstTensorView in;  // [ranks * n] f32, bf16 or f16
   TensorView out;      // [n], dtype of in; may be this rank's piece of `in`: elements [rank * n, (rank + 1) * n)
@@ -38,7 +38,7 @@ struct AllGatherArgs {
 enum class ReduceOp : uint8_t { sum, max };
 
 /// t = sum or maximum over ranks, element by element, in the order of ranks; the same bits on every rank. For small tensors.
-/// max: a NaN is passed over.
+/// max: NaNs are ignored.
 struct AllReduceArgs {
   TensorView t;  // [n] f32, f64 or i32
   ReduceOp op = ReduceOp::sum;

@@ -1,4 +1,4 @@
-// Small things of all ranks: values and texts, by rank.
+// Gathers small values and texts from all ranks.
 #pragma once
 
 #include <functional>
@@ -20,11 +20,11 @@ std::vector<T> gather_values(World& world, const T& mine) {
 
 std::vector<std::string> gather_texts(World& world, const std::string& mine);
 
-/// Runs what makes no exchanges on every rank. Where it throws on any of them, all throw an AgreedError: what was wrong, and on which ranks
-/// unless it was the same on all.
+/// Runs `phase`, which must not communicate, on every rank. When it throws on any rank, all ranks throw an AgreedError with the message,
+/// and with the ranks unless it was the same on all.
 void agree(World& world, const std::function<void()>& phase);
 
-/// What one rank gave, on all of them.
+/// Returns the text of rank `root` on all ranks.
 std::string broadcast_text(World& world, std::string text, int root = 0);
 
 }  // namespace mbt

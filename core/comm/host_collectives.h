@@ -1,4 +1,4 @@
-// Collectives where the host reaches the tensors, over any World.
+// Collectives on tensors in host memory, over any World.
 #pragma once
 
 #include <condition_variable>
@@ -16,7 +16,7 @@ namespace mbt {
 /// Scratch: at most 1 MiB for each other rank.
 class HostCollectives final : public Collectives {
  public:
-  /// At most, of one rank: a chunk of each rank's, and their sum.
+  /// Returns the most scratch bytes of one rank: one chunk per rank, and their sum.
   static size_t scratch_bytes(int ranks) { return ranks == 1 ? 0 : static_cast<size_t>((ranks + 1) * kChunk) * sizeof(float); }
 
   /// `world` must outlive it.

@@ -1,4 +1,4 @@
-// The processes of one run, called ranks, and what they say to each other through host memory.
+// The processes of one run, called ranks, and their communication through host memory.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct RankPlace {
   std::string str() const { return "rank " + std::to_string(rank) + " of " + std::to_string(ranks) + (host.empty() ? "" : " on " + host); }
 };
 
-/// Exchanges wait for all ranks, and every rank makes the same ones in the same order, with the same sizes. The bits that arrive are those
-/// that were sent; nothing is added up here.
+/// Each exchange waits for all ranks. Every rank must make the same exchanges in the same order, with the same sizes. Exchanges only copy
+/// bytes; they do no arithmetic.
 class World {
  public:
   World() = default;
@@ -39,19 +39,19 @@ class World {
 
   /// all[r * bytes, ...) = what rank r gave.
   virtual void all_gather(const void* mine, size_t bytes, void* all) = 0;
-  /// receive[r] = what rank r sent to this one from its send[this rank]: `bytes` each. Entries of this rank itself are not looked at.
+  /// receive[r] = send[this rank] of rank r, `bytes` each. The entries of this rank itself are not used.
   virtual void all_to_all(const void* const* send, void* const* receive, size_t bytes) = 0;
   virtual void broadcast(void* data, size_t bytes, int root) = 0;
-  /// Every rank has come here.
+  /// Waits until every rank has called it.
   void barrier() {
     char mine = 0;
     std::string all(static_cast<size_t>(ranks()), '\0');
     all_gather(&mine, 1, all.data());
   }
 
-  /// Runs `job`, which may make exchanges, after all that was posted before it: on a thread of its own, or at once. `job` must not throw.
+  /// Runs `job`, which may make exchanges, after all jobs posted before it: on a separate thread, or at once. `job` must not throw.
   virtual void post(std::function<void()> job) = 0;
-  /// Ends every rank of the run, this one too, as soon as the launcher can; for errors that the other ranks do not know of.
+  /// Ends every rank of the run, this one included, as soon as the launcher can. For errors that the other ranks do not know about.
   [[noreturn]] virtual void abort(int exit_code) noexcept = 0;
 };
 

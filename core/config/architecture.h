@@ -1,4 +1,4 @@
-// What makes a model compute what it does, apart from how its settings say it: a bias on every linear layer, a default written out.
+// Compares two model configs by what the models compute, not by how the settings express it.
 #pragma once
 
 #include <string>
@@ -9,11 +9,11 @@
 
 namespace mbt {
 
-/// What a property decides: which weights there are and their shapes; what is computed with them; how long sequences may be.
+/// What a property determines: the weights and their shapes; what is computed with them; the longest sequence.
 enum class ArchitecturePart : uint8_t { weights, arithmetic, bound };
 
 struct ArchitectureDifference {
-  std::string name;  ///< a field of the section "model", or words
+  std::string name;  ///< a field of the section "model", or a description
   JsonValue left, right;
   ArchitecturePart part;
 

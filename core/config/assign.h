@@ -13,8 +13,8 @@ namespace mbt {
 
 struct Assignment;  // core/config/config_input.h
 
-/// Sets each field in turn and notes its origin. An unknown section or field, a wrong type, a value out of range: a problem each, naming
-/// the nearest valid name or what was expected; the other assignments are still applied.
+/// Sets each field in turn and records its origin. Adds one problem for each unknown section or field, wrong type or value out of range; it
+/// names the nearest valid name or what was expected. The other assignments are still applied.
 void apply_assignments(RunConfig& config, const std::vector<Assignment>& assignments, Origins& origins, std::vector<Problem>& problems);
 
 bool is_section(std::string_view name);

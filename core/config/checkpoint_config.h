@@ -28,9 +28,9 @@ struct CheckpointConfig {
     v(s.most_recent_k, FieldInfo{.name = "most_recent_k", .doc = "Checkpoints to keep; -1: all", .min = -1, .alias = kNoAlias});
     v(s.ckpt_step, FieldInfo{.name = "ckpt_step", .doc = "Load this iteration instead of the newest", .min = 0});
     v(s.finetune, FieldInfo{.name = "finetune", .doc = "Load weights only and start at iteration 0"});
-    v(s.async_save, FieldInfo{.name = "async_save", .doc = "Write checkpoints beside training, from a copy in host memory"});
+    v(s.async_save, FieldInfo{.name = "async_save", .doc = "Write checkpoints in the background, from a copy in host memory"});
     v(s.verify_integrity,
-      FieldInfo{.name = "verify_integrity", .doc = "On load: compare every file with its checksum; false: sizes alone", .alias = kNoAlias});
+      FieldInfo{.name = "verify_integrity", .doc = "On load: compare every file with its checksum; false: only sizes", .alias = kNoAlias});
   }
 };
 

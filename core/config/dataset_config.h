@@ -66,30 +66,30 @@ struct DatasetConfig {
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
     v(s.kind, FieldInfo{.name = "kind",
-                        .doc = "auto: by what lies at the path (text and JSON Lines through the tokenizer, Megatron .bin/.idx by their "
+                        .doc = "auto: from the files at the path (text and JSON Lines through the tokenizer, Megatron .bin/.idx by their "
                                "prefix, token files of llm.c and llmq); "
-                               "without a path the built-in synthetic language. sft: JSON Lines of prompt and completion or of messages, "
+                               "without a path, the built-in synthetic language. sft: JSON Lines of prompt and completion or of messages, "
                                "packed, with loss on answers only",
                         .alias = kNoAlias});
     v(s.path,
       FieldInfo{.name = "path", .doc = "File, prefix of a .bin/.idx pair, or folder read recursively in sorted order", .alias = kNoAlias});
     v(s.blend, FieldInfo{.name = "blend",
                          .doc = "Several paths: [path, path] in proportion to their sizes, or [weight, path, weight, path]; upstream's "
-                                "[[paths], [weights]] too",
+                                "[[paths], [weights]] is accepted too",
                          .alias = "data-path"});
     v(s.train_data_path, FieldInfo{.name = "train_data_path",
-                                   .doc = "As blend, for training alone; then split is not used. Upstream's blend_per_split, [train, "
+                                   .doc = "As blend, for training only; split is then not used. Upstream's blend_per_split, [train, "
                                           "valid, test], sets this and the next two"});
-    v(s.valid_data_path, FieldInfo{.name = "valid_data_path", .doc = "As blend, for validation alone"});
-    v(s.test_data_path, FieldInfo{.name = "test_data_path", .doc = "As blend, for the test alone"});
+    v(s.valid_data_path, FieldInfo{.name = "valid_data_path", .doc = "As blend, for validation only"});
+    v(s.test_data_path, FieldInfo{.name = "test_data_path", .doc = "As blend, for the test split only"});
     v(s.seq_length,
       FieldInfo{.name = "seq_length", .doc = "Must equal model.seq_length when given", .unit = "tokens", .min = 1, .alias = kNoAlias});
     v(s.split, FieldInfo{.name = "split", .doc = "Weights of train, validation and test"});
     v(s.random_seed, FieldInfo{.name = "random_seed", .doc = "Seed of the data order; null: rng.seed", .min = 0, .alias = kNoAlias});
     v(s.path_to_cache, FieldInfo{.name = "path_to_cache",
-                                 .doc = "Folder of indices and of text made into tokens; empty: cache/mbtrain beside the data",
+                                 .doc = "Folder for indices and tokenized text; empty: cache/mbtrain beside the data",
                                  .alias = "data-cache-path"});
-    v(s.json_key, FieldInfo{.name = "json_key", .doc = "The text in an object of JSON Lines", .alias = kNoAlias});
+    v(s.json_key, FieldInfo{.name = "json_key", .doc = "Key of the text in each object of JSON Lines", .alias = kNoAlias});
     v(s.max_document_bytes, FieldInfo{.name = "max_document_bytes",
                                       .doc = "Longest line of JSON Lines, and longest text for a tokenizer other than bytes, that is read",
                                       .unit = "bytes",
@@ -103,15 +103,14 @@ struct DatasetConfig {
                                 .max = 2147483647,
                                 .alias = kNoAlias});
     v(s.eod_mask_loss, FieldInfo{.name = "eod_mask_loss", .doc = "Leave what follows an end-of-document token out of the loss"});
-    v(s.reset_position_ids, FieldInfo{.name = "reset_position_ids", .doc = "Positions start again behind an end-of-document token"});
-    v(s.reset_attention_mask, FieldInfo{.name = "reset_attention_mask", .doc = "Tokens attend to their own document alone"});
+    v(s.reset_position_ids, FieldInfo{.name = "reset_position_ids", .doc = "Positions restart after an end-of-document token"});
+    v(s.reset_attention_mask, FieldInfo{.name = "reset_attention_mask", .doc = "Tokens attend only to their own document"});
     v(s.chat_template, FieldInfo{.name = "chat_template", .doc = "sft: how messages become text; see docs/data.md", .alias = kNoAlias});
     v(s.long_examples,
-      FieldInfo{.name = "long_examples", .doc = "sft: what becomes of examples longer than seq_length", .alias = kNoAlias});
-    v(s.packing,
-      FieldInfo{.name = "packing",
-                .doc = "sft: whole examples into sequences: first_fit (fullest sequences) or sequential (in the order of the file)",
-                .alias = kNoAlias});
+      FieldInfo{.name = "long_examples", .doc = "sft: what to do with examples longer than seq_length", .alias = kNoAlias});
+    v(s.packing, FieldInfo{.name = "packing",
+                           .doc = "sft: how examples are packed into sequences: first_fit (fullest sequences) or sequential (file order)",
+                           .alias = kNoAlias});
     v(s.synthetic_tokens, FieldInfo{.name = "synthetic_tokens",
                                     .doc = "Size of the synthetic corpus",
                                     .unit = "tokens",

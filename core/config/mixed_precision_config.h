@@ -46,13 +46,13 @@ struct MixedPrecisionConfig {
   static void visit(Self& s, V&& v) {
     v(s.name, FieldInfo{.name = "name", .doc = "Name of the recipe these values started from", .alias = kNoAlias});
     v(s.fp32,
-      FieldInfo{.name = "fp32", .doc = "Full precision; without effect on the synchronized configs, as upstream", .alias = kNoAlias});
+      FieldInfo{.name = "fp32", .doc = "Full precision; has no effect on the synchronized configs, as upstream", .alias = kNoAlias});
     v(s.fp16, FieldInfo{.name = "fp16", .doc = "fp16 training", .alias = kNoAlias});
     v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training", .alias = kNoAlias});
     v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = "dtype of the weights", .alias = kNoAlias});
     v(s.pipeline_dtype, FieldInfo{.name = "pipeline_dtype", .doc = "dtype between pipeline stages", .alias = kNoAlias});
     v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "null: params_dtype", .alias = kNoAlias});
-    v(s.autocast_enabled, FieldInfo{.name = "autocast_enabled", .doc = "Without effect, as upstream", .alias = kNoAlias});
+    v(s.autocast_enabled, FieldInfo{.name = "autocast_enabled", .doc = "Has no effect, as upstream", .alias = kNoAlias});
     v(s.grad_reduce_in_fp32, FieldInfo{.name = "grad_reduce_in_fp32",
                                        .doc = "Ranks exchange gradients in fp32; false: in 16 bits. They accumulate in fp32 either way",
                                        .alias = kNoAlias});
@@ -75,7 +75,7 @@ struct MixedPrecisionConfig {
     v(s.fp4_param_gather, FieldInfo{.name = "fp4_param_gather", .doc = "Ranks exchange FP4 codes; equal to fp4_param", .alias = kNoAlias});
     v(s.loss_scale, FieldInfo{.name = "loss_scale", .doc = "Constant loss scale; null: dynamic for fp16", .min = 0});
     v(s.initial_loss_scale, FieldInfo{.name = "initial_loss_scale", .doc = "Dynamic loss scale at the start", .min = 1e-30});
-    v(s.min_loss_scale, FieldInfo{.name = "min_loss_scale", .doc = "Dynamic loss scale never falls below", .min = 1e-30});
+    v(s.min_loss_scale, FieldInfo{.name = "min_loss_scale", .doc = "Lowest dynamic loss scale", .min = 1e-30});
     v(s.loss_scale_window,
       FieldInfo{.name = "loss_scale_window", .doc = "Clean steps before the scale doubles", .unit = "steps", .min = 1});
     v(s.hysteresis, FieldInfo{.name = "hysteresis", .doc = "Overflows since the last growth before the scale halves", .min = 1});

@@ -203,8 +203,8 @@ struct ModelConfig {
       FieldInfo{
           .name = "max_position_embeddings", .doc = "Longest position; null: seq_length", .unit = "tokens", .min = 1, .max = 1073741824});
     v(s.sliding_window, FieldInfo{.name = "sliding_window",
-                                  .doc = "Tokens that attention sees, as Mistral's and Qwen's may (sliding_window of Hugging Face); it has "
-                                         "no effect on sequences that are no longer, and longer ones are refused. null: all",
+                                  .doc = "Tokens that attention can see, as in Mistral and Qwen (sliding_window of Hugging Face). It has "
+                                         "no effect on sequences up to this length; longer ones are rejected. null: all",
                                   .unit = "tokens",
                                   .min = 1,
                                   .max = 1073741824,
@@ -233,7 +233,7 @@ struct ModelConfig {
                                                          .alias = kNoAlias,
                                                          .is_architecture = true});
     v(s.add_bias_linear, FieldInfo{.name = "add_bias_linear", .doc = "Biases on all linear layers", .alias = kNoAlias});
-    v(s.add_qkv_bias, FieldInfo{.name = "add_qkv_bias", .doc = "Bias on the QKV projection alone (Qwen2)"});
+    v(s.add_qkv_bias, FieldInfo{.name = "add_qkv_bias", .doc = "Bias on the QKV projection only (Qwen2)"});
     v(s.add_attention_bias, FieldInfo{.name = "add_attention_bias",
                                       .doc = "Biases on the QKV and output projections of attention (attention_bias of Hugging Face)",
                                       .alias = kNoAlias});
@@ -248,17 +248,17 @@ struct ModelConfig {
                                  .alias = kNoAlias,
                                  .is_architecture = true});
     v(s.calculate_per_token_loss, FieldInfo{.name = "calculate_per_token_loss",
-                                            .doc = "Gradients are those of the mean over all tokens in the loss of the global batch; "
-                                                   "false: of the mean over micro-batches of each one's mean"});
+                                            .doc = "Train on the mean loss over all tokens of the global batch that count in the loss; "
+                                                   "false: on the mean over micro-batches of each micro-batch's mean loss"});
     v(s.attention_backend,
       FieldInfo{.name = "attention_backend",
                 .doc = "How attention is computed on a GPU: flash (tensor cores; head widths 64 and 128 in 16 bits), math (any head width "
-                       "and dtype), auto (flash where it serves, else math); cudnn is not built in. The CPU has one way"});
+                       "and dtype), auto (flash where supported, else math); cudnn is not built in. The CPU has one implementation"});
     v(s.hf_path,
       FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from", .alias = kNoAlias});
     v(s.init_method_std, FieldInfo{.name = "init_method_std",
-                                   .doc = "Standard deviation of the initial weights, output projections get it / sqrt(2 L); null: 0.02, "
-                                          "for widths below 1000 sqrt(2 / (5 h))",
+                                   .doc = "Standard deviation of the initial weights; output projections: this / sqrt(2 L). null: 0.02, "
+                                          "or sqrt(2 / (5 h)) for widths below 1000",
                                    .min = 0});
     v(s.embedding_init_method_std,
       FieldInfo{.name = "embedding_init_method_std", .doc = "The same for embeddings; null: init_method_std", .min = 0, .alias = kNoAlias});
@@ -266,7 +266,7 @@ struct ModelConfig {
     v(s.attention_dropout,
       FieldInfo{.name = "attention_dropout", .doc = "Dropout of attention weights; only 0 is supported", .min = 0, .max = 0});
     v(s.recompute_granularity, FieldInfo{.name = "recompute_granularity",
-                                         .doc = "Activations recomputed in backward: null none, selective (outputs of norms and of the "
+                                         .doc = "Activations recomputed in backward: null (none), selective (outputs of norms and of the "
                                                 "activation function; attention keeps no score matrix anyway), full (whole layers)"});
     v(s.recompute_method,
       FieldInfo{.name = "recompute_method", .doc = "full: uniform (every layer) or block (the first recompute_num_layers)"});
@@ -275,7 +275,7 @@ struct ModelConfig {
     v(s.bf16, FieldInfo{.name = "bf16", .doc = "bf16 training; set by mixed_precision", .alias = kNoAlias});
     v(s.params_dtype, FieldInfo{.name = "params_dtype", .doc = dtypes_doc, .alias = kNoAlias});
     v(s.pipeline_dtype, FieldInfo{.name = "pipeline_dtype", .doc = "Between pipeline stages (unused: one stage)", .alias = kNoAlias});
-    v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "Kept for upstream's sake; null: params_dtype", .alias = kNoAlias});
+    v(s.autocast_dtype, FieldInfo{.name = "autocast_dtype", .doc = "Kept for upstream configs; null: params_dtype", .alias = kNoAlias});
     v(s.fp8, FieldInfo{.name = "fp8", .doc = "FP8 format: e4m3 everywhere, or hybrid (E5M2 gradients)", .alias = kNoAlias});
     v(s.fp8_recipe, FieldInfo{.name = "fp8_recipe", .doc = "FP8 scaling", .alias = kNoAlias});
     v(s.first_last_layers_bf16,

@@ -48,7 +48,7 @@ struct SchedulerConfig {
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
     v(s.lr_decay_style, FieldInfo{.name = "lr_decay_style", .doc = "Shape of the learning rate after warm-up"});
-    v(s.lr_wsd_decay_style, FieldInfo{.name = "lr_wsd_decay_style", .doc = "Shape of the last part of WSD"});
+    v(s.lr_wsd_decay_style, FieldInfo{.name = "lr_wsd_decay_style", .doc = "Shape of WSD's decay"});
     v(s.lr_decay_iters, FieldInfo{.name = "lr_decay_iters",
                                   .doc = "Iterations to reach min_lr; null: the run's length",
                                   .unit = "iterations",
@@ -66,11 +66,11 @@ struct SchedulerConfig {
     v(s.start_weight_decay,
       FieldInfo{.name = "start_weight_decay", .doc = "Weight decay at the start; null: optimizer.weight_decay", .min = 0});
     v(s.end_weight_decay, FieldInfo{.name = "end_weight_decay", .doc = "Weight decay at the end; null: optimizer.weight_decay", .min = 0});
-    v(s.weight_decay_incr_style, FieldInfo{.name = "weight_decay_incr_style", .doc = "Way from start to end"});
+    v(s.weight_decay_incr_style, FieldInfo{.name = "weight_decay_incr_style", .doc = "How weight decay changes from start to end"});
     v(s.override_opt_param_scheduler,
-      FieldInfo{.name = "override_opt_param_scheduler", .doc = "On load: this config's schedule, not the checkpoint's", .alias = kNoAlias});
+      FieldInfo{.name = "override_opt_param_scheduler", .doc = "On load: ignore the checkpoint's schedule", .alias = kNoAlias});
     v(s.use_checkpoint_opt_param_scheduler,
-      FieldInfo{.name = "use_checkpoint_opt_param_scheduler", .doc = "On load: the checkpoint's schedule", .alias = kNoAlias});
+      FieldInfo{.name = "use_checkpoint_opt_param_scheduler", .doc = "On load: use the checkpoint's schedule", .alias = kNoAlias});
   }
 };
 

@@ -29,9 +29,9 @@ struct TokenizerConfig {
   static void visit(Self& s, V&& v) {
     v(s.tokenizer_type,
       FieldInfo{.name = "tokenizer_type",
-                .doc = "bytes: 256 tokens, one a byte; HuggingFaceTokenizer: byte-level BPE of a tokenizer.json; SentencePieceTokenizer: a "
-                       "SentencePiece model; none: text is refused, files of tokens are read. By default what tokenizer_model's file is; a "
-                       "model from a Hugging Face folder has what its folder holds, unless another is named"});
+                .doc = "bytes: one token per byte; HuggingFaceTokenizer: byte-level BPE of a tokenizer.json; SentencePieceTokenizer: a "
+                       "SentencePiece model; none: text is rejected, only token files are read. Default: by tokenizer_model's file; a "
+                       "model from a Hugging Face folder uses that folder's tokenizer, unless another is named"});
     v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model",
                                    .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; empty for bytes"});
   }

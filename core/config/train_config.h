@@ -47,24 +47,24 @@ struct TrainConfig {
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
     v(s.micro_batch_size, FieldInfo{.name = "micro_batch_size",
-                                    .doc = "Samples of one forward and backward on one rank",
+                                    .doc = "Samples per forward and backward pass on one rank",
                                     .unit = "samples",
                                     .min = 1,
                                     .max = 1048576});
     v(s.global_batch_size, FieldInfo{.name = "global_batch_size",
-                                     .doc = "Samples of one optimizer step over all ranks; a multiple of micro_batch_size x ranks",
+                                     .doc = "Samples per optimizer step over all ranks; a multiple of micro_batch_size x ranks",
                                      .unit = "samples",
                                      .min = 1,
                                      .max = 1073741824});
     v(s.train_iters, FieldInfo{.name = "train_iters",
-                               .doc = "Optimizer steps; null with train_samples null: 200",
+                               .doc = "Optimizer steps; 200 when both this and train_samples are null",
                                .unit = "iterations",
                                .min = 1,
                                .max = 99999999});
     v(s.train_samples,
       FieldInfo{.name = "train_samples", .doc = "Length in samples instead of iterations", .unit = "samples", .min = 1, .max = 9e15});
     v(s.exit_interval,
-      FieldInfo{.name = "exit_interval", .doc = "Save and exit when the iteration is a multiple of it", .unit = "iterations", .min = 1});
+      FieldInfo{.name = "exit_interval", .doc = "Save and exit when the iteration is a multiple of this", .unit = "iterations", .min = 1});
     v(s.exit_duration_in_mins,
       FieldInfo{.name = "exit_duration_in_mins", .doc = "Save and exit after this long", .unit = "minutes", .min = 0});
     v(s.exit_signal_handler, FieldInfo{.name = "exit_signal_handler", .doc = "On SIGTERM or SIGINT: finish the step, save, exit"});
@@ -87,13 +87,13 @@ struct TrainConfig {
       FieldInfo{.name = "cuda_graph",
                 .doc = "On a GPU: record the kernels of a micro-batch once and launch them as one graph; false: launch each"});
     v(s.device, FieldInfo{.name = "device",
-                          .doc = "auto: cuda when built and present, else cpu; where the GPU could be used but cuBLASLt cannot be loaded, "
-                                 "auto is an error and not the CPU"});
+                          .doc = "auto: cuda when built and present, else cpu. When there is a usable GPU but cuBLASLt cannot be loaded, "
+                                 "auto is an error; it does not fall back to the CPU"});
     v(s.num_threads,
-      FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all given to the process", .min = 0, .max = 4096, .alias = kNoAlias});
+      FieldInfo{.name = "num_threads", .doc = "CPU threads; 0: all available cores", .min = 0, .max = 4096, .alias = kNoAlias});
     v(s.emulate_precision,
       FieldInfo{.name = "emulate_precision",
-                .doc = "Run formats the device lacks on exactly dequantized values; null: on the CPU yes, on a GPU no"});
+                .doc = "Run formats that the device lacks on exactly dequantized values; null: true on the CPU, false on a GPU"});
   }
 };
 

@@ -19,7 +19,7 @@ struct ValidationConfig {
     v(s.eval_interval,
       FieldInfo{.name = "eval_interval", .doc = "Iterations between evaluations; null: only at the end", .unit = "iterations", .min = 1});
     v(s.start_eval_at_iter,
-      FieldInfo{.name = "start_eval_at_iter", .doc = "No evaluation before it", .unit = "iterations", .min = 0, .alias = kNoAlias});
+      FieldInfo{.name = "start_eval_at_iter", .doc = "First iteration with evaluation", .unit = "iterations", .min = 0, .alias = kNoAlias});
     v(s.skip_train, FieldInfo{.name = "skip_train", .doc = "Evaluate only"});
     v(s.full_validation,
       FieldInfo{.name = "full_validation", .doc = "Evaluate the whole validation split instead of eval_iters batches", .alias = kNoAlias});

@@ -20,12 +20,12 @@ struct BlendPart {
 
 struct BlendOptions {
   std::vector<double> weights = {};  ///< relative, one a part; empty: in proportion to the parts' samples
-  SampleCounts samples{};            ///< with weights, all that a split reads; without, at most that many, and nullopt every sample once
-  int64_t seed = 0;                  ///< of parts that leave their order to the reader
+  SampleCounts samples{};            ///< with weights: exactly what a split reads; without: the maximum; nullopt: every sample once
+  int64_t seed = 0;                  ///< for parts whose SampleOrder is by_seed
   CacheFolder cache{};
 };
 
-/// A part that is asked for more samples than it has begins again, in the order of its next epoch.
+/// When more samples of a part are needed than it has, it starts again in the order of its next epoch.
 class BlendedDataset final : public Dataset {
  public:
   /// InputError: no part has samples of a split; parts of different seq_length.

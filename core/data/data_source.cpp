@@ -129,7 +129,7 @@ void refuse_numbers(const std::vector<std::string>& items, const std::string& fi
     if (!is_number || exists(item) || exists(IndexedPaths(item).idx)) continue;
     throw InputError(
         fmt::format("{}: {} is no file, and as a weight it does not fit: the list has {} items, expected weight, path, weight, path, ... "
-                    "with finite weights above 0, or paths alone",
+                    "with finite weights above 0, or only paths",
                     field, shown(item), items.size()));
   }
 }

@@ -1,4 +1,4 @@
-// What lies at a path that a user gave.
+// Finds the data at a path that the user gave.
 #pragma once
 
 #include <string>

@@ -18,8 +18,8 @@ enum class Split : uint8_t { train, valid, test };
 inline constexpr std::array kSplits{Split::train, Split::valid, Split::test};
 std::string_view name_of(Split split);
 
-/// Who chooses the order of samples: by_seed: whoever reads them, by a permutation for each epoch; own: the dataset, whose samples are read
-/// from the first on.
+/// The order of samples. by_seed: the loader shuffles each epoch, by the seed. own: the dataset's own order, read from its first sample
+/// on.
 enum class SampleOrder : uint8_t { by_seed, own };
 
 /// Immutable and thread safe once it is made; memory does not grow with the data.
@@ -32,11 +32,11 @@ class Dataset {
   virtual int64_t seq_length() const = 0;
   virtual int64_t num_samples(Split split) const = 0;
   virtual SampleOrder order(Split) const { return SampleOrder::by_seed; }
-  /// Nats per token that no model can do better than in the long run; only where the source is known.
+  /// Returns the lowest loss, in nats per token, that a model can reach in the long run; nullopt when the source is not known.
   virtual std::optional<double> entropy_rate() const { return std::nullopt; }
   /// One line for the user: what it is and how large.
   virtual std::string describe() const = 0;
-  /// Different when the data is, though it may be described alike: for ranks that should see the same.
+  /// Differs when the data differs, even if describe() is the same. Ranks compare it to check that they read the same data.
   virtual std::string fingerprint() const { return describe(); }
   /// Fills `out`, which comes reset and of this seq_length. 0 <= index < num_samples(split).
   virtual void sample(Split split, int64_t index, Sample& out) const = 0;

@@ -1,5 +1,5 @@
-// Micro-batches in an order that is a pure function of (seed, sample number): a run that continues at sample n sees what it would have seen
-// without the break, on any number of ranks.
+// Micro-batches in an order that is a pure function of (seed, sample number). A run that resumes at sample n reads the same data as an
+// uninterrupted run, on any number of ranks.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct Batch {
   /// The place in its row, 0 to seq - 1, of the first token of each token's document: document_start[b,t] is t, or document_start[b,t-1].
   /// A token attends to its document alone, back to there. Empty: a row is one document.
   std::vector<int32_t> document_start = {};
-  /// What the position embedding sees of each token, in [0, model.seq_length). Empty: 0 to seq - 1 in every row.
+  /// Each token's position for the position embedding, in [0, model.seq_length). Empty: 0 to seq - 1 in every row.
   std::vector<int32_t> positions = {};
   int64_t batch = 0, seq = 0;
 };

@@ -138,7 +138,7 @@ class DatasetMaker {
   static DataSource sft_source(const std::string& path) {
     const DataSource found = find_source(path, DatasetKind::automatic);
     if (found.kind == DataKind::megatron || found.kind == DataKind::tokens) {
-      throw InputError(fmt::format("dataset.kind sft: {} is {}, expected JSON Lines of examples; every part of a blend is of that kind",
+      throw InputError(fmt::format("dataset.kind sft: {} is {}, expected JSON Lines of examples; all parts of a blend must be of that kind",
                                    path, found.kind == DataKind::megatron ? "a Megatron pair" : "a file of tokens"));
     }
     return find_source(path, DatasetKind::jsonl);

@@ -13,8 +13,8 @@ namespace mbt {
 /// nullopt: the whole split, once (validation.full_validation).
 SampleCounts wanted_samples(const RunConfig& config);
 
-/// The data that the config describes. InputError: contradictory settings, no usable data, fewer tokens than one sample of a split takes
-/// that `split` gives a share, a vocabulary larger than the model's.
+/// Makes the dataset that the config describes. Throws InputError for contradictory settings, no usable data, a vocabulary larger than the
+/// model's, and a split with a share in `split` but fewer tokens than one sample needs.
 std::unique_ptr<Dataset> make_dataset(const RunConfig& config);
 
 }  // namespace mbt

@@ -13,7 +13,7 @@ Batch BatchPrefetcher::get(int64_t first_sample) {
   try {
     next_ = std::async(std::launch::async, [loader = loader_, first = ahead_] { return loader.get(first); });
   } catch (const std::system_error& e) {
-    throw Error(fmt::format("no thread to read the next batch: {}; this process may have no more of them (ulimit -u)", e.what()));
+    throw Error(fmt::format("cannot start a thread to read the next batch: {}; check the limit on threads (ulimit -u)", e.what()));
   }
   return batch;
 }

@@ -13,8 +13,8 @@ class BatchPrefetcher {
   /// stride: samples from one micro-batch of this rank to its next.
   BatchPrefetcher(BatchLoader loader, int64_t stride) : loader_(loader), stride_(stride) {}
 
-  /// BatchLoader::get(first_sample), which is ready when the call before was for the micro-batch one stride in front of it. What went wrong
-  /// while reading ahead is thrown here, and only when that micro-batch is asked for.
+  /// Returns BatchLoader::get(first_sample). It is ready in advance when the previous call was for the micro-batch one stride earlier. An
+  /// error while reading ahead is thrown here, when that micro-batch is requested.
   Batch get(int64_t first_sample);
 
  private:

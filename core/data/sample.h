@@ -8,7 +8,7 @@
 
 namespace mbt {
 
-/// Where tokens of a sample come from, for people who look into a batch.
+/// Where tokens of a sample come from, to inspect a batch.
 struct SamplePiece {
   std::string source;  ///< a file, or what else it is
   std::string unit;    ///< what `number` counts: "sequence", "sample", ...
@@ -20,7 +20,7 @@ struct SamplePiece {
 
 struct Sample {
   explicit Sample(int64_t seq_length) : tokens(static_cast<size_t>(seq_length) + 1), loss_mask(static_cast<size_t>(seq_length)) { reset(); }
-  /// As a dataset finds it: every target in the loss, no documents.
+  /// Resets the sample to the state that Dataset::sample expects: every target in the loss, no documents.
   void reset() {
     std::fill(loss_mask.begin(), loss_mask.end(), 1.0F);
     document_start.clear();

@@ -20,7 +20,7 @@ class TokenFile {
   /// vocab_size: tokens from it on are refused when they are read.
   /// InputError: neither format, another version or width, a size that does not agree with the number of tokens, a larger vocabulary.
   TokenFile(const std::string& path, int64_t vocab_size);
-  /// By the first bytes; false also for what cannot be read.
+  /// Returns whether the first bytes are those of such a file; false also when it cannot be read.
   static bool recognizes(const std::string& path);
 
   const std::string& path() const { return file_.path(); }

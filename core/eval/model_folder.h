@@ -1,4 +1,4 @@
-// A model to evaluate or to sample from: what a folder holds, and its weights on a device.
+// Opens a model folder to evaluate or to sample from, and loads its weights onto a device.
 #pragma once
 
 #include <memory>
@@ -27,13 +27,13 @@ struct ModelFolder {
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<int32_t> end_tokens;  ///< any of them ends a text: the eos of generation_config.json or config.json; of a run or without
                                     ///< those the tokenizer's eos and eod too
-  std::string note;                 ///< to be shown as a warning: why another checkpoint was taken than one would expect
+  std::string note;                 ///< a warning to show: why an unexpected checkpoint was chosen
 };
 
 /// InputError: no model there, a damaged checkpoint, no tokenizer, or one with more tokens than the model.
 ModelFolder open_model_folder(const ModelFolderOptions& options);
 
-/// Its weights, ready for forward passes. A recipe other than the one it was trained with takes the masters alone: scales start anew.
+/// Loads its weights, ready for forward passes. With a recipe that differs from training only the masters are loaded; scales start fresh.
 std::unique_ptr<Weights> load_model(const ModelFolder& model, const PrecisionPolicy& policy, Backend& backend);
 
 }  // namespace mbt

@@ -21,7 +21,7 @@ struct ChoiceQuestion {
 /// "answer"; a label may be a string of digits. Other keys are left alone. InputError begins with `where`.
 ChoiceQuestion parse_choice_question(std::string_view line, const std::string& where);
 
-/// What the model makes of one ending.
+/// The model's score of one ending.
 struct EndingScore {
   double nats = 0;  ///< -log p(ending | context)
   int64_t tokens = 0;
@@ -47,16 +47,17 @@ struct ChoiceRows {
   bool is_shortened = false, is_cut = false;  ///< see ChoiceTotals
 };
 
-/// Context and ending of each choice as tokens, behind `leading`: the text is "context ending", with one blank between unless there is
-/// white space already. It is tokenized as a whole and alone up to the ending; what comes on top is the ending's. Too long for `max_tokens`
-/// >= 2: the beginning goes, of the context and, where that does not do, of the ending. InputError: an ending has no tokens.
+/// Returns `leading` and the tokens of context and ending for each choice. The text is "context ending", with one blank between unless
+/// there is white space already. The ending's tokens are those of the whole text beyond the tokens of the context alone. A row longer than
+/// `max_tokens` (>= 2) loses the beginning of its context and, if that is not enough, of its ending. Throws InputError when an ending has
+/// no tokens.
 ChoiceRows choice_rows(const ChoiceQuestion& question, const Tokenizer& tokenizer, const std::vector<int32_t>& leading, int64_t max_tokens);
 
 class MultipleChoice {
  public:
   MultipleChoice(Scorer& scorer, const Tokenizer& tokenizer);
 
-  /// The scores of a question's endings, which also enter the totals. Equal scores: the first ending counts.
+  /// Scores a question's endings and adds them to the totals. Of equal scores the first ending counts.
   std::vector<EndingScore> ask(const ChoiceQuestion& question);
   const ChoiceTotals& totals() const { return totals_; }
 

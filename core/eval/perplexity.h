@@ -14,7 +14,7 @@ struct PerplexityTotals {
   int64_t tokens = 0;  ///< scored
   int64_t bytes = 0;   ///< of the text that was scored
   int64_t documents = 0;
-  int64_t unscored = 0;  ///< first tokens of documents that nothing comes before
+  int64_t unscored = 0;  ///< first tokens of documents, which have no context
 
   double nats_per_token() const { return nats / static_cast<double>(tokens); }
   double perplexity() const;
@@ -22,16 +22,17 @@ struct PerplexityTotals {
   double bits_per_byte() const;
 };
 
-/// Windows of at most `window` scored tokens that begin every `stride` tokens; each scores what the one before has not. stride == window:
-/// windows side by side, each without what is before it; smaller: more context for a proportionally longer time. 1 <= stride <= window.
+/// Returns windows with at most `window` target tokens, one every `stride` tokens. Each scores the tokens that the window before has not
+/// scored. With stride == window, windows do not overlap and have no earlier context. A smaller stride gives more context and takes
+/// proportionally longer. 1 <= stride <= window.
 std::vector<ScoredRow> sliding_windows(std::span<const int32_t> tokens, int64_t window, int64_t stride);
 
 class PerplexityMeter {
  public:
   PerplexityMeter(Scorer& scorer, int64_t stride) : scorer_(scorer), stride_(stride) {}
 
-  /// `tokens` of one document, with what the tokenizer puts before a text; `bytes` of its text from the second token on: the first has
-  /// nothing before it, and is not scored.
+  /// Adds one document. `tokens` include what the tokenizer puts before a text. `bytes` counts its text from the second token on: the first
+  /// token has no context and is not scored.
   void add(std::span<const int32_t> tokens, int64_t bytes);
   /// Scores what is still waiting for a full batch.
   const PerplexityTotals& finish();

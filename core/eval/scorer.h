@@ -17,8 +17,8 @@ struct ScoredRow {
 
 class Scorer {
  public:
-  /// Takes up to `rows` rows of at most seq_length + 1 tokens at once. Rows are padded at the end: causal attention does not see it, but a
-  /// recipe whose scales are of whole tensors does, in the last bits. `weights` outlives it.
+  /// Scores up to `rows` rows of at most seq_length + 1 tokens at once. Rows are padded at the end. Causal attention does not see the
+  /// padding, but with per-tensor scales it can change the last bits of results. `weights` must outlive it.
   Scorer(Backend& backend, const RunConfig& config, const PrecisionPolicy& policy, Weights& weights, int64_t rows, int64_t seq_length);
 
   /// For each row -log p of its tokens from first_scored on, nats. InputError: a token outside the model's vocabulary. Error: a row that is

@@ -1,4 +1,4 @@
-// Between texts and tokens, where a model is used and not trained.
+// Converts between text and tokens when a model is used, not trained.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +9,15 @@
 
 namespace mbt {
 
-/// What the tokenizer puts before a text when asked for special tokens (a bos, or nothing); what it puts behind one would end it.
+/// Returns the special tokens that the tokenizer puts before a text (a bos, or none), without those that it puts after one.
 std::vector<int32_t> leading_tokens(const Tokenizer& tokenizer);
 
-/// Text of tokens that come one by one: a token may be a part of a character, and with SentencePiece its text depends on what is before it.
+/// Decodes tokens one by one. A token may be part of a character, and with SentencePiece its text depends on the tokens before it.
 class TextStream {
  public:
   explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  /// The text that this token completes; characters that are still incomplete wait for the next, what is none becomes U+FFFD.
+  /// Returns the text that this token completes. An incomplete character waits for the next token; invalid bytes become U+FFFD.
   std::string add(int32_t token);
   /// What is still incomplete, as U+FFFD.
   std::string rest();

@@ -1,4 +1,4 @@
-// The family whose config.json can describe a model that has come from none.
+// Chooses the Hugging Face family whose config.json can describe a model that did not come from Hugging Face.
 #pragma once
 
 #include "core/config/model_config.h"

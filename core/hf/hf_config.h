@@ -10,7 +10,7 @@
 
 namespace mbt {
 
-/// `folder`/config.json. InputError when it cannot be read, with what to do where `folder` is a name of the Hugging Face Hub or a run's.
+/// Reads `folder`/config.json. Throws InputError when it cannot be read; it says what to do when `folder` is a Hub name or a run folder.
 JsonDocument read_hf_config(const std::string& folder);
 
 /// Returns the architecture that `folder`/config.json describes; its model_type must be in the table of core/hf/family.h. Throws InputError

@@ -11,7 +11,7 @@
 
 namespace mbt {
 
-/// Each value is of the wanted type or an InputError names the key and its line.
+/// Functions that read a value throw InputError, with the key and its line, when the value has another type.
 class HfConfig {
  public:
   /// document must outlive it.

@@ -23,8 +23,8 @@ void compare_with_import(const RunConfig& imported, const RunConfig& config, con
   }
   if (!changes.empty())
     notes.push_back(
-        fmt::format("the weights of model.hf_path ({}) were trained to compute something else: {}. If this is not meant, leave it out; "
-                    "`convert to-hf` may have no way to say it in config.json",
+        fmt::format("the weights of model.hf_path ({}) were trained to compute something else: {}. If not intended, leave it out; "
+                    "`convert to-hf` may not be able to express it in config.json",
                     folder, join(changes, ", ")));
 }
 

@@ -1,4 +1,4 @@
-// What settings beside model.hf_path make of the model that it names.
+// Compares the user's settings with the model that model.hf_path names.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace mbt {
 
-/// imported: the config as the folder says it, before the user's settings. A problem for each setting under which the folder's weights have
-/// another shape; a note for those under which the same weights compute something else.
+/// imported: the config that the folder describes, before the user's settings. Adds a problem for each setting that changes the shapes of
+/// the weights, and a note for settings with which the same weights compute something else.
 void compare_with_import(const RunConfig& imported, const RunConfig& config, const Origins& origins, std::vector<Problem>& problems,
                          std::vector<std::string>& notes);
 

@@ -1,5 +1,5 @@
-// What a Hugging Face folder holds beside the values of our parameters: enough to write the whole folder again. Checkpoints carry it on
-// from the import to the export, through training.
+// The content of a Hugging Face folder apart from the values of our parameters: enough to write the whole folder again. Checkpoints carry
+// it through training, from import to export.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,7 @@
 
 namespace mbt {
 
-/// How a tensor of the files comes about.
+/// What a tensor of the files is.
 enum class HfTensorKind : uint8_t {
   weight,       ///< values of a parameter
   tied_copy,    ///< a head that is stored beside the embedding it is tied to
@@ -38,7 +38,7 @@ struct HfSource {
   std::map<std::string, std::string> metadata;             ///< "__metadata__" of the weights
   std::vector<std::pair<std::string, std::string>> files;  ///< tokenizer.json, generation_config.json, ...: name and content
 
-  /// InputError: a weight of another type than F32, F16 or BF16, a mask that is none, a file that is too large; and as HfWeights.
+  /// Throws InputError for a weight that is not F32, F16 or BF16, a wrong causal mask, a file that is too large, and as HfWeights does.
   static HfSource read(const std::string& folder, const ModelConfig& model);
 
   bool operator==(const HfSource&) const = default;

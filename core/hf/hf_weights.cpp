@@ -94,9 +94,9 @@ void HfWeights::read_elements(const HfSlice& slice, int64_t first, int64_t count
   if (bad < 0) return;
   float value = 0;
   decode_elements(entry.type, out + bad * size_of(entry.type), 1, &value);
-  throw InputError(fmt::format(
-      "{}: tensor '{}' holds {} at {}, expected finite numbers: the weights are damaged, or of a training run that had diverged",
-      file.path(), entry.name, value, place_text(entry.shape, first + bad)));
+  throw InputError(
+      fmt::format("{}: tensor '{}' holds {} at {}, expected finite numbers: the weights are damaged, or the training run diverged",
+                  file.path(), entry.name, value, place_text(entry.shape, first + bad)));
 }
 
 void HfWeights::read(const std::string& parameter, std::vector<float>& values) const {

@@ -64,7 +64,7 @@ void AtomicFolder::create_temporary() {
     if (fd_ >= 0 && claim_temporary(fd_)) return;
     if (fd_ >= 0) ::close(fd_);
   }
-  throw InputError(fmt::format("{}: cannot create a folder beside it: others remove it at once", target_));
+  throw InputError(fmt::format("{}: cannot create a folder beside it: another process keeps removing it", target_));
 }
 
 AtomicFolder::~AtomicFolder() {

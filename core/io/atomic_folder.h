@@ -5,9 +5,9 @@
 
 namespace mbt {
 
-/// Files are written into path(), a new folder beside the target; commit() makes them durable and gives the folder its name. Without
-/// commit() the folder is removed. A killed program leaves it, named TARGET.tmp.<random>, and nothing under the target's own name; the next
-/// one with the same target removes it (leftovers.h).
+/// Files are written into path(), a new folder beside the target. commit() makes them durable and renames the folder to the target. Without
+/// commit() the folder is removed. A killed program leaves it as TARGET.tmp.<random>, with nothing under the target's own name; the next
+/// writer of the same target removes it (leftovers.h).
 class AtomicFolder {
  public:
   /// InputError: `target` exists (also as a link to nowhere), or its parent folder cannot be created or written.

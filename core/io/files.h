@@ -1,5 +1,5 @@
-// Files as a training job needs them: never blocking on what is not a regular file, never half written, every error an InputError with
-// the path and the system's reason, but for what goes wrong while writing: a WriteError.
+// Files for training jobs. They never block on something that is not a regular file, and are never half written. Errors are InputErrors
+// with the path and the system's reason; errors while writing are WriteErrors.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ class FileReader {
   int64_t size_ = 0;
 };
 
-/// What a file proves itself by.
+/// The size and hash by which a file is verified.
 struct FileDigest {
   int64_t bytes = 0;
   uint64_t hash = 0;  ///< XXH64

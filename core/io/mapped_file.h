@@ -23,9 +23,9 @@ class MappedFile {
   int64_t size() const { return size_; }
   /// nullptr when it is empty.
   const std::byte* data() const { return data_; }
-  /// InputError when the file has become shorter since: touching what is gone would end the program. Called before bytes are read.
+  /// Throws InputError when the file has shrunk since it was opened. Call it before reading: touching missing pages would kill the program.
   void check_still_whole() const;
-  /// For data that is read here and there: the system reads the pages that are touched, and not the megabytes around them.
+  /// Tells the system to expect random reads: it then reads only the pages that are touched, not the megabytes around them.
   void expect_random_reads() const;
   /// Lets the system read the pages of bytes [first, first + count) at once instead of one after the other, as they are touched.
   void will_read(int64_t first, int64_t count) const;

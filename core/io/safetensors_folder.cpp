@@ -26,7 +26,7 @@ std::map<std::string, std::string> read_weight_map(const std::string& path) {
     if (!shard.is_string()) fail(fmt::format("'weight_map' of tensor '{}' is {}, expected a file name", tensor, shard.type_name()));
     const std::string name = shard.get<std::string>();
     if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != name.npos) {
-      fail(fmt::format("tensor '{}' is said to be in '{}', expected the name of a file in the same folder", tensor, name));
+      fail(fmt::format("the index puts tensor '{}' into '{}', expected the name of a file in the same folder", tensor, name));
     }
     shards[tensor] = name;
   }

@@ -10,9 +10,9 @@
 
 namespace mbt {
 
-/// InputError names the folder or the shard: no such files (with what to do when there are weights of another format), a shard missing or
-/// outside the folder, a tensor that the index puts into a shard that lacks it, one that a shard holds and the index puts elsewhere or
-/// nowhere.
+/// Opens all shards. Throws InputError, naming the folder or shard, when there are no such files (with advice when there are weights in
+/// another format), when a shard is missing or outside the folder, when a shard lacks a tensor that the index assigns to it, and when it
+/// holds a tensor that the index does not assign to it.
 class SafetensorsFolder {
  public:
   static SafetensorsFolder open(const std::string& folder);

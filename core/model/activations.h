@@ -1,4 +1,4 @@
-// What one micro-batch keeps between forward and backward, and the buffers that layers share. All shapes: N = micro-batch x sequence.
+// The tensors that one micro-batch keeps from forward to backward, and the buffers that layers share. N = micro-batch x sequence.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@
 
 namespace mbt {
 
-/// Which activations backward finds as forward left them.
+/// Which activations are kept for backward, and which are recomputed.
 enum class Recompute : uint8_t {
   none,
   selective,  ///< outputs of norms and of the activation function are made again from their inputs; quantized inputs are quantized again
@@ -44,14 +44,14 @@ struct LayerTensors {
 using LayerSlots = LayerTensors<TensorSlot, QuantSlots>;
 using LayerViews = LayerTensors<TensorView, QuantTensorView>;
 
-/// What is new in every micro-batch beside its tokens. On the device, so that the ops of all micro-batches are the same.
+/// Scalars that change with every micro-batch. They are on the device, so that the ops of all micro-batches have the same arguments.
 struct BatchScalars {
   uint64_t stream;  ///< PassContext::stream
   float loss_gradient_scale;
   float unused = 0.0F;
 };
 
-/// What a micro-batch brings beside tokens, targets and loss mask. Its tensors exist only in a run that uses them.
+/// The optional inputs of a micro-batch, besides tokens, targets and loss mask. Their tensors exist only in a run that uses them.
 struct BatchInputs {
   bool document_start = false;  ///< attention stays within documents
   bool positions = false;       ///< the position embedding's positions are not 0 to T - 1

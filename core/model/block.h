@@ -1,7 +1,7 @@
 // One transformer layer: forward and backward side by side. Training, evaluation and generation all run this forward.
 //   x -> norm -> qkv -> (QK-norm, RoPE) -> attention -> proj -> + -> norm -> fc1 -> activation -> fc2 -> +
-// The two additions happen inside the norm that follows (core/ops/norm.h), so a layer hands on its stream and the last delta. Where a
-// linear layer is quantized, the op in front of it is asked for the codes too (core/ops/quant_output.h).
+// The norm that follows does each of the two additions (core/ops/norm.h), so a layer passes on its stream and the last delta. When a linear
+// layer is quantized, the op before it also writes the codes (core/ops/quant_output.h).
 #pragma once
 
 #include "core/backend/backend.h"

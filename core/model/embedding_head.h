@@ -1,5 +1,5 @@
-// What stands around the layers: the embeddings in front of them, the final norm and the head behind. Training, evaluation and generation
-// share them.
+// The parts before and after the layers: embeddings, final norm and head. Training, evaluation and generation share
+// them.
 #pragma once
 
 #include "core/model/block.h"

@@ -1,4 +1,4 @@
-// Where a model's first weights come from: Megatron's random scheme, or a Hugging Face folder.
+// Initializes a model's weights: by Megatron's random scheme, or from a Hugging Face folder.
 #pragma once
 
 #include "core/model/weights.h"

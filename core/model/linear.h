@@ -22,13 +22,14 @@ struct PassContext {
   bool is_training = true;                  ///< false: evaluation and generation; delayed amaxes are not staged
   uint64_t seed = 0;                        ///< of stochastic rounding
   uint64_t stream = 0;                      ///< distinct for every micro-batch of the run
-  const uint64_t* device_stream = nullptr;  ///< on the device, added to it: where the micro-batch changes and the ops must not
+  const uint64_t* device_stream = nullptr;  ///< on the device, added to `stream`: lets it change while the ops' arguments stay the same
   bool operator==(const PassContext&) const = default;
 };
 
-/// What the op that makes an operand of one linear layer is asked for beside it: q, as this pass quantizes it. Nothing when q is empty.
+/// Returns the quantization request for the op that produces an operand of a linear layer: write q, with this pass's settings. Empty when q
+/// is empty.
 QuantOutput quantized_for(const PassContext& pass, const LinearParams& w, const QuantTensorView& q);
-/// q := quantized x, where the op that made x has not done it; does nothing when q is empty.
+/// Quantizes x into q. For an x whose op has not done so already; does nothing when q is empty.
 void quantize_for(Backend& backend, const PassContext& pass, const LinearParams& w, ConstTensorView x, const QuantTensorView& q);
 
 /// y = x W^T + bias. A quantized layer reads x_q alone, whose copies serve wgrad later.

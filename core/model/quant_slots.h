@@ -34,7 +34,7 @@ using TransposedQuery = std::function<bool(const QuantSpec& spec)>;
 /// `backend` must outlive the result.
 TransposedQuery transposed_query(const Backend& backend);
 
-/// Copies that share their codes are planned once, with one of them wanted or both.
+/// Plans the copies. Copies that share their codes are planned once, whether one or both are needed.
 QuantSlots plan_quantized(ArenaPlan& arena, MemoryCategory category, const QuantSpec& spec, int64_t rows, int64_t cols, QuantCopies copies);
 /// scale and amax (delayed scaling) are left null: DelayedState sets them. row_codes: where they are, when they were planned elsewhere.
 QuantTensorView bind_quantized(const ArenaPlan& arena, void* base, const QuantSlots& slots, void* row_codes = nullptr);

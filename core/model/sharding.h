@@ -1,4 +1,4 @@
-// How parameters and their gradients are spread over ranks: buckets, which travel one at a time, cut into one piece a rank.
+// How parameters and gradients are divided over ranks: in buckets, exchanged one at a time, each cut into one piece per rank.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct ElementRange {
 
 inline TensorView slice_of(const TensorView& flat, ElementRange range) { return flat.element_range(range.first, range.count); }
 
-/// What the data-parallel run asks of the layout. One rank: one bucket without padding for ranks.
+/// The layout that a data-parallel run needs. With one rank there is one bucket, without padding for ranks.
 struct Sharding {
   int rank = 0;
   int ranks = 1;

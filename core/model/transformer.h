@@ -22,7 +22,7 @@ struct MicroBatch {
   const int32_t* positions = nullptr;       ///< in [0, T); null: 0 to T - 1
 };
 
-/// What happens between the units of a micro-batch (ParamSpec::unit): communication that goes on beside it.
+/// Hooks between the units of a micro-batch (ParamSpec::unit), for communication that overlaps with it.
 class UnitHooks {
  public:
   virtual ~UnitHooks() = default;
@@ -32,14 +32,14 @@ class UnitHooks {
 
 class Transformer {
  public:
-  /// weights must outlive it. with_backward false: loss and logits only. inputs: what micro-batches may bring; Error when one brings more,
-  /// or documents or positions that are none.
+  /// weights must outlive it. with_backward false: loss and logits only. inputs: the optional inputs that micro-batches may have. A
+  /// micro-batch with other inputs, or with invalid documents or positions, causes an Error.
   Transformer(Backend& backend, const ModelConfig& model, const PrecisionPolicy& policy, Weights& weights, int64_t micro_batch,
               bool with_backward, const BatchInputs& inputs = {});
 
-  /// Adds sum(mask * ce) to loss_sum(); the logits' gradient is loss_gradient_scale * mask * (softmax - onehot) and the parameters'
-  /// gradients accumulate into weights.grad(). All that differs from one call to the next is uploaded first: a backend may replay the rest.
-  /// With hooks every op is given to the backend one by one.
+  /// Adds sum(mask * ce) to loss_sum(). The logits' gradient is loss_gradient_scale * mask * (softmax - onehot); parameter gradients
+  /// accumulate into weights.grad(). Everything that differs between calls is uploaded first, so that a backend may replay the rest. With
+  /// hooks nothing is replayed: the backend gets every op.
   void forward_backward(const PassContext& pass, const MicroBatch& batch, float loss_gradient_scale, UnitHooks* hooks = nullptr);
   /// Adds to loss_sum() as above; no gradients.
   void forward(const PassContext& pass, const MicroBatch& batch);
@@ -53,13 +53,13 @@ class Transformer {
   /// Called with each chunk of logits (device view [rows,Vp] act, first row) before the loss overwrites it. For probing.
   using LogitsHook = std::function<void(ConstTensorView logits, int64_t first_row)>;
   void set_logits_hook(LogitsHook hook) { logits_hook_ = std::move(hook); }
-  /// Called with the amaxes that a micro-batch has staged (f32 [columns of DelayedState]) before they become scales: other ranks have
-  /// theirs.
+  /// Called with the amaxes that a micro-batch has staged (f32 [columns of DelayedState]) before they become scales, to combine them with
+  /// those of the other ranks.
   using AmaxExchange = std::function<void(TensorView staged)>;
   void set_amax_exchange(AmaxExchange exchange) { amax_exchange_ = std::move(exchange); }
   /// False: every micro-batch runs op by op.
   void set_replay(bool is_on) { replays_ = is_on; }
-  /// Why the backend does not replay micro-batches though it could; empty: it does, or knows no such thing.
+  /// Returns why the backend failed to record micro-batches for replay; empty: it replays them, or does not support replay.
   const std::string& replay_refusal() const { return micro_batch_.refusal; }
 
   /// After a pass: where a NaN or an infinity entered the residual stream, e.g. "the output of layer 3"; empty when nowhere. Slow.

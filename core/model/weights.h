@@ -1,6 +1,6 @@
-// All the memory that belongs to parameters: fp32 masters, moments and main gradients in flat buffers; working weights in the activation
-// dtype; quantized copies of the linear weights; delayed-scaling state. With a sharded optimizer masters and moments are the own pieces
-// alone. Without training there are masters only where something works on them: in fp32, and where weights exist only as codes.
+// All memory of the parameters: fp32 masters, moments and main gradients in flat buffers; working weights in the activation dtype;
+// quantized copies of the linear weights; delayed-scaling state. With a sharded optimizer a rank has only its own pieces of masters and
+// moments. Without training, masters exist only when the activation dtype is fp32 or weights exist only as codes.
 #pragma once
 
 #include <span>
@@ -74,10 +74,10 @@ class Weights {
   const QuantTensorView& quantized(int64_t i) const { return quantized_[static_cast<size_t>(i)]; }
   DelayedState& delayed() { return delayed_; }
 
-  /// The elements of parameter i that are held, from `first` of them on, := values: masters, or without them the working weights, rounded.
+  /// Sets this rank's elements of parameter i, starting at `first`: the masters, or without masters the working weights, rounded.
   /// refresh_working() must follow the last one, or what does it across ranks (DataParallel).
   void set(int64_t i, std::span<const float> values, int64_t first = 0);
-  /// What an f32 buffer has of parameter i: held(i) of the masters, all of the gradients.
+  /// Returns the elements of parameter i in an f32 buffer: held(i) for the masters, all of them for the gradients.
   std::vector<float> get(const TensorView& buffer, int64_t i) const;
 
   /// Working copies := masters rounded to the activation dtype, for all parameters (after loading or initializing; the optimizer
@@ -92,8 +92,8 @@ class Weights {
   /// The same for the parameters of one unit (ParamSpec::unit), where weights arrive one after another; codes_are_fresh() ends it.
   void quantize_working(int64_t unit);
   void codes_are_fresh() { codes_are_stale_ = false; }
-  /// New codes for the next step, from the weights and delayed scales as they are now: at once where weights exist only as codes, else in
-  /// the next forward. After every optimizer step, a skipped one too: delayed scales have moved, and each step stages its weights' amaxes.
+  /// Renews the codes from the current weights and delayed scales: at once when weights exist only as codes, else in the next forward. Call
+  /// it after every optimizer step, even a skipped one, because delayed scales have changed and each step stages its weights' amaxes.
   void renew_codes();
   void expire_codes() { codes_are_stale_ = true; }
   bool codes_are_stale() const { return codes_are_stale_; }

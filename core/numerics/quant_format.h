@@ -1,5 +1,5 @@
-// The formats that codes of quantized tensors have: one row a format, from which its width, its largest value, its codec and its name
-// follow. To add one: the row here, with its FloatFormat in codecs.h; README.md lists what else.
+// The formats of the codes of quantized tensors, one row per format. Width, largest value, codec and name follow from the row. To add a
+// format, add its row here and its FloatFormat in codecs.h; README.md lists the other places.
 #pragma once
 
 #include <cstdint>

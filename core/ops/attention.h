@@ -35,7 +35,7 @@ struct RopeArgs {
   }
 };
 
-/// How attention is computed where a backend has more than one way; one that has a single way ignores it.
+/// The attention implementation to use. A backend with only one implementation ignores it.
 enum class AttentionBackend : uint8_t {
   automatic,  ///< flash where it serves, else math
   flash,      ///< tiles on the tensor cores; Error where they do not serve the call
@@ -47,7 +47,7 @@ enum class AttentionBackend : uint8_t {
 // tokens: document_start[t] is t, or document_start[t-1], and 0 at place 0. It never falls, so the queries that see key s are a run too,
 // which ends before the first with document_start > s: backward needs no second tensor. Work falls with the documents' lengths.
 
-/// Checks the shape; what the values have to be, backends check.
+/// Checks the shape. Backends check the values.
 inline void expect_document_start(const char* op, const ConstTensorView& document_start, int64_t rows) {
   if (!document_start.empty()) expect_tensor(op, "document_start", document_start, DType::i32, {rows});
 }

@@ -1,5 +1,5 @@
-// Every op's name, said once. From this list follow the calls of a backend, the launchers of the CUDA backend, decorators, and the names
-// in errors.
+// The list of all op names. A backend's calls, the launchers of the CUDA backend, decorators and the names in errors are made from
+// it.
 #pragma once
 
 #define MBT_FOR_EACH_OP(X)                            \

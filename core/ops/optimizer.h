@@ -36,7 +36,7 @@ struct ClipScaleArgs {
   }
 };
 
-/// Whether this step may change the weights, decided where the numbers are, so that no step waits for the host:
+/// Decides on the device whether this step may change the weights, so that no step waits for the host:
 ///   skip[0] = 1 when gradients are not finite and skip_non_finite; when sqrt(squared_norm) > max_norm (a NaN is not); when the loss is not
 ///             finite and skip_non_finite_loss; else 0.
 ///   report = {loss_sum, squared_norm, non_finite, skip}: what the host reads once a step.
@@ -63,7 +63,7 @@ struct DecideStepArgs {
 ///   g = grad * grad_scale[0];  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
 ///   master *= 1 - lr wd;  master -= lr * (m / bias_correction1) / (sqrt(v / bias_correction2) + eps);  param = round(master)
 /// With decoupled = false, g += wd * master instead (L2 regularization).
-/// A bf16 moment is widened, updated in f32, used for the step as it is then, and rounded to nearest even on its way back.
+/// A bf16 moment is widened and updated in f32. The step uses the f32 value, which is then stored rounded to nearest even.
 struct AdamwArgs {
   TensorView master;      // [n] f32
   TensorView exp_avg;     // [n] f32 or bf16: m

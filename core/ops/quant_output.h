@@ -7,10 +7,10 @@ namespace mbt {
 
 /// Where codes and scales go, and how they are made. empty(): none are wanted.
 ///
-/// As an op's `quantized` it means that op's output, rounded to its dtype: codes, scales and amax have the very bits that the op alone,
-/// and `quantize` after it, would give. What a backend saves by it is its own business. The CUDA backend:
-///  - delayed: norm and activation, forward and backward, write codes from registers; the others quantize in a pass of its own;
-///  - tensorwise, and nvfp4 without a transformed copy: the op leaves the partial maxima, so that no pass looks for the amax;
+/// As an op's `quantized` it quantizes that op's output, rounded to its dtype. Codes, scales and amax are bit-identical to running the op
+/// and then `quantize`. How much a backend fuses is up to the backend. The CUDA backend:
+///  - delayed: norm and activation, forward and backward, write codes from registers; all other ops need a separate quantization pass;
+///  - tensorwise, and nvfp4 without a transformed copy: the op writes partial maxima, so that no separate amax pass is needed;
 ///  - blockwise and mxfp8 need neither: one pass after the op.
 /// Ops have a `keeps_*` flag where a plain output may have no other reader: when false, with `quantized` given, that output is scratch
 /// whose contents are undefined afterwards. All other plain outputs are as without `quantized`.

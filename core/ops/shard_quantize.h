@@ -12,7 +12,8 @@
 
 namespace mbt {
 
-/// Entries of the amax that ranks agree on before they quantize: one a block; tensorwise: one; delayed: none, its scale is known already.
+/// Returns the number of amaxes that ranks agree on before they quantize: one per block; tensorwise: one; delayed: none (its scale is
+/// known).
 inline int64_t shard_amax_size(const QuantSpec& spec, int64_t rows, int64_t cols) {
   if (spec.scaling == QuantScaling::delayed) return 0;
   const QuantCopyShape shape = quant_copy_shape(spec, rows, cols, false);

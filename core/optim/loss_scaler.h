@@ -18,15 +18,15 @@ struct LossScaler {
   LossScaling kind = LossScaling::none;
   float scale = 1.0F;
   int64_t growth_tracker = 0;      ///< clean steps since the last growth or overflow
-  int64_t hysteresis_tracker = 0;  ///< overflows that the scale still bears; restored by growth alone, as upstream
+  int64_t hysteresis_tracker = 0;  ///< overflows left before the scale is halved; only growth restores it, as upstream
   float min_scale = 1.0F;
   int64_t growth_interval = 0;
   int64_t hysteresis = 0;
 
   bool checks_gradients() const { return kind != LossScaling::none; }
-  /// Gradients times this are unscaled: the reciprocal in double, then fp32.
+  /// Returns the factor that unscales gradients: 1 / scale, computed in double and rounded to fp32.
   float inverse_scale() const { return static_cast<float>(1.0 / static_cast<double>(scale)); }
-  /// After every attempted step; the step must be skipped when found_inf.
+  /// Call it after every attempted step. The step must be skipped when found_inf.
   void update(bool found_inf);
 };
 

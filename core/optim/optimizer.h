@@ -12,7 +12,7 @@ namespace mbt {
 /// From exp_avg_dtype and exp_avg_sq_dtype.
 MomentTypes moment_types(const OptimizerConfig& config);
 
-/// The loss as a reason to leave the weights alone.
+/// The loss, as another reason to skip a step.
 struct LossGuard {
   TensorView sum = {};  ///< [1] f64 on the device, of this rank; step() makes it that of all ranks; empty: unknown
   bool skip_non_finite = false;

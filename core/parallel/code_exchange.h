@@ -1,4 +1,4 @@
-// Weights that exist only as codes, when their fp32 masters are spread over ranks.
+// The exchange of weights that exist only as codes, when their fp32 masters are sharded over ranks.
 #pragma once
 
 #include <vector>
@@ -8,19 +8,19 @@
 
 namespace mbt {
 
-/// Codes of one byte travel: ranks agree on amaxes, so all scales are the same everywhere, and each quantizes its slices; then whole copies
-/// are completed from what has arrived. MXFP8's two copies have codes of their own; it travels in 16 bits instead, in the gradients' memory
-/// (reuse_grad_buf_for_mxfp8_param_ag), and every rank quantizes whole weights.
+/// Ranks exchange one-byte codes. They first agree on amaxes, so that all ranks have the same scales. Then each rank quantizes its slices,
+/// and all ranks complete their copies from the received codes. MXFP8's two copies have different codes; its weights are exchanged in 16
+/// bits instead, in the gradients' memory (reuse_grad_buf_for_mxfp8_param_ag), and every rank quantizes whole weights.
 class CodeExchange {
  public:
   /// All must outlive it. act: what masters are rounded to before they are quantized.
   CodeExchange(Backend& backend, Collectives& collectives, DType act, Weights& weights);
 
-  /// From the masters: what this rank sends, in its pieces of traveling().
+  /// Computes what this rank sends from its masters, into its pieces of traveling().
   void prepare();
-  /// The bucket as it travels: codes, or 16-bit weights in its gradients.
+  /// Returns the exchanged form of the bucket: codes, or 16-bit weights in its gradients' memory.
   TensorView traveling(const Bucket& bucket) const;
-  /// It has arrived: both copies of its weights. Gradients that it traveled in are zero again.
+  /// Makes both copies of the weights of a bucket that has arrived. Gradients whose memory it used are set to zero again.
   void complete(const Bucket& bucket);
   bool travels_in_gradients() const { return travels_in_gradients_; }
 

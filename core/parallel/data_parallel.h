@@ -1,4 +1,4 @@
-// What training needs of the other ranks. With one rank nothing travels and nothing is allocated.
+// The communication of data-parallel training. With one rank nothing is exchanged and nothing is allocated.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@
 
 namespace mbt {
 
-/// A step: begin_step(); micro-batches, each with hooks(); reduce_gradients(); the optimizer, which calls add_up(); publish_step(). Every
-/// rank does it alike.
+/// The calls of a step: begin_step(); micro-batches, each with hooks(); reduce_gradients(); the optimizer, which calls add_up();
+/// publish_step(). Every rank makes the same calls.
 class DataParallel {
  public:
   /// weights: planned for sharding_of(ddp, rank, ranks). All must outlive it.
@@ -29,25 +29,26 @@ class DataParallel {
 
   /// Gradients := 0.
   void begin_step();
-  /// For a micro-batch of the step: parameters that still arrive, gradients that already leave. nullptr: neither overlaps with it.
+  /// Returns the hooks of a micro-batch that overlaps with receiving parameters or sending gradients; nullptr: it overlaps with neither.
   UnitHooks* hooks(bool is_first, bool is_last);
   /// Gradients := sums over ranks, of this rank's pieces or of everything (sharded optimizer or not).
   void reduce_gradients();
 
   /// Sums over ranks: f64 [1] each, and the maximum of non_finite, i32 [1]. Empty tensors are left out.
   void add_up(TensorView squared_norm, TensorView non_finite, TensorView loss_sum);
-  /// What this rank adds up for the gradient norm: its pieces of the buckets, a sharded optimizer or not, so that both get the same bits.
+  /// Returns the ranges that this rank sums for the gradient norm: its pieces of the buckets, with or without a sharded optimizer, so that
+  /// both give the same bits.
   const std::vector<ElementRange>& norm_ranges() const { return norm_ranges_; }
   /// Delayed scaling's staged amaxes := their maximum over ranks.
   void reduce_amax(TensorView staged);
-  /// The same for what is staged now. Again changes nothing.
+  /// The same for the amaxes that are staged now. Idempotent.
   void reduce_staged_amaxes();
 
   /// After masters were set from outside: working weights and codes of all ranks are made from them.
   void publish_masters();
   /// After the optimizer, once nobody reads the gradients any more. was_skipped: no weight has changed.
   void publish_step(bool was_skipped);
-  /// Parameters that are still under way have arrived.
+  /// Waits until all parameters have arrived.
   void finish_publishing();
 
  private:

@@ -32,15 +32,16 @@ struct StepParts {
   double backward_share = 2.0 / 3;  ///< of a micro-batch
 };
 
-/// MODEL, no measurement: a step at `ranks` ranks, each with the same work (the global batch grows with them). With overlap, gradients
-/// leave during the last backward and parameters arrive during the first forward: only what does not fit in there is waited for. Every rank
-/// and link is as fast as the measured one; stragglers, contention and memory traffic of the exchange are not in it.
+/// A MODEL, not a measurement, of a step at `ranks` ranks with the same work per rank (the global batch grows with the ranks). With
+/// overlap, gradients are sent during the last backward and parameters are received during the first forward; a step waits only for the
+/// rest. The model assumes that every rank and link is as fast as the measured one. It ignores stragglers, contention and the exchange's
+/// memory traffic.
 struct ScaledStep {
   int64_t ranks = 1;
   double seconds = 0.0;
   double exchange_s = 0.0;  ///< both collectives
   double waiting_s = 0.0;   ///< of them, what is not hidden
-  double efficiency = 1.0;  ///< tokens/s of a rank, of those of one alone
+  double efficiency = 1.0;  ///< tokens/s of one rank, relative to a run with one rank
 };
 struct OverlapChoice {
   bool gradients = false, params = false, shards_optimizer = false;

@@ -9,9 +9,9 @@
 
 namespace mbt {
 
-/// Each bucket is reduce-scattered: this rank gets the sums of its piece. Without a sharded optimizer the sums are all-gathered then, so
-/// every rank has the same bits either way. Main gradients are f32; under a 16-bit grad_reduce they travel rounded to it, in a buffer of
-/// their own, and come back widened.
+/// Each bucket is reduce-scattered: this rank gets the sums of its piece. Without a sharded optimizer the sums are then all-gathered, so
+/// the bits are the same either way. Main gradients are f32. With a 16-bit grad_reduce they are rounded to it in a separate buffer for the
+/// exchange, and widened afterwards.
 class GradientExchange {
  public:
   /// All must outlive it.

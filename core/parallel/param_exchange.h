@@ -18,13 +18,13 @@ class ParamExchange {
   /// Own pieces of the working weights are those of the masters; sends them off, and the codes too. Parameters must not be read before they
   /// have arrived.
   void launch();
-  /// What forward reads in `unit` has arrived, its codes too. Units in the order of forward.
+  /// Waits until all parameters that forward reads in `unit` have arrived, codes included. Call it for the units in the order of forward.
   void arrive(int64_t unit);
-  /// Everything has.
+  /// Waits until all parameters have arrived.
   void finish();
-  /// What travels changes with delayed scales, not with the weights alone.
+  /// Whether the exchanged data depends on delayed scales as well as on the weights.
   bool depends_on_scales() const { return weights_.keeps_codes_only() && !weights_.delayed().empty(); }
-  /// Of a bucket whose gradients must not be touched: its parameters travel in their memory.
+  /// Whether the bucket's parameters are exchanged in its gradients' memory, which must not be touched meanwhile.
   bool occupies_gradients(const Bucket& bucket) const { return bucket.holds_codes && codes_.travels_in_gradients() && is_under_way(); }
   bool is_under_way() const { return arrived_ < buckets_.size(); }
 

@@ -49,8 +49,8 @@ void check_replicas(Backend& backend, World& world, const Weights& weights) {
     for (size_t r = 1; r < static_cast<size_t>(world.ranks()); ++r)
       if (all[r * n + i] != all[i]) others.push_back(fmt::format("{} ({})", r, hash_text(all[r * n + i])));
     if (others.empty()) continue;
-    throw AgreedError(fmt::format("the ranks' weights have come apart: {} is {} on rank 0, but not on rank {}. A rank has computed "
-                                  "something else than the others: continue from the last checkpoint, and check the memory of that machine",
+    throw AgreedError(fmt::format("the ranks' weights differ: {} is {} on rank 0, but not on rank {}. A rank has computed "
+                                  "a different result: resume from the last checkpoint, and check the memory of that machine",
                                   weights.spec(static_cast<int64_t>(i)).name, hash_text(all[i]), join(others, ", ")),
                       1);
   }

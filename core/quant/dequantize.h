@@ -1,4 +1,4 @@
-// What codes and scales stand for, element by element on the host: the definition that fast decoders are tested against.
+// The values that codes and scales represent, computed element by element on the host. Fast decoders are tested against this definition.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,4 @@
-// Rules inside one MixedPrecisionConfig that hold before it meets the other sections.
+// Rules within one MixedPrecisionConfig, applied before it is synchronized with the other sections.
 #pragma once
 
 #include <set>

@@ -54,7 +54,7 @@ class Notes {
       notes_.push_back(
           "mixed_precision.fp8 is hybrid under mxfp8: gradients are E5M2, with one bit of mantissa less than E4M3, and each block of 32 "
           "has "
-          "a scale of its own, so that they gain no range; NVIDIA's recipes take e4m3");
+          "its own scale, so E5M2 gains no range; NVIDIA's recipes use e4m3");
   }
 
   void note_layers() {
@@ -92,7 +92,7 @@ class Notes {
     if (o.exp_avg_sq_dtype == MomentDtype::bf16 && 1 - o.adam_beta2 < 0x1p-8)
       notes_.push_back(fmt::format(
           "optimizer.exp_avg_sq_dtype is bf16, in which the second moment cannot decay by the {:g} a step of optimizer.adam_beta2 {}: it "
-          "grows with large gradients and stays, which makes steps smaller; take adam_beta2 0.99 or below, or fp32",
+          "grows with large gradients and does not shrink, which makes steps smaller; use adam_beta2 0.99 or below, or fp32",
           1 - o.adam_beta2, o.adam_beta2));
     if (o.use_precision_aware_optimizer && o.exp_avg_dtype == MomentDtype::fp32 && o.exp_avg_sq_dtype == MomentDtype::fp32)
       notes_.push_back("optimizer.use_precision_aware_optimizer has no effect: exp_avg_dtype and exp_avg_sq_dtype are fp32");
@@ -146,7 +146,7 @@ class Notes {
           std::pair{"QKV width", model_.qkv_width()}, std::pair{"attention width", heads}, std::pair{"tokens of a micro-batch", tokens}})
       if (size % multiple != 0) odd.push_back(fmt::format("{} {}", name, size));
     if (!odd.empty())
-      notes_.push_back(fmt::format("a GPU would refuse sizes that are no multiple of {} in this recipe: {}; on the CPU they work", multiple,
+      notes_.push_back(fmt::format("on a GPU this recipe needs sizes that are multiples of {}, but: {}; the CPU supports them", multiple,
                                    join(odd, ", ")));
   }
 

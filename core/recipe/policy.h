@@ -36,7 +36,7 @@ struct PrecisionPolicy {
   const LinearPrecision& linear(int64_t layer) const { return layers[static_cast<size_t>(layer)]; }
 };
 
-/// What a quantized layer gets, wherever it stands; empty specs without fp8 and fp4. From a validated config.
+/// Returns the precision of a quantized layer at any position; specs are empty without fp8 and fp4. `model` must be validated.
 LinearPrecision quantized_linear(const ModelConfig& model);
 
 /// first_last_layers_bf16 keeps layer i (0-based) in 16 bits: i < start or i >= num_layers - end.

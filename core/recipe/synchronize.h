@@ -1,4 +1,4 @@
-// The precision section is the authority: what it says replaces what model, optimizer and ddp say under the same name.
+// The section mixed_precision is the authority: its values replace those of model, optimizer and ddp under the same names.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace mbt {
 
-/// One value that gave way.
+/// One value that was overwritten.
 struct Overwrite {
   std::string section;
   std::string field;

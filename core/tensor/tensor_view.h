@@ -1,5 +1,5 @@
-// Views of dense row-major tensors. A view never owns memory and never says on which device it lies:
-// only a backend dereferences `data`.
+// Views of dense row-major tensors. A view does not own memory and does not record its device: only a backend dereferences
+// `data`.
 #pragma once
 
 #include <array>

@@ -11,13 +11,13 @@
 
 namespace mbt {
 
-/// `path`: a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json or else a tokenizer.model (with both: the .json,
-/// unless it is of a kind that is not done here). Beside it, tokenizer_config.json and special_tokens_map.json say which tokens are bos and
-/// eos. InputError: anything in the files that would change the tokens and is not done here, by its name.
+/// Opens a tokenizer. `path` is a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json or a tokenizer.model. With both
+/// files it takes the .json, unless its kind is not supported. tokenizer_config.json and special_tokens_map.json in the same folder name
+/// the bos and eos tokens. Throws InputError, naming the setting, for any setting that would change the tokens and is not supported.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
-/// What tokenizer.tokenizer_type is for this tokenizer's file or folder, by its first bytes or its names; nothing: there is none.
-/// InputError: it cannot be read.
+/// Returns the tokenizer.tokenizer_type of a file or folder, from its first bytes or its file names; nullopt when it holds no tokenizer.
+/// Throws InputError when it cannot be read.
 std::optional<TokenizerType> tokenizer_type_in(const std::string& path);
 
 /// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.

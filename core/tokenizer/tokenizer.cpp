@@ -51,7 +51,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
   }
   if (config.tokenizer_type == TokenizerType::none) {
     throw InputError(
-        "tokenizer.tokenizer_type is none, as it is for a model whose Hugging Face folder has no tokenizer: text cannot be made the tokens "
+        "tokenizer.tokenizer_type is none, as it is for a model whose Hugging Face folder has no tokenizer: text cannot become the tokens "
         "that the model knows. Name its tokenizer with --tokenizer-model FILE_OR_FOLDER; --tokenizer-type bytes reads text as bytes");
   }
   if (config.tokenizer_model.empty())

@@ -30,8 +30,8 @@ class Tokenizer {
   /// Appends the tokens of `text`, with add_special_tokens those that the tokenizer puts around a text too. InputError: the text is not
   /// UTF-8 (any bytes are good for `bytes`).
   virtual void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const = 0;
-  /// The same without special tokens, also where the text has their names in it: those are text like any other. For what others wrote,
-  /// which must not begin or end a turn of a conversation.
+  /// The same without special tokens: their names in the text are encoded as plain text. For untrusted text, which must not begin or end a
+  /// turn of a conversation.
   virtual void encode_content(std::string_view text, std::vector<int32_t>& ids) const { encode(text, ids); }
   /// The bytes that the tokens stand for; the end may be within a character. InputError: an id that is none of the vocabulary's.
   virtual std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const = 0;

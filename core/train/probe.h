@@ -1,5 +1,5 @@
-// `mbtrain probe`: one forward and backward, then optimizer steps, on batches from a file; every number out. It is how a user compares a
-// model here with the same model elsewhere.
+// `mbtrain probe`: runs one forward and backward, then optimizer steps, on batches from a file, and writes every number. Users compare a
+// model with the same model in another program this way.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a training run tells: its log, its records and its checkpoints.
+// Receives what a training run reports: log messages, records and checkpoints.
 #pragma once
 
 #include <cstdint>

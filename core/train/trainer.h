@@ -37,7 +37,7 @@ class Trainer {
 
   /// Trains to the end or until told to stop, evaluates and saves as configured.
   ExitReason run();
-  /// Makes run() finish its step, save and return. One rank that is asked stops all.
+  /// Makes run() finish its step, save and return. A request on one rank stops all ranks.
   void request_stop() { stop_requested_ = true; }
   /// The same once `flag` is set, by a signal handler for example; it must outlive run().
   void stop_when(const std::atomic<bool>& flag) { stop_flag_ = &flag; }

@@ -1,4 +1,4 @@
-// How a run goes on from a checkpoint, and what it says about settings that have changed since.
+// Continues a run from a checkpoint and reports settings that have changed since.
 #pragma once
 
 #include "core/backend/backend.h"

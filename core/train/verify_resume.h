@@ -1,4 +1,4 @@
-// Whether a run that was saved and continued is the run that was never interrupted, bit for bit.
+// Checks that a saved and resumed run is bit-identical to an uninterrupted run.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ RunConfig traced_config(RunConfig config, int64_t iterations, const std::string&
 
 /// Trains as `config` says. Every rank calls it.
 RunTrace trace_run(Backend& backend, World& world, const RunConfig& config, const PrecisionPolicy& policy, const Dataset& dataset);
-/// The same number of iterations in two runs: `before`, saved to its folder; then a fresh model that loads them and does the rest.
+/// Trains the same iterations in two runs: the first trains `before` iterations and saves; a fresh model then loads them and trains the
+/// rest.
 RunTrace trace_interrupted_run(Backend& backend, World& world, RunConfig config, const PrecisionPolicy& policy, const Dataset& dataset,
                                int64_t before);
 

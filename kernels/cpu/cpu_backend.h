@@ -49,7 +49,7 @@ class CpuBackend final : public Backend {
 #undef MBT_DECLARE_DO
 
  private:
-  /// What ops do last that have made `x`: its codes, when they are wanted.
+  /// Quantizes `x`, the output of an op, when its codes are wanted. Ops call it last.
   void quantize(const ConstTensorView& x, const QuantOutput& quantized);
 
   int num_threads_;

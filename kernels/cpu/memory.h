@@ -14,8 +14,8 @@ void deallocate(void* data, size_t bytes) noexcept;
 /// Memory that this process may use: the machine's, or less when its control group has a limit.
 size_t usable_memory_bytes();
 
-/// What the system could give now without swapping, or what this process's control group leaves when that is less; nothing where the
-/// system does not say.
+/// Returns the bytes that the system can provide now without swapping, or what the process's control group leaves if that is less; nullopt
+/// when the system does not report it.
 std::optional<size_t> available_memory_bytes();
 
 /// Grow-only memory that ops borrow for the length of one call.

@@ -12,8 +12,8 @@ namespace mbt::cuda {
 
 class Gemm;
 
-/// Maxima of one tensor by blocks of an earlier kernel: whoever needs the tensor's takes the largest. Nothing needs zeroing, and a tensor's
-/// amax is known two launches after it was asked for.
+/// Per-block maxima of one tensor, written by an earlier kernel. A kernel that needs the tensor's amax takes the largest of them. So
+/// nothing has to be zeroed, and the amax is available two launches after it was requested.
 struct AmaxParts {
   const float* parts = nullptr;  // [count]
   int count = 0;
@@ -26,8 +26,8 @@ struct LaunchContext {
   Fault* fault;          ///< for indices out of range; never null
   int multiprocessors;   ///< of the device: how many blocks fill it
   Gemm* gemm = nullptr;  ///< launch_gemm needs it
-  /// launch_quantize: the maxima of x where the kernel that made it has left them; it then looks for none, and leaves `scratch`, where they
-  /// may lie, alone.
+  /// For launch_quantize: the maxima of x, when the kernel that produced x has written them. launch_quantize then does not compute them and
+  /// does not touch `scratch`, which may hold them.
   AmaxParts known_amax = {};
 };
 

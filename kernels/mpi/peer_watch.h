@@ -1,4 +1,4 @@
-// Notices that a rank of the same host is gone: launchers differ in whether they end the others, and MPI may wait for it for ever.
+// Detects that a rank on the same host has died. Some launchers do not end the other ranks, and MPI may wait for the dead rank forever.
 #pragma once
 
 #include <atomic>

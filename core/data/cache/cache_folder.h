@@ -1,4 +1,4 @@
-// The folder in which indices and text made into tokens are kept: who writes there, what lies in it, and what may go.
+// The cache folder for indices and tokenized text: its lock, its content, and how old entries are removed.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct CacheFolder {
 /// dataset.path_to_cache, else the folder cache/mbtrain beside `data`.
 CacheFolder cache_folder(const std::string& path_to_cache, const std::string& data);
 
-/// Waits until no other process holds the folder; released at the end of its life. Where the file system has no locks it does nothing:
-/// whoever writes there renames complete files, so that the worst is work done twice.
+/// Locks the folder. The constructor waits until no other process holds the lock; the destructor releases it. On a file system without
+/// locks it does nothing: writers rename complete files into place, so at worst some work is done twice.
 class FolderLock {
  public:
   explicit FolderLock(const std::string& folder);
@@ -33,7 +33,7 @@ class FolderLock {
   int fd_ = -1;
 };
 
-/// Makes the folder. False when it cannot be written and was not wanted; InputError when it was.
+/// Creates the folder. When it cannot be written, throws InputError if the user named the folder, else returns false.
 bool prepare_folder(const CacheFolder& folder);
 
 constexpr std::string_view kIndexMagic = "MBTINDEX";
@@ -42,8 +42,8 @@ constexpr const char* kIndexSuffix = ".index";
 /// Sets the time of a file to now: it is in use.
 void mark_used(const std::string& path);
 
-/// Beside tokens of text, PREFIX.source.json says what they were made from. It also proves that PREFIX.* are of this program's making, and
-/// once these are complete it says their sizes: `endings` are what PREFIX has behind it, such as ".bin".
+/// Returns PREFIX.source.json, the file beside the tokens of a text that records what they were made from. Its presence shows that this
+/// program made PREFIX.*. Once those files are complete, it also records their sizes by ending, such as ".bin".
 std::string token_source_path(const std::string& prefix);
 void write_token_source(const std::string& prefix, const std::vector<std::string>& files, const std::vector<std::string>& endings = {});
 /// Whether the files with all of these endings are there, in the sizes that PREFIX.source.json says.
@@ -59,14 +59,16 @@ struct CacheEntry {
   double unused_days = 0;  ///< since a run last opened it
 };
 
-/// What this program has put there, by name; all else that lies there is none of its business. InputError: no such folder.
+/// Returns the entries that this program has written, sorted by name, and ignores all other files. Throws InputError when there is no such
+/// folder.
 std::vector<CacheEntry> list_cache(const std::string& folder);
 
-/// How long an index lies unused before the next one that is written takes it away.
+/// An index that was not used for so many days is removed when the next one is written.
 constexpr double kIndexDays = 30;
 
-/// Removes entries that no run has opened for that long (`with_tokens`: tokens of text too, which take long to make again), and what killed
-/// writers have left. Files that are mapped stay readable for those who have them open on this machine. Returns what was removed.
+/// Removes entries that no run has opened for `unused_days`, and temporary files of killed writers. Tokens of text take long to make again,
+/// so they are removed only `with_tokens`. Processes on this machine that have mapped a removed file can still read it. Returns the removed
+/// entries.
 std::vector<CacheEntry> prune_cache(const FolderLock& held, double unused_days, bool with_tokens);
 
 }  // namespace mbt

@@ -39,10 +39,10 @@ class IndexArrays {
   std::vector<std::span<const std::byte>> views_;
 };
 
-/// The arrays that `key` describes completely (data, settings, version of the algorithm). They are read from the folder when they lie
-/// there, undamaged and under the same key; else built and put there, by one process while others wait. Small arrays, and those of a folder
-/// that cannot be written, stay in memory. Who writes takes away indices that nobody has used for long (prune_cache). work: bytes
-/// that building goes through, about: little is done again rather than kept.
+/// Returns the arrays that `key` describes completely (data, settings, version of the algorithm). They are read from the folder when an
+/// undamaged file with the same key is there. Otherwise one process builds and writes them while the others wait. Small arrays stay in
+/// memory, and so do arrays whose folder cannot be written. Writing also removes indices that were not used for long (prune_cache). work:
+/// roughly the bytes that building reads; when it is small, the arrays are rebuilt each time instead of kept.
 IndexArrays cached_arrays(const CacheFolder& folder, const std::string& name, const std::string& key, int64_t work,
                           const std::function<std::vector<IndexArray>()>& build);
 

@@ -13,8 +13,8 @@
 
 namespace mbt {
 
-/// What a text becomes tokens by. Names, sizes and times of the files, all of this and the tokenizer's fingerprint make the key of the
-/// pair.
+/// How text is tokenized. The key of a cached pair consists of these options, the tokenizer's fingerprint, and the names, sizes and times
+/// of the files.
 struct TokenizedOptions {
   std::string json_key;
   int64_t max_document_bytes = 0;  ///< of a line of JSON Lines; larger texts are read in pieces
@@ -22,13 +22,13 @@ struct TokenizedOptions {
   CacheFolder cache;
 };
 
-/// The prefix under which `make(prefix)` puts Megatron pairs, PREFIX + each of `pairs`, unless they are there already, from the same files,
-/// settings and tokenizer, and of the sizes in which they were made. One process makes them while others wait. InputError: a cache that
-/// cannot be written; what `make` throws.
+/// Returns the prefix of cached Megatron pairs, PREFIX + each of `pairs`. Calls `make(prefix)` to write them, unless they are already there
+/// with the same files, settings, tokenizer and recorded sizes. One process makes them while the others wait. Throws InputError when the
+/// cache cannot be written, and whatever `make` throws.
 std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
                           const std::string& name, const std::vector<std::string>& pairs, FunctionRef<void(const std::string&)> make);
 
-/// The prefix of the pair: a document for each file of text, or for each line of JSON Lines; behind each the end-of-document token.
+/// Returns the prefix of the pair. It has one document per text file or per line of JSON Lines, each followed by the end-of-document token.
 std::string tokenized_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenizedOptions& options);
 
 }  // namespace mbt

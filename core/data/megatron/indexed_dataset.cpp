@@ -35,7 +35,7 @@ IndexedDataset::IndexedDataset(const std::string& prefix, const IndexedOptions& 
     : reader_(prefix, options.vocab_size), options_(options) {
   if (options.seed < 0 || options.seed > std::numeric_limits<uint32_t>::max()) {
     throw InputError(fmt::format(
-        "the seed of the data order is {}, expected 0 to {} for Megatron data (numpy's generator takes no other): set dataset.random_seed",
+        "the seed of the data order is {}, expected 0 to {} for Megatron data (the range of numpy's generator): set dataset.random_seed",
         options.seed, std::numeric_limits<uint32_t>::max()));
   }
   if (reader_.num_sequences() > std::numeric_limits<int32_t>::max()) {

@@ -21,9 +21,9 @@ struct IndexedOptions {
   std::array<double, 3> split{1, 0, 0};  ///< weights over sequences
   SampleCounts samples{};
   int64_t seed = 0;
-  int64_t vocab_size = 0;       ///< tokens from it on are refused when they are read
+  int64_t vocab_size = 0;       ///< tokens not below it are rejected when they are read
   std::string path_to_cache{};  ///< empty: beside the data
-  std::string made_from{};      ///< the user's text, of tokens in a cache: what inspect and messages call the data; empty: the prefix
+  std::string made_from{};      ///< the user's text that cached tokens come from, as inspect and messages name it; empty: the prefix
 };
 
 class IndexedDataset final : public Dataset {
@@ -46,7 +46,7 @@ class IndexedDataset final : public Dataset {
     Range sequences;
     int64_t tokens = 0, epochs = 0;
     int64_t available = 0;  ///< samples that the epochs have
-    int64_t samples = 0;    ///< that are read, of which alone there is an index
+    int64_t samples = 0;    ///< samples that the run reads; the index covers only these
     std::shared_ptr<const IndexArrays> index;
   };
   void build(Split split, const std::string& lengths);

@@ -1,4 +1,4 @@
-// Reads Megatron indexed data (indexed_format.h) through memory maps: opening looks at the whole index once and trusts nothing in it.
+// Reads Megatron indexed data (indexed_format.h) through memory maps. Opening checks the whole index once.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ class IndexedReader {
   int64_t document_begin(int64_t document) const { return get<int64_t>(documents_, document); }
   /// Tokens [offset, offset + count) of the sequence. InputError: a token below 0 or beyond the vocabulary; a file that has shrunk.
   void read(int64_t sequence, int64_t offset, int64_t count, int32_t* out) const;
-  /// Changes when either file does: of the sizes, the index and samples of the tokens.
+  /// Changes when either file changes. It covers both sizes, the index and samples of the tokens.
   std::string fingerprint() const;
 
  private:

@@ -11,8 +11,8 @@
 
 namespace mbt {
 
-/// PREFIX.bin and PREFIX.idx appear at finish(), complete and on the disk; until then they have temporary names, and without finish() they
-/// are removed. Tokens stream to the disk; memory holds four bytes a sequence and eight a document. An old pair of that prefix is replaced.
+/// PREFIX.bin and PREFIX.idx appear at finish(), complete and on disk. Until then they have temporary names; without finish() they are
+/// removed. Tokens stream to disk; memory holds four bytes per sequence and eight per document. Replaces an old pair of the same prefix.
 class IndexedWriter {
  public:
   /// InputError: a dtype that holds no tokens (float32, float64), a folder that cannot be written.

@@ -1,4 +1,4 @@
-// The order in which Megatron samples indexed data, number for number: a run that moves over sees the same samples.
+// The order in which Megatron samples indexed data, reproduced exactly: a run moved from Megatron reads the same samples.
 //
 // Sequences of a split are repeated for as many epochs as the wanted samples take and shuffled together; samples of seq_length + 1 tokens
 // are cut from them one after another (two neighbors share a token, the target of one and the input of the next), and shuffled in turn.
@@ -35,12 +35,12 @@ void numpy_shuffle(std::span<T> values, std::mt19937& random) {
   }
 }
 
-/// How often the sequences of a split are gone through, and how that is shuffled.
+/// How many epochs of a split's sequences are read, and how they are shuffled.
 struct EpochPlan {
   int64_t epochs = 1;
   int64_t samples = 0;                 ///< of all epochs
-  bool separates_final_epoch = false;  ///< the last epoch, of which only a part is wanted, is shuffled by itself
-  int64_t samples_before_final = 0;    ///< when it is
+  bool separates_final_epoch = false;  ///< the last epoch is only partly read and is shuffled separately
+  int64_t samples_before_final = 0;    ///< with separates_final_epoch only
 };
 /// samples_wanted: nullopt is one epoch. tokens_per_epoch > 0. InputError (which names `what`): so many samples or sequences that the index
 /// does not fit into half of the machine's memory, or is beyond 32 bits.
@@ -53,13 +53,13 @@ struct MegatronIndex {
   std::vector<int32_t> sample_offset;    ///< [samples + 1], at which token of that sequence
   std::vector<uint32_t> shuffle_index;   ///< [samples], which sample is read when
 };
-/// What a run that reads the first samples of that order needs of it: 8 bytes a sample, and 4 for each time that a sequence is read.
+/// The part of the index that a run needs for its first samples: 8 bytes per sample, and 4 per read of a sequence.
 struct SamplesRead {
   std::vector<int32_t> sequences;         ///< document_index without what no sample touches
   std::vector<uint32_t> sample_sequence;  ///< [count], where in `sequences` the sample that is read at that time begins
   std::vector<int32_t> sample_offset;     ///< [count], at which token of that sequence
 };
-/// 0 <= count <= samples of the index, which is used up.
+/// Takes the first `count` samples out of `index`, which must not be used afterwards. 0 <= count <= its samples.
 SamplesRead first_samples_read(MegatronIndex index, int64_t count);
 
 /// sequences: those of the split. length(s): tokens of sequence s; they add up to tokens_per_epoch of the plan.

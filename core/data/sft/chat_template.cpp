@@ -73,9 +73,8 @@ int32_t ChatTemplate::special(const char* name) const {
 
 int32_t ChatTemplate::end_of_text() const {
   if (end_of_text_) return *end_of_text_;
-  throw InputError(
-      fmt::format("the end of an answer needs a token, and the tokenizer has none for the end of a text ({}): set dataset.eod_token_id",
-                  tokenizer_.describe()));
+  throw InputError(fmt::format("answers must end with an end-of-text token, but the tokenizer has none ({}): set dataset.eod_token_id",
+                               tokenizer_.describe()));
 }
 
 void ChatTemplate::add_text(std::string_view content, bool in_loss, ChatExample& out) const {

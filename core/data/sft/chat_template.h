@@ -4,9 +4,10 @@
 //   llama3   <|begin_of_text|>, then <|start_header_id|>ROLE<|end_header_id|> \n\n CONTENT <|eot_id|>
 //   plain    ROLE: CONTENT \n; an answer ends with the end-of-text token
 //
-// Of a message of the assistant, content and the token that ends it are in the loss. Header and content are encoded apart, as they are when
-// a model answers. The names of special tokens in CONTENT are text: no message can end its turn or begin another. prompt and completion are
-// used as they are, special tokens too: the prompt, the completion and the end-of-text token, of which the last two are in the loss.
+// The content of an assistant's message and the token that ends it are in the loss. Header and content are encoded separately, as they are
+// when a model answers. Names of special tokens in CONTENT are plain text, so no message can end its turn or begin another. Prompt and
+// completion are used unchanged, special tokens included: the row is prompt, completion, end-of-text token, and the last two are in the
+// loss.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +32,9 @@ class ChatTemplate {
   /// end_of_text: for plain and completions.
   ChatTemplate(ChatFormat format, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text);
 
-  /// {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}; an answer with "weight": 0 is not in the
-  /// loss. InputError, without the place: another shape, an unknown role, no answer, keys that would change what is learned; a special
-  /// token that is needed and that the tokenizer lacks.
+  /// Encodes {"messages": [{"role": ..., "content": ...}, ...]} or {"prompt": ..., "completion": ...}; an answer with "weight": 0 is not in
+  /// the loss. Throws InputError, without file and line, for another shape, an unknown role, no answer, keys that would change what is
+  /// learned, and a special token that the tokenizer lacks.
   ChatExample encode(const nlohmann::json& example) const;
 
  private:

@@ -14,7 +14,7 @@ struct Packing {
   int64_t rows() const { return static_cast<int64_t>(first.size()) - 1; }
 };
 
-/// In order; an item that does not fit any more begins the next row. lengths: 1 to capacity; of 0: left out.
+/// Packs items in order; an item that no longer fits begins the next row. lengths: 1 to capacity; items of length 0 are left out.
 Packing pack_sequentially(std::span<const int32_t> lengths, int64_t capacity);
 /// Each item into the first row that has room for it. O(n log n).
 Packing pack_first_fit(std::span<const int32_t> lengths, int64_t capacity);

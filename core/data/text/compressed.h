@@ -1,4 +1,4 @@
-// Files that hold text only after another program has unpacked them.
+// Detects compressed files, which another program must unpack first.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace mbt {
 
-/// InputError when a file begins as compressed or columnar ones do: its kind, and the command that makes text of it. `head`: its first
-/// bytes.
+/// Throws InputError when `head`, the first bytes of a file, are those of a compressed or columnar file. The message names the format and
+/// the command that converts the file to text.
 void refuse_compressed(std::string_view head, const std::string& path);
 /// The same of the file, where it can be read at all.
 void refuse_compressed(const std::string& path);

@@ -147,7 +147,7 @@ DocumentKind DocumentSource::kind_of(const std::string& path) const {
   if (suffix == ".jsonl" || suffix == ".ndjson") return DocumentKind::jsonl;
   if (!options_.takes_streams || !is_stream(path)) return options_.plain;
   if (options_.stream_kind) return *options_.stream_kind;
-  throw InputError(fmt::format("--input {}: a stream has no name that tells what it holds; say it: --document jsonl, line or file", path));
+  throw InputError(fmt::format("--input {}: the format of a stream is not known from its name; give --document jsonl, line or file", path));
 }
 
 void DocumentSource::refuse_size(const std::string& what) const {

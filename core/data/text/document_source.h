@@ -23,11 +23,11 @@ struct DocumentSourceOptions {
   std::vector<std::string> inputs;                  ///< files; folders, whose files come in byte order of their paths; "-" and pipes
   std::optional<DocumentKind> kind = std::nullopt;  ///< of all files; absent: jsonl for .jsonl and .ndjson, file for all others
   int64_t max_document_bytes = int64_t{256} << 20;
-  DocumentKind plain = DocumentKind::file;  ///< of files that are no JSONL by their name, where `kind` is absent
+  DocumentKind plain = DocumentKind::file;  ///< of files not named as JSONL, when `kind` is absent
   std::string limit_hint = "raise --max-document-bytes, or cut it into smaller documents (--document line)";
   bool splits_files = false;   ///< a file that is larger than max_document_bytes comes in pieces, instead of being refused
   bool takes_streams = false;  ///< "-" is standard input, and pipes are read
-  std::optional<DocumentKind> stream_kind = std::nullopt;  ///< of a stream whose name does not tell; absent: InputError
+  std::optional<DocumentKind> stream_kind = std::nullopt;  ///< of a stream whose name does not show its kind; absent: InputError
   const std::atomic<bool>* stop = nullptr;                 ///< ends waiting for a stream with an Error
 };
 
@@ -44,8 +44,8 @@ struct RawDocument {
   std::string where() const;
 };
 
-/// A line of JSONL. Half of a surrogate pair, which Python and JavaScript write where a text was cut inside a character, is read as U+FFFD.
-/// InputError: what parse_json refuses.
+/// Parses a line of JSONL. Half a surrogate pair is read as U+FFFD (Python and JavaScript write one when a text was cut inside a
+/// character). Throws InputError for whatever parse_json rejects.
 nlohmann::json json_of(const RawDocument& document);
 /// The same, which must be an object.
 nlohmann::json object_of(const RawDocument& document);
@@ -57,9 +57,9 @@ class DocumentSource {
   /// InputError: an input that is missing, no file and no folder, a folder without files, or compressed.
   explicit DocumentSource(const DocumentSourceOptions& options);
 
-  /// The next one; nothing after the last. Empty lines of JSONL are left out. InputError: a file that cannot be read, or a document larger
-  /// than max_document_bytes. Pieces end where the usual pre-tokenizers cut (see docs/data.md), so that their tokens are those of the
-  /// whole, but for tokenizers that begin a text in a way of its own.
+  /// Returns the next document; nullopt after the last one. Skips empty lines of JSONL. Throws InputError for a file that cannot be read or
+  /// a document larger than max_document_bytes. Pieces end where the usual pre-tokenizers cut (see docs/data.md), so they have the same
+  /// tokens as the whole document, except with tokenizers that treat the start of a text specially.
   std::optional<RawDocument> next();
 
   /// Absent: not known, with streams among the inputs.

@@ -1,4 +1,4 @@
-// What the ends of documents inside a sample mean for loss, attention and positions: dataset.eod_mask_loss, reset_attention_mask and
+// How the ends of documents inside a sample affect loss, attention and positions: dataset.eod_mask_loss, reset_attention_mask and
 // reset_position_ids, as upstream has them.
 #pragma once
 
@@ -17,7 +17,7 @@ struct DocumentRules {
   bool reset_position_ids = false;    ///< positions count from the beginning of the document
 };
 
-/// [seq_length], as Batch::document_start. Of a sample that does not say: documents begin behind each `eod` among the inputs.
+/// Returns [seq_length] as Batch::document_start. When the sample has none, a new document begins after each `eod` among the inputs.
 std::vector<int32_t> document_starts(const DocumentRules& rules, const Sample& sample);
 /// Takes targets that follow an end of document out of the loss, if the rules say so.
 void mask_ends(const DocumentRules& rules, Sample& sample);

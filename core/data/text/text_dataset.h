@@ -9,7 +9,7 @@
 
 namespace mbt {
 
-/// Of `files`, those that hold text and end in one of `suffixes` (a comma list; empty: any). left_out counts empty and binary ones.
+/// Returns the `files` that hold text and end in one of `suffixes` (comma-separated; empty: any). left_out counts empty and binary files.
 std::vector<std::string> usable_text_files(const std::vector<std::string>& files, const std::string& suffixes, int64_t& left_out);
 
 /// Files are opened when a sample needs them: memory holds their names only, and neither their number nor their size has a limit.

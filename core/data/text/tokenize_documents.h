@@ -29,9 +29,9 @@ struct TokenBatch {
   int64_t text_bytes = 0;       ///< of the texts
 };
 
-/// Calls on_batch for all batches in order, one call at a time, on whatever thread. `stop` ends it early with an Error. InputError: what
-/// the source refuses; JSON without one of the keys, or with something else than a string under it; text that is not UTF-8. Of several
-/// wrong documents the first is told.
+/// Calls on_batch for all batches in order, one call at a time, on any thread. `stop` ends it early with an Error. Throws InputError for
+/// whatever the source rejects, JSON without one of the keys or without a string under it, and text that is not UTF-8. Of several bad
+/// documents it reports the first.
 void tokenize_documents(DocumentSource& source, const Tokenizer& tokenizer, const TokenizeOptions& options, const std::atomic<bool>& stop,
                         FunctionRef<void(const TokenBatch&)> on_batch);
 

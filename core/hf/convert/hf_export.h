@@ -12,7 +12,7 @@
 namespace mbt {
 
 struct HfExportOptions {
-  /// F32, BF16 or F16 for all weights; nullopt: each as its source had it, without a source that of the run's working weights.
+  /// F32, BF16 or F16 for all weights. nullopt: the type in the source folder, or without one that of the run's working weights.
   std::optional<SafetensorsType> dtype;
   int64_t max_shard_size = 5'000'000'000;  ///< bytes of tensors in one file; a larger tensor has a file of its own
 };
@@ -27,10 +27,11 @@ struct HfExport {
 /// "5GB", "500MB", "16KB" (powers of ten), "1GiB" (powers of two) or a number of bytes. InputError: another text, or less than 1.
 int64_t parse_shard_size(const std::string& text);
 
-/// Writes the new folder `out`: complete or not at all. Weights are the fp32 masters, rounded to nearest even; the vocabulary is without
-/// its padding. A model that has come from a Hugging Face folder gets its names, types, copies, buffers, config.json and tokenizer back;
-/// another the config.json of the family that describes it, and what transformers needs of the run's tokenizer. Memory: one tensor.
-/// InputError: no family does, a value that fp16 cannot hold, a damaged checkpoint, `out` exists or cannot be written.
+/// Writes the new folder `out`, complete or not at all. Weights are the fp32 masters, rounded to nearest even; the padding of the
+/// vocabulary is removed. A model that came from a Hugging Face folder keeps that folder's names, types, copies, buffers, config.json and
+/// tokenizer. Any other model gets the config.json of the family that can describe it, and the tokenizer files that transformers needs.
+/// Memory: one tensor. Throws InputError when no family can describe the model, fp16 cannot hold a value, the checkpoint is damaged, or
+/// `out` exists or cannot be written.
 HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, const HfExportOptions& options,
                    const ConversionProgress& progress);
 

@@ -21,10 +21,10 @@ struct HfImport {
   std::optional<int64_t> sliding_window;  ///< that is shorter than the model's positions, tokens
 };
 
-/// Writes the new folder `out`: complete or not at all. Weights keep their values, and bf16 where all of a parameter is; what else the
-/// folder holds goes along (core/hf/hf_source.h). Memory: one parameter. InputError: everything that hf_config.h, hf_weights.h and the
-/// rules of run configs refuse, before anything is written; `out` exists or cannot be written.
-/// seq_length: of the run's sequences, not given: as long as the model's. InputError also: longer than its sliding window.
+/// Writes the new folder `out`, complete or not at all. Weights keep their values; a parameter stays bf16 when all its tensors are bf16.
+/// Other content of the folder is kept too (core/hf/hf_source.h). Memory: one parameter. seq_length: the run's sequence length; nullopt:
+/// the model's longest. Throws InputError, before anything is written, for whatever hf_config.h, hf_weights.h and the rules of run configs
+/// reject. Throws it also when seq_length exceeds the sliding window, and when `out` exists or cannot be written.
 HfImport import_hf(const std::string& folder, const std::string& out, std::optional<int64_t> seq_length,
                    const ConversionProgress& progress);
 

@@ -1,5 +1,5 @@
-// Byte-pair encoding: within a piece of text, the pair of neighbors that comes first in the list of merges becomes one token, again and
-// again.
+// Byte-pair encoding: in a piece of text, repeatedly merges the pair of neighbors that comes first in the list of
+// merges.
 #pragma once
 
 #include <array>

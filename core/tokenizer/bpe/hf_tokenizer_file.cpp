@@ -71,7 +71,7 @@ void read_model(const json& section, const std::string& where, HfTokenizerParts&
   read_vocab(fields.object("vocab"), fields.where("vocab"), parts);
   read_merges(fields.array("merges"), fields.where("merges"), parts);
   if (const json* dropout = fields.find("dropout"); dropout != nullptr && *dropout != 0.0)
-    fields.refuse("dropout", shown_json(*dropout) + "; merges left out at random are not supported, expected null");
+    fields.refuse("dropout", shown_json(*dropout) + "; dropout of merges is not supported, expected null");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (!fields.string(key, "").empty()) fields.refuse(key, shown(fields.string(key)) + "; expected null, as byte-level BPE has it");
   parts.options.ignore_merges = fields.flag("ignore_merges", false);
@@ -152,7 +152,7 @@ void read_post_processor(const json& section, const std::string& where, HfTokeni
     const json& processors = fields.array("processors");
     for (size_t i = 0; i < processors.size(); ++i) read_post_processor(processors[i], fmt::format("{}.processors[{}]", where, i), parts);
   } else if (!parts.before.empty() || !parts.after.empty()) {
-    fields.refuse("type", shown(type) + " is the second that adds tokens, which is not supported");
+    fields.refuse("type", shown(type) + " is a second post-processor that adds tokens, which is not supported");
   } else if (type == "TemplateProcessing") {
     fields.ignore("pair");
     read_template(fields, parts);
@@ -214,7 +214,7 @@ HfTokenizerParts parse_hf_tokenizer(std::string_view content, const std::string&
     root.refuse("version", shown(version) + "; expected \"1.0\"");
   for (const char* key : {"truncation", "padding"}) {
     if (root.find(key) != nullptr)
-      root.refuse(key, "the file has the package cut or fill up every text, which is not wanted in training data; set it to null");
+      root.refuse(key, "the file makes the tokenizer truncate or pad every text, which training data must not have; set it to null");
   }
   read_model(root.object("model"), where + "model", parts);
   if (const json* added = root.find("added_tokens")) parts.added = read_added_tokens(*added, where + "added_tokens");

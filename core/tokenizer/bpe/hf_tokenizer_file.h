@@ -1,4 +1,4 @@
-// tokenizer.json, section by section. Whatever is in it and would change the tokens is done, or refused by its path.
+// Reads tokenizer.json, section by section. A setting that would change the tokens is either implemented or rejected with its JSON path.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// One object of a tokenizer.json: what is not read from it is refused.
+// One object of a tokenizer.json. Members that are never read are rejected.
 #pragma once
 
 #include <functional>
@@ -24,9 +24,9 @@ class JsonFields {
   const nlohmann::json& object(const std::string& key);
   /// The member "type".
   std::string type() { return string("type"); }
-  /// Known, and without effect on what is made of the file.
+  /// Marks a member as known: it has no effect on the tokens.
   void ignore(const std::string& key) { known_.insert(key); }
-  /// After all reading. InputError: a member that nobody asked for, and that is not null.
+  /// Call it after all reading. Throws InputError for a member that was never read and is not null.
   void refuse_others() const;
 
   [[noreturn]] void refuse(const std::string& key, const std::string& what) const;

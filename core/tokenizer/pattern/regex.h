@@ -1,5 +1,5 @@
 // Patterns of pre-tokenizers: the syntax of Oniguruma, which the `tokenizers` package uses, with that package's knowledge of characters.
-// Libraries of the system know other versions of Unicode than the package, and so would split texts in other places.
+// System libraries use other Unicode versions than the package, so they would split some texts differently.
 #pragma once
 
 #include <string>

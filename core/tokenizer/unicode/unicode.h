@@ -62,7 +62,7 @@ enum CharBit : uint16_t {
   kIsNew = 1024,         ///< unassigned in the Unicode of the package's normalizer, which leaves it alone
 };
 
-/// Of every code point: built once, 3.3 MB of which texts touch a few pages.
+/// The properties of every code point. Built once, 3.3 MB; most texts touch only a few pages of it.
 struct CharTable {
   Category category[kCodePoints];
   uint16_t bits[kCodePoints];

@@ -7,7 +7,7 @@
 namespace mbt {
 
 enum class UnicodeForm { nfc, nfd, nfkc, nfkd };
-/// As the package does it: with the characters that its version of Unicode (9.0) knows; all others stay where and as they are.
+/// Normalizes as the `tokenizers` package does: only characters of its Unicode version (9.0) change; all others stay in place unchanged.
 std::string to_unicode_form(std::string_view text, UnicodeForm form);
 /// Whether this build has it (utf8proc).
 bool has_unicode_forms();

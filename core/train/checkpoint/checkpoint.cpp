@@ -134,9 +134,9 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
     const std::vector<CheckpointTensor>& tensors = checkpoint.index().tensors;
     if (std::none_of(tensors.begin(), tensors.end(), [](const CheckpointTensor& t) { return is_moment(t.name); })) {
       throw InputError(
-          fmt::format("{}: holds weights alone, no moments of Adam, as `convert from-hf` and checkpoint.save_optim=false write it. To "
-                      "begin a run with these weights set checkpoint.finetune=true; to go on with the one that saved them, "
-                      "checkpoint.load_optim=false (moments start afresh)",
+          fmt::format("{}: holds only weights, no Adam moments (written by `convert from-hf` or with checkpoint.save_optim=false). To "
+                      "start a new run with these weights, set checkpoint.finetune=true; to resume the run that saved them, set "
+                      "checkpoint.load_optim=false (moments start at zero)",
                       checkpoint.path()));
     }
     read_held(checkpoint, backend, weights, "exp_avg.", weights.exp_avg());

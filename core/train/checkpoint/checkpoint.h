@@ -1,6 +1,6 @@
-// What a run continues from: its state beside tensors, and reading a checkpoint into a model that may be spread over another number of
-// ranks. Which files there are: checkpoint_writer.h, checkpoint_index.h; how they get there: checkpoint_saver.h; which checkpoint counts:
-// checkpoint_folder.h.
+// The state of a run apart from tensors, and loading a checkpoint into a model that may use another number of ranks. See
+// checkpoint_writer.h and checkpoint_index.h for the files, checkpoint_saver.h for how they are saved, and checkpoint_folder.h for how a
+// checkpoint is chosen.
 #pragma once
 
 #include <cstdint>
@@ -50,12 +50,12 @@ TrainState load_training_state(const CheckpointReader& checkpoint, Backend& back
                                bool with_optimizer);
 /// What the checkpoint carries of the Hugging Face folder that its model has come from; nothing: it has come from none.
 std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint);
-/// InputError: the run's sequences are longer than the sliding window of the Hugging Face model that the checkpoint has come from, also
-/// where the run's config does not tell of it: training would make another model.
+/// Throws InputError when the run's sequences are longer than the sliding window of the Hugging Face model that the checkpoint came from,
+/// even if the run's config does not set it. Training would produce a different model.
 void check_source_window(const CheckpointReader& checkpoint, const ModelConfig& model);
-/// What every checkpoint of a run gets, for CheckpointSaver::carry: what its Hugging Face folder held, and its tokenizer. `loaded`, the
-/// checkpoint that it continues from if any, comes before model.hf_path; a tokenizer of the config before the one that `loaded` carries.
-/// Nothing for a run that does not save.
+/// Returns the files that every checkpoint of a run carries (CheckpointSaver::carry): those of its Hugging Face folder and its tokenizer.
+/// `loaded`, the checkpoint that the run continues from, takes precedence over model.hf_path; the config's tokenizer takes precedence over
+/// the one in `loaded`. Returns nothing for a run that does not save.
 std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig& config, const CheckpointReader* loaded);
 /// What the checkpoint carries of a tokenizer: the run's, else that of the Hugging Face folder; empty: neither, as with bytes.
 TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint);

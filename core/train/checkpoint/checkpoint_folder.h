@@ -13,7 +13,7 @@ std::string iteration_name(int64_t iteration);
 /// The iteration in the name of a checkpoint's folder; -1: it is none.
 int64_t iteration_of(const std::string& checkpoint);
 
-/// Refuses a folder that cannot be written, before anything is trained. Creates it, and clears what a killed run left half written.
+/// Creates the folder and removes unfinished checkpoints of killed runs. Throws InputError, before any training, when it cannot be written.
 void check_save_folder(const std::string& folder);
 
 /// Both name one folder, which need not be there.
@@ -21,12 +21,12 @@ bool is_same_folder(const std::string& a, const std::string& b);
 
 struct FoundCheckpoint {
   std::string path;
-  std::string note;  ///< why it is another than the tracker names; empty: it is not
+  std::string note;  ///< why it differs from the checkpoint that the tracker names; empty: it does not
 };
 
-/// The checkpoint that `folder` offers: of iteration `step`, or the newest complete one. Normally the tracker names that; a run that was
-/// killed before it wrote the tracker has left a newer one. `folder` may also be a checkpoint itself. nullopt: an existing folder without a
-/// checkpoint. InputError: no such folder, no such step, a tracker that holds no number.
+/// Finds the checkpoint of iteration `step` in `folder`, or the newest complete one. The tracker normally names the newest, but a run that
+/// was killed before it wrote the tracker leaves a newer one. `folder` may also be a checkpoint itself. Returns nullopt for an existing
+/// folder without a checkpoint. Throws InputError when there is no such folder or step, or the tracker holds no number.
 std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::optional<int64_t> step);
 
 /// "; the complete checkpoint of iteration 50 can be loaded with --ckpt-step 50": the newest beside `checkpoint` in its folder; empty:

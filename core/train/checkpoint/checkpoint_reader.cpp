@@ -20,9 +20,8 @@ auto CheckpointReader::reading(Use use) const {
 CheckpointReader::CheckpointReader(const std::string& path, bool verify) : path_(path), verifies_(verify) {
   std::error_code unknown;
   if (!fs::exists(index_path(), unknown) && !unknown) {
-    refuse(
-        kIndexFile,
-        "there is no such file: the checkpoint is incomplete, or of a version of this program that wrote none; load it with that version");
+    refuse(kIndexFile,
+           "there is no such file: the checkpoint is incomplete, or an mbtrain version without it saved it; load it with that version");
   }
   index_ = reading([&] { return read_index(path_, verify); });
   const int64_t named = iteration_of(path_);

@@ -34,7 +34,7 @@ class CheckpointReader {
 
  private:
   [[noreturn]] void refuse(const std::string& file, const std::string& what) const;
-  /// `use`, with the name of another checkpoint in its InputErrors.
+  /// Calls `use` and adds the name of another complete checkpoint to its InputErrors.
   template <class Use>
   auto reading(Use use) const;
   void check_file(const std::string& name) const;

@@ -51,7 +51,7 @@ std::string CheckpointSaver::make_folder(int64_t iteration) {
     std::error_code error;
     if (!fs::is_directory(folder, error)) {
       throw InputError(
-          fmt::format("checkpoint.save: the folder {}, which rank 0 has made, is not to be seen here{}. {} must be on a file system that "
+          fmt::format("checkpoint.save: rank 0 created the folder {}, but this rank cannot see it{}. {} must be on a file system that "
                       "all ranks share",
                       folder, error ? ": " + error.message() : "", base));
     }

@@ -35,7 +35,7 @@ class CheckpointSaver {
   /// change when it returns. Otherwise finish() writes, and must follow before they change.
   void start(const TrainState& state, const LossScaler& scaler);
   bool is_pending() const { return pending_.has_value(); }
-  /// This rank has nothing more to write, or has failed to.
+  /// Returns whether this rank has finished writing, successfully or not.
   bool has_written() const;
 
   struct Saved {

@@ -1,4 +1,4 @@
-// Whether a run fits into the memory of its device, asked before anything is allocated; and who needs how much when it does not.
+// Checks, before anything is allocated, whether a run fits into its device's memory; lists what needs how much when it does not.
 #pragma once
 
 #include <optional>
@@ -29,9 +29,9 @@ struct MemoryCheck {
   int64_t scratch_bytes = 0;  ///< for Backend::reserve_scratch
 };
 
-/// Throws InputError when the run cannot fit into what the backend has left and that is a limit: the table, what is free, and the largest
-/// train.micro_batch_size that fits, or which other settings would. Where memory is no such limit (the CPU's pages come when they are
-/// touched) that text is the warning.
+/// Throws InputError when the run does not fit into the backend's free memory and that memory is a hard limit. The message has the table,
+/// the free memory, and the largest train.micro_batch_size that fits or other settings that would fit. When it is no hard limit (the CPU
+/// commits memory lazily), the text is returned as the warning.
 MemoryCheck check_memory(const RunConfig& config, const PrecisionPolicy& policy, const Backend& backend, int ranks);
 
 /// MemoryCheck::owners alone.

@@ -41,7 +41,7 @@ struct LayerRangePlan {
   std::array<GemmPlan, 3> gemms;
 };
 
-/// What planning asks of a device: Backend's queries, or what stands for them.
+/// The device queries that planning needs: those of a Backend, or substitutes.
 using GemmSupportQuery = std::function<GemmSupport(const QuantSpec* a, const QuantSpec* b, DType act)>;
 using GemmScratchQuery = std::function<size_t(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act)>;
 using GemmSizeQuery = std::function<std::string(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act)>;
@@ -66,7 +66,7 @@ std::vector<LayerRangePlan> plan_precision(const PrecisionPolicy& policy, const 
 /// not allowed: `emulate_precision` unset allows it on "cpu", where emulation is the rule, and nowhere else. There is no silent fallback.
 void require_support(const std::vector<LayerRangePlan>& ranges, const std::string& device, std::optional<bool> emulate_precision);
 
-/// What a run announces: one line for each way in which products of these layers are emulated; nothing when all are native.
+/// Returns the log lines about emulation: one for each way in which products of these layers are emulated; none when all are native.
 std::vector<std::string> emulation_notes(const std::vector<LayerRangePlan>& ranges, const std::string& device);
 
 /// How `device` computes the model's attention. Throws InputError with the reason when it cannot as model.attention_backend wants it.

@@ -5,7 +5,7 @@
 
 namespace mbt::cuda {
 
-/// Which way runs when `wanted` is asked for, before there are tensors.
+/// Returns the path that runs when `wanted` is requested, before tensors exist.
 AttentionSupport attention_path(AttentionBackend wanted, const AttentionShape& shape);
 
 /// On the tensor cores (attention_flash_fwd.cu, _bwd.cu): head widths 64 and 128 in bf16 and f16, tensors aligned to 16 bytes, scale > 0.

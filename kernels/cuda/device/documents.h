@@ -32,8 +32,8 @@ __device__ __forceinline__ bool is_document(const int32_t* start, int place) {
   return start[place] == place || (place > 0 && start[place] == start[place - 1]);
 }
 
-/// Notes what is no document. A wrong value makes the one behind it look wrong too, and threads have no order: that one is not noted.
-/// `before`: tokens in front of the sequence.
+/// Reports an invalid value. A wrong value makes the next one look wrong too, and threads run in no order, so that next one is not
+/// reported. `before`: tokens before the sequence.
 __device__ __forceinline__ void report_no_document(const int32_t* start, int place, int64_t before, Fault* fault) {
   if (!is_document(start, place) && (place == 0 || is_document(start, place - 1)))
     report(fault, Fault::document, before + place, start[place], place);

@@ -42,8 +42,8 @@ template <class T>
 __device__ inline uint32_t bits_of_numbers(float low, float high) {
   return std::is_same_v<T, Bf16> ? cvt_rn_bf16x2(low, high) : cvt_rn_f16x2(low, high);
 }
-/// As from_float for each. Pairs of 16 bits share an instruction; that would lose the sign of a NaN, so one test of all x finds those
-/// first.
+/// Converts each element as from_float does. Pairs of 16-bit results share one instruction, which would lose the sign of a NaN, so one test
+/// over all x detects NaNs first.
 template <class T, int kCount>
 __device__ inline void from_floats(const float (&x)[kCount], T (&out)[kCount]) {
   constexpr bool kInPairs = sizeof(T) == 2 && kCount % 2 == 0;

@@ -116,7 +116,7 @@ __device__ inline void store_sixteen(uint8_t* codes, const uint32_t (&four)[4], 
 /// min(n, limit) as an int, 0 for negative n.
 __device__ inline int clamp_count(int64_t n, int limit) { return static_cast<int>(max(int64_t{0}, min(int64_t{limit}, n))); }
 
-/// *slot = max(*slot, amax) for non-negative values, whose bits order as integers. The slot only grows: who does not reach what it held a
+/// *slot = max(*slot, amax) for non-negative values, whose bits order as integers. The slot only grows, so a value not above what it held a
 /// moment ago needs no atomic.
 __device__ inline void raise_amax(float* slot, float amax) {
   if (amax > *slot) atomicMax(reinterpret_cast<int*>(slot), __float_as_int(amax));

@@ -1,5 +1,5 @@
-// Which of cuBLASLt's algorithms computes each product, remembered between runs: a second run starts at once and, as another algorithm may
-// sum in another order, gives the same bits.
+// Remembers between runs which cuBLASLt algorithm computes each product. A second run then starts without timing algorithms and gives the
+// same bits (another algorithm may sum in another order).
 //
 // The file is JSON: {"format": "mbtrain gemm algorithms 1", "devices": {DEVICE: {PRODUCT: {"algorithm": HEX, "microseconds": T}}}}. DEVICE
 // names the GPU and cuBLASLt's version, since an algorithm means nothing to another. Deleting the file makes the next run choose again.
@@ -26,14 +26,14 @@ std::string gemm_choices_path();
 class AlgorithmChoices {
  public:
   using Warn = std::function<void(const std::string& message)>;
-  /// path empty: remembers in this process alone. A file that is no such file is left as it is and not used, with a warning; so is one
-  /// that cannot be read or written. Never throws for the sake of a file.
+  /// path empty: remembers only within this process. A file of another format, or one that cannot be read or written, is left unchanged and
+  /// not used, with a warning. Problems with the file never throw.
   AlgorithmChoices(std::string path, std::string device, Warn warn);
 
   std::optional<AlgorithmChoice> find(const std::string& product) const;
-  /// Remembers and returns the choice that counts: what another process wrote meanwhile for this product goes before.
+  /// Remembers a choice and returns the valid one: a choice that another process has written meanwhile for this product takes precedence.
   AlgorithmChoice remember(const std::string& product, const AlgorithmChoice& choice);
-  /// A choice that does not work any more: the next one takes its place, in the file too.
+  /// Drops a choice that no longer works. The next choice replaces it, in the file too.
   void reject(const std::string& product);
   /// "12 remembered in PATH".
   std::string description() const;

@@ -216,7 +216,7 @@ void NcclCollectives::check_call(int status, const char* call) {
 void NcclCollectives::fail(int status, const std::string& call) {
   const char* const last = ncclGetLastError(comm_);
   const std::string more = last != nullptr && *last != '\0' ? fmt::format("; {}", last) : "";
-  failure_ = fmt::format("{}: {}: {}{}. If another rank has stopped, its message has the reason; NCCL_DEBUG=WARN makes NCCL say more",
+  failure_ = fmt::format("{}: {}: {}{}. If another rank has stopped, see its message for the reason; NCCL_DEBUG=WARN makes NCCL say more",
                          place_.str(), call, ncclGetErrorString(static_cast<ncclResult_t>(status)), more);
   abort();
   throw Error(failure_);

@@ -28,8 +28,9 @@ struct CollectiveSite {
 ///   reduce_scatter  NCCL's, which adds as it does, in 16 bits for 16-bit types; then times factor, rounded again. with_f32_sums on 16-bit
 ///                   types: the pieces are exchanged as they are and added here, in f32 in the order of ranks, rounded once.
 ///   all_reduce      all parts are gathered and added here in the order of ranks, so that all ranks get the same bits: for small tensors.
-/// When a rank is gone, the other ranks' next call, wait() or waiting of the backend throws Error; the communicator is aborted then, so
-/// that whatever the GPU was waiting for ends. One thread, that of the backend; not among ops that are recorded.
+/// When a rank has died, the next call or wait() on the other ranks, or the next wait of their backend, throws Error. It also aborts the
+/// communicator, so that work on the GPU that waits for that rank ends. Use it only from the backend's thread, and never while ops are
+/// recorded.
 class NcclCollectives final : public Collectives {
  public:
   static constexpr size_t kScratchBytes = size_t{32} << 20;
@@ -37,7 +38,7 @@ class NcclCollectives final : public Collectives {
   /// Every rank of `world` at the same time, with its GPU selected. `world` and what `site` refers to must outlive it. scratch_bytes: taken
   /// now; larger calls go through it piece by piece. Throws AgreedError (exit code 2) where a rank cannot load NCCL.
   NcclCollectives(World& world, const CollectiveSite& site, size_t scratch_bytes = kScratchBytes);
-  /// Waits for all calls; while an error is thrown it aborts them instead, because other ranks may not come to them.
+  /// Waits for all calls. During exception unwinding it aborts them instead, because other ranks may never make them.
   ~NcclCollectives() override;
 
   std::string name() const override;

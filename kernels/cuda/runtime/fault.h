@@ -1,4 +1,4 @@
-// What a kernel cannot throw: it leaves a note, and the backend throws it at the next place where the host waits.
+// Errors in kernels, which cannot throw: a kernel records a fault, and the backend throws it the next time the host waits.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -13,11 +13,11 @@
 
 namespace mbt::cuda {
 
-/// Waits for streams and events. While collectives are there to be checked it asks again and again instead, and looks at them in between: a
-/// collective that waits for a rank that is gone never ends, and CUDA's own waiting with it.
+/// Waits for streams and events. While there are collectives, it polls and checks them in between, because a collective that waits for a
+/// dead rank never ends, and neither would CUDA's own wait.
 class HostWait {
  public:
-  /// `check` throws when what the device was given can no longer end, after ending it; `collectives` is the stream that they run in.
+  /// `check` aborts device work that can no longer complete, and then throws. `collectives` is the stream of the collectives.
   void set_check(std::function<void()> check, cudaStream_t collectives) { check_ = std::move(check), collectives_ = collectives; }
   void clear_check() { check_ = nullptr; }
   bool has_check() const { return check_ != nullptr; }

@@ -20,7 +20,7 @@ struct LaunchShape {
   size_t shared_bytes = 0;  ///< dynamic shared memory per block; above 48 KiB allow_shared_bytes() comes first
 };
 
-/// Whether a kernel that ran earlier is to blame: CUDA tells of it late, by whatever call comes next, and the context is then lost.
+/// Returns whether an earlier kernel caused the error. CUDA reports such an error late, from a later call, and the context is then lost.
 inline bool is_of_earlier_kernel(cudaError_t status) {
   switch (status) {
     case cudaErrorIllegalAddress:

@@ -19,7 +19,7 @@ inline void* allocate_device(size_t bytes, const char* what) {
     size_t free = 0, total = 0;
     static_cast<void>(cudaMemGetInfo(&free, &total));
     throw OutOfMemory(
-        fmt::format("GPU memory: {} bytes wanted ({}), {} of {} free; lower train.micro_batch_size, set model.recompute_granularity, or "
+        fmt::format("GPU memory: {} bytes needed ({}), {} of {} free; lower train.micro_batch_size, set model.recompute_granularity, or "
                     "see with nvidia-smi who else uses the GPU",
                     bytes, what, free, total));
   }

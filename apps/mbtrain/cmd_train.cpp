@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "apps/mbtrain/commands.h"
@@ -12,8 +13,11 @@
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/trace.h"
 #include "apps/mbtrain/verb_options.h"
+#include "core/base/error.h"
 #include "core/base/json_text.h"
+#include "core/base/strings.h"
 #include "core/comm/gather.h"
+#include "core/config/config_input.h"
 #include "core/config/config_json.h"
 #include "core/data/make_dataset.h"
 #include "core/io/files.h"
@@ -88,13 +92,31 @@ const char* exit_text(ExitReason reason) {
   return nullptr;
 }
 
+/// --resume: checkpoint.save, and checkpoint.load where there is something to load.
+void resume(const std::string& folder, ConfigInput& input) {
+  for (const Assignment& a : input.assignments)
+    for (const char* field : {"load", "save", "finetune"})
+      if (underscored(a.section) == "checkpoint" && underscored(a.field) == field)
+        throw InputError(
+            fmt::format("--resume {} says where to load and to save: leave out checkpoint.{} ({})", folder, field, to_string(a.origin)));
+  const Origin origin{Origin::Kind::command_line, "--resume"};
+  input.assignments.push_back({"checkpoint", "save", nlohmann::json(folder), origin});
+  if (holds_checkpoints(folder)) input.assignments.push_back({"checkpoint", "load", nlohmann::json(folder), origin});
+}
+
 int train(World& world, const std::vector<std::string>& args) {
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   agree(world, [&] {
     VerbOptions options("Train a model", "mbtrain train");
-    run = resolve_run(options.parse_with_config(args), world.ranks());
+    std::string resumed;
+    options.add_option("--resume", resumed, "Continue the run in this folder and save there; begin it where the folder holds no checkpoint")
+        .called("FOLDER");
+    ConfigInput input = options.parse_with_config(args);
+    if (!resumed.empty()) resume(resumed, input);
+    run = resolve_run(input, world.ranks());
     const RunConfig& config = run.config;
+    if (world.is_first() && !config.checkpoint.save.empty()) refuse_filled_folder(config.checkpoint);
     if (world.is_first()) set_log_level(name_of(config.logger.logging_level));
     dataset = make_dataset(config);
   });

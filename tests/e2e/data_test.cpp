@@ -182,7 +182,7 @@ TEST_CASE("inspect knows text, JSON Lines, and what is no data") {
   refused("tokenizer.json", "is a tokenizer, not training data; see it with `mbtrain tokenizer show tokenizer.json`");
   refused("model.safetensors", "is a model, not training data");
   refused("x.gz", "is compressed (gzip)");
-  refused("nothing", "nothing: no such file or folder, and no nothing.bin");
+  refused("nothing", "nothing: no such file or folder, and no pair nothing.bin");
 }
 
 TEST_CASE("text through a tokenizer is called by its own name, ends with the token asked for, and its cache can be pruned") {

@@ -161,6 +161,26 @@ void check_save_folder(const std::string& folder) {
   fs::remove(fs::path(folder) / kWriteTest, error);
 }
 
+bool holds_checkpoints(const std::string& folder) {
+  std::error_code none;
+  return fs::is_directory(folder, none) && !iterations_in(folder).empty();
+}
+
+void refuse_filled_folder(const CheckpointConfig& config) {
+  if (!holds_checkpoints(config.save)) return;
+  const bool is_one_of_them = iteration_of(config.load) >= 0 && is_same_folder((fs::path(config.load) / "..").string(), config.save);
+  const bool continues = (is_same_folder(config.load, config.save) || is_one_of_them) && !config.finetune;
+  if (continues) return;
+  const int64_t newest = iterations_in(config.save).back();
+  const std::string to_continue = config.finetune
+                                      ? "Fine-tuning begins a new run"
+                                      : fmt::format("To continue that run: --load {0} --save {0} (or --resume {0})", config.save);
+  throw InputError(fmt::format(
+      "checkpoint.save: {} holds the checkpoints of another run, up to {}, which this run would replace. {}. To begin anew: choose "
+      "another folder, or remove the checkpoints yourself",
+      config.save, iteration_name(newest), to_continue));
+}
+
 bool is_same_folder(const std::string& a, const std::string& b) {
   const auto plain = [](const std::string& path) {  // without the slash at the end, which is part of a path
     fs::path p = fs::weakly_canonical(fs::absolute(path));

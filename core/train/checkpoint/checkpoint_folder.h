@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "core/config/checkpoint_config.h"
+
 namespace mbt {
 
 /// "iter_0000100".
@@ -15,6 +17,14 @@ int64_t iteration_of(const std::string& checkpoint);
 
 /// Creates the folder and removes unfinished checkpoints of killed runs. Throws InputError, before any training, when it cannot be written.
 void check_save_folder(const std::string& folder);
+
+/// Throws InputError when checkpoint.save holds checkpoints and the run does not continue them: a run never replaces or deletes what
+/// another one has written. It continues them when checkpoint.load is the same folder, or a checkpoint in it, without finetune. Writes
+/// nothing.
+void refuse_filled_folder(const CheckpointConfig& config);
+
+/// Whether the folder exists and holds a checkpoint.
+bool holds_checkpoints(const std::string& folder);
 
 /// Both name one folder, which need not be there.
 bool is_same_folder(const std::string& a, const std::string& b);

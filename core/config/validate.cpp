@@ -23,6 +23,7 @@ class ShapeRules {
     check_optimizer();
     check_schedule_units();
     check_schedule();
+    check_schedule_ranges();
     check_checkpoint();
     check_evaluation();
     check_sizes();
@@ -113,6 +114,19 @@ class ShapeRules {
              *m.recompute_num_layers);
     else if (*m.recompute_num_layers > m.num_layers)
       refuse("model.recompute_num_layers", "got {}, expected at most num_layers {}", *m.recompute_num_layers, m.num_layers);
+  }
+
+  /// As upstream's scheduler asserts.
+  void check_schedule_ranges() {
+    const SchedulerConfig& s = c_.scheduler;
+    if (s.lr_warmup_init > c_.optimizer.lr)
+      refuse("scheduler.lr_warmup_init", "got {}, above optimizer.lr {}; warm-up rises to lr", to_text(s.lr_warmup_init),
+             to_text(c_.optimizer.lr));
+    const double start = s.start_weight_decay.value_or(c_.optimizer.weight_decay),
+                 end = s.end_weight_decay.value_or(c_.optimizer.weight_decay);
+    if (s.weight_decay_incr_style != WeightDecayStyle::constant && start > end)
+      refuse("scheduler.start_weight_decay", "got {}, above end_weight_decay {}; weight decay only grows (weight_decay_incr_style)",
+             to_text(start), to_text(end));
   }
 
   void check_optimizer() {

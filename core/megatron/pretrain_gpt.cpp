@@ -156,7 +156,9 @@ class Translator {
       }
       case MegatronKind::special: {
         special_[a.flag] = values;
-        given_.push_back({typed, a.reason});
+        const std::string what = a.reason.substr(0, a.reason.find(';'));
+        const bool is_field = !values.empty() && what.find('.') != what.npos && what.find_first_of(" =") == what.npos;
+        given_.push_back({typed, is_field ? what + "=" + values[0] : what});
         break;
       }
       case MegatronKind::conditional:

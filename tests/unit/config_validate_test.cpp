@@ -32,7 +32,7 @@ TEST_CASE("Valid shapes pass", "[config_validate]") {
        {"", "--global-batch-size 12 --micro-batch-size 4", "--train-samples 1000 --lr-warmup-samples 10 --lr-decay-samples 900",
         "--lr 1e-5", "--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16", "--attention-backend math",
         "--model.hidden_size 100 --num-attention-heads 7 --kv-channels 16", "--lr-decay-style WSD --lr-wsd-decay-iters 20",
-        "--weight-decay-incr-style cosine --start-weight-decay 0.1", "--position-embedding-type none --model.hidden_size 12",
+        "--weight-decay-incr-style cosine --start-weight-decay 0.001", "--position-embedding-type none --model.hidden_size 12",
         "--recompute-granularity full --recompute-method block --recompute-num-layers 2", "--lr 1e-3 --min-lr 1 --lr-decay-style constant",
         "--model.num_layers 126 --model.hidden_size 16384 --model.num_attention_heads 128 --model.num_query_groups 8 "
         "--model.ffn_hidden_size 53248"}) {
@@ -60,6 +60,8 @@ TEST_CASE("Broken rules name the field and what to do", "[config_validate]") {
        "position_embedding_type is learned_absolute"},
       {"--use-rope-scaling model.rope_high_freq_factor=1", "model.rope_high_freq_factor", "expected more than rope_low_freq_factor 1"},
       {"--recompute-num-layers 1", "model.recompute_num_layers", "only recompute_granularity full"},
+      {"--lr 1e-2 --lr-warmup-init 1 --lr-warmup-iters 4", "scheduler.lr_warmup_init", "above optimizer.lr"},
+      {"--start-weight-decay 0.1 --end-weight-decay 0.01 --weight-decay-incr-style linear", "scheduler.start_weight_decay", "only grows"},
       {"--recompute-granularity full --recompute-method block --recompute-num-layers 9", "model.recompute_num_layers",
        "at most num_layers 4"},
       {"--adam-beta1 1", "optimizer.adam_beta1", "expected less than 1"},

@@ -223,7 +223,7 @@ TEST_CASE("settings without effect are noted") {
   CHECK(has_note(resolve({"--mixed-precision", kCurrent, "mixed_precision.num_layers_at_start_in_bf16=0",
                           "mixed_precision.num_layers_at_end_in_bf16=0"}),
                  "first_last_layers_bf16 has no effect"));
-  CHECK(has_note(resolve({"--mixed-precision", "bf16_with_mxfp8_mixed", "model.ffn_hidden_size=100"}), "multiple of 32"));
+  CHECK(has_note(resolve({"--mixed-precision", "bf16_with_mxfp8_mixed", "model.ffn_hidden_size=100"}), "multiples of 32"));
 }
 
 TEST_CASE("a missing Hugging Face folder is a problem beside the others") {

@@ -98,7 +98,7 @@ TEST_CASE("an allocation that fails all the same comes with the table") {
     memory.emplace(0);
     const Buffer fails(device, 1 << 20);
   };
-  CHECK_THROWS_WITH(train(c, run, device), ContainsSubstring("GPU memory: 1048576 bytes wanted (tensors), 0 of ") &&
+  CHECK_THROWS_WITH(train(c, run, device), ContainsSubstring("GPU memory: 1048576 bytes needed (tensors), 0 of ") &&
                                                ContainsSubstring("activations") && ContainsSubstring("total"));
 }
 

@@ -70,6 +70,7 @@ Json recipe_json(const Recipe& r) {
   if (!r.extends.empty()) json["extends"] = r.extends;
   for (const auto& [key, value] : {std::pair{"description", r.description}, std::pair{"note", r.note}, std::pair{"shorthand", r.shorthand}})
     if (!value.empty()) json[key] = value;
+  json["native_on"] = native_on(r.config);
   for (const auto& [key, value] : {std::pair{"model", r.model}, std::pair{"vendor", r.vendor}, std::pair{"architecture", r.architecture}})
     if (!value.empty()) json["specific_to"][key] = value;
   json.update(fields_json(r.config));

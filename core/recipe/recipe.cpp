@@ -78,11 +78,7 @@ void RecipeReader::apply(const nlohmann::json& object, const std::function<std::
   scratch_.mixed_precision = recipe.config;
   std::set<std::string> given;
   for (const auto& [key, value] : object.items()) {
-    if (key == "extends" || key == "name") continue;
-    if (key == "native_on") {
-      problems_.push_back({where(key), "\"native_on\" follows from the fields of a recipe; remove it"});
-      continue;
-    }
+    if (key == "extends" || key == "name" || key == "native_on") continue;  // native_on: printed with a recipe, follows from its fields
     if (const TextMember* member = find_member(kTexts, key)) {
       apply_text(key, value, where(key), recipe.*member->text);
     } else if (key == "specific_to") {

@@ -31,7 +31,7 @@ run() {
 use_cpu() {
   device=cpu
   build_for=(-DMBT_CUDA=OFF)
-  build_time="3 to 6 minutes; seconds where ccache has seen the sources"
+  build_time="2 to 4 minutes; seconds where ccache has seen the sources"
   train_time="40 to 70 seconds"
 }
 use_gpu() {

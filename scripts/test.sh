@@ -10,7 +10,7 @@ begin_stage "install packages" "1 to 4 minutes; a second where they are installe
 scripts/setup.sh --tests
 end_stage
 
-begin_stage "build the program and all tests into build/test" "8 to 20 minutes; less where ccache has seen the sources"
+begin_stage "build the program and all tests into build/test" "5 to 15 minutes; less where ccache has seen the sources"
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 cmake -S . -B build/test -G Ninja -DCMAKE_BUILD_TYPE=Release -DMBT_TESTS=ON -DMBT_WERROR=ON "${launcher[@]}"

@@ -101,12 +101,12 @@ class Probe {
   double forward_backward(int64_t i, float loss_scale) {
     backend_.fill_zero(weights_.grad());
     transformer_.reset_loss_sum();
-    const double tokens = std::max(1.0, batches_.tokens_in_loss(i));
+    const double tokens = batches_.tokens_in_loss(i);
     const PassContext pass{.seed = static_cast<uint64_t>(config_.rng.seed), .stream = static_cast<uint64_t>(i)};
-    transformer_.forward_backward(pass, batches_.view(i), static_cast<float>(loss_scale / tokens));
+    transformer_.forward_backward(pass, batches_.view(i), static_cast<float>(loss_scale / std::max(1.0, tokens)));
     double sum = 0.0;
     backend_.download(transformer_.loss_sum(), &sum);
-    return sum / tokens;
+    return tokens > 0.0 ? sum / tokens : std::nan("");
   }
 
   void first_batch(Results& results, const std::vector<HfSlice>& slices) {

@@ -22,6 +22,9 @@ long long ll(int64_t v) { return v; }
 /// JSON has no NaN: null.
 nlohmann::json number(double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); }
 
+/// "nan" in this one form, whatever its sign.
+std::string scientific(double v) { return std::isnan(v) ? std::string("nan") : formatted("%.6E", v); }
+
 }  // namespace
 
 void IntervalAverage::add(const IterationRecord& r) {
@@ -30,7 +33,11 @@ void IntervalAverage::add(const IterationRecord& r) {
   elapsed_sum_ms_ += r.elapsed_ms;
   tflops_sum_ += r.tflops;
   nans_ += r.is_nan;
-  if (r.is_nan || !std::isfinite(r.loss)) return;
+  if (r.is_nan) return;
+  if (!std::isfinite(r.loss)) {
+    advanced_without_loss_ += !r.was_skipped;
+    return;
+  }
   ++(r.was_skipped ? skipped_with_loss_ : advanced_);
   (r.was_skipped ? skipped_loss_sum_ : loss_sum_) += r.loss;
 }
@@ -48,7 +55,8 @@ std::string IntervalAverage::take_line(bool with_throughput) {
   s += formatted(" loss scale: %.1f | grad norm: %.3f |", last_.loss_scale, std::abs(last_.grad_norm));  // abs: "nan", never "-nan"
   if (last_.num_zeros) s += formatted(" num zeros: %lld |", ll(*last_.num_zeros));
   if (last_.params_norm) s += formatted(" params norm: %.3f |", *last_.params_norm);
-  s += formatted(" number of skipped iterations: %3lld | number of nan iterations: %3lld |", ll(count_ - advanced_ - nans_), ll(nans_));
+  s += formatted(" number of skipped iterations: %3lld | number of nan iterations: %3lld |",
+                 ll(count_ - advanced_ - advanced_without_loss_ - nans_), ll(nans_));
   *this = {};
   return s;
 }
@@ -75,7 +83,8 @@ double EvaluationRecord::perplexity() const { return std::exp(loss > 20.0 ? 20.0
 std::string EvaluationRecord::lines() const {
   const std::string name = is_final ? formatted(" validation loss at iteration %lld on %s set", ll(iteration), split.c_str())
                                     : formatted(" %s loss at iteration %lld", split.c_str(), ll(iteration));
-  const std::string body = name + formatted(" | lm loss value: %.6E | lm loss PPL: %.6E | ", loss, perplexity());
+  const std::string body =
+      name + formatted(" | lm loss value: %s | lm loss PPL: %s | ", scientific(loss).c_str(), scientific(perplexity()).c_str());
   const std::string dashes(body.size() + 1, '-');
   return dashes + "\n" + body + "\n" + dashes;
 }

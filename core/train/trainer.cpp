@@ -39,6 +39,15 @@ MemoryCheck checked_memory(const RunConfig& config, const PrecisionPolicy& polic
   return check;
 }
 
+const char* name_of_evaluated(Split split) { return split == Split::valid ? "validation" : "test"; }
+
+/// None for an evaluation alone: its data may be of other splits only.
+std::optional<BatchPrefetcher> training_batches(const RunConfig& config, const Dataset& dataset, int ranks) {
+  if (config.validation.skip_train) return std::nullopt;
+  const int64_t micro_batch = config.train.micro_batch_size;
+  return BatchPrefetcher({dataset, Split::train, micro_batch, data_seed(config.dataset, config.rng.seed)}, micro_batch * ranks);
+}
+
 double sum_over_ranks(World& world, double mine) {
   const std::vector<double> all = gather_values(world, mine);
   return std::accumulate(all.begin(), all.end(), 0.0);
@@ -53,6 +62,18 @@ std::string first_said(const std::vector<std::string>& of_ranks) {
   const auto at = std::find_if(of_ranks.begin(), of_ranks.end(), [](const std::string& s) { return !s.empty(); });
   return at == of_ranks.end() ? std::string() : *at;
 }
+
+constexpr const char* kWhyNoTokens =
+    "Look at dataset.eod_mask_loss with dataset.eod_token_id, or at which turns of a conversation are learned; mbtrain data inspect shows "
+    "samples with their loss mask";
+
+/// The last micro-batch of a split is filled up with samples that have been scored: they are not in the loss again.
+void leave_out_after(Batch& b, int64_t rows) {
+  if (rows < b.batch) std::fill(b.loss_mask.begin() + rows * b.seq, b.loss_mask.end(), 0.0F);
+}
+
+/// 0 / 0 is no loss: nothing was measured.
+double mean_loss(double sum, double tokens) { return tokens > 0.0 ? sum / tokens : std::nan(""); }
 
 double tokens_in_loss(const Batch& b) { return std::accumulate(b.loss_mask.begin(), b.loss_mask.end(), 0.0); }
 
@@ -75,8 +96,7 @@ Trainer::Trainer(Backend& backend, World& world, const RunConfig& config, const 
       optimizer_(backend, config.optimizer, weights_, &parallel_),
       scaler_(make_loss_scaler(config.optimizer)),
       schedule_(config.optimizer, config.scheduler, config.train),
-      batches_({dataset, Split::train, config.train.micro_batch_size, data_seed(config.dataset, config.rng.seed)},
-               config.train.micro_batch_size * world.ranks()),
+      batches_(training_batches(config, dataset, world.ranks())),
       saver_(world, backend, weights_, config_) {
   backend_.reserve_scratch(static_cast<size_t>(memory_.scratch_bytes));
   transformer_.set_replay(config.train.cuda_graph);
@@ -114,7 +134,7 @@ double Trainer::accumulate_gradients() {
   double tokens = 0.0;
   for (int64_t m = 0; m < micro_batches; ++m) {
     const int64_t first_sample = state_.consumed_samples + (m * ranks + world_.rank()) * micro_batch;
-    const Batch batch = batches_.get(first_sample);
+    const Batch batch = batches_->get(first_sample);
     const double in_loss = tokens_in_loss(batch);
     tokens += in_loss;
     // Upstream's normalization: each micro-batch's mean, averaged over the micro-batches. Per token: as if every position were in the loss,
@@ -128,10 +148,32 @@ double Trainer::accumulate_gradients() {
   return tokens;
 }
 
-/// Per-token loss: from the mean over all positions to that over the `tokens` of the global batch that are in the loss.
+/// Per-token loss: from the mean over all positions to that over the `tokens` of the global batch that are in the loss. Where there is
+/// none, gradients are zero, and any factor will do.
 double Trainer::grad_factor(double tokens) const {
   if (!config_.model.calculate_per_token_loss) return 1.0;
-  return static_cast<double>(config_.train.global_batch_size * config_.model.seq_length) / tokens;
+  return static_cast<double>(config_.train.global_batch_size * config_.model.seq_length) / std::max(1.0, tokens);
+}
+
+/// Once: data of which most is not in the loss would fill the log. report_empty_steps() counts.
+void Trainer::report_empty_step(int64_t iteration) {
+  if (empty_steps_++ > 0 || !world_.is_first()) return;
+  observer_.on_warning(
+      fmt::format("no token of iteration {}'s {} samples is in the loss: it has no loss (nan) and its gradients are zero. {}", iteration,
+                  config_.train.global_batch_size, kWhyNoTokens));
+}
+
+void Trainer::report_empty_steps() const {
+  if (empty_steps_ > 1 && world_.is_first())
+    observer_.on_warning(fmt::format("{} iterations of this run had no token in the loss. {}", empty_steps_, kWhyNoTokens));
+}
+
+/// Throws on all ranks when no further step would change a weight, or at the end of a run none of whose steps has.
+void Trainer::check_skipped_steps(bool is_end) const {
+  if (skipped_steps_.is_stuck() || (is_end && skipped_steps_.was_in_vain()))
+    throw AgreedError(fmt::format("iteration {}: {}", state_.iteration, skipped_steps_.why(scaler_)), 1);
+  const std::string warning = is_end ? skipped_steps_.warning() : "";
+  if (!warning.empty() && world_.is_first()) observer_.on_warning(warning);
 }
 
 /// Nothing is wrong with the numbers of a run whose micro-batches cannot be recorded, but it is slower than it could be.
@@ -155,19 +197,21 @@ IterationRecord Trainer::step() {
     r.was_skipped = true;
     r.loss = std::nan("");
   } else {
-    const double tokens = std::max(1.0, sum_over_ranks(world_, accumulate_gradients()));
+    const double tokens = sum_over_ranks(world_, accumulate_gradients());
     const bool guards = config_.train.check_for_nan_in_loss, aborts = guards && config_.train.nan_policy == NanPolicy::abort;
     const bool aborts_on_gradient = config_.ddp.check_for_nan_in_grad || (aborts && !scaler_.checks_gradients());
     const StepOutcome outcome = optimizer_.step(scaler_, r.learning_rate, schedule_.weight_decay(state_.scheduler_samples),
                                                 guards || aborts_on_gradient, {.sum = transformer_.loss_sum(), .skip_non_finite = aborts},
                                                 grad_factor(tokens));  // the one place where the host waits
-    r.loss = outcome.loss_sum / tokens;
-    r.is_nan = !std::isfinite(r.loss);
+    r.loss = mean_loss(outcome.loss_sum, tokens);
+    r.is_nan = !std::isfinite(outcome.loss_sum);
     if (r.is_nan && aborts) handle_non_finite(r, true);
     r.grad_norm = outcome.grad_norm;
     if (config_.optimizer.log_num_zeros_in_grad) r.num_zeros = count_zero_gradients();
     r.was_skipped = outcome.was_skipped;
     if (!outcome.is_finite && aborts_on_gradient) handle_non_finite(r, false);
+    skipped_steps_.add(fate_of(outcome.was_skipped, outcome.is_finite, r.loss_scale, scaler_));
+    if (tokens == 0.0) report_empty_step(r.iteration);
     report_replay();
     parallel_.publish_step(r.was_skipped);
   }
@@ -246,19 +290,19 @@ int64_t Trainer::count_zero_gradients() {
 }
 
 std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batches) {
-  const int64_t micro_batch = config_.train.micro_batch_size;
-  const int64_t available = dataset_.num_samples(split) / micro_batch;
-  const int64_t wanted = max_batches * (config_.train.global_batch_size / micro_batch);
-  const int64_t micro_batches = config_.validation.full_validation ? available : std::min(available, wanted);
-  if (micro_batches == 0) return std::nullopt;
+  const int64_t micro_batch = config_.train.micro_batch_size, available = dataset_.num_samples(split);
+  const int64_t wanted = max_batches * config_.train.global_batch_size;
+  const int64_t samples = config_.validation.full_validation ? available : std::min(available, wanted);
+  if (samples == 0) return std::nullopt;
   // From sample 0 every time: the losses of different iterations compare.
   const int64_t ranks = world_.ranks();
   BatchPrefetcher batches({dataset_, split, micro_batch, data_seed(config_.dataset, config_.rng.seed)}, ranks * micro_batch);
   parallel_.finish_publishing();
   transformer_.reset_loss_sum();
   double tokens = 0.0, loss_sum = 0.0;
-  for (int64_t m = world_.rank(); m < micro_batches; m += ranks) {
-    const Batch batch = batches.get(m * micro_batch);
+  for (int64_t first = world_.rank() * micro_batch; first < samples; first += ranks * micro_batch) {
+    Batch batch = batches.get(first);
+    leave_out_after(batch, samples - first);
     tokens += tokens_in_loss(batch);
     transformer_.forward({.is_training = false, .seed = seed_of(config_)}, view_of(batch));
   }
@@ -267,21 +311,45 @@ std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batch
   tokens = sum_over_ranks(world_, tokens);
   EvaluationRecord r;
   r.iteration = state_.iteration;
-  r.split = split == Split::valid ? "validation" : "test";
-  r.loss = loss_sum / std::max(1.0, tokens);
+  r.split = name_of_evaluated(split);
+  r.loss = mean_loss(loss_sum, tokens);
   r.tokens = static_cast<int64_t>(tokens);
+  if (tokens == 0.0 && world_.is_first())
+    observer_.on_warning(fmt::format("no token of the {} samples of the {} split that were evaluated is in the loss: it has none (nan). {}",
+                                     samples, r.split, kWhyNoTokens));
   return r;
 }
 
-void Trainer::evaluate_and_report(bool is_final) {
-  if (config_.validation.eval_iters == 0 && !config_.validation.full_validation) return;
+/// An evaluation alone needs a split with samples; the end of a run says which ones have none.
+void Trainer::require_samples_to_evaluate() const {
+  if (!config_.validation.skip_train || dataset_.num_samples(Split::valid) > 0 || dataset_.num_samples(Split::test) > 0) return;
+  throw AgreedError(
+      "validation.skip_train is true, but the validation and test splits have no sample: nothing is left to do. Give dataset.split a share "
+      "for validation",
+      2);
+}
+
+void Trainer::report_empty_split(Split split) {
+  if (!reported_empty_.insert(split).second || !world_.is_first()) return;
+  observer_.on_message(fmt::format("the {} split has no sample: nothing to evaluate there (dataset.split)", name_of_evaluated(split)));
+}
+
+/// Whether a loss was measured.
+bool Trainer::evaluate_and_report(bool is_final) {
+  bool is_measured = false;
+  if (config_.validation.eval_iters == 0 && !config_.validation.full_validation) return is_measured;
   for (const Split split : {Split::valid, Split::test}) {
     if (split == Split::test && !is_final) continue;
-    if (std::optional<EvaluationRecord> r = evaluate(split, config_.validation.eval_iters)) {
-      r->is_final = is_final;
-      observer_.on_evaluation(*r);
+    std::optional<EvaluationRecord> r = evaluate(split, config_.validation.eval_iters);
+    if (!r) {
+      report_empty_split(split);
+      continue;
     }
+    r->is_final = is_final;
+    observer_.on_evaluation(*r);
+    is_measured = is_measured || r->tokens > 0;
   }
+  return is_measured;
 }
 
 void Trainer::save() {
@@ -332,9 +400,11 @@ std::optional<ExitReason> Trainer::exit_reason() {
 ExitReason Trainer::train_loop() {
   const int64_t iterations = config_.train.iterations();
   const ValidationConfig& v = config_.validation;
+  require_samples_to_evaluate();
   while (!v.skip_train && state_.iteration < iterations) {
     observer_.on_iteration(step());
     const int64_t i = state_.iteration;
+    check_skipped_steps(false);
     if (const auto& interval = config_.train.check_weight_hash_across_dp_replicas_interval; interval && i % *interval == 0) {
       parallel_.finish_publishing();
       check_replicas(backend_, world_, weights_);
@@ -344,14 +414,20 @@ ExitReason Trainer::train_loop() {
     if (interval && i % *interval == 0) save();
     if (i == iterations) break;
     if (const std::optional<ExitReason> reason = exit_reason()) {
+      check_skipped_steps(reason == ExitReason::interval);
+      report_empty_steps();
       save();
       finish_save();
       return *reason;
     }
   }
+  check_skipped_steps(true);
+  report_empty_steps();
   if (!v.skip_train) save();
-  evaluate_and_report(true);
+  const bool is_measured = evaluate_and_report(true);
   finish_save();
+  if (v.skip_train && !is_measured)
+    throw AgreedError("validation.skip_train is true, but no token is in the loss of what was evaluated: there is no result", 2);
   return ExitReason::finished;
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "core/train/checkpoint/checkpoint_saver.h"
 #include "core/train/plan/memory_check.h"
 #include "core/train/records.h"
+#include "core/train/skipped_steps.h"
 #include "core/train/train_observer.h"
 
 namespace mbt {
@@ -46,7 +48,8 @@ class Trainer {
   int64_t num_params() const { return weights_.params().num_params; }
   /// What carries tensors between ranks; empty with one.
   std::string transport() const { return parallel_.transport(); }
-  /// Mean loss of a split over at most `max_batches` global batches; nullopt when the split has no sample.
+  /// Mean loss of a split over at most `max_batches` global batches; nullopt when the split has no sample. NaN, with a warning, when no
+  /// token of them is in the loss.
   std::optional<EvaluationRecord> evaluate(Split split, int64_t max_batches);
 
  private:
@@ -59,7 +62,12 @@ class Trainer {
   std::string non_finite_gradient();
   double params_norm();
   int64_t count_zero_gradients();
-  void evaluate_and_report(bool is_final);
+  void report_empty_step(int64_t iteration);
+  void report_empty_steps() const;
+  void check_skipped_steps(bool is_end) const;
+  void require_samples_to_evaluate() const;
+  bool evaluate_and_report(bool is_final);
+  void report_empty_split(Split split);
   ExitReason train_loop();
   void save();
   void finish_save();
@@ -80,11 +88,14 @@ class Trainer {
   Optimizer optimizer_;
   LossScaler scaler_;
   LrSchedule schedule_;
-  BatchPrefetcher batches_;
+  std::optional<BatchPrefetcher> batches_;
   TrainState state_;
   CheckpointSaver saver_;
   int64_t last_saved_ = -1;
   bool replay_is_reported_ = false;
+  SkippedSteps skipped_steps_;
+  int64_t empty_steps_ = 0;         // steps without a token in the loss
+  std::set<Split> reported_empty_;  // splits without a sample
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   bool stop_requested_ = false;
   const std::atomic<bool>* stop_flag_ = nullptr;

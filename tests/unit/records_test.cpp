@@ -86,11 +86,23 @@ TEST_CASE("an interval without a loss says nan in its place") {
   CHECK(to_json(r)["lm_loss"].is_null());
 }
 
+TEST_CASE("a step without a token in the loss has no part in the interval's loss, and was neither skipped nor nan") {
+  IntervalAverage interval;
+  interval.add(record(1, 3.0));
+  interval.add(record(2, std::nan("")));
+  const std::string line = interval.take_line(false);
+  CHECK_THAT(line, ContainsSubstring("lm loss: 3.000000E+00") && ContainsSubstring("skipped iterations:   0") &&
+                       ContainsSubstring("nan iterations:   0"));
+  interval.add(record(3, std::nan("")));
+  CHECK_THAT(interval.take_line(false), ContainsSubstring(" lm loss: nan |") && ContainsSubstring("skipped iterations:   0"));
+}
+
 TEST_CASE("the perplexity of a loss that is not a number is none") {
   EvaluationRecord r;
   r.loss = std::nan("");
   CHECK(std::isnan(r.perplexity()));
   CHECK(to_json(r)["perplexity"].is_null());
+  CHECK_THAT(r.lines(), ContainsSubstring("| lm loss value: nan | lm loss PPL: nan |"));
 }
 
 TEST_CASE("evaluation lines as upstream writes them") {

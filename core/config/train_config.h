@@ -43,6 +43,8 @@ struct TrainConfig {
     if (train_iters) return *train_iters;
     return train_samples ? *train_samples / global_batch_size : kDefaultIters;
   }
+  /// What schedules are measured by. As upstream, train_samples count in full, though the run ends with its last whole global batch.
+  int64_t schedule_samples() const { return !train_iters && train_samples ? *train_samples : iterations() * global_batch_size; }
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {

@@ -138,7 +138,7 @@ class ShapeRules {
       if (dtype != MomentDtype::fp32 && !o.use_precision_aware_optimizer)
         refuse(std::string("optimizer.") + field,
                "got {}, which needs optimizer.use_precision_aware_optimizer; set that to true, or this to fp32", name_of(dtype));
-    if (c_.scheduler.lr_decay_style != LrDecayStyle::constant && o.final_lr() > o.lr)
+    if (o.final_lr() > o.lr)  // also where the rate is constant: upstream asserts it always
       refuse("optimizer.min_lr", "got {}, above optimizer.lr {}; lower it, or null for a tenth of lr", to_text(o.final_lr()),
              to_text(o.lr));
   }
@@ -185,7 +185,7 @@ class ShapeRules {
 
   void check_wsd() {
     const SchedulerConfig& s = c_.scheduler;
-    const int64_t batch = c_.train.global_batch_size, run = c_.train.iterations() * batch;
+    const int64_t batch = c_.train.global_batch_size, run = c_.train.schedule_samples();
     const int64_t wsd = s.lr_wsd_decay_samples ? *s.lr_wsd_decay_samples : s.lr_wsd_decay_iters.value_or(0) * batch;
     const int64_t decay = s.lr_decay_samples ? *s.lr_decay_samples : s.lr_decay_iters ? *s.lr_decay_iters * batch : run;
     if (wsd == 0)

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/base/strings.h"
 
 namespace mbt {
 namespace {
@@ -36,20 +37,21 @@ LrSchedule::LrSchedule(const OptimizerConfig& optimizer, const SchedulerConfig& 
       init_lr_(s.lr_warmup_init),
       start_wd_(s.start_weight_decay.value_or(optimizer.weight_decay)),
       end_wd_(s.end_weight_decay.value_or(optimizer.weight_decay)) {
-  const int64_t batch = train.global_batch_size, length = train.iterations() * batch;
+  const int64_t batch = train.global_batch_size, length = train.schedule_samples();
   decay_ = samples_of(s.lr_decay_iters, s.lr_decay_samples, batch, length);
   wsd_decay_ = samples_of(s.lr_wsd_decay_iters, s.lr_wsd_decay_samples, batch, 0);
   wd_increment_ = length;
-  if (s.lr_warmup_fraction) warmup_ = static_cast<int64_t>(*s.lr_warmup_fraction * static_cast<double>(decay_));
-  else warmup_ = s.lr_warmup_samples > 0 ? s.lr_warmup_samples : s.lr_warmup_iters * batch;
-  if (warmup_ > 0 && warmup_ >= decay_) {
-    notes_.push_back(fmt::format("warm-up of {} samples is not shorter than the decay of {}; cut to {}", warmup_, decay_, decay_ - 1));
-    warmup_ = decay_ - 1;
+  if (s.lr_warmup_fraction) warmup_ = *s.lr_warmup_fraction * static_cast<double>(decay_);
+  else warmup_ = static_cast<double>(s.lr_warmup_samples > 0 ? s.lr_warmup_samples : s.lr_warmup_iters * batch);
+  if (warmup_ > 0 && warmup_ >= static_cast<double>(decay_)) {
+    notes_.push_back(
+        fmt::format("warm-up of {} samples is not shorter than the decay of {}; cut to {}", to_text(warmup_), decay_, decay_ - 1));
+    warmup_ = static_cast<double>(decay_ - 1);
   }
 }
 
 double LrSchedule::decay_coefficient(int64_t samples) const {
-  const auto n = static_cast<double>(samples), w = static_cast<double>(warmup_), d = static_cast<double>(decay_);
+  const auto n = static_cast<double>(samples), w = warmup_, d = static_cast<double>(decay_);
   if (style_ == LrDecayStyle::wsd) {
     const double start = d - static_cast<double>(wsd_decay_);
     return n <= start ? 1.0 : wsd_coefficient(wsd_style_, (n - start) / static_cast<double>(wsd_decay_));
@@ -59,8 +61,8 @@ double LrSchedule::decay_coefficient(int64_t samples) const {
 }
 
 double LrSchedule::lr(int64_t samples) const {
-  const auto n = static_cast<double>(samples), w = static_cast<double>(warmup_);
-  if (warmup_ > 0 && samples <= warmup_) return init_lr_ + (max_lr_ - init_lr_) * n / w;
+  const auto n = static_cast<double>(samples), w = warmup_;
+  if (w > 0 && n <= w) return init_lr_ + (max_lr_ - init_lr_) * n / w;
   if (style_ == LrDecayStyle::constant) return max_lr_;
   if (samples > decay_) return min_lr_;
   if (style_ == LrDecayStyle::inverse_square_root) {

@@ -20,7 +20,8 @@ namespace mbt {
 ///   WSD: n <= decay - wsd: c = 1; else q = (n - (decay - wsd)) / wsd:  linear 1 - q, cosine (cos(pi q) + 1)/2,
 ///        exponential 2 * 0.5^q - 1, minus_sqrt 1 - sqrt(q)
 ///   lr = min + c (max - min)
-/// Weight decay on its own clock u = n / wd_increment: constant, linear, cosine from start to end; n > wd_increment: end.
+/// A warm-up that is a share of the decay is not rounded to whole samples. Weight decay on its own clock u = n / wd_increment: constant,
+/// linear, cosine from start to end; n > wd_increment: end.
 class LrSchedule {
  public:
   /// `iterations`: length of the run. Warm-up not shorter than the decay is cut to decay - 1 with a line in notes().
@@ -29,7 +30,8 @@ class LrSchedule {
   double lr(int64_t samples) const;
   double weight_decay(int64_t samples) const;
   const std::vector<std::string>& notes() const { return notes_; }
-  int64_t warmup_samples() const { return warmup_; }
+  /// Not whole where it is a share of the decay.
+  double warmup_samples() const { return warmup_; }
   int64_t decay_samples() const { return decay_; }
 
  private:
@@ -39,7 +41,8 @@ class LrSchedule {
   WsdDecayStyle wsd_style_;
   WeightDecayStyle wd_style_;
   double max_lr_, min_lr_, init_lr_, start_wd_, end_wd_;
-  int64_t warmup_ = 0, decay_ = 0, wsd_decay_ = 0, wd_increment_ = 0;
+  double warmup_ = 0.0;
+  int64_t decay_ = 0, wsd_decay_ = 0, wd_increment_ = 0;
   std::vector<std::string> notes_;
 };
 

@@ -1,6 +1,9 @@
 #include "core/train/trainer_load.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <set>
 
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
@@ -39,40 +42,122 @@ void report_converted_moments(const LoadedParts& run, const OptimizerConfig& sav
   report("second", saved.exp_avg_sq_dtype, run.config.optimizer.exp_avg_sq_dtype);
 }
 
-/// A run that goes on under other settings says so: it is what someone wants, or a mistake that nothing else would show.
-void compare_with_checkpoint(const LoadedParts& run, const RunConfig& saved) {
+/// Sections of which every field changes training, and fields of others that do: results, or when the run ends.
+bool changes_training(const std::string& section, const std::string& path) {
+  static const std::set<std::string> sections = {"model", "optimizer", "scheduler", "dataset", "tokenizer", "rng", "mixed_precision"};
+  static const std::set<std::string> fields = {"train.micro_batch_size",    "train.global_batch_size",
+                                               "train.train_iters",         "train.train_samples",
+                                               "train.iterations_to_skip",  "train.check_for_nan_in_loss",
+                                               "train.nan_policy",          "ddp.grad_reduce_in_fp32",
+                                               "ddp.average_in_collective", "ddp.reduce_scatter_with_fp32_accumulation",
+                                               "ddp.check_for_nan_in_grad"};
+  return sections.count(section) > 0 || fields.count(path) > 0;
+}
+
+/// What the two flags of the scheduler are about.
+bool is_of_schedule(const std::string& section, const std::string& path) {
+  return section == "scheduler" || path == "optimizer.lr" || path == "optimizer.min_lr" || path == "optimizer.weight_decay";
+}
+
+struct SettingChanges {
+  std::vector<std::string> of_model, of_schedule, others;
+};
+
+SettingChanges setting_changes(const RunConfig& saved, RunConfig now) {
+  SettingChanges changes;
+  const std::vector<FieldDifference> all = difference(saved, now);
+  const FieldTable table(now);
+  const bool is_same_length = saved.train.schedule_samples() == now.train.schedule_samples() &&
+                              saved.train.iterations() == now.train.iterations();  // given in other words
+  for (const FieldDifference& d : all) {
+    const std::string section = d.path.substr(0, d.path.find('.'));
+    const bool is_length = d.path == "train.train_iters" || d.path == "train.train_samples";
+    const bool is_flag = d.path == "scheduler.override_opt_param_scheduler" || d.path == "scheduler.use_checkpoint_opt_param_scheduler";
+    if (!changes_training(section, d.path) || is_flag || (is_length && is_same_length)) continue;
+    const bool is_other_model = table.find(section, d.path.substr(section.size() + 1))->info.is_architecture;
+    std::vector<std::string>& list = is_other_model                    ? changes.of_model
+                                     : is_of_schedule(section, d.path) ? changes.of_schedule
+                                                                       : changes.others;
+    list.push_back(fmt::format("{} {} -> {}", d.path, json_text(d.left), json_text(d.right)));
+  }
+  return changes;
+}
+
+/// Learning rate or weight decay, by the samples of successful steps.
+using RateOf = std::function<double(const LrSchedule&, int64_t)>;
+
+/// What the run's schedule makes of the next step, or of the first of some later ones, where the checkpoint's had something else. Empty:
+/// the same.
+std::string rate_change(const LoadedParts& run, const RunConfig& saved, const char* name, const RateOf& rate) {
+  const LrSchedule then(saved.optimizer, saved.scheduler, saved.train);
+  const int64_t batch = run.config.train.global_batch_size, steps = run.config.train.iterations() - run.state.iteration;
+  constexpr int64_t kLooks = 16;
+  for (int64_t look = 0; look < std::min(kLooks, steps); ++look) {
+    const int64_t step = look * steps / std::min(kLooks, steps), samples = run.state.scheduler_samples + step * batch;
+    const double before = rate(then, samples), now = rate(run.schedule, samples);
+    if (before == now) continue;
+    std::string text = fmt::format("the {} of iteration {} is {:.6E}, where the checkpoint's schedule has {:.6E}", name,
+                                   run.state.iteration + step + 1, now, before);
+    if (step > 0) return fmt::format("{}; that of iteration {} is the same", text, run.state.iteration + 1);
+    if (run.state.optimizer_updates == 0) return text;
+    const int64_t last = std::max<int64_t>(0, samples - saved.train.global_batch_size);
+    return fmt::format("{}; the last step before it had {:.6E}", text, rate(then, last));
+  }
+  return "";
+}
+
+/// A length that only says when the run ends changes the way there too: that is easily overlooked, and a warning.
+void report_rates(const LoadedParts& run, const RunConfig& saved, bool is_asked_for) {
+  if (run.config.validation.skip_train || !run.world.is_first()) return;
+  const std::string changes[] = {rate_change(run, saved, "learning rate", [](const LrSchedule& s, int64_t n) { return s.lr(n); }),
+                                 rate_change(run, saved, "weight decay", [](const LrSchedule& s, int64_t n) { return s.weight_decay(n); })};
+  for (const std::string& change : changes) {
+    if (change.empty()) continue;
+    if (is_asked_for) run.observer.on_message(change);
+    else
+      run.observer.on_warning(
+          fmt::format("{}: schedules are measured by the run's length and batch. To keep the checkpoint's, set "
+                      "scheduler.use_checkpoint_opt_param_scheduler, or the lengths of the scheduler section",
+                      change));
+  }
+}
+
+/// With the checkpoint's schedule, what the run's config says about it is not used; with an override, it was asked for.
+void report_schedule(const LoadedParts& run, const RunConfig& saved, const std::vector<std::string>& changes) {
   const SchedulerConfig& s = run.config.scheduler;
+  const std::string list = changes.empty() ? "" : fmt::format(": {}", join(changes, ", "));
   if (s.use_checkpoint_opt_param_scheduler) {
     run.schedule = LrSchedule(saved.optimizer, saved.scheduler, saved.train);
     run.observer.on_message(
-        "the learning rate and weight decay follow the checkpoint's schedule (scheduler.use_checkpoint_opt_param_scheduler)");
+        fmt::format("the learning rate and weight decay follow the checkpoint's schedule "
+                    "(scheduler.use_checkpoint_opt_param_scheduler){}{}",
+                    changes.empty() ? "" : "; not used", list));
+  } else if (s.override_opt_param_scheduler && !changes.empty()) {
+    run.observer.on_message(fmt::format("the run's schedule replaces the checkpoint's (scheduler.override_opt_param_scheduler){}", list));
   }
-  std::vector<std::string> changes, of_model;
-  RunConfig now = run.config;
-  const FieldTable table(now);
-  for (const FieldDifference& d : difference(saved, run.config)) {
-    const std::string section = d.path.substr(0, d.path.find('.'));
-    const bool is_schedule = section == "optimizer" || section == "scheduler";
-    const bool is_chosen = is_schedule && (s.use_checkpoint_opt_param_scheduler || s.override_opt_param_scheduler);
-    const bool counts = is_schedule || section == "model" || section == "dataset" || section == "tokenizer" || section == "rng" ||
-                        section == "mixed_precision" || d.path == "train.global_batch_size";
-    if (!counts || is_chosen || d.path.rfind("scheduler.override", 0) == 0) continue;
-    const bool is_other_model = table.find(section, d.path.substr(section.size() + 1))->info.is_architecture;
-    (is_other_model ? of_model : changes).push_back(fmt::format("{} {} -> {}", d.path, json_text(d.left), json_text(d.right)));
-  }
-  if (!of_model.empty())
+}
+
+/// A run that goes on under other settings says so: it is what someone wants, or a mistake that nothing else would show.
+void compare_with_checkpoint(const LoadedParts& run, const RunConfig& saved) {
+  const SchedulerConfig& s = run.config.scheduler;
+  SettingChanges changes = setting_changes(saved, run.config);
+  report_schedule(run, saved, changes.of_schedule);
+  if (!changes.of_model.empty())
     run.observer.on_warning(
         fmt::format("the checkpoint is of a model that computes something else, though its weights have the same shapes: {}. If this is "
                     "not meant, load with its own config, run_config.json in the checkpoint",
-                    join(of_model, ", ")));
+                    join(changes.of_model, ", ")));
   const auto samples = [](const RunConfig& c) { return c.train.iterations() * c.train.global_batch_size; };
   if (run.dataset.order(Split::train) == SampleOrder::own && samples(saved) != samples(run.config))
     run.observer.on_warning(
         fmt::format("the order of this data depends on the length of the run, which was {} samples and is {}: samples that were seen may "
                     "come again, and others later (docs/data.md)",
                     samples(saved), samples(run.config)));
-  if (!changes.empty())
-    run.observer.on_message(fmt::format("continues with other settings than the checkpoint's: {}", join(changes, ", ")));
+  std::vector<std::string>& named = changes.others;
+  if (!s.use_checkpoint_opt_param_scheduler && !s.override_opt_param_scheduler)
+    named.insert(named.begin(), changes.of_schedule.begin(), changes.of_schedule.end());
+  if (!named.empty()) run.observer.on_message(fmt::format("continues with other settings than the checkpoint's: {}", join(named, ", ")));
+  report_rates(run, saved, !changes.of_schedule.empty() || s.override_opt_param_scheduler);
 }
 
 /// Makes no exchanges: what is wrong on one rank, all are told.

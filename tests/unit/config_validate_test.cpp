@@ -33,7 +33,8 @@ TEST_CASE("Valid shapes pass", "[config_validate]") {
         "--lr 1e-5", "--use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16", "--attention-backend math",
         "--model.hidden_size 100 --num-attention-heads 7 --kv-channels 16", "--lr-decay-style WSD --lr-wsd-decay-iters 20",
         "--weight-decay-incr-style cosine --start-weight-decay 0.001", "--position-embedding-type none --model.hidden_size 12",
-        "--recompute-granularity full --recompute-method block --recompute-num-layers 2", "--lr 1e-3 --min-lr 1 --lr-decay-style constant",
+        "--recompute-granularity full --recompute-method block --recompute-num-layers 2", "--lr 1e-3 --lr-decay-style constant",
+        "--lr 1e-3 --lr-warmup-init 1e-3 --lr-warmup-iters 4",
         "--model.num_layers 126 --model.hidden_size 16384 --model.num_attention_heads 128 --model.num_query_groups 8 "
         "--model.ffn_hidden_size 53248"}) {
     INFO(assignments);
@@ -75,6 +76,9 @@ TEST_CASE("Broken rules name the field and what to do", "[config_validate]") {
       {"--train-samples 100 --lr-decay-iters 100", "scheduler.lr_decay_iters", "counted in samples"},
       {"--train-samples 100 --lr-warmup-iters 1", "scheduler.lr_warmup_iters", "counted in samples"},
       {"--lr-warmup-iters 1 --lr-warmup-fraction 0.1", "scheduler.lr_warmup_fraction", "give one of them"},
+      {"--lr 1e-3 --min-lr 1 --lr-decay-style constant", "optimizer.min_lr", "got 1, above optimizer.lr 0.001"},
+      {"--lr 1e-2 --lr-warmup-init 1", "scheduler.lr_warmup_init", "above optimizer.lr"},
+      {"--start-weight-decay 0.1 --weight-decay-incr-style cosine", "scheduler.start_weight_decay", "above end_weight_decay 0.01"},
       {"--start-weight-decay 0.1", "scheduler.weight_decay_incr_style", "goes from 0.1 to 0.01"},
       {"scheduler.override_opt_param_scheduler=1 scheduler.use_checkpoint_opt_param_scheduler=1", "scheduler.override_opt_param_scheduler",
        "exclude each other"},

@@ -77,6 +77,33 @@ TEST_CASE("warm-up as a share of the decay; one that is too long is cut and said
   CHECK(c.make().notes().size() == 1);
 }
 
+TEST_CASE("a share of the decay is not rounded to samples") {
+  Case c;
+  c.train.train_iters = 7;  // 70 samples
+  c.optimizer.min_lr = 0.0;
+  c.scheduler.lr_decay_style = LrDecayStyle::linear;
+  c.scheduler.lr_warmup_fraction = 0.15;
+  const LrSchedule s = c.make();
+  CHECK(s.warmup_samples() == Approx(10.5));
+  CHECK(s.lr(10) == Approx(10 / 10.5));
+  CHECK(s.lr(11) == Approx(1 - 0.5 / 59.5));
+  c.scheduler.lr_warmup_fraction = 0.01;  // less than a sample: no step but the first is in it
+  CHECK(c.make().lr(0) == Approx(0.0));
+  CHECK(c.make().lr(1) == Approx(1 - 0.3 / 69.3));
+}
+
+TEST_CASE("schedules are measured by all samples, also those after the last whole global batch") {
+  Case c;
+  c.train.train_iters.reset();
+  c.train.train_samples = 105;
+  CHECK(c.train.iterations() == 10);
+  CHECK(c.make().decay_samples() == 105);
+  c.scheduler.start_weight_decay = 0.0;
+  c.scheduler.end_weight_decay = 0.1;
+  c.scheduler.weight_decay_incr_style = WeightDecayStyle::linear;
+  CHECK(c.make().weight_decay(42) == Approx(0.04));
+}
+
 TEST_CASE("a decay shorter or longer than the run ends where it says") {
   Case c;
   c.scheduler.lr_decay_style = LrDecayStyle::linear;

@@ -207,6 +207,75 @@ TEST_CASE("a run continued under other settings says which; the schedule is the 
   CHECK(says(kept, "checkpoint's schedule"));
 }
 
+TEST_CASE("a run continued with another length says so, and what that does to the learning rate and weight decay") {
+  const TemporaryFolder folder;
+  RunConfig first = tiny("fp32", {"--lr", "0.002", "--min-lr", "0.0002", "--lr-decay-style", "linear", "--train-iters", "8"});
+  first.train.exit_interval = 6;
+  first.checkpoint.save = folder.path("run");
+  const Run before = train(first);
+  RunConfig next = first;
+  next.checkpoint.load = first.checkpoint.save, next.checkpoint.save.clear();
+  next.train.exit_interval = 7;
+  const auto contains = [](const std::vector<std::string>& texts, const std::string& part) {
+    return std::any_of(texts.begin(), texts.end(), [&](const std::string& t) { return t.find(part) != std::string::npos; });
+  };
+  const Run same = train(next);
+  CHECK_FALSE(contains(same.messages, "other settings"));
+  CHECK(same.warnings.empty());
+
+  next.train.train_iters = 20;
+  const Run longer = train(next);
+  CHECK(contains(longer.messages, "continues with other settings than the checkpoint's: train.train_iters 8 -> 20"));
+  CHECK(longer.steps[0].learning_rate == Approx(0.002 - 0.0018 * 24 / 80));
+  CHECK(contains(longer.warnings,
+                 "the learning rate of iteration 7 is 1.460000E-03, where the checkpoint's schedule has 6.500000E-04; the last step before "
+                 "it had 8.750000E-04"));
+  RunConfig kept = next;
+  kept.scheduler.use_checkpoint_opt_param_scheduler = true;
+  const Run with_old_schedule = train(kept);
+  CHECK(with_old_schedule.warnings.empty());
+  CHECK(contains(with_old_schedule.messages, "train.train_iters 8 -> 20"));
+  RunConfig replaced = next;
+  replaced.scheduler.override_opt_param_scheduler = true, replaced.optimizer.lr = 0.004, replaced.optimizer.adam_beta2 = 0.99;
+  const Run asked_for = train(replaced);
+  CHECK(asked_for.warnings.empty());
+  CHECK(contains(asked_for.messages, "replaces the checkpoint's (scheduler.override_opt_param_scheduler): optimizer.lr 0.002 -> 0.004"));
+  CHECK(contains(asked_for.messages, "optimizer.adam_beta2 "));
+  CHECK(contains(asked_for.messages, "the learning rate of iteration 7 is"));
+
+  RunConfig in_samples = next;
+  in_samples.train.train_iters.reset(), in_samples.train.train_samples = 80;
+  CHECK(contains(train(in_samples).messages, "train.train_samples null -> 80"));
+  in_samples.train.train_samples = 32;  // the same length in other words
+  CHECK_FALSE(contains(train(in_samples).messages, "other settings"));
+
+  RunConfig others = first;
+  others.checkpoint = next.checkpoint;
+  others.train.exit_interval = 7;
+  others.train.micro_batch_size = 1, others.train.nan_policy = NanPolicy::skip, others.ddp.average_in_collective = true;
+  const Run changed = train(others);
+  for (const char* field : {"train.micro_batch_size 2 -> 1", "train.nan_policy", "ddp.average_in_collective"}) {
+    INFO(field);
+    CHECK(contains(changed.messages, field));
+  }
+}
+
+TEST_CASE("a schedule that differs only later, and a ramp of weight decay, are named too") {
+  const TemporaryFolder folder;
+  RunConfig c = tiny("fp32", {"--lr-decay-style", "linear", "--lr-warmup-iters", "6", "--train-iters", "8", "--weight-decay-incr-style",
+                              "linear", "--start-weight-decay", "0", "--end-weight-decay", "0.1"});
+  c.train.exit_interval = 2;
+  c.checkpoint.save = folder.path("run");
+  train(c);
+  c.checkpoint.load = c.checkpoint.save, c.checkpoint.save.clear();
+  c.train.exit_interval = 3, c.train.train_iters = 16;
+  const std::vector<std::string> warnings = train(c).warnings;
+  REQUIRE(warnings.size() == 2);
+  CHECK_THAT(warnings[0], ContainsSubstring("the learning rate of iteration 8 is") && ContainsSubstring("that of iteration 3 is the same"));
+  CHECK_THAT(warnings[1],
+             ContainsSubstring("the weight decay of iteration 3 is 1.250000E-02, where the checkpoint's schedule has 2.500000E-02"));
+}
+
 TEST_CASE("a run ends early when told to, and saves") {
   const TemporaryFolder folder;
   RunConfig c = tiny();

@@ -32,6 +32,14 @@ const std::map<std::string, BridgeAnswer, std::less<>>& sections() {
 const std::map<std::string, BridgeAnswer, std::less<>>& fields() {
   static const std::map<std::string, BridgeAnswer, std::less<>> all = {
       {"dataset.sequence_length", {Kind::renamed, "dataset.seq_length"}},
+      {"dist.use_megatron_fsdp",
+       {Kind::refused, "parameters and gradients are not sharded; ddp.use_distributed_optimizer shards the optimizer"}},
+      {"dist.use_torch_fsdp2",
+       {Kind::refused, "parameters and gradients are not sharded; ddp.use_distributed_optimizer shards the optimizer"}},
+      {"dist.eval_context_parallel_size", {Kind::refused, "a sequence is in one piece: take 1 and give the ranks to data parallelism"}},
+      {"rerun_state_machine.error_injection_rate", {Kind::refused, "faults are not injected; leave it out"}},
+      {"ft.simulate_fault", {Kind::refused, "faults are not injected; leave it out"}},
+      {"tensor_inspect.enabled", {Kind::refused, "tensors are not recorded; leave it out"}},
       {"model.rotary_percentage", {Kind::renamed, "model.rotary_percent"}},
       {"model.num_kv_heads", {Kind::renamed, "model.num_query_groups"}},
       {"model.num_moe_experts",
@@ -49,7 +57,6 @@ const std::map<std::string, BridgeAnswer, std::less<>>& fields() {
       {"model.transformer_impl", {Kind::without_effect, "the layers are our own"}},
       {"model.perform_initialization", {Kind::without_effect, "weights are initialized, or loaded"}},
       {"model.async_tensor_model_parallel_allreduce", {Kind::without_effect, "there is no tensor parallelism"}},
-      {"dataset.dataloader_type", {Kind::without_effect, "samples come once an epoch in the shuffled order of the index"}},
       {"dataset.pin_memory", {Kind::without_effect, "the backend decides"}},
       {"dataset.persistent_workers", {Kind::without_effect, "there are no loader workers"}},
       {"dataset.data_sharding", {Kind::without_effect, "ranks take samples in turn"}},
@@ -93,7 +100,9 @@ BridgeAnswer bridge_field(std::string_view section, std::string_view field, cons
   if (const auto known = fields().find(in + "." + name); known != fields().end()) answer = known->second;
   else if (const auto whole = sections().find(in); whole != sections().end()) answer = whole->second;
   else answer = by_argument(name, value);
-  if (answer.kind == Kind::refused && is_off(value)) return {Kind::without_effect, "it asks for nothing that is not there"};
+  const bool is_one_piece = name.ends_with("parallel_size") && value == "1";
+  if (answer.kind == Kind::refused && (is_off(value) || is_one_piece))
+    return {Kind::without_effect, "it asks for nothing that is not there"};
   return answer;
 }
 

@@ -49,6 +49,15 @@ TEST_CASE("what is not there is refused by name, and switched off it is nothing"
   CHECK_THAT(error_of({"model.num_moe_experts=8"}), ContainsSubstring("experts") && !ContainsSubstring("unknown field"));
   CHECK_THAT(error_of({"peft.dim=8"}), ContainsSubstring("adapters"));
   CHECK_THAT(error_of({"model.pipeline_model_parallel_size=2"}), ContainsSubstring("pipeline") && ContainsSubstring("the only value"));
+  for (const char* asked : {"dist.use_megatron_fsdp=True", "dist.use_torch_fsdp2=True", "dist.eval_context_parallel_size=2",
+                            "rerun_state_machine.error_injection_rate=1", "ft.simulate_fault=True", "tensor_inspect.enabled=True",
+                            "dataset.dataloader_type=cyclic"}) {
+    const std::string field = std::string(asked).substr(0, std::string(asked).find('='));
+    CHECK_THAT(error_of({asked}), ContainsSubstring(field) && !ContainsSubstring("unknown field"));
+  }
+  for (const char* nothing :
+       {"dist.use_megatron_fsdp=False", "dist.eval_context_parallel_size=1", "ft.simulate_fault=false", "dataset.dataloader_type=single"})
+    CHECK(error_of({nothing}).empty());
   CHECK(error_of({"model.num_moe_experts=null"}).empty());
   CHECK(error_of({"model.moe_router_topk=None"}).empty());
   CHECK_THAT(error_of({"model.no_such_thing=1"}), ContainsSubstring("unknown field"));

@@ -46,7 +46,7 @@ std::string error_of(const std::string& more, const std::string& least = kLeast)
 
 TEST_CASE("each argument stands once in the table, and what it sets exists") {
   RunConfig config;
-  const FieldTable table(config);
+  FieldTable table(config);
   std::set<std::string> seen;
   for (const MegatronArgument& a : megatron_arguments()) {
     INFO(a.flag);
@@ -57,6 +57,11 @@ TEST_CASE("each argument stands once in the table, and what it sets exists") {
     std::vector<std::string> fields;
     if (!a.field.empty()) fields.push_back(a.field);
     for (const std::string& s : a.sets) fields.push_back(s.substr(0, s.find('=')));
+    for (const std::string& s : a.sets) {
+      Field* const field = table.find(s.substr(0, s.find('.')), s.substr(s.find('.') + 1, s.find('=') - s.find('.') - 1));
+      REQUIRE(field != nullptr);
+      CHECK_FALSE(field->set_text(s.substr(s.find('=') + 1)));
+    }
     for (const std::string& f : fields) CHECK(table.find(f.substr(0, f.find('.')), f.substr(f.find('.') + 1)) != nullptr);
   }
   CHECK(seen.size() > 850);

@@ -3,9 +3,11 @@
 
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/plan_text.h"
+#include "apps/mbtrain/resume_option.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/json_text.h"
 #include "core/recipe/resolve.h"
+#include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/plan/plan.h"
 #include "kernels/kernels.h"
 #include "kernels/launch.h"
@@ -20,8 +22,12 @@ int cmd_plan(const std::vector<std::string>& args) {
   options.add_flag("--json", as_json, "Print one JSON object");
   options.add_flag("--all", show_all, "Print every field and every overwrite");
   options.add_option("--ranks", ranks, "Number of data-parallel ranks to plan for; default: those of this launch").range(1, 1000000);
-  const ConfigInput input = options.parse_with_config(args);
+  std::string resumed;
+  add_resume(options, resumed);
+  ConfigInput input = options.parse_with_config(args);
+  apply_resume(resumed, input);
   ResolvedRun run = resolve_run(input, ranks);
+  refuse_filled_folder(run.config.checkpoint);
   const TrainConfig& train = run.config.train;
   const std::unique_ptr<Backend> backend = make_backend(name_of(train.device), static_cast<int>(train.num_threads));
   const RunPlan plan = make_plan(std::move(run), ranks, queries_of(*backend));

@@ -1,26 +1,28 @@
 // mbtrain train: the default verb.
 #include <fmt/core.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include <filesystem>
 #include <optional>
 
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/console.h"
 #include "apps/mbtrain/log.h"
 #include "apps/mbtrain/ranks.h"
+#include "apps/mbtrain/resume_option.h"
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/trace.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
 #include "core/base/json_text.h"
-#include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/config_input.h"
 #include "core/config/config_json.h"
 #include "core/data/make_dataset.h"
 #include "core/io/files.h"
+#include "core/io/folder_claim.h"
 #include "core/recipe/resolve.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/plan/plan_memory.h"
@@ -92,31 +94,45 @@ const char* exit_text(ExitReason reason) {
   return nullptr;
 }
 
-/// --resume: checkpoint.save, and checkpoint.load where there is something to load.
-void resume(const std::string& folder, ConfigInput& input) {
-  for (const Assignment& a : input.assignments)
-    for (const char* field : {"load", "save", "finetune"})
-      if (underscored(a.section) == "checkpoint" && underscored(a.field) == field)
-        throw InputError(
-            fmt::format("--resume {} says where to load and to save: leave out checkpoint.{} ({})", folder, field, to_string(a.origin)));
-  const Origin origin{Origin::Kind::command_line, "--resume"};
-  input.assignments.push_back({"checkpoint", "save", nlohmann::json(folder), origin});
-  if (holds_checkpoints(folder)) input.assignments.push_back({"checkpoint", "load", nlohmann::json(folder), origin});
+/// Two runs in one folder would replace each other's checkpoints, and each would clear what the other has half written. A process that was
+/// killed a moment ago may need this long to end.
+void lock_save_folder(const std::string& folder, std::optional<FolderClaim>& lock) {
+  if (lock) return;
+  lock.emplace(folder, std::chrono::seconds(5));
+  if (lock->is_refused())
+    throw InputError(
+        fmt::format("checkpoint.save: another run is saving into {} now. Wait until it ends, or choose another folder", folder));
+}
+
+/// Before anything is made or written: whether the run may save where it wants to.
+void check_before_start(const CheckpointConfig& config, std::optional<FolderClaim>& lock) {
+  if (config.save.empty()) return;
+  std::error_code none;
+  if (std::filesystem::is_directory(config.save, none)) lock_save_folder(config.save, lock);
+  refuse_filled_folder(config);
+}
+
+/// Locked before it is cleared of what killed runs left: what a living one has half written looks the same.
+void prepare_save_folder(const std::string& folder, std::optional<FolderClaim>& lock) {
+  std::error_code none;
+  std::filesystem::create_directories(folder, none);  // check_save_folder() says why it cannot be made
+  if (std::filesystem::is_directory(folder, none)) lock_save_folder(folder, lock);
+  check_save_folder(folder);
 }
 
 int train(World& world, const std::vector<std::string>& args) {
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
+  std::optional<FolderClaim> lock;  // on the first rank, to the end of the run
   agree(world, [&] {
     VerbOptions options("Train a model", "mbtrain train");
     std::string resumed;
-    options.add_option("--resume", resumed, "Continue the run in this folder and save there; begin it where the folder holds no checkpoint")
-        .called("FOLDER");
+    add_resume(options, resumed);
     ConfigInput input = options.parse_with_config(args);
-    if (!resumed.empty()) resume(resumed, input);
+    apply_resume(resumed, input);
     run = resolve_run(input, world.ranks());
     const RunConfig& config = run.config;
-    if (world.is_first() && !config.checkpoint.save.empty()) refuse_filled_folder(config.checkpoint);
+    if (world.is_first()) check_before_start(config.checkpoint, lock);
     if (world.is_first()) set_log_level(name_of(config.logger.logging_level));
     dataset = make_dataset(config);
   });
@@ -137,8 +153,8 @@ int train(World& world, const std::vector<std::string>& args) {
   Trainer trainer(traces ? timing : *backend, world, config, policy, *dataset, observer);
   agree(world, [&] {
     if (!world.is_first()) return;
-    if (!config.checkpoint.save.empty()) check_save_folder(config.checkpoint.save);
-    console.open_metrics(!config.checkpoint.load.empty());
+    if (!config.checkpoint.save.empty()) prepare_save_folder(config.checkpoint.save, lock);
+    console.open_metrics();
     if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, json_text(config) + "\n");
     show_start(run, *backend, world, *dataset, trainer);
   });

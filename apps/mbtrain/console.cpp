@@ -29,11 +29,20 @@ ProgressLine::Where progress_place(const LoggerConfig& logger) {
 ConsoleObserver::ConsoleObserver(const RunConfig& config)
     : logger_(config.logger),
       seq_length_(config.model.seq_length),
+      is_continued_(!config.checkpoint.load.empty()),
       progress_(progress_place(config.logger)),
       metrics_path_(metrics_path(config)) {}
 
-void ConsoleObserver::open_metrics(bool appends) {
+void ConsoleObserver::open_metrics() {
   if (metrics_path_.empty()) return;
+  const bool is_in_run_folder = logger_.jsonl_path.empty(), appends = is_continued_ || is_in_run_folder;
+  std::error_code none;
+  const uintmax_t bytes = std::filesystem::file_size(metrics_path_, none);
+  if (is_in_run_folder && !is_continued_ && !none && bytes > 0)
+    on_warning(
+        fmt::format("{} has records of an earlier run that left no checkpoint: this run's are appended, and the last record of an "
+                    "iteration counts. Remove the file to begin it anew",
+                    metrics_path_));
   metrics_.open(metrics_path_, appends ? std::ios::app : std::ios::trunc);
   if (!metrics_) throw InputError(fmt::format("logger.jsonl_path: cannot write {}", metrics_path_));
 }

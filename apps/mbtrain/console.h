@@ -15,9 +15,10 @@ class ConsoleObserver : public TrainObserver {
  public:
   explicit ConsoleObserver(const RunConfig& config);
   ~ConsoleObserver() override;
-  /// Opens the metrics file. Call it after everything else of the run is ready, so that a rejected run leaves no file. Throws InputError
-  /// when the file cannot be opened.
-  void open_metrics(bool appends);
+  /// Opens the metrics file. Call it after everything else of the run is ready, so that a rejected run leaves no file. Appends when the run
+  /// continues another one, and always in the run's own folder: the records of a run that ended before its first checkpoint are all that is
+  /// left of it. Throws InputError when the file cannot be opened.
+  void open_metrics();
 
   void on_message(const std::string& text) override;
   void on_warning(const std::string& text) override;
@@ -38,6 +39,7 @@ class ConsoleObserver : public TrainObserver {
 
   LoggerConfig logger_;
   int64_t seq_length_;
+  bool is_continued_;  // checkpoint.load is given
   ProgressLine progress_;
   double smoothed_ms_ = 0.0;
   IntervalAverage interval_;

@@ -19,13 +19,15 @@ struct CheckpointConfig {
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.save, FieldInfo{.name = "save", .doc = "Folder to save to; empty: no checkpoints"});
+    v(s.save,
+      FieldInfo{.name = "save",
+                .doc = "Folder to save to; empty: no checkpoints. One that holds checkpoints is refused, unless the run continues them"});
     v(s.load, FieldInfo{.name = "load", .doc = "Folder to continue from"});
     v(s.save_interval,
       FieldInfo{.name = "save_interval", .doc = "Iterations between checkpoints; null: only at the end", .unit = "iterations", .min = 1});
     v(s.save_optim, FieldInfo{.name = "save_optim", .doc = "Save masters and moments", .alias = kNoAlias});
     v(s.load_optim, FieldInfo{.name = "load_optim", .doc = "Load masters and moments", .alias = kNoAlias});
-    v(s.most_recent_k, FieldInfo{.name = "most_recent_k", .doc = "Checkpoints to keep; -1: all", .min = -1, .alias = kNoAlias});
+    v(s.most_recent_k, FieldInfo{.name = "most_recent_k", .doc = "Checkpoints of this run to keep; -1: all", .min = -1, .alias = kNoAlias});
     v(s.ckpt_step, FieldInfo{.name = "ckpt_step", .doc = "Load this iteration instead of the newest", .min = 0});
     v(s.finetune, FieldInfo{.name = "finetune", .doc = "Load weights only and start at iteration 0"});
     v(s.async_save, FieldInfo{.name = "async_save", .doc = "Write checkpoints in the background, from a copy in host memory"});

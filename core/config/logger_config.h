@@ -36,7 +36,7 @@ struct LoggerConfig {
     v(s.log_params_norm, FieldInfo{.name = "log_params_norm", .doc = "Norm of all weights in the log line"});
     v(s.jsonl_path, FieldInfo{.name = "jsonl_path",
                               .doc = "Metrics, one JSON object per iteration; empty: metrics.jsonl in checkpoint.save, if any. A resumed "
-                                     "run appends: the last record of an iteration counts",
+                                     "run appends, and any run in checkpoint.save: the last record of an iteration counts",
                               .alias = kNoAlias});
     v(s.progress, FieldInfo{.name = "progress", .doc = "Progress line on stderr: auto shows it on a terminal", .alias = kNoAlias});
     v(s.logging_level, FieldInfo{.name = "logging_level", .doc = "Messages on stderr", .alias = kNoAlias});

@@ -189,7 +189,7 @@ void load_run(const LoadedParts& run) {
   std::string path;  // the same on every rank, whatever its file system shows
   agree(run.world, [&] {
     if (!run.world.is_first()) return;
-    const bool may_start = is_same_folder(c.save, c.load);
+    const bool may_start = is_same_folder(c.save, c.load) && !c.finetune;  // finetuning has nothing to begin with
     std::error_code none;
     if (may_start && !c.ckpt_step && !std::filesystem::exists(c.load, none)) return;  // the run's first start makes it
     const std::optional<FoundCheckpoint> found = find_checkpoint(c.load, c.ckpt_step);

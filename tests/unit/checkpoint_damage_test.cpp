@@ -44,7 +44,7 @@ void publish_until_tracker(const std::string& temporary, int64_t iteration) {
   if (child == 0) {
     std::signal(SIGXFSZ, SIG_DFL);
     const rlimit nothing{0, 0};
-    if (setrlimit(RLIMIT_CORE, &nothing) == 0 && setrlimit(RLIMIT_FSIZE, &nothing) == 0) publish_checkpoint(temporary, iteration);
+    if (setrlimit(RLIMIT_CORE, &nothing) == 0 && setrlimit(RLIMIT_FSIZE, &nothing) == 0) publish_checkpoint(temporary, iteration, true);
     _exit(0);
   }
   int status = 0;

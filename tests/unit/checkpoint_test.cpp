@@ -3,6 +3,8 @@
 
 #include <sys/mount.h>
 
+#include <fstream>
+
 #include "tests/support/catch.h"
 #include "tests/support/tiny_run.h"
 
@@ -18,9 +20,54 @@ TEST_CASE("most_recent_k keeps the newest; what a wound-back run left ahead goes
   c.checkpoint.most_recent_k = 2;
   train(c);
   CHECK(names_in(folder.path()) == std::set<std::string>{"iter_0000005", "iter_0000006", "latest_checkpointed_iteration.txt"});
+}
+
+TEST_CASE("most_recent_k of a run that was wound back takes first what lies ahead of it") {
+  const TemporaryFolder folder;
+  RunConfig c = tiny();
+  c.checkpoint.save = folder.path();
+  c.checkpoint.save_interval = 1;
+  train(c);
+  c.checkpoint.load = c.checkpoint.save;
+  c.checkpoint.ckpt_step = 1;
+  c.checkpoint.most_recent_k = 2;
   c.train.train_iters = 2;
   train(c);
   CHECK(names_in(folder.path()) == std::set<std::string>{"iter_0000001", "iter_0000002", "latest_checkpointed_iteration.txt"});
+}
+
+TEST_CASE("a run replaces and removes no checkpoint that another has written, also one that came while it ran") {
+  for (const bool async : {false, true}) {
+    const TemporaryFolder folder;
+    RunConfig c = tiny();
+    c.checkpoint.save = folder.path("run");
+    c.checkpoint.save_interval = 2;
+    c.checkpoint.most_recent_k = 1;
+    c.checkpoint.async_save = async;
+    const fs::path other = folder.path("run/iter_0000001"), same = folder.path("run/iter_0000006");
+    Run run;
+    run.after_step = [&](const IterationRecord& r) {
+      if (r.iteration != 1) return;
+      for (const fs::path& path : {other, same}) {
+        fs::create_directories(path);
+        std::ofstream(path / "weights") << "another's";
+      }
+    };
+    CHECK_THROWS_WITH(train(c, run), ContainsSubstring("another run has written " + same.string()));
+    for (const fs::path& path : {other, same}) CHECK(content(path / "weights") == "another's");
+    CHECK(names_in(c.checkpoint.save) ==
+          std::set<std::string>{"iter_0000001", "iter_0000004", "iter_0000006", "latest_checkpointed_iteration.txt"});
+  }
+}
+
+TEST_CASE("finetuning from a folder without checkpoints is refused, also where it would save there") {
+  const TemporaryFolder folder;
+  RunConfig c = tiny();
+  c.checkpoint.finetune = true;
+  c.checkpoint.load = c.checkpoint.save = folder.path("none");
+  CHECK_THROWS_WITH(train(c), ContainsSubstring("there is no folder"));
+  c.checkpoint.load = c.checkpoint.save = folder.path();
+  CHECK_THROWS_WITH(train(c), ContainsSubstring("holds no checkpoint"));
 }
 
 TEST_CASE("what to load: a step, weights alone, weights without moments") {

@@ -29,6 +29,12 @@ bool begins_with(const fs::path& path, const char* what) { return path.filename(
 
 bool is_complete(const fs::path& checkpoint) { return fs::exists(checkpoint / kIndexFile); }
 
+/// Complete or not: a folder with the files of one checkpoint, whatever its name.
+bool is_checkpoint(const fs::path& folder) {
+  std::error_code none;
+  return fs::exists(folder / kIndexFile, none) || fs::exists(folder / "train_state.json", none);
+}
+
 /// Where a checkpoint of this name lies: a run killed while it replaced one may have left the older of the two alone.
 fs::path path_of(const fs::path& base, int64_t iteration) {
   const fs::path path = base / iteration_name(iteration), replaced = base / (kReplaced + iteration_name(iteration));
@@ -103,6 +109,19 @@ bool exchange(const fs::path& a, const fs::path& b) {
   throw fs::filesystem_error("exchange", a, b, std::error_code(errno, std::system_category()));
 }
 
+/// The system refuses to rename a folder to the name of one that holds files, also of one that came this moment.
+void take_name(const fs::path& temporary, const fs::path& target) {
+  std::error_code error;
+  fs::rename(temporary, target, error);
+  if (!error) return;
+  if (fs::exists(target))
+    throw InputError(
+        fmt::format("checkpoint.save: another run has written {} since this one began, and it is not replaced. Two runs must "
+                    "not save into one folder",
+                    target.string()));
+  throw fs::filesystem_error("rename", temporary, target, error);
+}
+
 void replace(const fs::path& temporary, const fs::path& target) {
   if (!fs::exists(target)) return fs::rename(temporary, target);
   if (exchange(temporary, target)) {
@@ -161,24 +180,40 @@ void check_save_folder(const std::string& folder) {
   fs::remove(fs::path(folder) / kWriteTest, error);
 }
 
+std::vector<int64_t> checkpoints_in(const std::string& folder) {
+  std::error_code none;
+  return fs::is_directory(folder, none) ? iterations_in(folder) : std::vector<int64_t>();
+}
+
 bool holds_checkpoints(const std::string& folder) {
   std::error_code none;
-  return fs::is_directory(folder, none) && !iterations_in(folder).empty();
+  return !checkpoints_in(folder).empty() || fs::exists(fs::path(folder) / kTracker, none);
+}
+
+bool continues_in_save_folder(const CheckpointConfig& config) {
+  const bool is_one_of_them = iteration_of(config.load) >= 0 && is_same_folder((fs::path(config.load) / "..").string(), config.save);
+  return (is_same_folder(config.load, config.save) || is_one_of_them) && !config.finetune;
 }
 
 void refuse_filled_folder(const CheckpointConfig& config) {
-  if (!holds_checkpoints(config.save)) return;
-  const bool is_one_of_them = iteration_of(config.load) >= 0 && is_same_folder((fs::path(config.load) / "..").string(), config.save);
-  const bool continues = (is_same_folder(config.load, config.save) || is_one_of_them) && !config.finetune;
-  if (continues) return;
-  const int64_t newest = iterations_in(config.save).back();
+  if (config.save.empty()) return;
+  if (is_checkpoint(config.save))
+    throw InputError(
+        fmt::format("checkpoint.save: {} is one checkpoint, expected the folder of a run. To continue from it: --load {} "
+                    "--save {}. To begin anew: choose another folder",
+                    config.save, config.save, (fs::path(config.save) / "..").lexically_normal().string()));
+  if (!holds_checkpoints(config.save) || continues_in_save_folder(config)) return;
+  const std::vector<int64_t> all = iterations_in(config.save);
+  const int64_t complete = newest_complete(config.save, [](int64_t) { return true; });
+  const std::string newest = all.empty() ? kTracker : iteration_name(complete >= 0 ? complete : all.back());
   const std::string to_continue = config.finetune
                                       ? "Fine-tuning begins a new run"
                                       : fmt::format("To continue that run: --load {0} --save {0} (or --resume {0})", config.save);
-  throw InputError(fmt::format(
-      "checkpoint.save: {} holds the checkpoints of another run, up to {}, which this run would replace. {}. To begin anew: choose "
-      "another folder, or remove the checkpoints yourself",
-      config.save, iteration_name(newest), to_continue));
+  throw InputError(
+      fmt::format("checkpoint.save: {} holds the checkpoints of another run, the newest of them {}; this run would replace them. {}. To "
+                  "begin anew: choose "
+                  "another folder, or remove the checkpoints yourself",
+                  config.save, newest, to_continue));
 }
 
 bool is_same_folder(const std::string& a, const std::string& b) {
@@ -194,7 +229,7 @@ std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::o
   if (!fs::exists(base)) throw InputError(fmt::format("checkpoint.load: there is no folder {}", folder));
   if (!fs::is_directory(base))
     throw InputError(fmt::format("checkpoint.load: {} is a file, expected the folder of a run or of one checkpoint", folder));
-  if (is_complete(base) || fs::exists(base / "train_state.json")) return FoundCheckpoint{folder, ""};
+  if (is_checkpoint(base)) return FoundCheckpoint{folder, ""};
   if (step) {
     const fs::path path = path_of(base, *step);
     if (!fs::is_directory(path))
@@ -236,19 +271,21 @@ int64_t next_save_number(const std::string& folder) {
   return highest + 1;
 }
 
-std::string publish_checkpoint(const std::string& temporary, int64_t iteration) {
+std::string publish_checkpoint(const std::string& temporary, int64_t iteration, bool may_replace) {
   const fs::path base = fs::path(temporary).parent_path(), target = base / iteration_name(iteration);
   sync_folder(temporary);
-  replace(temporary, target);
+  if (may_replace) replace(temporary, target);
+  else take_name(temporary, target);
   sync_folder(base.string());
   write_file_atomically((base / kTracker).string(), std::to_string(iteration) + "\n");
   return target.string();
 }
 
-void remove_old_checkpoints(const std::string& folder, int64_t current, int64_t keep) {
+void remove_old_checkpoints(const std::string& folder, int64_t current, int64_t keep, const std::set<int64_t>& own) {
   if (keep <= 0) return;
   std::vector<std::pair<bool, int64_t>> found;  // those beyond `current` sort first
-  for (const int64_t i : iterations_in(folder)) found.emplace_back(i <= current, i);
+  for (const int64_t i : iterations_in(folder))
+    if (own.count(i) != 0) found.emplace_back(i <= current, i);
   std::sort(found.begin(), found.end());
   for (size_t i = 0; i + static_cast<size_t>(keep) < found.size(); ++i) remove_checkpoint(path_of(folder, found[i].second));
 }

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "core/config/checkpoint_config.h"
 
@@ -18,13 +20,17 @@ int64_t iteration_of(const std::string& checkpoint);
 /// Creates the folder and removes unfinished checkpoints of killed runs. Throws InputError, before any training, when it cannot be written.
 void check_save_folder(const std::string& folder);
 
-/// Throws InputError when checkpoint.save holds checkpoints and the run does not continue them: a run never replaces or deletes what
-/// another one has written. It continues them when checkpoint.load is the same folder, or a checkpoint in it, without finetune. Writes
-/// nothing.
+/// Whether the run continues the one that has filled checkpoint.save: checkpoint.load is the same folder, or a checkpoint in it, and this
+/// is no finetuning.
+bool continues_in_save_folder(const CheckpointConfig& config);
+/// Throws InputError when checkpoint.save holds checkpoints and the run does not continue them, or is itself a checkpoint: a run never
+/// replaces or deletes what another one has written. Writes nothing.
 void refuse_filled_folder(const CheckpointConfig& config);
 
-/// Whether the folder exists and holds a checkpoint.
+/// Whether the folder exists and holds a checkpoint, complete or not, or a tracker.
 bool holds_checkpoints(const std::string& folder);
+/// Iterations of all checkpoints in the folder, complete or not, ascending; none where there is no folder.
+std::vector<int64_t> checkpoints_in(const std::string& folder);
 
 /// Both name one folder, which need not be there.
 bool is_same_folder(const std::string& a, const std::string& b);
@@ -45,11 +51,12 @@ std::string other_checkpoint_hint(const std::string& checkpoint);
 
 /// Higher than that of every complete checkpoint in the folder.
 int64_t next_save_number(const std::string& folder);
-/// Gives the complete folder `temporary`, in the same folder, its name iter_N; the one of that name, of a run that was wound back, goes.
-/// Then writes the tracker. Returns the new path.
-std::string publish_checkpoint(const std::string& temporary, int64_t iteration);
-/// keep > 0: removes all but `keep` checkpoints, first those beyond `current` (of a run that was wound back), then the oldest.
-void remove_old_checkpoints(const std::string& folder, int64_t current, int64_t keep);
+/// Gives the complete folder `temporary`, in the same folder, its name iter_N, then writes the tracker. Returns the new path. One
+/// that has this name goes if it may be replaced, as that of a run that was wound back; else throws InputError.
+std::string publish_checkpoint(const std::string& temporary, int64_t iteration, bool may_replace = false);
+/// keep > 0: removes all but `keep` of this run's `own` checkpoints, first those beyond `current` (of a run that was wound back), then the
+/// oldest.
+void remove_old_checkpoints(const std::string& folder, int64_t current, int64_t keep, const std::set<int64_t>& own);
 /// The name for a folder that is being written.
 std::string temporary_name(int64_t iteration, const std::string& token);
 

@@ -33,7 +33,11 @@ std::string random_token() {
 }  // namespace
 
 CheckpointSaver::CheckpointSaver(World& world, Backend& backend, Weights& weights, const RunConfig& config)
-    : world_(world), backend_(backend), weights_(weights), config_(config) {}
+    : world_(world), backend_(backend), weights_(weights), config_(config) {
+  if (!world.is_first() || config.checkpoint.save.empty() || !continues_in_save_folder(config.checkpoint)) return;
+  const std::vector<int64_t> there = checkpoints_in(config.checkpoint.save);
+  own_.insert(there.begin(), there.end());
+}
 
 std::string CheckpointSaver::path_of(int64_t iteration) const {
   return (fs::path(config_.checkpoint.save) / iteration_name(iteration)).string();
@@ -126,8 +130,9 @@ std::string CheckpointSaver::complete(const Pending& pending, const std::vector<
     }
   }
   write_file_atomically((fs::path(pending.folder) / kIndexFile).string(), index_text(index));
-  std::string path = publish_checkpoint(pending.folder, pending.iteration);
-  remove_old_checkpoints(c.save, pending.iteration, c.most_recent_k);
+  std::string path = publish_checkpoint(pending.folder, pending.iteration, own_.count(pending.iteration) != 0);
+  own_.insert(pending.iteration);
+  remove_old_checkpoints(c.save, pending.iteration, c.most_recent_k, own_);
   return path;
 }
 

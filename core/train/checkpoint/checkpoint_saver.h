@@ -5,6 +5,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@
 namespace mbt {
 
 /// Every rank calls start() and finish() alike. A failure on one rank is thrown on all: an AgreedError (one rank: InputError) with file and
-/// reason; what was half written is removed then, and the checkpoint before stays.
+/// reason; what was half written is removed then, and the checkpoint before stays. Replaces and removes only checkpoints that this run has
+/// written, or that were there when it began and the run continues them.
 class CheckpointSaver {
  public:
   /// All must outlive it. config: its checkpoint section says where to and what.
@@ -61,6 +63,7 @@ class CheckpointSaver {
   Weights& weights_;
   const RunConfig& config_;
   std::vector<std::pair<std::string, std::string>> carried_;
+  std::set<int64_t> own_;  // on the first rank: iterations whose checkpoints may be replaced and removed
   std::optional<Pending> pending_;
 };
 

@@ -244,6 +244,14 @@ TEST_CASE("What files beside a tokenizer say and is not supported is refused by 
   CHECK_THAT(refusal(llama({{"added_tokens_decoder", {{"1", x}}}})), ContainsSubstring("\"<x>\" has the id 1; expected 512"));
 }
 
+TEST_CASE("special_tokens_map.json counts before tokenizer_config.json, unless that has added_tokens_decoder", "[tokenizer]") {
+  json files = bpe({{"eos_token", "<|start|>"}});
+  files["special_tokens_map.json"] = {{"eos_token", {{"content", "<|end|>"}}}};
+  CHECK(opened(files)->eos_id() == 420);
+  files["tokenizer_config.json"]["added_tokens_decoder"] = json::object();
+  CHECK(opened(files)->eos_id() == 421);
+}
+
 TEST_CASE("vocab.json and merges.txt are a tokenizer, both or none", "[tokenizer]") {
   json files{{"vocab.json", "@vocab"}, {"merges.txt", "@merges"}};
   const TemporaryFolder folder;

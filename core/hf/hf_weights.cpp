@@ -21,10 +21,17 @@ std::string place_text(const std::vector<int64_t>& shape, int64_t i) {
   return shape_text(place);
 }
 
+/// An index may list a head that is tied, or a buffer, and no shard hold it: transformers makes both by itself.
+SafetensorsFolder open_weights(const std::string& folder, const ModelConfig& model) {
+  return SafetensorsFolder::open(folder, [&](const std::string& tensor) {
+    return (model.share_embeddings_and_output_weights && tensor == kHfHead) || is_known_hf_buffer(tensor);
+  });
+}
+
 }  // namespace
 
 HfWeights::HfWeights(const std::string& folder, const ModelConfig& model)
-    : folder_(SafetensorsFolder::open(folder)), slices_(hf_slices(hf_model_type(folder), model)) {
+    : folder_(open_weights(folder, model)), slices_(hf_slices(hf_model_type(folder), model)) {
   resolve_names();
   refuse_unexpected(model.share_embeddings_and_output_weights);
   if (model.share_embeddings_and_output_weights) compare_tied_head();

@@ -52,6 +52,10 @@ std::string hint_of_other_format(const std::string& folder) {
 }  // namespace
 
 SafetensorsFolder SafetensorsFolder::open(const std::string& folder) {
+  return open(folder, [](const std::string&) { return false; });
+}
+
+SafetensorsFolder SafetensorsFolder::open(const std::string& folder, FunctionRef<bool(const std::string& tensor)> may_lack) {
   SafetensorsFolder result(folder);
   std::error_code error;
   if (!fs::is_directory(folder, error)) throw InputError(fmt::format("{}: no such folder", folder));
@@ -59,7 +63,7 @@ SafetensorsFolder SafetensorsFolder::open(const std::string& folder) {
   if (fs::exists(single, error)) {
     result.add_shard(single.string());
   } else if (fs::exists(index, error)) {
-    result.add_indexed_shards(index.string());
+    result.add_indexed_shards(index.string(), may_lack);
   } else {
     throw InputError(fmt::format("{}: holds neither {} nor {}{}", folder, kSingle, kIndex, hint_of_other_format(folder)));
   }
@@ -75,13 +79,14 @@ void SafetensorsFolder::add_shard(const std::string& file) {
   }
 }
 
-void SafetensorsFolder::add_indexed_shards(const std::string& index_path) {
+void SafetensorsFolder::add_indexed_shards(const std::string& index_path, FunctionRef<bool(const std::string& tensor)> may_lack) {
   const std::map<std::string, std::string> shard_of = read_weight_map(index_path);
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
   for (const std::string& shard : shards) add_shard((fs::path(path_) / shard).string());
   for (const auto& [tensor, shard] : shard_of) {
     const auto it = tensors_.find(tensor);
+    if (it == tensors_.end() && may_lack(tensor)) continue;
     const std::string said = fmt::format("{}: tensor '{}' is said to be in {}", index_path, tensor, shard);
     if (it == tensors_.end()) throw InputError(fmt::format("{}, which does not hold it", said));
     const std::string found = fs::path(files_[it->second.file].path()).filename().string();

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/function_ref.h"
 #include "core/io/safetensors.h"
 
 namespace mbt {
@@ -16,6 +17,8 @@ namespace mbt {
 class SafetensorsFolder {
  public:
   static SafetensorsFolder open(const std::string& folder);
+  /// The same, where the index may list tensors that no shard holds when `may_lack` says so.
+  static SafetensorsFolder open(const std::string& folder, FunctionRef<bool(const std::string& tensor)> may_lack);
 
   const std::string& path() const { return path_; }
   /// Sorted.
@@ -35,7 +38,7 @@ class SafetensorsFolder {
  private:
   explicit SafetensorsFolder(const std::string& path) : path_(path) {}
   void add_shard(const std::string& file);
-  void add_indexed_shards(const std::string& index_path);
+  void add_indexed_shards(const std::string& index_path, FunctionRef<bool(const std::string& tensor)> may_lack);
 
   struct Place {
     size_t file, entry;

@@ -5,34 +5,29 @@
 #include <filesystem>
 
 #include "core/base/error.h"
-#include "core/base/json_reader.h"
 #include "core/base/strings.h"
+#include "core/base/xxhash.h"
 #include "core/io/files.h"
 #include "core/tokenizer/bpe/hf_tokenizer.h"
+#include "core/tokenizer/bpe/vocab_and_merges.h"
+#include "core/tokenizer/files_beside.h"
+#include "core/tokenizer/sentencepiece_json.h"
 #include "core/tokenizer/sentencepiece_tokenizer.h"
 
 namespace mbt {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 constexpr int64_t kMaxModelBytes = int64_t{256} << 20;
-constexpr std::array kTokenizers{"tokenizer.json", "tokenizer.model"};                 // the first that is there
-constexpr std::array kTokenNames{"special_tokens_map.json", "tokenizer_config.json"};  // the later one counts
+constexpr std::array kTokenizers{"tokenizer.json", "tokenizer.model"};  // the first that is there
+constexpr const char *kVocab = "vocab.json", *kMerges = "merges.txt";   // the two together, where there is none of the former
+constexpr std::array kBeside{"special_tokens_map.json", "tokenizer_config.json", "added_tokens.json"};
+constexpr const char* kNoTokenizer = "has neither a tokenizer.json nor a tokenizer.model, nor vocab.json and merges.txt";
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);
-}
-
-/// "eos_token": "</s>", or {"content": "</s>", ...}.
-std::string token_name(const json& config, const char* key) {
-  const auto found = config.find(key);
-  if (found == config.end()) return "";
-  if (found->is_string()) return *found;
-  if (found->is_object() && found->contains("content") && (*found)["content"].is_string()) return (*found)["content"];
-  return "";
 }
 
 const std::string* find_file(const TokenizerFiles& files, std::string_view name) {
@@ -42,25 +37,11 @@ const std::string* find_file(const TokenizerFiles& files, std::string_view name)
 
 std::string join_path(const std::string& folder, const std::string& name) { return (fs::path(folder) / name).string(); }
 
-/// What the files beside the tokenizer call bos and eos; a name that is no token is refused.
-void read_names(const Tokenizer& tokenizer, const TokenizerFiles& files, const std::string& folder, SpecialIds& ids) {
-  for (const char* name : kTokenNames) {
-    const std::string* const content = find_file(files, name);
-    if (content == nullptr) continue;
-    const std::string path = join_path(folder, name);
-    const JsonDocument document = parse_json(*content, path, {.large_integers = true});
-    if (!document.root.is_object()) throw InputError(path + ": expected an object");
-    const auto take = [&](const char* key, std::optional<int32_t>& id) {
-      const std::string token = token_name(document.root, key);
-      if (token.empty()) return;
-      id = tokenizer.token_id(token);
-      if (!id)
-        throw InputError(
-            fmt::format("{}: {} {} is no token of {}", document.where(std::string("/") + key), key, shown(token), tokenizer.describe()));
-    };
-    take("bos_token", ids.bos);
-    take("eos_token", ids.eos);
-  }
+/// A name that is no token is refused.
+void take_name(const Tokenizer& tokenizer, const std::optional<NamedToken>& named, std::optional<int32_t>& id) {
+  if (!named) return;
+  id = tokenizer.token_id(named->token.content);
+  if (!id) throw InputError(fmt::format("{} {} is no token of {}", named->where, shown(named->token.content), tokenizer.describe()));
 }
 
 std::optional<int32_t> first_token(const Tokenizer& tokenizer, std::initializer_list<const char*> names) {
@@ -69,28 +50,16 @@ std::optional<int32_t> first_token(const Tokenizer& tokenizer, std::initializer_
   return std::nullopt;
 }
 
-SpecialIds find_special_ids(const Tokenizer& tokenizer, const TokenizerFiles& files, const std::string& folder) {
+SpecialIds find_special_ids(const Tokenizer& tokenizer, const TokenizerSettings& settings) {
   SpecialIds ids{tokenizer.bos_id(), tokenizer.eos_id(), std::nullopt};
   if (!ids.bos) ids.bos = first_token(tokenizer, {"<|begin_of_text|>", "<s>", "<bos>"});
   if (!ids.eos) ids.eos = first_token(tokenizer, {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"});
-  read_names(tokenizer, files, folder, ids);
+  take_name(tokenizer, settings.bos, ids.bos);
+  take_name(tokenizer, settings.eos, ids.eos);
   // A chat model's eos ends an answer (<|im_end|>, <|eot_id|>), while its base model was trained with another token between documents.
   ids.eod = first_token(tokenizer, {"<|endoftext|>", "<|end_of_text|>"});
   if (!ids.eod) ids.eod = ids.eos;
   return ids;
-}
-
-SentencePieceAdds find_adds(const TokenizerFiles& files, const std::string& folder) {
-  SentencePieceAdds adds;
-  const std::string* const content = find_file(files, "tokenizer_config.json");
-  if (content == nullptr) return adds;
-  const json config = parse_json(*content, join_path(folder, "tokenizer_config.json"), {.large_integers = true}).root;
-  const auto take = [&](const char* key, bool& to) {
-    if (config.is_object() && config.contains(key) && config[key].is_boolean()) to = config[key];
-  };
-  take("add_bos_token", adds.bos);
-  take("add_eos_token", adds.eos);
-  return adds;
 }
 
 bool looks_like_json(const std::string& content) {
@@ -105,16 +74,61 @@ std::string read_head(const std::string& path, int64_t most) {
   return head;
 }
 
-/// The file `source`, with what lies beside it.
-std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& source, const TokenizerFiles& files,
-                                 const std::string& folder) {
-  std::unique_ptr<Tokenizer> tokenizer;
+/// Of transformers' classes, those that make the text's cuts themselves ask tokenizer_config.json about the blank. Of the others, versions
+/// of transformers differ in which of the two files counts.
+void apply_prefix_space(const TokenizerSettings& settings, PreTokenizer& pre_tokenizer) {
+  if (settings.class_name == "GPT2Tokenizer" || settings.class_name == "Qwen2Tokenizer")
+    return pre_tokenizer.put_blank_in_front(settings.add_prefix_space.value_or(false));
+  if (!settings.add_prefix_space || *settings.add_prefix_space == pre_tokenizer.puts_blank_in_front()) return;
+  throw InputError(fmt::format("{}: {}, but the pre_tokenizer of tokenizer.json says {}; expected the same in both", settings.prefix_where,
+                               *settings.add_prefix_space, !*settings.add_prefix_space));
+}
+
+std::unique_ptr<Tokenizer> build_bpe(const std::string& content, const std::string& source, const TokenizerSettings& settings) {
+  HfTokenizerParts parts = parse_hf_tokenizer(content, source);
+  const std::string added = added_tokens_text(parts.added);
+  const bool has_blank = parts.pre_tokenizer->puts_blank_in_front();
+  const auto id_in_vocab = [&](const std::string& name) {
+    const auto found = parts.vocab.find(name);
+    return found == parts.vocab.end() ? std::nullopt : std::optional(found->second);
+  };
+  add_named_tokens(settings, static_cast<int64_t>(parts.vocab.size()), id_in_vocab, parts.added);
+  apply_prefix_space(settings, *parts.pre_tokenizer);
+  if (added_tokens_text(parts.added) != added || parts.pre_tokenizer->puts_blank_in_front() != has_blank)
+    parts.fingerprint = xxhash64(
+        fmt::format("{};{};{}", hash_text(parts.fingerprint), parts.pre_tokenizer->puts_blank_in_front(), added_tokens_text(parts.added)));
+  return std::make_unique<HfTokenizer>(std::move(parts));
+}
+
+/// The file `source` of a kind that its content tells.
+std::unique_ptr<Tokenizer> build_file(const std::string& content, const std::string& source, const TokenizerSettings& settings) {
   if (content.empty()) throw InputError(source + ": is empty; expected a tokenizer.json or a SentencePiece model");
   if (source.ends_with(".json") && !looks_like_json(content))
     throw InputError(fmt::format("{}: begins with {}, expected a JSON object, which begins with {{", source, shown(content, 20)));
-  if (looks_like_json(content)) tokenizer = std::make_unique<HfTokenizer>(parse_hf_tokenizer(content, source));
-  else tokenizer = make_sentencepiece_tokenizer(content, source, find_adds(files, folder));
-  tokenizer->set_special_ids(find_special_ids(*tokenizer, files, folder));
+  if (looks_like_json(content)) return build_bpe(content, source, settings);
+  return make_sentencepiece_tokenizer(content, source, settings, sentencepiece_rules(settings));
+}
+
+std::unique_ptr<Tokenizer> build_vocab_and_merges(const TokenizerFiles& files, const std::string& folder, TokenizerSettings settings) {
+  const std::string path = join_path(folder, kVocab);
+  const std::string content = vocab_and_merges_json(*find_file(files, kVocab), path, *find_file(files, kMerges), join_path(folder, kMerges),
+                                                    settings.class_name, settings.class_where);
+  if (settings.class_name.empty()) settings.class_name = "GPT2Tokenizer";
+  return build_bpe(content, path, settings);
+}
+
+/// A tokenizer.json that is refused stays so: a tokenizer.model beside it may have other tokens.
+std::unique_ptr<Tokenizer> build_folder(const TokenizerFiles& files, const std::string& folder, const TokenizerSettings& settings) {
+  const std::string *const json = find_file(files, kTokenizers[0]), *const model = find_file(files, kTokenizers[1]);
+  if (json == nullptr && model == nullptr) return build_vocab_and_merges(files, folder, settings);
+  const std::string json_path = join_path(folder, kTokenizers[0]), model_path = join_path(folder, kTokenizers[1]);
+  if (json == nullptr) return build_file(*model, model_path, settings);
+  if (model == nullptr || !is_sentencepiece_json(*json, json_path)) return build_file(*json, json_path, settings);
+  return make_sentencepiece_tokenizer(*model, model_path, settings, read_sentencepiece_json(*json, json_path, *model, settings));
+}
+
+std::unique_ptr<Tokenizer> with_special_ids(std::unique_ptr<Tokenizer> tokenizer, const TokenizerSettings& settings) {
+  tokenizer->set_special_ids(find_special_ids(*tokenizer, settings));
   return tokenizer;
 }
 
@@ -122,10 +136,10 @@ std::unique_ptr<Tokenizer> build(const std::string& content, const std::string& 
 
 std::optional<TokenizerType> tokenizer_type_in(const std::string& path) {
   if (is_file(path)) return looks_like_json(read_head(path, 64)) ? TokenizerType::hugging_face : TokenizerType::sentencepiece;
-  const bool has_json = is_file(fs::path(path) / kTokenizers[0]), has_model = is_file(fs::path(path) / kTokenizers[1]);
-  if (has_json && has_model) return open_tokenizer(path)->type();
-  if (has_json) return TokenizerType::hugging_face;
-  return has_model ? std::optional(TokenizerType::sentencepiece) : std::nullopt;
+  const auto has = [&](const char* name) { return is_file(fs::path(path) / name); };
+  if (has(kTokenizers[0]) && has(kTokenizers[1])) return open_tokenizer(path)->type();
+  if (has(kTokenizers[0]) || (!has(kTokenizers[1]) && has(kVocab) && has(kMerges))) return TokenizerType::hugging_face;
+  return has(kTokenizers[1]) ? std::optional(TokenizerType::sentencepiece) : std::nullopt;
 }
 
 TokenizerFiles read_tokenizer_files(const std::string& path) {
@@ -138,37 +152,35 @@ TokenizerFiles read_tokenizer_files(const std::string& path) {
   };
   if (is_folder) {
     for (const char* name : kTokenizers) add(name);
-    if (files.empty()) throw InputError(path + ": has neither a tokenizer.json nor a tokenizer.model");
+    if (files.empty())
+      for (const char* name : {kVocab, kMerges}) add(name);
+    if (!has_tokenizer(files)) throw InputError(fmt::format("{}: {}", path, kNoTokenizer));
   } else {  // under a name that open_tokenizer finds again, whatever the user calls it
     std::string content = read_text_file(path, kMaxModelBytes);
     files.emplace_back(kTokenizers[looks_like_json(content) ? 0 : 1], std::move(content));
   }
-  for (const char* name : kTokenNames) add(name);
+  for (const char* name : kBeside) add(name);
   add("chat_template.jinja");  // no part of the tokens, but of what a trained model is exported with
   return files;
 }
 
 bool has_tokenizer(const TokenizerFiles& files) {
-  return std::any_of(kTokenizers.begin(), kTokenizers.end(), [&](const char* name) { return find_file(files, name) != nullptr; });
+  const auto has = [&](const char* name) { return find_file(files, name) != nullptr; };
+  return std::any_of(kTokenizers.begin(), kTokenizers.end(), has) || (has(kVocab) && has(kMerges));
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerFiles& files, const std::string& folder) {
-  const auto open = [&](const char* name) { return build(*find_file(files, name), join_path(folder, name), files, folder); };
-  if (!has_tokenizer(files)) throw InputError(folder + ": has neither a tokenizer.json nor a tokenizer.model");
-  if (find_file(files, kTokenizers[0]) == nullptr) return open(kTokenizers[1]);
-  if (find_file(files, kTokenizers[1]) == nullptr) return open(kTokenizers[0]);
-  try {
-    return open(kTokenizers[0]);
-  } catch (const InputError&) {  // Llama 2 and Mistral: the .json is a translation of the .model, of a kind that is not done here
-    return open(kTokenizers[1]);
-  }
+  if (!has_tokenizer(files)) throw InputError(fmt::format("{}: {}", folder, kNoTokenizer));
+  const TokenizerSettings settings = read_tokenizer_settings(files, folder);
+  return with_special_ids(build_folder(files, folder, settings), settings);
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
   const TokenizerFiles files = read_tokenizer_files(path);
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return open_tokenizer(files, path);
-  return build(files.front().second, path, files, fs::path(path).parent_path().string());
+  const TokenizerSettings settings = read_tokenizer_settings(files, fs::path(path).parent_path().string());
+  return with_special_ids(build_file(files.front().second, path, settings), settings);
 }
 
 }  // namespace mbt

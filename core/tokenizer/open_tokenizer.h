@@ -11,9 +11,10 @@
 
 namespace mbt {
 
-/// Opens a tokenizer. `path` is a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json or a tokenizer.model. With both
-/// files it takes the .json, unless its kind is not supported. tokenizer_config.json and special_tokens_map.json in the same folder name
-/// the bos and eos tokens. Throws InputError, naming the setting, for any setting that would change the tokens and is not supported.
+/// Opens a tokenizer. `path` is a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json, a tokenizer.model, or
+/// vocab.json and merges.txt; the first of these counts. A tokenizer.json that says the same as the tokenizer.model beside it is read
+/// together with it. What tokenizer_config.json, special_tokens_map.json and added_tokens.json say about the tokens counts as in
+/// transformers (files_beside.h). Throws InputError, naming the setting, for any setting that would change the tokens and is not supported.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
 /// Returns the tokenizer.tokenizer_type of a file or folder, from its first bytes or its file names; nullopt when it holds no tokenizer.

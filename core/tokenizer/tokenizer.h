@@ -31,14 +31,17 @@ class Tokenizer {
   /// UTF-8 (any bytes are good for `bytes`).
   virtual void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const = 0;
   /// The same without special tokens: their names in the text are encoded as plain text. For untrusted text, which must not begin or end a
-  /// turn of a conversation.
-  virtual void encode_content(std::string_view text, std::vector<int32_t>& ids) const { encode(text, ids); }
+  /// turn of a conversation. goes_on: other tokens stand before the text, which so gets nothing that only a beginning gets.
+  virtual void encode_content(std::string_view text, std::vector<int32_t>& ids, bool /*goes_on*/ = false) const { encode(text, ids); }
   /// The bytes that the tokens stand for; the end may be within a character. InputError: an id that is none of the vocabulary's.
   virtual std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const = 0;
   /// The same as text: what is not UTF-8 becomes U+FFFD.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
   /// The id of a token by its name in the vocabulary ("<|endoftext|>"), if there is one.
   virtual std::optional<int32_t> token_id(std::string_view name) const = 0;
+
+  /// Whether the token, found in a text, takes in the white space before or behind it (lstrip, rstrip).
+  virtual bool takes_white_space(int32_t /*id*/) const { return false; }
 
   std::optional<int32_t> bos_id() const { return special_.bos; }
   std::optional<int32_t> eos_id() const { return special_.eos; }

@@ -74,12 +74,12 @@ TEST_CASE("A model that has come from nowhere is exported with its tokenizer, an
                                                                 {"eos_token", "<|end|>"}});
   succeed(folder, {"generate", "--load", "hf", "--prompt", "The quick", "--max-new-tokens", "2"});
 
-  // a tokenizer_config.json of its own stays
-  folder.file("tokenizer/tokenizer_config.json", R"({"eos_token": "<|start|>"})");
+  // a tokenizer_config.json of its own stays; as in transformers, with added_tokens_decoder special_tokens_map.json no longer counts
+  folder.file("tokenizer/tokenizer_config.json", R"({"added_tokens_decoder": {}, "eos_token": "<|start|>"})");
   succeed(folder, {"train", "--tokenizer-type", "HuggingFaceTokenizer", "--tokenizer-model", "tokenizer", "--checkpoint.save", "run2"},
           kTiny);
   succeed(folder, {"convert", "to-hf", "run2", "hf2"});
-  CHECK(read_text_file(folder.path("hf2/tokenizer_config.json")) == R"({"eos_token": "<|start|>"})");
+  CHECK(read_text_file(folder.path("hf2/tokenizer_config.json")) == R"({"added_tokens_decoder": {}, "eos_token": "<|start|>"})");
   CHECK(json_of(folder.path("hf2/config.json"))["eos_token_id"] == 421);
 
   // to go on with another tokenizer is warned of, with the same one elsewhere it is not

@@ -315,6 +315,36 @@ TEST_CASE("weights that are no numbers are refused by tensor and place", "[hf_co
   refuse_element(SafetensorsType::F16, 0x7C01, "nan");
 }
 
+TEST_CASE("An index may list a head that is tied, or a buffer, that no shard holds", "[hf_config]") {
+  const TemporaryFolder folder;
+  for (const bool is_tied : {true, false}) {
+    const std::string source = std::string(MBT_SOURCE_DIR) + "/tests/golden/models/" + (is_tied ? "llama3-rope-scaling" : "llama2");
+    json map;
+    const SafetensorsFolder golden = SafetensorsFolder::open(source);
+    for (const std::string& name : golden.names()) map[name] = "1.safetensors";
+    map["lm_head.weight"] = "1.safetensors";
+    map["model.layers.0.self_attn.rotary_emb.inv_freq"] = "1.safetensors";
+    std::filesystem::copy_file(source + "/config.json", folder.path("config.json"), std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(source + "/model.safetensors", folder.path("1.safetensors"),
+                               std::filesystem::copy_options::overwrite_existing);
+    folder.file("model.safetensors.index.json", shard_index(map));
+    const ModelConfig model = hf_model(read_hf_config(folder.path()));
+    CHECK(model.share_embeddings_and_output_weights == is_tied);
+    CHECK(HfWeights(folder.path(), model).find("model.norm.weight") != nullptr);
+    map["model.layers.9.mlp.up_proj.weight"] = "1.safetensors";
+    folder.file("model.safetensors.index.json", shard_index(map));
+    CHECK_THROWS_WITH(HfWeights(folder.path(), model),
+                      ContainsSubstring("model.layers.9.mlp.up_proj.weight") && ContainsSubstring("does not hold it"));
+    map.erase("model.layers.9.mlp.up_proj.weight");
+    folder.file("model.safetensors.index.json", shard_index(map));
+    ModelConfig other = model;
+    other.share_embeddings_and_output_weights = false;
+    if (is_tied)
+      CHECK_THROWS_WITH(HfWeights(folder.path(), other),
+                        ContainsSubstring("'lm_head.weight' is said to be in 1.safetensors, which does not hold it"));
+  }
+}
+
 TEST_CASE("sharded folders", "[hf_config]") {
   const TemporaryFolder folder;
   const auto vector = [](const std::string& name) { return HfSlice{name, "", {3}, 0, 3, 1, false}; };

@@ -1,5 +1,7 @@
 #include "core/data/sft/chat_template.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/base/strings.h"
 
@@ -65,7 +67,15 @@ ChatTemplate::Marks ChatTemplate::find_marks() const {
 }
 
 int32_t ChatTemplate::special(const char* name) const {
-  if (const auto id = tokenizer_.token_id(name)) return *id;
+  if (const auto id = tokenizer_.token_id(name)) {
+    if (tokenizer_.takes_white_space(*id))
+      throw InputError(
+          fmt::format("dataset.chat_template {}: the token {} takes in the white space beside it (lstrip or rstrip in the tokenizer's "
+                      "files), which the "
+                      "template does not do; expected both to be false",
+                      name_of(format_), name));
+    return *id;
+  }
   throw InputError(fmt::format(
       "dataset.chat_template {} needs the token {}, which the tokenizer lacks ({}); take another template (chatml, llama3, plain)",
       name_of(format_), name, tokenizer_.describe()));
@@ -77,39 +87,73 @@ int32_t ChatTemplate::end_of_text() const {
                                tokenizer_.describe()));
 }
 
-void ChatTemplate::add_text(std::string_view content, bool in_loss, ChatExample& out) const {
-  tokenizer_.encode(content, out.tokens);
-  out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
+/// A text that is encoded as one, and where in it an answer begins that goes to its end.
+struct ChatTemplate::Section {
+  ChatExample& out;
+  bool has_token;  ///< before it, other than what the tokenizer puts in front of any text
+  std::string text;
+  std::optional<size_t> answer;
+};
+
+/// The loss begins with the token that holds the answer's first byte, as transformers has it: tokens that the text has before it too are
+/// not part of it.
+void ChatTemplate::add_encoded(size_t begin, std::span<const int32_t> before, ChatExample& out) {
+  const std::span<const int32_t> tokens(out.tokens.begin() + static_cast<std::ptrdiff_t>(begin), out.tokens.end());
+  const size_t shared =
+      static_cast<size_t>(std::mismatch(tokens.begin(), tokens.end(), before.begin(), before.end()).first - tokens.begin());
+  out.in_loss.resize(begin + shared, 0);
+  out.in_loss.resize(out.tokens.size(), 1);
 }
 
-void ChatTemplate::add_content(std::string_view content, bool in_loss, ChatExample& out) const {
-  tokenizer_.encode_content(content, out.tokens);
-  out.in_loss.resize(out.tokens.size(), in_loss ? 1 : 0);
+void ChatTemplate::end_section(Section& section) const {
+  ChatExample& out = section.out;
+  const size_t begin = out.tokens.size();
+  tokenizer_.encode_content(section.text, out.tokens, section.has_token);
+  if (section.answer) {
+    std::vector<int32_t> before;
+    tokenizer_.encode_content(section.text.substr(0, *section.answer), before, section.has_token);
+    add_encoded(begin, before, out);
+  }
+  out.in_loss.resize(out.tokens.size(), 0);
+  section.text.clear();
+  section.answer.reset();
 }
 
-void ChatTemplate::add_message(const std::string& role, const std::string& content, bool is_answer, ChatExample& out) const {
+void ChatTemplate::end_section_with(int32_t token, bool in_loss, Section& section) const {
+  end_section(section);
+  add_token(token, in_loss, section.out);
+  section.has_token = true;
+}
+
+void ChatTemplate::add_message(const std::string& role, const std::string& content, bool is_answer, Section& section) const {
   const auto& [begin, start, header_end, end] = *marks_;
   if (role != "assistant" && role != "user" && role != "system" && role != "tool")
     throw InputError(fmt::format("role {}, expected system, user, assistant or tool", shown(role)));
+  const auto add_content = [&] {
+    if (is_answer) section.answer = section.text.size();
+    section.text += content;
+  };
   switch (format_) {
     case ChatFormat::chatml:
-      add_token(start, false, out);
-      add_text(role + "\n", false, out);
-      add_content(content, is_answer, out);
-      add_token(end, is_answer, out);
-      return add_text("\n", false, out);
+      end_section_with(start, false, section);
+      section.text += role + "\n";
+      add_content();
+      end_section_with(end, is_answer, section);
+      section.text += "\n";
+      return;
     case ChatFormat::llama3:
-      add_token(start, false, out);
-      add_text(role, false, out);
-      add_token(header_end, false, out);
-      add_text("\n\n", false, out);
-      add_content(content, is_answer, out);
-      return add_token(end, is_answer, out);
+      end_section_with(start, false, section);
+      section.text += role;
+      end_section_with(header_end, false, section);
+      section.text += "\n\n";
+      add_content();
+      return end_section_with(end, is_answer, section);
     case ChatFormat::plain:
-      add_text(role + ": ", false, out);
-      add_content(content, is_answer, out);
-      if (role == "assistant") add_token(end, is_answer, out);
-      return add_text("\n", false, out);
+      section.text += role + ": ";
+      add_content();
+      if (role == "assistant") end_section_with(end, is_answer, section);
+      section.text += "\n";
+      return;
   }
 }
 
@@ -129,13 +173,18 @@ ChatExample ChatTemplate::encode(const json& example) const {
 ChatExample ChatTemplate::completion(const json& example) const {
   if (!example.contains("prompt"))
     throw InputError("has neither \"messages\" nor \"prompt\" and \"completion\"; plain text cannot be part of fine-tuning data");
-  ChatExample out;
-  if (begin_) add_token(*begin_, false, out);
-  add_text(string_of(example, "prompt"), false, out);
-  const std::string& completion = string_of(example, "completion");
+  const std::string &prompt = string_of(example, "prompt"), &completion = string_of(example, "completion");
   if (completion.empty()) throw InputError("\"completion\" is empty: nothing to learn");
-  add_text(completion, true, out);
-  add_token(end_of_text(), true, out);
+  std::vector<int32_t> tokens, before;
+  tokenizer_.encode(prompt + completion, tokens);
+  tokenizer_.encode(prompt, before);
+  ChatExample out;
+  // A rendered conversation may have the tokens that begin and end a text in it.
+  if (begin_ && (tokens.empty() || tokens.front() != *begin_)) add_token(*begin_, false, out);
+  const size_t begin = out.tokens.size();
+  out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
+  add_encoded(begin, before, out);
+  if (tokens.empty() || tokens.back() != end_of_text() || out.in_loss.back() == 0) add_token(end_of_text(), true, out);
   return out;
 }
 
@@ -143,6 +192,7 @@ ChatExample ChatTemplate::conversation(const json& messages) const {
   if (!marks_) throw InputError(no_marks_);
   ChatExample out;
   if (begin_) add_token(*begin_, false, out);
+  Section section{.out = out, .has_token = false, .text = "", .answer = {}};
   bool has_answer = false;
   for (const json& message : messages) {
     if (!message.is_object())
@@ -150,9 +200,10 @@ ChatExample ChatTemplate::conversation(const json& messages) const {
     refuse_present(message, {"tool_calls", "function_call", "reasoning_content"}, "a message");
     const std::string& role = string_of(message, "role");
     const bool is_answer = role == "assistant" && has_weight(message);
-    add_message(role, string_of(message, "content"), is_answer, out);
+    add_message(role, string_of(message, "content"), is_answer, section);
     has_answer |= is_answer;
   }
+  end_section(section);
   if (!has_answer) throw InputError("no message of role \"assistant\" with a weight: nothing to learn");
   return out;
 }

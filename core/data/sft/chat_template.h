@@ -4,15 +4,17 @@
 //   llama3   <|begin_of_text|>, then <|start_header_id|>ROLE<|end_header_id|> \n\n CONTENT <|eot_id|>
 //   plain    ROLE: CONTENT \n; an answer ends with the end-of-text token
 //
-// The content of an assistant's message and the token that ends it are in the loss. Header and content are encoded separately, as they are
-// when a model answers. Names of special tokens in CONTENT are plain text, so no message can end its turn or begin another. Prompt and
-// completion are used unchanged, special tokens included: the row is prompt, completion, end-of-text token, and the last two are in the
-// loss.
+// The content of an assistant's message and the token that ends it are in the loss. The text between two of the template's tokens is
+// encoded as one, so that a conversation has the tokens of its rendered text; a token that holds the end of a header and the beginning of
+// an answer is in the loss. Names of special tokens in CONTENT are plain text, so no message can end its turn or begin another. Prompt and
+// completion are one text too, special tokens included, and the end-of-text token comes after them; it and the completion are in the loss.
+// The tokens that begin and end a text are not added where the text has them already.
 #pragma once
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,9 +49,11 @@ class ChatTemplate {
   ChatExample conversation(const nlohmann::json& messages) const;
   int32_t special(const char* name) const;
   int32_t end_of_text() const;
-  void add_text(std::string_view text, bool in_loss, ChatExample& out) const;
-  void add_content(std::string_view text, bool in_loss, ChatExample& out) const;
-  void add_message(const std::string& role, const std::string& content, bool is_answer, ChatExample& out) const;
+  struct Section;
+  static void add_encoded(size_t begin, std::span<const int32_t> before, ChatExample& out);
+  void end_section(Section& section) const;
+  void end_section_with(int32_t token, bool in_loss, Section& section) const;
+  void add_message(const std::string& role, const std::string& content, bool is_answer, Section& section) const;
 
   ChatFormat format_;
   const Tokenizer& tokenizer_;

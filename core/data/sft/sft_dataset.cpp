@@ -47,7 +47,7 @@ SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& t
       source_(files.front() + (files.size() > 1 ? fmt::format(" and {} more", files.size() - 1) : "")),
       filler_(options.end_of_text.value_or(0)) {
   const std::string settings =
-      fmt::format("sft 3;{};{};{}", name_of(options.chat_template), options.end_of_text.value_or(-1), hash_text(tokenizer.fingerprint()));
+      fmt::format("sft 4;{};{};{}", name_of(options.chat_template), options.end_of_text.value_or(-1), hash_text(tokenizer.fingerprint()));
   const std::string prefix =
       cached_prefix(files, settings, options.cache, fs::path(files.front()).filename().string(), {".tokens", ".mask"},
                     [&](const std::string& to) { write_examples(files, tokenizer, options, to); });

@@ -163,7 +163,9 @@ FilesBeside new_files(const ModelConfig& model, const TokenizerFiles& carried, c
   if (!has_tokenizer(carried)) return {};
   const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(carried, where);
   FilesBeside beside{.files = {carried.begin(), carried.end()}, .tokens = {tokenizer->bos_id(), tokenizer->eos_id(), tokenizer->eod_id()}};
-  beside.files.emplace("tokenizer_config.json", tokenizer_config_text(*tokenizer, model.longest_sequence()));  // unless it is there
+  const bool is_vocab_and_merges = tokenizer->type() == TokenizerType::hugging_face && beside.files.count("tokenizer.json") == 0;
+  beside.files.emplace("tokenizer_config.json",
+                       tokenizer_config_text(*tokenizer, model.longest_sequence(), is_vocab_and_merges));  // unless it is there
   beside.files["generation_config.json"] = generation_config_text(beside.tokens);
   return beside;
 }

@@ -118,6 +118,10 @@ void AddedTokens::cut(const TokenFinder& finder, std::string_view text, TextSink
   if (done < text.size()) on_text(text.substr(done));
 }
 
+bool AddedTokens::take_white_space(int32_t id) const {
+  return std::any_of(tokens_.begin(), tokens_.end(), [&](const AddedToken& t) { return t.id == id && (t.lstrip || t.rstrip); });
+}
+
 void AddedTokens::split(std::string_view text, const Normalizer& normalizer, TextSink on_text, TokenSink on_token) const {
   cut(
       in_text_, text,

@@ -63,6 +63,7 @@ class AddedTokens {
   using TokenSink = FunctionRef<void(int32_t)>;
   /// Everything in order: tokens by their ids, what is between them normalized.
   void split(std::string_view text, const Normalizer& normalizer, TextSink on_text, TokenSink on_token) const;
+  bool take_white_space(int32_t id) const;
   const std::vector<AddedToken>& tokens() const { return tokens_; }
 
  private:

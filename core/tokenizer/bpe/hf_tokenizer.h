@@ -19,9 +19,12 @@ class HfTokenizer : public Tokenizer {
 
   int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
   void encode(std::string_view text, std::vector<int32_t>& ids, bool add_special_tokens = false) const override;
-  void encode_content(std::string_view text, std::vector<int32_t>& ids) const override { encode_parts(added_to_content_, text, ids); }
+  void encode_content(std::string_view text, std::vector<int32_t>& ids, bool = false) const override {
+    encode_parts(added_to_content_, text, ids);
+  }
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens = true) const override;
   std::optional<int32_t> token_id(std::string_view name) const override;
+  bool takes_white_space(int32_t id) const override { return added_.take_white_space(id); }
   TokenizerType type() const override { return TokenizerType::hugging_face; }
   std::string describe() const override;
   uint64_t fingerprint() const override { return parts_.fingerprint; }

@@ -9,7 +9,7 @@
 namespace mbt {
 
 /// What transformers needs beside tokenizer.json or tokenizer.model to load them: the class, and which tokens begin and end texts.
-/// longest: tokens of the model's longest sequence.
-std::string tokenizer_config_text(const Tokenizer& tokenizer, int64_t longest);
+/// is_vocab_and_merges: they are vocab.json and merges.txt. longest: tokens of the model's longest sequence.
+std::string tokenizer_config_text(const Tokenizer& tokenizer, int64_t longest, bool is_vocab_and_merges = false);
 
 }  // namespace mbt

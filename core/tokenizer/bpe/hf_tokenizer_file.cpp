@@ -200,6 +200,13 @@ void check_decoder(const json& section, const std::string& where) {
 
 }  // namespace
 
+void refuse_cutting(JsonFields& root) {
+  for (const char* key : {"truncation", "padding"}) {
+    if (root.find(key) != nullptr)
+      root.refuse(key, "the file makes the tokenizer truncate or pad every text, which training data must not have; set it to null");
+  }
+}
+
 HfTokenizerParts parse_hf_tokenizer(std::string_view content, const std::string& source) {
   JsonLimits limits;
   limits.max_bytes = kMaxBytes;
@@ -212,10 +219,7 @@ HfTokenizerParts parse_hf_tokenizer(std::string_view content, const std::string&
   JsonFields root(document.root, where);
   if (const std::string version = root.string("version", "1.0"); version != "1.0")
     root.refuse("version", shown(version) + "; expected \"1.0\"");
-  for (const char* key : {"truncation", "padding"}) {
-    if (root.find(key) != nullptr)
-      root.refuse(key, "the file makes the tokenizer truncate or pad every text, which training data must not have; set it to null");
-  }
+  refuse_cutting(root);
   read_model(root.object("model"), where + "model", parts);
   if (const json* added = root.find("added_tokens")) parts.added = read_added_tokens(*added, where + "added_tokens");
   check_ids(parts, where + "added_tokens");

@@ -28,6 +28,10 @@ struct HfTokenizerParts {
   std::vector<int32_t> before, after;  ///< what the post-processor puts around a text
 };
 
+class JsonFields;
+/// InputError: the file has every text cut to a length, or filled up to one.
+void refuse_cutting(JsonFields& root);
+
 /// InputError: as open_tokenizer (core/tokenizer/open_tokenizer.h); the text names the file and the field.
 HfTokenizerParts parse_hf_tokenizer(std::string_view json, const std::string& source);
 

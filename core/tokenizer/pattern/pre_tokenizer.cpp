@@ -211,7 +211,8 @@ void PreTokenizer::add(const json& section, const std::string& where) {
     for (size_t i = 0; i < parts.size(); ++i) add(parts[i], fmt::format("{}.pretokenizers[{}]", where, i));
   } else if (type == "ByteLevel") {
     fields.ignore("trim_offsets");
-    if (fields.flag("add_prefix_space", true)) keep(std::make_unique<PrefixSpace>(), "a blank in front");
+    blank_at_ = steps_.size();
+    put_blank_in_front(fields.flag("add_prefix_space", true));
     if (fields.flag("use_regex", true)) keep(std::make_unique<KnownSplitter>(KnownPattern{}), "GPT-2's pattern");
     byte_level_at_ = where;
   } else if (type == "Split") {
@@ -228,6 +229,19 @@ void PreTokenizer::add(const json& section, const std::string& where) {
     fields.refuse("type", shown(type) + hint + "; expected ByteLevel, Split, Digits, Punctuation or Sequence");
   }
   fields.refuse_others();
+}
+
+void PreTokenizer::put_blank_in_front(bool on) {
+  if (on == has_blank_) return;
+  const auto at = static_cast<std::ptrdiff_t>(blank_at_);
+  if (on) {
+    steps_.insert(steps_.begin() + at, std::make_unique<PrefixSpace>());
+    description_.insert(description_.begin() + at, "a blank in front");
+  } else {
+    steps_.erase(steps_.begin() + at);
+    description_.erase(description_.begin() + at);
+  }
+  has_blank_ = on;
 }
 
 void PreTokenizer::split_from(size_t step, std::string_view text, PieceSink sink) const {

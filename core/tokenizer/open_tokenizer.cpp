@@ -48,9 +48,10 @@ void read_names(const Tokenizer& tokenizer, const TokenizerFiles& files, const s
     const std::string* const content = find_file(files, name);
     if (content == nullptr) continue;
     const std::string path = join_path(folder, name);
-    const JsonDocument document = parse_json(*content, path, {.large_integers = true});
+    const JsonDocument document = parse_json(*content, path, {.is_of_others = true});
     if (!document.root.is_object()) throw InputError(path + ": expected an object");
     const auto take = [&](const char* key, std::optional<int32_t>& id) {
+      document.refuse_flaws(std::string("/") + key);
       const std::string token = token_name(document.root, key);
       if (token.empty()) return;
       id = tokenizer.token_id(token);
@@ -84,8 +85,10 @@ SentencePieceAdds find_adds(const TokenizerFiles& files, const std::string& fold
   SentencePieceAdds adds;
   const std::string* const content = find_file(files, "tokenizer_config.json");
   if (content == nullptr) return adds;
-  const json config = parse_json(*content, join_path(folder, "tokenizer_config.json"), {.large_integers = true}).root;
+  const JsonDocument document = parse_json(*content, join_path(folder, "tokenizer_config.json"), {.is_of_others = true});
+  const json& config = document.root;
   const auto take = [&](const char* key, bool& to) {
+    document.refuse_flaws(std::string("/") + key);
     if (config.is_object() && config.contains(key) && config[key].is_boolean()) to = config[key];
   };
   take("add_bos_token", adds.bos);

@@ -16,7 +16,7 @@ struct JsonLimits {
   bool record_lines = true;   ///< false: for large machine-written headers
   bool is_of_others = false;  ///< true: another program wrote the file and few of its values matter. A value that would be refused becomes
                               ///< a flaw of the document instead, and half a surrogate pair is read as U+FFFD
-  int64_t first_line = 1;  ///< where the text is part of a file: the line that it begins in
+  int64_t first_line = 1;     ///< where the text is part of a file: the line that it begins in
 };
 
 /// A value that Python's json reads, and that is refused where it is needed: NaN, Infinity, integers outside int64, numbers outside double,

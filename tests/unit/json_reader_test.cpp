@@ -99,7 +99,7 @@ TEST_CASE("JSON of others: what nobody reads stops nothing, and is refused where
     CHECK_NOTHROW(d.refuse_flaws("/text"));
     CHECK_NOTHROW(d.refuse_flaws("/x/0"));
     CHECK_NOTHROW(d.refuse_flaws("/x", false));
-    for (const char* pointer : {"", "/x", "/x/1", "/x/1/a"})
+    for (const char* pointer : {"", "/x", "/x/1"})
       CHECK_THROWS_WITH(d.refuse_flaws(pointer), ContainsSubstring("c.json:2: ") && ContainsSubstring(message));
     CHECK(refusal("{\"x\": " + value + "}") != "accepted");  // our own files stay strict
   }

@@ -128,8 +128,10 @@ TEST_CASE("An empty text is no document, and has no end of one", "[tokenize]") {
   std::vector<int32_t> ids;
   std::vector<size_t> ends;
   const std::atomic<bool> stop = false;
-  tokenize_documents(source, *make_byte_tokenizer(), {.eod = 0}, stop,
-                     [&](const TokenBatch& batch) { ids = batch.ids, ends = batch.ends; });
+  tokenize_documents(source, *make_byte_tokenizer(), {.eod = 0}, stop, [&](const TokenBatch& batch) {
+    ids.insert(ids.end(), batch.ids.begin(), batch.ids.end());
+    ends.insert(ends.end(), batch.ends.begin(), batch.ends.end());
+  });
   CHECK(ids == std::vector<int32_t>{'a', 0, 'b', 0});
   CHECK(ends == std::vector<size_t>{2, 2, 4});
 }

@@ -23,8 +23,8 @@ struct InspectOptions {
   bool as_json = false;
 };
 
-int show_facts(const InspectOptions& o) {
-  const ordered_json facts = data_facts(o.path);
+int show_facts(const InspectOptions& o, const DatasetConfig& config) {
+  const ordered_json facts = data_facts(o.path, config);
   if (o.as_json) {
     std::printf("%s\n", json_text(facts, {.indent = 2}).c_str());
     return 0;
@@ -139,7 +139,8 @@ int data_inspect(const std::vector<std::string>& args) {
   InspectOptions o;
   options.add_option(
       "FILE", o.path,
-      "Megatron pair (prefix, .bin or .idx), token file, text or JSON Lines; not given: the run that the config fields describe");
+      "Megatron pair (prefix, .bin or .idx), token file, text or JSON Lines (--dataset.kind says what it is, where its name does not); not "
+      "given: the run that the config fields describe");
   options.add_option("--of", o.split, "Split of the run").one_of({"train", "valid", "test"}).with_default_shown();
   options.add_option("--first", o.first, "First sample, counted as the run consumes them")
       .range(int64_t{0}, int64_t{1} << 60)
@@ -150,7 +151,7 @@ int data_inspect(const std::vector<std::string>& args) {
       .with_default_shown();
   options.add_flag("--json", o.as_json, "Print JSON");
   const ConfigInput input = options.parse_with_config(args);
-  return o.path.empty() ? show_batch(o, input) : show_facts(o);
+  return o.path.empty() ? show_batch(o, input) : show_facts(o, resolve_run(input, 1).config.dataset);
 }
 
 }  // namespace mbt

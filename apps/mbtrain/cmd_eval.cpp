@@ -57,12 +57,7 @@ int64_t sequence(const EvalOptions& o, const ModelFolder& folder) {
 /// The text of a document; of JSONL the string under `key`.
 std::string text_of(RawDocument& document, const std::string& key) {
   if (document.kind != DocumentKind::jsonl) return std::move(document.bytes);
-  const nlohmann::json object = parse_json_or_discard(document.bytes);
-  if (!object.is_object()) throw InputError(fmt::format("{}: expected a JSON object", document.where()));
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_string())
-    throw InputError(fmt::format("{}: no text under '{}' (--json-key names the key)", document.where(), key));
-  return found->get<std::string>();
+  return text_under(object_of(document), key, document, "--json-key");
 }
 
 /// f for each document, up to --limit; an error says which document it is about.
@@ -123,11 +118,12 @@ int eval_perplexity(const std::vector<std::string>& args) {
       "mbtrain eval perplexity");
   EvalOptions o;
   add_common(options, o, "Text files (a document each), JSONL files (a line each), folders");
-  options.add_option("--json-key", o.json_key, "Key of the text in JSONL");
+  const VerbOption key = options.add_option("--json-key", o.json_key, "Key of the text in JSONL; with it, every file is JSONL");
   options.add_option("--stride", o.stride, "Tokens from one window to the next; by default windows do not overlap")
       .range(int64_t{1}, int64_t{1} << 30);
   options.parse(args);
-  DocumentSource source({.inputs = o.inputs, .kind = std::nullopt, .limit_hint = kLimitHint});
+  const std::optional<DocumentKind> kind = key.is_given() ? std::optional(DocumentKind::jsonl) : std::nullopt;
+  DocumentSource source({.inputs = o.inputs, .kind = kind, .limit_hint = kLimitHint});
   OpenModel m = open_model(o.model);
   const int64_t seq_length = sequence(o, m.folder), stride = o.stride == 0 ? seq_length : o.stride;
   if (stride > seq_length) throw InputError(fmt::format("--stride {}: expected at most the sequence length, {}", stride, seq_length));

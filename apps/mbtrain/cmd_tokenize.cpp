@@ -1,4 +1,5 @@
 // mbtrain tokenize: text to tokens, on stdout or as training data, and back.
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -31,7 +32,7 @@ constexpr const char* kTokenizeDescription =
     "are\n"
     "complete; uint16 when the vocabulary has less than 65500 tokens, else int32. Documents keep the order of the input. Texts must be "
     "UTF-8,\n"
-    "but for the tokenizer `bytes`. Documents without a token are left out, and counted.";
+    "but for the tokenizer `bytes`. An empty text is no document: it is left out, and counted.";
 
 using Clock = std::chrono::steady_clock;
 
@@ -54,6 +55,18 @@ void show(ProgressLine& line, int64_t done, std::optional<int64_t> total, int64_
                         total ? "  " + time_left(left) : ""));
 }
 
+/// --json-key was given: the input is JSON Lines, whatever it is called.
+void use_json_keys(TokenizeArguments& o) {
+  const std::vector<std::string>& keys = o.tokenize.json_keys;
+  if (o.kind == "file" || o.kind == "line")
+    throw InputError(fmt::format("--json-key {} and --document {} contradict each other: a key is that of JSON objects, --document jsonl",
+                                 shown(keys.front()), o.kind));
+  for (auto key = keys.begin(); key != keys.end(); ++key)
+    if (std::find(keys.begin(), key, *key) != key)
+      throw InputError(fmt::format("--json-key: {} is given twice; name each key once", shown(*key)));
+  o.kind = "jsonl";
+}
+
 TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
   VerbOptions options(kTokenizeDescription, "mbtrain tokenize");
   TokenizeArguments o;
@@ -68,13 +81,13 @@ TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
   options.add_flag("--decode", o.decode,
                    "Tokens to text: each line is a JSON array of tokens, or an object with one under --json-key; prints JSON strings");
   options
-      .add_option(
-          "--document", o.kind,
-          "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl for .jsonl and .ndjson, and for streams with "
-          "--json-key; else file")
+      .add_option("--document", o.kind,
+                  "What a document is: file, line, jsonl (a JSON object a line), or auto: jsonl with --json-key, whatever the files are "
+                  "called, and "
+                  "for .jsonl and .ndjson; else file")
       .one_of({"auto", "file", "line", "jsonl"});
-  const VerbOption keys =
-      options.add_option("--json-key,--json-keys", o.tokenize.json_keys, "Keys of JSONL whose strings are the texts; default: text");
+  const VerbOption keys = options.add_option("--json-key,--json-keys", o.tokenize.json_keys,
+                                             "Keys of JSON objects whose strings are the texts, an object a line; default: text");
   options.add_flag("--append-eod", o.append_eod, "End each document with the tokenizer's end-of-document token");
   options.add_option("--eod-token", o.eod_token, "End each document with this token: its id, or its name in the vocabulary");
   options.add_flag("--add-special-tokens", o.tokenize.add_special_tokens,
@@ -92,7 +105,8 @@ TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
   if ((o.print_ids ? 1 : 0) + (o.decode ? 1 : 0) + (o.output.empty() ? 0 : 1) != 1)
     throw InputError("tokenize: expected one of --output PREFIX, --print-ids and --decode");
   o.source.takes_streams = true;
-  if (keys.is_given()) o.source.stream_kind = DocumentKind::jsonl;
+  o.tokenize.leaves_out_empty = !o.print_ids;
+  if (keys.is_given()) use_json_keys(o);
   o.source.splits_files = !o.print_ids && !o.tokenize.add_special_tokens;
   o.source.stop = &StopSignals::came();
   if (o.kind != "auto") o.source.kind = o.kind == "file" ? DocumentKind::file : o.kind == "line" ? DocumentKind::line : DocumentKind::jsonl;
@@ -198,12 +212,13 @@ int encode(const TokenizeArguments& o, const Tokenizer& tokenizer) {
   return 0;
 }
 
-std::vector<int32_t> ids_of(const nlohmann::json& line, const TokenizeArguments& o, const RawDocument& document) {
-  const nlohmann::json* ids = &line;
-  if (line.is_object()) {
+std::vector<int32_t> ids_of(const JsonDocument& line, const TokenizeArguments& o, const RawDocument& document) {
+  const nlohmann::json* ids = &line.root;
+  if (ids->is_object()) {
     const std::string& key = o.tokenize.json_keys[0];
-    if (!line.contains(key)) throw InputError(fmt::format("{}: has no key {}; give --json-key", document.where(), shown(key)));
-    ids = &line[key];
+    if (!ids->contains(key)) throw InputError(fmt::format("{}: has no key {}; give --json-key", document.where(), shown(key)));
+    line.refuse_flaws("/" + json_pointer_member(key));
+    ids = &ids->at(key);
   }
   std::vector<int32_t> result;
   if (!ids->is_array()) throw InputError(document.where() + ": expected an array of tokens");

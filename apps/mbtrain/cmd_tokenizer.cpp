@@ -66,7 +66,10 @@ int train(const std::vector<std::string>& args) {
   t.num_threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   DocumentSourceOptions source{.inputs = {}, .kind = {}, .plain = DocumentKind::line, .limit_hint = "cut it into smaller ones"};
   std::string output, json_key = "text";
-  options.add_option("--input", source.inputs, "Files and folders; - is standard input: lines, or JSON Lines with --json-key").required();
+  options
+      .add_option("--input", source.inputs,
+                  "Files and folders; - is standard input: lines, or with --json-key JSON Lines, whatever they are called")
+      .required();
   options.add_option("--output", output, "Model file to write").required();
   options.add_option("--vocab-size", t.vocab_size, "Size of the vocabulary, the special tokens included")
       .range(int64_t{2}, int64_t{1} << 24)
@@ -96,7 +99,8 @@ int train(const std::vector<std::string>& args) {
   options.add_flag("--log", t.log, "Print the library's own messages");
   options.parse(args);
   source.takes_streams = true;
-  source.stream_kind = key.is_given() ? DocumentKind::jsonl : DocumentKind::line;
+  source.stream_kind = DocumentKind::line;
+  if (key.is_given()) source.kind = DocumentKind::jsonl;
   LineSource lines(source, json_key);
   const std::string model = train_sentencepiece(t, [&] { return lines.next(); });
   write_file_atomically(output, model);

@@ -8,6 +8,7 @@
 #include "core/base/strings.h"
 #include "core/data/data_source.h"
 #include "core/data/megatron/indexed_reader.h"
+#include "core/data/sft/example_forms.h"
 #include "core/data/text/document_source.h"
 #include "core/data/token_file.h"
 #include "core/tokenizer/unicode/unicode.h"
@@ -47,8 +48,8 @@ ordered_json facts_of_pair(const std::string& path) {
   return facts;
 }
 
-ordered_json facts_of_tokens(const std::string& path) {
-  const TokenFile f(path, int64_t{1} << 31);
+ordered_json facts_of_tokens(const std::string& path, TokenLayout layout = TokenLayout::with_header) {
+  const TokenFile f(path, int64_t{1} << 31, layout);
   int32_t largest = -1;
   int64_t in_loss = 0;
   std::vector<int32_t> buffer(kPiece);
@@ -69,10 +70,11 @@ ordered_json facts_of_jsonl(const DataSource& source) {
   int64_t objects = 0, longest = 0, examples = 0;
   constexpr size_t kMostKeys = 100;
   while (const auto line = lines.next()) {
-    const nlohmann::json object = object_of(*line);
+    const JsonDocument document = object_of(*line);
+    const nlohmann::json& object = document.root;
     ++objects;
     longest = std::max(longest, static_cast<int64_t>(line->bytes.size()));
-    examples += object.contains("messages") || (object.contains("prompt") && object.contains("completion"));
+    examples += has_example_form(object);
     for (const auto& [key, value] : object.items())
       if (keys.size() < kMostKeys || keys.contains(key)) ++keys[key][value.type_name()];
   }
@@ -103,6 +105,20 @@ ordered_json facts_of_text(const DataSource& source) {
           {"lines", lines},   {"files_not_utf8", not_utf8}, {"files_with_zero_bytes", with_zeros}};
 }
 
+/// Of several files, only how many tokens each has.
+ordered_json facts_of_token_files(const std::vector<std::string>& files, TokenLayout layout) {
+  if (files.size() == 1) return facts_of_tokens(files.front(), layout);
+  ordered_json all;
+  for (const std::string& file : files) all[file] = facts_of_tokens(file, layout)["tokens"];
+  return all;
+}
+
+/// As dataset.kind says: examples are lines of JSON, and made-up data says nothing of a file.
+DatasetKind kind_to_inspect(DatasetKind kind) {
+  if (kind == DatasetKind::sft) return DatasetKind::jsonl;
+  return kind == DatasetKind::synthetic ? DatasetKind::automatic : kind;
+}
+
 /// What users confuse with training data, and the verb that shows it.
 void refuse_other_things(const fs::path& path) {
   const auto refuse = [&](const char* what, const char* verb) {
@@ -120,7 +136,7 @@ void refuse_other_things(const fs::path& path) {
 
 }  // namespace
 
-ordered_json data_facts(const std::string& path) {
+ordered_json data_facts(const std::string& path, const DatasetConfig& config) {
   refuse_other_things(path);
   std::error_code none;
   if (!fs::exists(path, none) && path.find_first_of("*?[") == path.npos) {
@@ -129,18 +145,17 @@ ordered_json data_facts(const std::string& path) {
       throw InputError(fmt::format("{}: no such file or folder, and no pair {} and {} with this prefix", path, pair.bin, pair.idx));
     return facts_of_pair(path);
   }
-  if (TokenFile::recognizes(path)) return facts_of_tokens(path);
-  const DataSource source = find_source(path, DatasetKind::automatic);
+  const DatasetKind kind = kind_to_inspect(config.kind);
+  if (kind == DatasetKind::automatic && TokenFile::recognizes(path)) return facts_of_tokens(path);
+  const DataSource source = find_source(path, kind, config.json_key.has_value());
   switch (source.kind) {
     case DataKind::megatron: return facts_of_pair(path);
     case DataKind::jsonl: return facts_of_jsonl(source);
     case DataKind::text: return facts_of_text(source);
+    case DataKind::nanogpt: return facts_of_token_files(source.files, TokenLayout::nanogpt);
     case DataKind::tokens: break;
   }
-  if (source.files.size() == 1) return facts_of_tokens(source.files.front());
-  ordered_json all;
-  for (const std::string& file : source.files) all[file] = facts_of_tokens(file)["tokens"];
-  return all;
+  return facts_of_token_files(source.files, TokenLayout::with_header);
 }
 
 }  // namespace mbt

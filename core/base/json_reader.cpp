@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "core/base/error.h"
+#include "core/base/json_mend.h"
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -46,8 +47,10 @@ class TextIterator {
 /// Builds the document from the parser's events. Every refusal is thrown here, so that nothing deep or doubled is ever built.
 class DocumentBuilder {
  public:
-  DocumentBuilder(std::string_view text, const Cursor& cursor, const JsonLimits& limits, JsonDocument& document)
-      : text_(text), cursor_(cursor), limits_(limits), document_(document), counted_(text.data()), line_(limits.first_line) {}
+  /// odd: what stands as 0 in the text.
+  DocumentBuilder(std::string_view text, const std::vector<OddToken>& odd, const Cursor& cursor, const JsonLimits& limits,
+                  JsonDocument& document)
+      : text_(text), odd_(odd), cursor_(cursor), limits_(limits), document_(document), counted_(text.data()), line_(limits.first_line) {}
 
   bool null() { return value(json(nullptr)); }
   bool boolean(bool v) { return value(json(v)); }
@@ -56,11 +59,10 @@ class DocumentBuilder {
   bool number_integer(json::number_integer_t v) { return number(json(v)); }
   bool number_unsigned(json::number_unsigned_t v) {
     if (v <= static_cast<json::number_unsigned_t>(INT64_MAX)) return number(json(static_cast<int64_t>(v)));
-    if (!limits_.large_integers) refuse_integer(std::to_string(v));
-    return number(json(static_cast<double>(v)));
+    return large_integer(static_cast<double>(v), std::to_string(v));
   }
   bool number_float(json::number_float_t v, const std::string& token) {
-    if (!limits_.large_integers && token.find_first_of(".eE") == std::string::npos) refuse_integer(token);
+    if (token.find_first_of(".eE") == std::string::npos) return large_integer(v, token);
     return number(json(v));
   }
 
@@ -69,12 +71,12 @@ class DocumentBuilder {
   bool end_object() { return close(); }
   bool end_array() { return close(); }
   bool key(std::string& name) {
+    if (skipped_ > 0) return true;
     Level& level = levels_.back();
-    if (level.container->contains(name)) {
-      refuse(line(0), "key " + shown(name) + " appears twice in one object; keep one of them");
-    }
     level.member = std::move(name);
     level.member_line = line(0);
+    if (level.container->contains(level.member))
+      flaw(level.member_line, "key " + shown(level.member) + " appears twice in one object; keep one of them");
     return true;
   }
 
@@ -104,8 +106,13 @@ class DocumentBuilder {
   [[noreturn]] void refuse(int64_t line, const std::string& what) const {
     throw InputError(fmt::format("{}:{}: {}", document_.source, line, what));
   }
-  [[noreturn]] void refuse_integer(const std::string& digits) {
-    refuse(line(1), "integer " + digits.substr(0, 40) + " is out of range; expected -9223372036854775808 to 9223372036854775807");
+  /// Of the value that has just been inserted, or whose key has been read.
+  void flaw(int64_t at_line, const std::string& what, bool is_left_out = false) {
+    if (!limits_.is_of_others) refuse(at_line, what);
+    std::string pointer;
+    for (const Level& level : levels_)
+      pointer += "/" + (level.container->is_object() ? json_pointer_member(level.member) : std::to_string(level.container->size() - 1));
+    document_.flaws.push_back({std::move(pointer), at_line, what, is_left_out});
   }
 
   /// What people write that JSON does not have.
@@ -127,8 +134,29 @@ class DocumentBuilder {
   }
 
   /// The lexer sees where a number ends only by reading one character more.
-  bool number(json v) { return insert(std::move(v), line(1)) != nullptr; }
-  bool value(json v) { return insert(std::move(v), line(0)) != nullptr; }
+  bool number(json v) {
+    const bool is_odd = next_odd_ < odd_.size() && cursor_.at - text_.data() > static_cast<std::ptrdiff_t>(odd_[next_odd_].at);
+    if (is_odd) return odd_number(odd_[next_odd_++]);
+    return skipped_ > 0 || insert(std::move(v), line(1)) != nullptr;
+  }
+  bool value(json v) { return skipped_ > 0 || insert(std::move(v), line(0)) != nullptr; }
+
+  bool odd_number(const OddToken& token) {
+    if (skipped_ > 0) return true;
+    insert(json(token.value), line(1));
+    const bool is_word = token.text.find_first_of("NI") != std::string::npos;
+    flaw(line(1), is_word ? token.text + " is no number; use null or leave the key out"
+                          : "number " + token.text.substr(0, 40) + " is beyond the largest that a double holds, 1.8e308");
+    return true;
+  }
+
+  bool large_integer(double v, const std::string& digits) {
+    const std::string what = "integer " + digits.substr(0, 40) + " is out of range; expected -9223372036854775808 to 9223372036854775807";
+    if (!limits_.is_of_others) refuse(line(1), what);
+    number(json(v));
+    if (skipped_ == 0) flaw(line(1), what);
+    return true;
+  }
 
   json* insert(json v, int64_t at_line) {
     if (levels_.empty()) {
@@ -152,14 +180,24 @@ class DocumentBuilder {
   }
 
   bool open(json container) {
-    if (static_cast<int64_t>(levels_.size()) >= limits_.max_depth)
-      refuse(line(0), fmt::format("nested deeper than {} objects and arrays", limits_.max_depth));
+    if (skipped_ > 0 || static_cast<int64_t>(levels_.size()) >= limits_.max_depth) return skip(std::move(container));
     json* const place = insert(std::move(container), line(0));
     levels_.push_back({place, pointer_.size(), "", 0});
     return true;
   }
   bool close() {
-    levels_.pop_back();
+    if (skipped_ > 0) --skipped_;
+    else levels_.pop_back();
+    return true;
+  }
+
+  /// What is too deep is read, and not built.
+  bool skip(json container) {
+    if (skipped_++ > 0) return true;
+    const std::string what = fmt::format("nested deeper than {} objects and arrays", limits_.max_depth);
+    if (!limits_.is_of_others) refuse(line(0), what);
+    insert(std::move(container), line(0));
+    flaw(line(0), what, true);
     return true;
   }
 
@@ -168,6 +206,9 @@ class DocumentBuilder {
   }
 
   std::string_view text_;
+  const std::vector<OddToken>& odd_;
+  size_t next_odd_ = 0;  ///< the first of odd_ that has not been read
+  int64_t skipped_ = 0;  ///< objects and arrays that are open beyond max_depth
   const Cursor& cursor_;
   const JsonLimits& limits_;
   JsonDocument& document_;
@@ -188,6 +229,15 @@ std::string JsonDocument::where(const std::string& pointer) const {
   return found == lines.end() ? source : fmt::format("{}:{}", source, found->second);
 }
 
+void JsonDocument::refuse_flaws(const std::string& pointer, bool with_parts) const {
+  const auto is_within = [](const std::string& part, const std::string& whole) {
+    return part.starts_with(whole) && (part.size() == whole.size() || part[whole.size()] == '/');
+  };
+  for (const JsonFlaw& flaw : flaws)
+    if (is_within(pointer, flaw.pointer) || (with_parts && is_within(flaw.pointer, pointer)))
+      throw InputError(fmt::format("{}:{}: {}", source, flaw.line, flaw.what));
+}
+
 std::string json_pointer_member(std::string_view key) {
   std::string escaped;
   for (const char c : key) {
@@ -206,8 +256,10 @@ JsonDocument parse_json(std::string_view text, const std::string& source, const 
     throw InputError(fmt::format("{}:{}: not valid JSON: a zero byte", source, 1 + std::count(text.begin(), text.begin() + zero, '\n')));
   JsonDocument document;
   document.source = source;
+  const MendedJson mended = limits.is_of_others ? mend_json(text) : MendedJson{};
+  if (!mended.text.empty()) text = mended.text;
   Cursor cursor{text.data()};
-  DocumentBuilder builder(text, cursor, limits, document);
+  DocumentBuilder builder(text, mended.odd, cursor, limits, document);
   json::sax_parse(TextIterator(text.data(), &cursor), TextIterator(text.data() + text.size(), &cursor), &builder);
   return document;
 }

@@ -5,12 +5,12 @@
 
 namespace mbt {
 
-enum class DatasetKind : uint8_t { automatic, synthetic, text, jsonl, megatron, tokens, sft };
+enum class DatasetKind : uint8_t { automatic, synthetic, text, jsonl, megatron, tokens, nanogpt, sft };
 template <>
 struct EnumNames<DatasetKind> {
   using enum DatasetKind;
-  static constexpr EnumName all[] = {{automatic, "auto"},    {synthetic, "synthetic"}, {text, "text"}, {jsonl, "jsonl"},
-                                     {megatron, "megatron"}, {tokens, "tokens"},       {sft, "sft"}};
+  static constexpr EnumName all[] = {{automatic, "auto"},    {synthetic, "synthetic"}, {text, "text"},       {jsonl, "jsonl"},
+                                     {megatron, "megatron"}, {tokens, "tokens"},       {nanogpt, "nanogpt"}, {sft, "sft"}};
   static constexpr EnumName others[] = {{synthetic, "mock"}, {megatron, "indexed"},  {megatron, "megatron-indexed"},
                                         {tokens, "llmc"},    {tokens, "llm.c"},      {tokens, "llmq"},
                                         {jsonl, "json"},     {jsonl, "local-jsonl"}, {sft, "chat"}};
@@ -46,7 +46,7 @@ struct DatasetConfig {
   std::string split = "9,1,0";
   std::optional<int64_t> random_seed;
   std::string path_to_cache;
-  std::string json_key = "text";
+  std::optional<std::string> json_key;
   int64_t max_document_bytes = 256 << 20;
   std::string text_suffixes;
   std::optional<int64_t> eod_token_id;
@@ -65,12 +65,14 @@ struct DatasetConfig {
 
   template <class Self, class V>
   static void visit(Self& s, V&& v) {
-    v(s.kind, FieldInfo{.name = "kind",
-                        .doc = "auto: from the files at the path (text and JSON Lines through the tokenizer, Megatron .bin/.idx by their "
-                               "prefix, token files of llm.c and llmq); "
-                               "without a path, the built-in synthetic language. sft: JSON Lines of prompt and completion or of messages, "
-                               "packed, with loss on answers only",
-                        .alias = kNoAlias});
+    v(s.kind,
+      FieldInfo{.name = "kind",
+                .doc = "auto: from the files at the path (text and JSON Lines through the tokenizer, Megatron .bin/.idx by their "
+                       "prefix, token files of llm.c and llmq); "
+                       "without a path, the built-in synthetic language. nanogpt: a folder with train.bin and val.bin of uint16 "
+                       "tokens, or one such file. sft: JSON Lines of prompt and completion, of messages, or in the form of Alpaca or "
+                       "ShareGPT, packed, with loss on answers only",
+                .alias = kNoAlias});
     v(s.path,
       FieldInfo{.name = "path", .doc = "File, prefix of a .bin/.idx pair, or folder read recursively in sorted order", .alias = kNoAlias});
     v(s.blend, FieldInfo{.name = "blend",
@@ -89,7 +91,9 @@ struct DatasetConfig {
     v(s.path_to_cache, FieldInfo{.name = "path_to_cache",
                                  .doc = "Folder for indices and tokenized text; empty: cache/mbtrain beside the data",
                                  .alias = "data-cache-path"});
-    v(s.json_key, FieldInfo{.name = "json_key", .doc = "Key of the text in each object of JSON Lines", .alias = kNoAlias});
+    v(s.json_key, FieldInfo{.name = "json_key",
+                            .doc = "Key of the text in each object of JSON Lines; null: text. When it is set, files that would be read as "
+                                   "text are JSON Lines, whatever their names"});
     v(s.max_document_bytes, FieldInfo{.name = "max_document_bytes",
                                       .doc = "Longest line of JSON Lines, and longest text for a tokenizer other than bytes, that is read",
                                       .unit = "bytes",

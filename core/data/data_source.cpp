@@ -12,6 +12,7 @@
 #include "core/base/strings.h"
 #include "core/data/megatron/indexed_format.h"
 #include "core/data/text/compressed.h"
+#include "core/data/text/document_source.h"
 #include "core/data/token_file.h"
 #include "core/io/files.h"
 
@@ -44,7 +45,7 @@ bool ends_with_any(const std::string& path, std::initializer_list<const char*> s
 }
 
 DataKind kind_of_file(const std::string& path) {
-  if (ends_with_any(path, {".jsonl", ".ndjson"})) return DataKind::jsonl;
+  if (is_json_lines_name(path)) return DataKind::jsonl;
   if (path.ends_with(".bin") || TokenFile::recognizes(path)) return DataKind::tokens;
   return DataKind::text;
 }
@@ -69,6 +70,7 @@ std::optional<DataKind> asked_kind(DatasetKind kind) {
     case DatasetKind::jsonl: return DataKind::jsonl;
     case DatasetKind::megatron: return DataKind::megatron;
     case DatasetKind::tokens: return DataKind::tokens;
+    case DatasetKind::nanogpt: return DataKind::nanogpt;
     case DatasetKind::automatic:
     case DatasetKind::synthetic:
     case DatasetKind::sft: break;
@@ -76,18 +78,31 @@ std::optional<DataKind> asked_kind(DatasetKind kind) {
   return std::nullopt;
 }
 
-/// Of a folder or pattern, the files that a kind can be about.
+/// Of a folder or pattern, the files that a kind can be about. JSON Lines are told from other files by their names, where some have one.
 void keep_files_of(DataKind kind, std::vector<std::string>& files) {
   const auto is_other = [&](const std::string& f) {
-    if (kind == DataKind::jsonl) return !ends_with_any(f, {".jsonl", ".ndjson", ".json"});
+    if (kind == DataKind::jsonl) return !is_json_lines_name(f) && !ends_with_any(f, {".json", ".JSON"});
     return kind == DataKind::tokens && !TokenFile::recognizes(f);
   };
+  if (kind == DataKind::jsonl && std::all_of(files.begin(), files.end(), is_other)) return;
   files.erase(std::remove_if(files.begin(), files.end(), is_other), files.end());
+}
+
+/// What nanoGPT's prepare.py leaves in a folder.
+std::vector<std::string> nanogpt_files(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const char* name : kNanogptNames)
+    if (const std::string file = (fs::path(folder) / name).string(); exists(file)) files.push_back(file);
+  if (!files.empty()) return files;
+  throw InputError(
+      fmt::format("dataset.path {}: has no train.bin and no val.bin, expected the folder in which nanoGPT's prepare.py has "
+                  "written them, or one such file",
+                  folder));
 }
 
 }  // namespace
 
-DataSource find_source(const std::string& path, DatasetKind kind) {
+DataSource find_source(const std::string& path, DatasetKind kind, bool has_json_key) {
   DataSource source;
   source.path = path;
   const std::optional<DataKind> named = asked_kind(kind);
@@ -99,14 +114,15 @@ DataSource find_source(const std::string& path, DatasetKind kind) {
   }
   const bool is_pattern = !exists(path) && path.find_first_of("*?[") != path.npos;
   if (is_pattern) source.files = matches_of(path);
+  else if (is_folder(path) && named == DataKind::nanogpt) source.files = nanogpt_files(path);
   else if (is_folder(path)) source.files = list_files_recursive(path);
   else source.files = {path};
   if (is_pattern && source.files.empty()) throw InputError(fmt::format("dataset.path {}: no file matches", path));
-  if (!source.files.empty()) refuse_compressed(source.files.front());
+  if (!source.files.empty() && named != DataKind::nanogpt) refuse_compressed(source.files.front());  // raw tokens may begin in any way
   const bool is_one = source.files.size() == 1 && source.files.front() == path;
   if (named) {
     source.kind = *named;
-    if (!is_one) keep_files_of(*named, source.files);
+    if (!is_one && !(is_pattern && named == DataKind::jsonl)) keep_files_of(*named, source.files);
     if (source.files.empty())
       throw InputError(fmt::format("dataset.path {}: holds no file that dataset.kind {} can read", path, name_of(kind)));
   } else if (is_one) {
@@ -114,6 +130,7 @@ DataSource find_source(const std::string& path, DatasetKind kind) {
   } else {
     source.kind = kind_of_files(path, source.files);
   }
+  if (!named && has_json_key && source.kind == DataKind::text) source.kind = DataKind::jsonl;
   return source;
 }
 

@@ -1,6 +1,7 @@
 // Finds the data at a path that the user gave.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,10 @@
 namespace mbt {
 
 /// Kinds of data as dataset.kind names them, without auto, synthetic and sft.
-enum class DataKind { text, jsonl, megatron, tokens };
+enum class DataKind { text, jsonl, megatron, tokens, nanogpt };
+
+/// Files of a folder of nanoGPT's, in the order of splits.
+inline constexpr std::array kNanogptNames{"train.bin", "val.bin", "test.bin"};
 
 struct DataSource {
   DataKind kind = DataKind::text;
@@ -17,9 +21,10 @@ struct DataSource {
   std::vector<std::string> files;  ///< sorted; of a Megatron pair the prefix alone
 };
 
-/// kind: dataset.kind; automatic looks at names and first bytes. A path may be a file, a prefix of a .bin/.idx pair, a folder, or a
-/// pattern with * or ? in it. InputError: nothing there; a folder whose files are of several kinds.
-DataSource find_source(const std::string& path, DatasetKind kind);
+/// kind: dataset.kind; automatic looks at names and first bytes. has_json_key: what would be text is JSON Lines, whatever it is called. A
+/// path may be a file, a prefix of a .bin/.idx pair, a folder, or a pattern with * or ? in it. InputError: nothing there; a folder whose
+/// files are of several kinds.
+DataSource find_source(const std::string& path, DatasetKind kind, bool has_json_key = false);
 
 /// One entry of dataset.blend and its like.
 struct WeightedPath {

@@ -1,9 +1,13 @@
 #include "core/data/make_dataset.h"
 
+#include <algorithm>
+#include <filesystem>
+
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/data/blend_order.h"
 #include "core/data/blended_dataset.h"
+#include "core/data/cache/cache_folder.h"
 #include "core/data/cache/tokenized_cache.h"
 #include "core/data/data_source.h"
 #include "core/data/sft/sft_dataset.h"
@@ -20,6 +24,8 @@ struct NamedList {
   const std::vector<std::string>& items;
 };
 
+constexpr const char* kDefaultKey = "text";  // of dataset.json_key
+
 class DatasetMaker {
  public:
   explicit DatasetMaker(const RunConfig& run)
@@ -28,6 +34,7 @@ class DatasetMaker {
   std::unique_ptr<Dataset> make() {
     check_settings();
     std::unique_ptr<Dataset> data = make_of_settings();
+    check_json_key();
     data->set_document_rules(rules());
     if (data->vocab_size() > run_.model.vocab_size) {
       throw InputError(
@@ -56,6 +63,13 @@ class DatasetMaker {
     if (config_.kind != DatasetKind::automatic && config_.kind != DatasetKind::synthetic && given.empty()) {
       throw InputError(fmt::format("dataset.kind {} needs dataset.path: a file or a folder, or dataset.blend", name_of(config_.kind)));
     }
+  }
+
+  /// A key that nothing reads is no setting that may be lost. Its default is the same as none: files of older runs have it.
+  void check_json_key() const {
+    if (!config_.json_key || reads_json_key_ || *config_.json_key == kDefaultKey) return;
+    throw InputError(fmt::format("dataset.json_key {} has no effect: no part of the data is JSON Lines (dataset.kind {}); drop it",
+                                 shown(*config_.json_key), name_of(config_.kind)));
   }
 
   std::unique_ptr<Dataset> make_per_split() {
@@ -98,26 +112,54 @@ class DatasetMaker {
 
   std::unique_ptr<Dataset> make_part(const std::string& path, const std::array<double, 3>& split, const SampleCounts& samples) {
     if (config_.kind == DatasetKind::sft) return make_sft(sft_source(path), split);
-    const DataSource source = find_source(path, config_.kind);
+    const DataSource source = find_source(path, config_.kind, config_.json_key.has_value());
     switch (source.kind) {
       case DataKind::megatron: return make_indexed(source.files.front(), split, samples);
       case DataKind::tokens: return std::make_unique<TokenDataset>(source.files, run_.model.seq_length, split, run_.model.vocab_size);
+      case DataKind::nanogpt: return make_nanogpt(source, split);
       case DataKind::jsonl:
       case DataKind::text: break;
     }
     return make_text(source, split, samples);
   }
 
+  std::unique_ptr<Dataset> make_nanogpt_files(const std::vector<std::string>& files, const std::array<double, 3>& split) {
+    return std::make_unique<TokenDataset>(files, run_.model.seq_length, split, run_.model.vocab_size, TokenLayout::nanogpt);
+  }
+
+  /// Each split that has a weight is the file of its name in a folder; files that are named, and a train.bin alone, are split by the
+  /// weights.
+  std::unique_ptr<Dataset> make_nanogpt(const DataSource& source, const std::array<double, 3>& split) {
+    const bool is_folder = std::filesystem::is_directory(source.path);
+    const bool is_train_alone = source.files.size() == 1 && source.files.front().ends_with(kNanogptNames[0]);
+    if (!is_folder || is_train_alone) return make_nanogpt_files(source.files, split);
+    std::array<std::unique_ptr<Dataset>, 3> of_splits;
+    for (size_t i = 0; i < 3; ++i) {
+      if (split[i] == 0) continue;
+      const std::string file = (std::filesystem::path(source.path) / kNanogptNames[i]).string();
+      if (std::find(source.files.begin(), source.files.end(), file) == source.files.end())
+        throw InputError(
+            fmt::format("dataset.path {}: has no {}, but dataset.split gives {} a share: the splits of such a folder are its "
+                        "files; set its weight in dataset.split to 0",
+                        source.path, kNanogptNames[i], name_of(kSplits[i])));
+      std::array<double, 3> all_of_it{};
+      all_of_it[i] = 1;
+      of_splits[i] = make_nanogpt_files({file}, all_of_it);
+    }
+    return std::make_unique<PerSplitDataset>(std::move(of_splits));
+  }
+
   /// made_from: the user's text, of a prefix in the cache.
   std::unique_ptr<Dataset> make_indexed(const std::string& prefix, const std::array<double, 3>& split, const SampleCounts& samples,
-                                        const std::string& made_from = "") {
+                                        const std::string& made_from = "", int64_t empty_texts = 0) {
     return std::make_unique<IndexedDataset>(prefix, IndexedOptions{.seq_length = run_.model.seq_length,
                                                                    .split = split,
                                                                    .samples = samples,
                                                                    .seed = seed_,
                                                                    .vocab_size = run_.model.vocab_size,
                                                                    .path_to_cache = config_.path_to_cache,
-                                                                   .made_from = made_from});
+                                                                   .made_from = made_from,
+                                                                   .empty_texts = empty_texts});
   }
 
   /// Bytes need no tokenizing: text is read where it lies.
@@ -130,9 +172,11 @@ class DatasetMaker {
     if (source.kind == DataKind::text) usable.files = usable_text_files(source.files, config_.text_suffixes, left_out);
     if (usable.files.empty())
       throw InputError(fmt::format("dataset.path {}: no text in it ({} empty or binary files)", source.path, left_out));
-    const TokenizedOptions options{config_.json_key, config_.max_document_bytes, end_of_document(),
+    reads_json_key_ |= source.kind == DataKind::jsonl;
+    const TokenizedOptions options{config_.json_key.value_or(kDefaultKey), config_.max_document_bytes, end_of_document(),
                                    cache_folder(config_.path_to_cache, source.path)};
-    return make_indexed(tokenized_pair(usable, tokenizer(), options), split, samples, source.path);
+    const std::string prefix = tokenized_pair(usable, tokenizer(), options);
+    return make_indexed(prefix, split, samples, source.path, empty_texts_of(prefix));
   }
 
   static DataSource sft_source(const std::string& path) {
@@ -201,6 +245,7 @@ class DatasetMaker {
   const DatasetConfig& config_;
   int64_t seed_;
   SampleCounts samples_;
+  bool reads_json_key_ = false;
   mutable std::unique_ptr<Tokenizer> tokenizer_;
 };
 

@@ -7,11 +7,11 @@
 namespace mbt {
 
 TokenDataset::TokenDataset(const std::vector<std::string>& files, int64_t seq_length, const std::array<double, 3>& split,
-                           int64_t vocab_size)
+                           int64_t vocab_size, TokenLayout layout)
     : seq_length_(seq_length), vocab_size_(vocab_size), first_sample_{0} {
   MBT_CHECK(!files.empty(), "no token files");
   for (const std::string& path : files) {
-    files_.emplace_back(path, vocab_size);
+    files_.emplace_back(path, vocab_size, layout);
     const int64_t tokens = files_.back().num_tokens();
     tokens_ += tokens;
     first_sample_.push_back(first_sample_.back() +

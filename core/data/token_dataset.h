@@ -1,4 +1,4 @@
-// Token files of llm.c and llmq as samples: windows of seq_length tokens, cut from each file by itself, in the order of the files.
+// Token files of llm.c, llmq and nanoGPT as samples: windows of seq_length tokens, cut from each file by itself, in the order of the files.
 #pragma once
 
 #include <array>
@@ -14,7 +14,8 @@ namespace mbt {
 class TokenDataset final : public Dataset {
  public:
   /// files: in the order given. InputError: as TokenFile; a split with a weight that is left without a sample.
-  TokenDataset(const std::vector<std::string>& files, int64_t seq_length, const std::array<double, 3>& split, int64_t vocab_size);
+  TokenDataset(const std::vector<std::string>& files, int64_t seq_length, const std::array<double, 3>& split, int64_t vocab_size,
+               TokenLayout layout = TokenLayout::with_header);
 
   int64_t vocab_size() const override { return vocab_size_; }
   int64_t seq_length() const override { return seq_length_; }

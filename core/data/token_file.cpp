@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/base/xxhash.h"
+#include "core/data/megatron/indexed_format.h"
 #include "core/io/files.h"
 
 namespace mbt {
@@ -27,10 +29,40 @@ bool is_llmq(const std::byte* header) { return std::memcmp(header, kLlmqMagic.da
 
 }  // namespace
 
-TokenFile::TokenFile(const std::string& path, int64_t vocab_size) : file_(path), vocab_size_(vocab_size) {
+TokenFile::TokenFile(const std::string& path, int64_t vocab_size, TokenLayout layout) : file_(path), vocab_size_(vocab_size) {
   file_.expect_random_reads();
+  if (layout == TokenLayout::nanogpt) {
+    check_nanogpt();
+    header_bytes_ = 0;
+    width_ = 2;
+    tokens_ = file_.size() / width_;
+    format_ = "nanoGPT uint16";
+    return;
+  }
   read_header();
   check_size();
+}
+
+/// Tokens without a header can be mistaken for many things, and many things for them.
+void TokenFile::check_nanogpt() const {
+  const auto refuse = [&](const std::string& what) { throw InputError(fmt::format("{}: {}", path(), what)); };
+  if (recognizes(path())) refuse("has a header of llm.c or llmq, expected the bare tokens of nanoGPT; take --dataset.kind tokens");
+  std::error_code none;
+  if (const IndexedPaths pair(path()); std::filesystem::exists(pair.idx, none))
+    refuse(fmt::format("{} lies beside it: it is Megatron's; name both by --data-path {}", pair.idx, pair.prefix));
+  const std::string_view bytes(reinterpret_cast<const char*>(file_.data()), static_cast<size_t>(file_.size()));
+  if (bytes.starts_with("\x93NUMPY")) refuse("is a .npy file, expected bare tokens as nanoGPT's prepare.py writes them with tofile()");
+  if (bytes.empty()) refuse("is empty, expected uint16 tokens");
+  if (bytes.size() % 2 != 0) refuse(fmt::format("{} bytes, expected an even number: its tokens are uint16", bytes.size()));
+  constexpr int64_t kLooked = 4096, kFewest = 256, kHighestHalf = 3;  // vocabularies of up to 2^18
+  const int64_t pairs = std::min(kLooked, file_.size() / 4);
+  int64_t small_second = 0, small_first = 0;
+  for (int64_t i = 0; i < pairs; ++i) {
+    small_first += load<uint16_t>(file_.data() + 4 * i) <= kHighestHalf;
+    small_second += load<uint16_t>(file_.data() + 4 * i + 2) <= kHighestHalf;
+  }
+  if (pairs >= kFewest && small_second == pairs && small_first < pairs / 2)
+    refuse("every second token is below 4: its tokens seem to be uint32, expected nanoGPT's uint16; write them as Megatron or llm.c data");
 }
 
 bool TokenFile::recognizes(const std::string& path) {
@@ -48,8 +80,9 @@ bool TokenFile::recognizes(const std::string& path) {
 
 void TokenFile::read_header() {
   if (file_.size() < kHeaderBytes)
-    throw InputError(fmt::format("{}: {} bytes, expected a token file of llm.c or llmq, whose header alone takes {}", path(), file_.size(),
-                                 kHeaderBytes));
+    throw InputError(
+        fmt::format("{}: {} bytes, expected a token file of llm.c or llmq, whose header alone takes {} (nanoGPT's: --dataset.kind nanogpt)",
+                    path(), file_.size(), kHeaderBytes));
   const auto word = [&](int64_t i) { return load<int32_t>(file_.data() + 4 * i); };
   const auto expect = [&](const char* what, int64_t at, int64_t expected) {
     if (word(at) != expected)
@@ -68,6 +101,7 @@ void TokenFile::read_header() {
       has_masks_ = word(6) == 1;
     }
     width_ = 4;
+    is_signed_ = true;
     format_ = has_masks_ ? "llmq int32 with masks" : "llmq int32";
   } else if (word(0) == kLlmcMagic) {
     expect("version", 1, kLlmcVersion);
@@ -82,7 +116,7 @@ void TokenFile::read_header() {
   } else {
     throw InputError(
         fmt::format("{}: begins with {}, expected a token file of llm.c (magic {} or {}) or llmq (\"BIN.TOK\"); Megatron's .bin is used "
-                    "with its .idx, by their common prefix",
+                    "with its .idx, by their common prefix, and nanoGPT's train.bin with --dataset.kind nanogpt",
                     path(), shown({reinterpret_cast<const char*>(file_.data()), 8}), kLlmcMagic, kLlmcWideMagic));
   }
 }
@@ -102,7 +136,7 @@ void TokenFile::check_size() {
 
 template <class T>
 void TokenFile::copy(int64_t first, int64_t count, int32_t* out) const {
-  const std::byte* const from = file_.data() + kHeaderBytes + first * static_cast<int64_t>(sizeof(T));
+  const std::byte* const from = file_.data() + header_bytes_ + first * static_cast<int64_t>(sizeof(T));
   for (int64_t i = 0; i < count; ++i) {
     const auto token = static_cast<int64_t>(load<T>(from + i * static_cast<int64_t>(sizeof(T))));
     if (token < 0 || token >= vocab_size_) {
@@ -117,9 +151,9 @@ void TokenFile::copy(int64_t first, int64_t count, int32_t* out) const {
 void TokenFile::read(int64_t first, int64_t count, int32_t* out) const {
   MBT_CHECK(first >= 0 && count >= 0 && count <= tokens_ - first, "tokens [{}, +{}) of {}", first, count, tokens_);
   file_.check_still_whole();
-  file_.will_read(kHeaderBytes + first * width_, count * width_);
+  file_.will_read(header_bytes_ + first * width_, count * width_);
   if (width_ == 2) return copy<uint16_t>(first, count, out);
-  if (is_llmq(file_.data())) return copy<int32_t>(first, count, out);
+  if (is_signed_) return copy<int32_t>(first, count, out);
   copy<uint32_t>(first, count, out);
 }
 

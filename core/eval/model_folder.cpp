@@ -71,10 +71,12 @@ std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelF
 
 /// "eos_token_id": a number or several; none: it is not there, or null.
 std::vector<int32_t> eos_tokens(const std::string& config, const std::string& source) {
-  const nlohmann::json root = parse_json(config, source, {.large_integers = true}).root;
+  const JsonDocument document = parse_json(config, source, {.is_of_others = true});
+  document.refuse_flaws("/eos_token_id");
+  const nlohmann::json& root = document.root;
   std::vector<int32_t> ends;
   if (!root.is_object() || !root.contains("eos_token_id")) return ends;
-  const nlohmann::json& ids = root["eos_token_id"];
+  const nlohmann::json& ids = root.at("eos_token_id");
   for (const nlohmann::json& id : ids.is_array() ? ids : nlohmann::json::array({ids}))
     if (id.is_number_integer()) ends.push_back(id.get<int32_t>());
   return ends;

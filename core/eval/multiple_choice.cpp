@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_reader.h"
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/eval/text_tokens.h"
@@ -15,10 +16,28 @@ namespace {
 
 using nlohmann::json;
 
+JsonDocument parse_question(std::string_view line, const std::string& where) {
+  const auto refuse = [&](const char* why) {
+    throw InputError(fmt::format("{}: expected a JSON object with ctx, endings and label{}", where, why));
+  };
+  JsonDocument document;
+  try {
+    document = parse_json(line, where, {.max_bytes = INT64_MAX, .record_lines = false, .is_of_others = true});
+  } catch (const InputError&) {
+    refuse(", got no JSON");
+  }
+  if (!document.root.is_object()) refuse("");
+  return document;
+}
+
 /// The first of these keys that is there; nullptr: none.
-const json* find_any(const json& object, std::initializer_list<const char*> keys) {
-  for (const char* key : keys)
-    if (const auto it = object.find(key); it != object.end()) return &*it;
+const json* find_any(const JsonDocument& document, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    const auto it = document.root.find(key);
+    if (it == document.root.end()) continue;
+    document.refuse_flaws(std::string("/") + key);
+    return &*it;
+  }
   return nullptr;
 }
 
@@ -55,11 +74,10 @@ size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& 
 }  // namespace
 
 ChoiceQuestion parse_choice_question(std::string_view line, const std::string& where) {
-  const json object = parse_json_or_discard(line);
-  if (!object.is_object()) throw InputError(fmt::format("{}: expected a JSON object with ctx, endings and label", where));
-  const json* const context = find_any(object, {"ctx", "context", "query"});
-  const json* const endings = find_any(object, {"endings", "choices"});
-  const json* const label = find_any(object, {"label", "gold", "answer"});
+  const JsonDocument document = parse_question(line, where);
+  const json* const context = find_any(document, {"ctx", "context", "query"});
+  const json* const endings = find_any(document, {"endings", "choices"});
+  const json* const label = find_any(document, {"label", "gold", "answer"});
   if (context == nullptr || !context->is_string()) throw InputError(fmt::format("{}: no text under ctx, context or query", where));
   if (endings == nullptr || !endings->is_array() || endings->size() < 2)
     throw InputError(fmt::format("{}: endings (or choices) must be an array of two texts or more", where));

@@ -229,7 +229,7 @@ JsonDocument read_hf_config(const std::string& folder) {
                     "--checkpoint.load; mbtrain convert to-hf makes a Hugging Face folder of it",
                     folder));
   }
-  return read_json_file((path / "config.json").string());
+  return read_json_file((path / "config.json").string(), {.is_of_others = true});
 }
 
 std::vector<Assignment> hf_assignments(const JsonDocument& config) { return Translator(config).run(); }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_mend.h"
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/config/architecture.h"
@@ -153,11 +154,14 @@ std::string hf_config_text(const ModelConfig& model, const JsonDocument& source,
   now.sliding_window = before.sliding_window;  // a run may not have been told of it; it has not gone beyond
   const bool is_same = differences_in_words(now, before).empty();
   if (is_same && (dtype.empty() || says_dtype(source.root, dtype))) return source_text;
-  ordered_json j = parse_ordered_json(source_text);
+  for (const JsonFlaw& flaw : source.flaws)
+    if (flaw.is_left_out) source.refuse_flaws(flaw.pointer);  // writing goes down by recursion
+  ordered_json j = parse_ordered_json(with_marks(source_text));
   if (!dtype.empty()) set_dtype(j, dtype);
   if (!is_same) replace_architecture(j, *find_hf_family(hf_model_type(source)), now);
-  std::string changed = json_text(j, {.indent = 2}) + "\n";
-  const std::vector<std::string> differences = differences_in_words(now, hf_model(parse_json(changed, source.source)));
+  std::string changed = without_marks(json_text(j, {.indent = 2})) + "\n";
+  const std::vector<std::string> differences =
+      differences_in_words(now, hf_model(parse_json(changed, source.source, {.is_of_others = true})));
   if (!differences.empty()) {
     throw InputError(
         fmt::format("the model is no longer one that {} can describe (model, config.json): {}", source.source, join(differences, ", ")));

@@ -21,16 +21,20 @@ class HfConfig {
 
   /// Absent and null are the same.
   bool has(const std::string& pointer) const {
+    document_.refuse_flaws(pointer, false);
     const nlohmann::json::json_pointer p(pointer);
     return document_.root.contains(p) && !document_.root[p].is_null();
   }
   bool is_null(const std::string& pointer) const {
+    document_.refuse_flaws(pointer, false);
     const nlohmann::json::json_pointer p(pointer);
     return document_.root.contains(p) && document_.root[p].is_null();
   }
   const nlohmann::json& at(const std::string& pointer) const {
     if (!has(pointer)) throw InputError(fmt::format("{}: {} is missing", document_.source, pointer.substr(1)));
-    return document_.root[nlohmann::json::json_pointer(pointer)];
+    const nlohmann::json& value = document_.root[nlohmann::json::json_pointer(pointer)];
+    document_.refuse_flaws(pointer, !value.is_object());  // of an object other keys may be none of ours
+    return value;
   }
   int64_t integer(const std::string& pointer) const { return typed<int64_t>(pointer, &nlohmann::json::is_number_integer, "an integer"); }
   double number(const std::string& pointer) const { return typed<double>(pointer, &nlohmann::json::is_number, "a number"); }

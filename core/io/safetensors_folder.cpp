@@ -16,7 +16,8 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 
 /// Tensor name to shard, as the index says.
 std::map<std::string, std::string> read_weight_map(const std::string& path) {
-  const JsonDocument document = read_json_file(path, {.max_bytes = 256 << 20, .record_lines = false});
+  const JsonDocument document = read_json_file(path, {.max_bytes = 256 << 20, .record_lines = false, .is_of_others = true});
+  document.refuse_flaws("/weight_map");
   const auto fail = [&](const std::string& what) { throw InputError(fmt::format("{}: {}", path, what)); };
   if (!document.root.is_object() || !document.root.contains("weight_map")) fail("has no object 'weight_map'");
   const nlohmann::json& map = document.root["weight_map"];

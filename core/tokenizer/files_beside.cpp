@@ -63,8 +63,8 @@ class SettingsReader {
   JsonDocument read(const char* name) const {
     const std::string path = (std::filesystem::path(folder_) / name).string();
     const std::string* const content = find_file(name);
-    if (content == nullptr) return {.root = json::object(), .source = path, .lines = {}};
-    JsonDocument document = parse_json(*content, path, {.large_integers = true});
+    if (content == nullptr) return {.root = json::object(), .source = path, .lines = {}, .flaws = {}};
+    JsonDocument document = parse_json(*content, path, {.is_of_others = true});
     if (!document.root.is_object()) throw InputError(path + ": expected an object");
     return document;
   }
@@ -75,15 +75,23 @@ class SettingsReader {
     return fmt::format("{}: {}", document.where("/" + json_pointer_member(key)), key);
   }
 
+  /// The value of a key that counts, or null where it is absent; flaws in it are refused, those of other keys are not.
+  static const json* find(const JsonDocument& document, const std::string& key) {
+    const auto found = document.root.find(key);
+    if (found == document.root.end()) return nullptr;
+    document.refuse_flaws("/" + json_pointer_member(key));
+    return &*found;
+  }
+
   std::optional<bool> flag(const char* key) const {
-    const auto found = config_.root.find(key);
-    if (found == config_.root.end() || found->is_null()) return std::nullopt;
+    const json* const found = find(config_, key);
+    if (found == nullptr || found->is_null()) return std::nullopt;
     if (!found->is_boolean()) throw InputError(fmt::format("{}: {}; expected true or false", where(config_, key), shown_json(*found)));
     return found->get<bool>();
   }
 
   void read_config() {
-    if (const auto found = config_.root.find("tokenizer_class"); found != config_.root.end() && found->is_string()) {
+    if (const json* const found = find(config_, "tokenizer_class"); found != nullptr && found->is_string()) {
       settings_.class_name = found->get<std::string>();
       if (settings_.class_name.ends_with("Fast") && settings_.class_name != "PreTrainedTokenizerFast")
         settings_.class_name.resize(settings_.class_name.size() - 4);
@@ -138,7 +146,7 @@ class SettingsReader {
   }
 
   void read_decoder() {
-    const json& decoder = config_.root[kDecoder];
+    const json& decoder = *find(config_, kDecoder);
     if (!decoder.is_object()) throw InputError(fmt::format("{}: {}; expected an object", where(config_, kDecoder), shown_json(decoder)));
     for (const auto& [key, value] : decoder.items()) {
       const std::string at =
@@ -153,6 +161,7 @@ class SettingsReader {
 
   /// "name": id. Those that other files call special are.
   void read_added(const JsonDocument& added) {
+    added.refuse_flaws("");
     std::set<std::string> special;
     const auto note = [&](const json& value) {
       if (value.is_string()) special.insert(value.get<std::string>());
@@ -161,7 +170,7 @@ class SettingsReader {
     for (const char* key : kNames) note(named_value(key).first);
     for (const JsonDocument* file : {&config_, &map_})
       for (const char* key : {kExtra, kAdditional})
-        if (const auto found = file->root.find(key); found != file->root.end() && found->is_array())
+        if (const json* const found = find(*file, key); found != nullptr && found->is_array())
           for (const json& value : *found) note(value);
     for (const auto& [name, id] : added.root.items()) {
       const std::string at = fmt::format("{}: {}", added.where("/" + json_pointer_member(name)), shown(name));
@@ -177,7 +186,7 @@ class SettingsReader {
   std::pair<json, const JsonDocument*> named_value(const char* key) const {
     for (const JsonDocument* file : {&map_, &config_}) {
       if (file == &map_ && has_decoder()) continue;
-      if (const auto found = file->root.find(key); found != file->root.end()) return {*found, file};
+      if (const json* const found = find(*file, key)) return {*found, file};
     }
     return {json(), nullptr};
   }
@@ -227,18 +236,18 @@ class SettingsReader {
     };
     for (const auto& [key, value] : config_.root.items())
       if (key.ends_with("_token") && !is_name(key) && (value.is_string() || (value.is_object() && value.contains("content"))))
-        take(value, where(config_, key));
+        take(*find(config_, key), where(config_, key));
     for (const JsonDocument* file : {&config_, &map_}) {
       if (file == &map_ && has_decoder()) continue;
-      const auto found = file->root.find(kExtra);
-      if (found == file->root.end() || !found->is_object()) continue;
+      const json* const found = find(*file, kExtra);
+      if (found == nullptr || !found->is_object()) continue;
       for (const auto& [key, value] : found->items()) take(value, fmt::format("{}[{}]", where(*file, kExtra), shown(key)));
     }
   }
 
   void take_list(const JsonDocument& file, const char* key) {
-    const auto found = file.root.find(key);
-    if (found == file.root.end() || found->is_null() || found->is_object()) return;
+    const json* const found = find(file, key);
+    if (found == nullptr || found->is_null() || found->is_object()) return;
     if (!found->is_array()) throw InputError(fmt::format("{}: {}; expected an array", where(file, key), shown_json(*found)));
     for (size_t i = 0; i < found->size(); ++i)
       add(token_of((*found)[i], fmt::format("{}[{}]", where(file, key), i), true, &file == &config_));

@@ -148,7 +148,7 @@ TEST_CASE("what eval and generate cannot use is refused with its place") {
       {{"eval"}, "WHAT"},
       {{"eval", "perplexity", "--load", "nowhere", "a.txt"}, "there is no folder"},
       {{"eval", "perplexity", "--load", "run", "none.txt"}, "none.txt"},
-      {{"eval", "perplexity", "--load", "run", "bad.jsonl"}, "bad.jsonl:2: no text under 'text'"},
+      {{"eval", "perplexity", "--load", "run", "bad.jsonl"}, "bad.jsonl:2: has no key \"text\""},
       {{"eval", "choice", "--load", "run", "bad.jsonl"}, "bad.jsonl:1: no text under ctx"},
       {{"eval", "perplexity", "--load", "run", "--seq-length", "100000", "a.txt"}, "--seq-length 100000: the model takes up to 128 tokens"},
       {{"eval", "perplexity", "--load", "run", "--stride", "200", "a.txt"}, "at most the sequence length"},

@@ -107,12 +107,30 @@ TEST_CASE("Wrong use of tokenize is refused", "[tokenize]") {
           "--eod-token \"<|no such|>\": no token of");
   refused({"--tokenizer", "bytes", "--input", file, "--print-ids", "--eod-token", "256"}, "expected an id from 0 to 255");
   refused({"--tokenizer", "bytes", "--input", file, "--print-ids", "--eod-token", "-1"}, "expected an id from 0 to 255");
+  const std::string lines = folder.file("c.json", "{\"text\": \"hello\"}\n");
+  refused({"--tokenizer", "bytes", "--input", lines, "--print-ids", "--json-keys", "nosuchkey"}, "c.json:1: has no key \"nosuchkey\"");
+  refused({"--tokenizer", "bytes", "--input", lines, "--print-ids", "--json-key", "text", "--document", "file"}, "contradict each other");
+  refused({"--tokenizer", "bytes", "--input", lines, "--output", "x", "--json-keys", "a", "b", "a"}, "\"a\" is given twice");
   refused({"--tokenizer", "bytes", "--input", "-", "--print-ids"}, "--document jsonl, line or file");
   refused({"--tokenizer", folder.file("empty.json", ""), "--input", file, "--print-ids"},
           "empty.json: is empty; expected a tokenizer.json");
   refused({"--tokenizer", folder.file("text.json", "hello"), "--input", file, "--print-ids"}, "text.json: begins with \"hello\"");
   refused({"--tokenizer", "bytes", "--input", file, "--output", folder.path("no/where")}, "no/where");
   refused({"--tokenizer", "bytes", "--input", file, "--output", folder.path() + "/"}, "names a folder; expected a prefix");
+}
+
+TEST_CASE("A JSON key means JSON Lines, whatever the file is called; empty texts are no documents", "[tokenize]") {
+  const TemporaryFolder folder;
+  for (const char* name : {"corpus.json", "part-00000", "x.JSONL", "x.txt"}) {
+    const std::string file = folder.file(name, "{\"text\": \"hi\", \"hash\": 18446744073709551615}\n{\"text\": \"\", \"score\": NaN}\n");
+    const RunResult printed = run_binary(
+        {"tokenize", "--tokenizer", "bytes", "--input", file, "--print-ids", "--json-keys", "text", "--eod-token", "0"}, folder.path());
+    INFO(printed.err);
+    CHECK(printed.out == "[104, 105, 0]\n[]\n");
+    const RunResult written = run_binary(
+        {"tokenize", "--tokenizer", "bytes", "--input", file, "--output", "p", "--json-key", "text", "--eod-token", "0"}, folder.path());
+    CHECK_THAT(written.out, ContainsSubstring("2 texts (1 without tokens, left out)") && ContainsSubstring(" 3 tokens"));
+  }
 }
 
 TEST_CASE("A token named by the user ends documents", "[tokenize]") {

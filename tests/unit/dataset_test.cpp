@@ -121,6 +121,34 @@ TEST_CASE("text shorter than a sample is refused with both lengths", "[dataset]"
   refuse(text_at(folder.file("y", std::string(100, 'y')), "9,1"), "leave 10 for validation, but one sample takes 21", 20);
 }
 
+TEST_CASE("a JSON key means JSON Lines, whatever the file is called", "[dataset]") {
+  const TemporaryFolder folder;
+  const std::string lines = "{\"text\":\"abcdefgh\",\"body\":\"xyzwxyzw\"}\n{\"text\":\"\",\"body\":\"v\"}\n";
+  DatasetConfig config;
+  config.split = "1,0,0";
+  config.json_key = "text";
+  for (const char* name : {"corpus.json", "part-00000", "x.JSONL", "x.txt"}) {
+    INFO(name);
+    config.path = folder.file(name, lines);
+    const auto data = make_dataset_of(config, 4, 1);
+    CHECK_THAT(data->describe(), ContainsSubstring("1 documents (1 empty text left out), 8 tokens"));
+  }
+  std::filesystem::create_directory(folder.path("d"));
+  folder.file("d/part-00000", lines);
+  folder.file("d/_SUCCESS", "");
+  config.path = folder.path("d");
+  CHECK_THAT(make_dataset_of(config, 4, 1)->describe(), ContainsSubstring(" 8 tokens"));
+  config.kind = DatasetKind::jsonl;  // no name in the folder tells
+  config.json_key = "body";
+  CHECK_THAT(make_dataset_of(config, 4, 1)->describe(), ContainsSubstring("2 documents, 9 tokens"));
+  config.json_key = "nosuchkey";
+  CHECK_THROWS_WITH(make_dataset_of(config, 4, 1), ContainsSubstring("has no key \"nosuchkey\""));
+  config.kind = DatasetKind::text;
+  CHECK_THROWS_WITH(make_dataset_of(config, 4, 1), ContainsSubstring("dataset.json_key \"nosuchkey\" has no effect"));
+  config.json_key = std::nullopt;
+  CHECK_NOTHROW(make_dataset_of(config, 4, 1));
+}
+
 TEST_CASE("contradictory settings are refused", "[dataset]") {
   DatasetConfig config;
   config.kind = DatasetKind::text;

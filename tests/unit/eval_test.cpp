@@ -156,7 +156,9 @@ TEST_CASE("questions come with several names of the same keys; others are refuse
   const ChoiceQuestion q = parse_choice_question(R"({"ctx":"a","endings":["b","c"],"label":"1","ind":5})", "x");
   CHECK((q.context == "a" && q.endings == std::vector<std::string>{"b", "c"} && q.label == 1));
   CHECK(parse_choice_question(R"({"query":"a","choices":["b","c"],"gold":0})", "x").label == 0);
+  CHECK(parse_choice_question(R"({"ctx":"a","endings":["b","c"],"label":0,"id":18446744073709551615,"p":NaN})", "x").label == 0);
   const std::pair<const char*, const char*> refused[] = {
+      {R"({"ctx":"a","endings":["b","c"],"label":0,"label":1})", "key \"label\" appears twice"},
       {"[]", "expected a JSON object"},
       {"{", "expected a JSON object"},
       {R"({"endings":["a","b"],"label":0})", "no text under ctx"},

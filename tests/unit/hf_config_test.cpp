@@ -72,6 +72,27 @@ std::string shard_index(const json& weight_map) { return json{{"metadata", json:
 
 }  // namespace
 
+TEST_CASE("what is in keys of a config.json that nobody reads stops nothing; what is read is checked", "[hf_config]") {
+  const auto read = [](const std::string& more) {
+    const TemporaryFolder folder;
+    std::string text = kLlama;
+    text.insert(text.rfind('}'), more);
+    folder.file("config.json", text);
+    RunConfig run;
+    Origins origins;
+    apply_hf_config(folder.path(), run, origins);
+    return run.model;
+  };
+  const ModelConfig model = read(
+      ", \"model_max_length\": 1000000000000000019884624838656, \"h\": 18446744073709551615, \"a\": NaN, \"b\": -Infinity, "
+      "\"c\": 1e999, \"a\": 1, \"d\": " +
+      std::string(500, '[') + std::string(500, ']'));
+  CHECK(model.hidden_size == 8);
+  CHECK_THROWS_WITH(read(", \"vocab_size\": 11"), ContainsSubstring("key \"vocab_size\" appears twice"));
+  CHECK_THROWS_WITH(read(", \"head_dim\": NaN"), ContainsSubstring("config.json:3: NaN is no number"));
+  CHECK_THROWS_WITH(read(", \"head_dim\": 18446744073709551615"), ContainsSubstring("integer 18446744073709551615 is out of range"));
+}
+
 TEST_CASE("gpt2 config", "[hf_config]") {
   const ModelConfig m = model_of(json::parse(kGpt2));
   CHECK(m.num_layers == 2);

@@ -1,6 +1,11 @@
 #include "core/base/json_reader.h"
 
+#include <cmath>
+#include <limits>
+
 #include "core/base/error.h"
+#include "core/base/json_mend.h"
+#include "core/base/json_text.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -68,6 +73,62 @@ TEST_CASE("JSON that could be misread is refused with its line", "[json_reader]"
   CHECK_THAT(refusal("[\"\xc0\x80\"]"), ContainsSubstring("UTF-8"));
   CHECK_THAT(refusal(" \n "), ContainsSubstring("empty"));
   CHECK_THAT(refusal(std::string("[1]\0[2]", 7)), ContainsSubstring("run.json:1: not valid JSON: a zero byte"));
+}
+
+TEST_CASE("JSON of others: what nobody reads stops nothing, and is refused where it is read", "[json_reader]") {
+  const std::string deep = std::string(5000, '[') + "NaN" + std::string(5000, ']'), digits(400, '9');
+  const std::pair<std::string, std::string> odd[] = {
+      {"NaN", "NaN is no number"},
+      {"Infinity", "Infinity is no number"},
+      {"-Infinity", "-Infinity is no number"},
+      {"18446744073709551615", "integer 18446744073709551615 is out of range"},
+      {"-9223372036854775809", "integer -9223372036854775809 is out of range"},
+      {"1000000000000000000000000000000", "integer 1000000000000000000000000000000 is out of range"},
+      {"-1e999", "number -1e999 is beyond the largest"},
+      {digits, "is beyond the largest"},
+      {deep, "nested deeper than 100"},
+      {"{\"a\": 1, \"a\": NaN}", "key \"a\" appears twice"},
+  };
+  for (const auto& [value, message] : odd) {
+    INFO(value.substr(0, 40));
+    const JsonDocument d = parse_json("{\"before\": [1, \"NaN\"],\n\"x\": [0, " + value + "],\n\"text\": \"Infinity 1e999\", \"n\": 5}",
+                                      "c.json", {.is_of_others = true});
+    CHECK(d.root["text"] == "Infinity 1e999");
+    CHECK(d.root["before"] == nlohmann::json({1, "NaN"}));
+    CHECK(d.root["n"] == 5);
+    CHECK_NOTHROW(d.refuse_flaws("/text"));
+    CHECK_NOTHROW(d.refuse_flaws("/x/0"));
+    CHECK_NOTHROW(d.refuse_flaws("/x", false));
+    for (const char* pointer : {"", "/x", "/x/1"})
+      CHECK_THROWS_WITH(d.refuse_flaws(pointer), ContainsSubstring("c.json:2: ") && ContainsSubstring(message));
+    CHECK(refusal("{\"x\": " + value + "}") != "accepted");  // our own files stay strict
+  }
+}
+
+TEST_CASE("JSON of others: values are those of Python's json", "[json_reader]") {
+  const auto root = [](const std::string& text) { return parse_json(text, "t", {.is_of_others = true}).root; };
+  CHECK(std::isnan(root("NaN").get<double>()));
+  CHECK(root("[-Infinity,1e999,2]")[0].get<double>() == -std::numeric_limits<double>::infinity());
+  CHECK(root("[-Infinity,1e999,2]")[1].get<double>() == std::numeric_limits<double>::infinity());
+  CHECK(root("[-Infinity,1e999,2]")[2] == 2);
+  CHECK(root("[18446744073709551615]")[0].get<double>() == 18446744073709551615.0);
+  CHECK(root("{\"a\": 1, \"a\": {\"b\": 2}}") == nlohmann::json({{"a", {{"b", 2}}}}));
+  CHECK(root("[\"a\\ud83d\", \"\\\\ud83d\"]") == nlohmann::json({"a\xEF\xBF\xBD", "\\ud83d"}));
+  CHECK(parse_json("{\"a\": [[1, {\"b\": NaN}]], \"c\": NaN}", "t", {.is_of_others = true}).flaws[0].pointer == "/a/0/1/b");
+}
+
+TEST_CASE("JSON of others: what no reader takes is refused as ever", "[json_reader]") {
+  for (const char* text : {"{\"a\": nan}", "[1NaN]", "[NaN1]", "[-NaN]", "[01e999]", "[1.e999]", "[1e]", "[+Infinity]", "[NaN", "NaN NaN",
+                           "{\"a\" NaN}", "[\"\xff\"]", "{\"a\": \"x}", "", "[1,]"}) {
+    INFO(text);
+    CHECK(refusal(text, {.is_of_others = true}) != "accepted");
+  }
+}
+
+TEST_CASE("Marked JSON has its numbers back when it has been changed", "[json_reader]") {
+  const std::string text =
+      "{\"a\":NaN,\"b\":[1000000000000000000000000000000,-1e999,1.5],\"c\":18446744073709551615,\"d\":\"NaN \\\" Infinity\"}";
+  CHECK(without_marks(json_text(parse_ordered_json(with_marks(text)))) == text);
 }
 
 TEST_CASE("JSON messages hold nothing a terminal would obey", "[json_reader]") {

@@ -233,7 +233,8 @@ TEST_CASE("text through a tokenizer is made into a pair once, and again when the
   const TokenizedOptions options{"text", 1000, 256, {folder.path("cache"), false}};
   const std::string prefix = tokenized_pair(source, kChat, options);
   const IndexedReader reader(prefix);
-  REQUIRE(reader.num_documents() == 3);
+  REQUIRE(reader.num_documents() == 2);  // an empty text is none
+  CHECK(empty_texts_of(prefix) == 1);
   std::vector<int32_t> tokens(4);
   reader.read(0, 0, 4, tokens.data());
   CHECK(tokens == std::vector<int32_t>{'a', 'b', 'c', 256});

@@ -141,6 +141,71 @@ TEST_CASE("windows are cut from each file; masks are those of the targets", "[to
   CHECK_THROWS_WITH(make_dataset(run), ContainsSubstring("9 tokens are 0 samples of 9, of which dataset.split leaves none for training"));
 }
 
+TEST_CASE("nanoGPT's tokens have no header: what else such a file may be is refused", "[tokens]") {
+  const TemporaryFolder folder;
+  const TokenFile file(folder.file("train.bin", bytes_of(ramp<uint16_t>(20))), 15, TokenLayout::nanogpt);
+  CHECK(file.format() == "nanoGPT uint16");
+  REQUIRE(file.num_tokens() == 20);
+  std::vector<int32_t> tokens(5);
+  file.read(10, 5, tokens.data());
+  CHECK(tokens == ramp<int32_t>(5, 10));
+  CHECK_THROWS_WITH(file.read(11, 5, tokens.data()), ContainsSubstring("train.bin: token 15 at position 15, expected 0 to 14"));
+  const auto refused = [&](const std::string& content, const std::string& message) {
+    CHECK_THROWS_WITH(TokenFile(folder.file("x.bin", content), 300, TokenLayout::nanogpt), ContainsSubstring(message));
+  };
+  refused("", "is empty");
+  refused("abc", "3 bytes, expected an even number");
+  refused(llmc(21), "take --dataset.kind tokens");
+  refused("\x93NUMPY123", ".npy");
+  refused(bytes_of(ramp<int32_t>(600, 50)), "seem to be uint32");
+  CHECK_NOTHROW(TokenFile(folder.file("zeros.bin", std::string(4000, '\0')), 300, TokenLayout::nanogpt));
+  folder.file("x.idx", "");
+  refused(bytes_of(ramp<uint16_t>(20)), "x.idx lies beside it: it is Megatron's");
+  CHECK_THROWS_WITH(TokenFile(folder.file("short.bin", bytes_of(ramp<uint16_t>(20))), 300), ContainsSubstring("--dataset.kind nanogpt"));
+}
+
+TEST_CASE("a folder of nanoGPT's has a file for each split, a file is split by the weights", "[tokens]") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path("d/other"));
+  folder.file("d/train.bin", bytes_of(ramp<uint16_t>(41)));
+  folder.file("d/val.bin", bytes_of(ramp<uint16_t>(21, 100)));
+  folder.file("d/meta.pkl", "x");
+  folder.file("d/other/train.bin", "other data");
+  DatasetConfig config;
+  config.kind = DatasetKind::nanogpt;
+  config.eod_token_id = 104;
+  config.reset_attention_mask = true;
+  RunConfig run = run_config_of(config, 4, 1);
+  run.model.vocab_size = 300;
+  run.dataset.path = folder.path("d");
+  const auto samples = [&] {
+    const auto data = make_dataset(run);
+    return std::vector<int64_t>{data->num_samples(Split::train), data->num_samples(Split::valid), data->num_samples(Split::test)};
+  };
+  CHECK(samples() == std::vector<int64_t>{10, 5, 0});
+  const auto data = make_dataset(run);
+  Sample sample(4);
+  data->sample(Split::valid, 1, sample);
+  CHECK(sample.tokens == std::vector<int32_t>{104, 105, 106, 107, 108});
+  CHECK(document_starts(data->document_rules(), sample) == std::vector<int32_t>{0, 1, 1, 1});
+  run.dataset.split = "1,0,0";
+  CHECK(samples() == std::vector<int64_t>{10, 0, 0});
+  run.dataset.split = "8,1,1";
+  CHECK_THROWS_WITH(samples(), ContainsSubstring("has no test.bin") && ContainsSubstring("dataset.split"));
+  run.dataset.split = "4,1,0";
+  run.dataset.path = folder.path("d/train.bin");
+  CHECK(samples() == std::vector<int64_t>{8, 2, 0});
+  run.dataset.path = folder.path("d/*.bin");
+  CHECK(samples() == std::vector<int64_t>{12, 3, 0});
+  std::filesystem::remove(folder.path("d/val.bin"));
+  run.dataset.path = folder.path("d");
+  CHECK(samples() == std::vector<int64_t>{8, 2, 0});
+  std::filesystem::remove(folder.path("d/train.bin"));
+  CHECK_THROWS_WITH(samples(), ContainsSubstring("has no train.bin and no val.bin"));
+  folder.file("d/val.bin", bytes_of(ramp<uint16_t>(21, 100)));
+  CHECK_THROWS_WITH(samples(), ContainsSubstring("has no train.bin, but dataset.split gives training a share"));
+}
+
 TEST_CASE("any damage to a token file is refused or read within it", "[tokens]") {
   const TemporaryFolder folder;
   std::mt19937 random(3);

@@ -88,6 +88,54 @@ TEST_CASE("Documents are files, lines, or strings of JSONL", "[tokenize]") {
   CHECK(texts({.inputs = {folder.file("empty.jsonl", "\n\n")}}).empty());
 }
 
+TEST_CASE("What is in keys that nobody reads stops nothing; the key that is read is checked", "[tokenize]") {
+  const TemporaryFolder folder;
+  const auto of = [&](const std::string& line) { return DocumentSourceOptions{.inputs = {folder.file("a.jsonl", line)}}; };
+  for (const std::string& value :
+       {std::string("18446744073709551615"), std::string("NaN"), std::string("[1e999]"), std::string("\"\\ud83d\""),
+        std::string("1, \"other\": 2"), std::string(3000, '[') + std::string(3000, ']')}) {
+    INFO(value.substr(0, 30));
+    CHECK(texts(of("{\"text\": \"hello\", \"other\": " + value + "}")) == Strings{"hello"});
+  }
+  CHECK_THAT(refusal(of("{\"text\": \"a\", \"text\": \"b\"}")), ContainsSubstring("a.jsonl:1: key \"text\" appears twice"));
+  CHECK_THAT(refusal(of("{\"t\": 1}\n{\"text\": NaN}"), {.json_keys = {"t"}}), ContainsSubstring("a.jsonl:1: \"t\" is number 1"));
+  CHECK_THAT(refusal(of("{\"text\": \"a\"}\n{\"text\": NaN}")), ContainsSubstring("a.jsonl:2: NaN is no number"));
+}
+
+TEST_CASE("JSON that goes over several lines is called so, with what to do", "[tokenize]") {
+  const TemporaryFolder folder;
+  const auto of = [&](const std::string& content) {
+    return DocumentSourceOptions{.inputs = {folder.file("a.json", content)}, .kind = DocumentKind::jsonl};
+  };
+  for (const char* array : {"[\n  {\"text\": \"a\"}\n]\n", "\n[{\"text\": \"a\"},\n{\"text\": \"b\"}]\n"})
+    CHECK_THAT(refusal(of(array)),
+               ContainsSubstring("begins a JSON array that goes over several lines") && ContainsSubstring("jq -c '.[]' "));
+  CHECK_THAT(refusal(of("{\n  \"text\": \"a\"\n}\n")), ContainsSubstring("a.json:1: begins a JSON object that goes over several lines"));
+  CHECK_THAT(refusal(of("[{\"text\": \"a\"}]\n")), ContainsSubstring("is array, expected an object") && ContainsSubstring("jq -c '.[]' "));
+  CHECK_THAT(refusal(of("some text\n")), ContainsSubstring("JSON Lines are expected because"));
+}
+
+TEST_CASE("JSON Lines are known by their names in letters of any case", "[tokenize]") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.jsonl", "a.JSONL", "a.NdJson"})
+    CHECK(texts({.inputs = {folder.file(name, "{\"text\": \"x\"}\n")}}) == Strings{"x"});
+  for (const char* name : {"a.json", "jsonl", "a.jsonl.txt"}) CHECK_FALSE(is_json_lines_name(folder.path(name)));
+}
+
+TEST_CASE("An empty text is no document, and has no end of one", "[tokenize]") {
+  const TemporaryFolder folder;
+  DocumentSource source({.inputs = {folder.file("a.txt", "a\n\nb\n")}, .kind = DocumentKind::line});
+  std::vector<int32_t> ids;
+  std::vector<size_t> ends;
+  const std::atomic<bool> stop = false;
+  tokenize_documents(source, *make_byte_tokenizer(), {.eod = 0}, stop, [&](const TokenBatch& batch) {
+    ids.insert(ids.end(), batch.ids.begin(), batch.ids.end());
+    ends.insert(ends.end(), batch.ends.begin(), batch.ends.end());
+  });
+  CHECK(ids == std::vector<int32_t>{'a', 0, 'b', 0});
+  CHECK(ends == std::vector<size_t>{2, 2, 4});
+}
+
 TEST_CASE("Many threads keep the order", "[tokenize]") {
   const TemporaryFolder folder;
   std::string content;

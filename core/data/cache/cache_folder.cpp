@@ -102,13 +102,20 @@ void mark_used(const std::string& path) { ::utimensat(AT_FDCWD, path.c_str(), nu
 
 std::string token_source_path(const std::string& prefix) { return prefix + kSourceSuffix; }
 
-void write_token_source(const std::string& prefix, const std::vector<std::string>& files, const std::vector<std::string>& endings) {
+void write_token_source(const std::string& prefix, const std::vector<std::string>& files, const std::vector<std::string>& endings,
+                        int64_t empty_texts) {
   std::vector<std::string> absolute;
   for (const std::string& file : files) absolute.push_back(fs::absolute(file).lexically_normal().string());
   json sizes = json::object();
   for (const std::string& ending : endings) sizes[ending] = FileReader(prefix + ending).size();
-  const json source = {{"format", kSourceFormat}, {"made_from", absolute}, {"sizes", sizes}};
+  const json source = {{"format", kSourceFormat}, {"made_from", absolute}, {"sizes", sizes}, {"empty_texts", empty_texts}};
   write_file_atomically(token_source_path(prefix), json_text(source, {.indent = 2, .replaces_invalid = true}) + "\n");
+}
+
+int64_t empty_texts_of(const std::string& prefix) {
+  const json source = parse_json_or_discard(read_text_file(token_source_path(prefix)));
+  const bool is_known = source.is_object() && source.contains("empty_texts") && source["empty_texts"].is_number_integer();
+  return is_known ? source["empty_texts"].get<int64_t>() : 0;
 }
 
 bool has_tokens(const std::string& prefix, const std::vector<std::string>& endings) {

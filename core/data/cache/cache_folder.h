@@ -43,9 +43,13 @@ constexpr const char* kIndexSuffix = ".index";
 void mark_used(const std::string& path);
 
 /// Returns PREFIX.source.json, the file beside the tokens of a text that records what they were made from. Its presence shows that this
-/// program made PREFIX.*. Once those files are complete, it also records their sizes by ending, such as ".bin".
+/// program made PREFIX.*. Once those files are complete, it also records their sizes by ending, such as ".bin", and how many empty texts
+/// were left out.
 std::string token_source_path(const std::string& prefix);
-void write_token_source(const std::string& prefix, const std::vector<std::string>& files, const std::vector<std::string>& endings = {});
+void write_token_source(const std::string& prefix, const std::vector<std::string>& files, const std::vector<std::string>& endings = {},
+                        int64_t empty_texts = 0);
+/// Returns how many empty texts were left out of the tokens; 0 when it is not recorded.
+int64_t empty_texts_of(const std::string& prefix);
 /// Whether the files with all of these endings are there, in the sizes that PREFIX.source.json says.
 bool has_tokens(const std::string& prefix, const std::vector<std::string>& endings);
 

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kTokenFileVersion = 3;
+constexpr int kTokenFileVersion = 4;
 
 std::string key_of(const std::vector<std::string>& files, const std::string& settings) {
   XxHash64 hash;
@@ -42,7 +42,7 @@ void add_in_pieces(IndexedWriter& writer, std::span<const int32_t> tokens) {
 }  // namespace
 
 std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
-                          const std::string& name, const std::vector<std::string>& pairs, FunctionRef<void(const std::string&)> make) {
+                          const std::string& name, const std::vector<std::string>& pairs, FunctionRef<int64_t(const std::string&)> make) {
   const std::string prefix = (fs::path(cache.path) / fmt::format("{}-{}", name, key_of(files, settings))).string();
   std::vector<std::string> endings;
   for (const std::string& pair : pairs)
@@ -61,8 +61,8 @@ std::string cached_prefix(const std::vector<std::string>& files, const std::stri
   const FolderLock lock(cache.path);
   if (is_found()) return prefix;
   write_token_source(prefix, files);
-  make(prefix);
-  write_token_source(prefix, files, endings);
+  const int64_t empty_texts = make(prefix);
+  write_token_source(prefix, files, endings, empty_texts);
   return prefix;
 }
 
@@ -82,6 +82,7 @@ std::string tokenized_pair(const DataSource& source, const Tokenizer& tokenizer,
                                    .json_key_option = "dataset.json_key",
                                    .workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
     const std::atomic<bool> stop = false;
+    int64_t texts = 0;
     tokenize_documents(documents, tokenizer, tokenize, stop, [&](const TokenBatch& batch) {
       size_t from = 0;
       for (size_t i = 0; i < batch.ends.size(); ++i) {
@@ -89,10 +90,13 @@ std::string tokenized_pair(const DataSource& source, const Tokenizer& tokenizer,
         from = batch.ends[i];
         if (is_jsonl && !tokens.empty()) writer.add_sequence(tokens);
         else add_in_pieces(writer, tokens);
-        if (!batch.continues[i]) writer.end_document_if_any();
+        if (batch.continues[i]) continue;
+        writer.end_document_if_any();
+        ++texts;
       }
     });
     writer.finish();
+    return texts - writer.num_documents();
   };
   return cached_prefix(source.files, settings, options.cache, fs::path(source.path).filename().string(), {""}, make);
 }

@@ -23,12 +23,13 @@ struct TokenizedOptions {
 };
 
 /// Returns the prefix of cached Megatron pairs, PREFIX + each of `pairs`. Calls `make(prefix)` to write them, unless they are already there
-/// with the same files, settings, tokenizer and recorded sizes. One process makes them while the others wait. Throws InputError when the
-/// cache cannot be written, and whatever `make` throws.
+/// with the same files, settings, tokenizer and recorded sizes; it returns how many empty texts it left out. One process makes them while
+/// the others wait. Throws InputError when the cache cannot be written, and whatever `make` throws.
 std::string cached_prefix(const std::vector<std::string>& files, const std::string& settings, const CacheFolder& cache,
-                          const std::string& name, const std::vector<std::string>& pairs, FunctionRef<void(const std::string&)> make);
+                          const std::string& name, const std::vector<std::string>& pairs, FunctionRef<int64_t(const std::string&)> make);
 
 /// Returns the prefix of the pair. It has one document per text file or per line of JSON Lines, each followed by the end-of-document token.
+/// An empty text is no document (see empty_texts_of).
 std::string tokenized_pair(const DataSource& source, const Tokenizer& tokenizer, const TokenizedOptions& options);
 
 }  // namespace mbt

@@ -94,9 +94,12 @@ void IndexedDataset::build(Split split, const std::string& lengths) {
 }
 
 std::string IndexedDataset::describe() const {
-  std::string out = fmt::format("{}{}{} documents, {} tokens of {};", name(),
+  const std::string left_out = options_.empty_texts > 0
+                                   ? fmt::format(" ({} empty text{} left out)", options_.empty_texts, options_.empty_texts == 1 ? "" : "s")
+                                   : "";
+  std::string out = fmt::format("{}{}{} documents{}, {} tokens of {};", name(),
                                 options_.made_from.empty() ? ": Megatron indexed, " : ": as tokens in " + reader_.paths().prefix + ", ",
-                                reader_.num_documents(), reader_.num_tokens(), name_of(reader_.dtype()));
+                                reader_.num_documents(), left_out, reader_.num_tokens(), name_of(reader_.dtype()));
   for (const Split split : kSplits) {
     const Samples& s = splits_[static_cast<size_t>(split)];
     out += fmt::format("{}{}", split == Split::train ? " " : " + ", s.available);

@@ -24,6 +24,7 @@ struct IndexedOptions {
   int64_t vocab_size = 0;       ///< tokens not below it are rejected when they are read
   std::string path_to_cache{};  ///< empty: beside the data
   std::string made_from{};      ///< the user's text that cached tokens come from, as inspect and messages name it; empty: the prefix
+  int64_t empty_texts = 0;      ///< of that text, left out: for describe()
 };
 
 class IndexedDataset final : public Dataset {

@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/data/megatron/indexed_writer.h"
 #include "core/data/sft/chat_template.h"
+#include "core/data/sft/example_forms.h"
 #include "core/data/text/document_source.h"
 
 namespace mbt {
@@ -14,11 +15,13 @@ namespace {
 namespace fs = std::filesystem;
 
 ChatExample encode_line(const RawDocument& line, const ChatTemplate& chat) {
-  const nlohmann::json example = json_of(line);
+  const JsonDocument document = object_of(line);
   try {
-    return chat.encode(example);
+    return chat.encode(chat_example(document));
   } catch (const InputError& e) {
-    throw InputError(fmt::format("{}: {}", line.where(), e.what()));
+    const std::string what = e.what();
+    if (what.starts_with(line.where())) throw;
+    throw InputError(fmt::format("{}: {}", line.where(), what));
   }
 }
 
@@ -48,9 +51,11 @@ SftDataset::SftDataset(const std::vector<std::string>& files, const Tokenizer& t
       filler_(options.end_of_text.value_or(0)) {
   const std::string settings =
       fmt::format("sft 4;{};{};{}", name_of(options.chat_template), options.end_of_text.value_or(-1), hash_text(tokenizer.fingerprint()));
-  const std::string prefix =
-      cached_prefix(files, settings, options.cache, fs::path(files.front()).filename().string(), {".tokens", ".mask"},
-                    [&](const std::string& to) { write_examples(files, tokenizer, options, to); });
+  const std::string prefix = cached_prefix(files, settings, options.cache, fs::path(files.front()).filename().string(),
+                                           {".tokens", ".mask"}, [&](const std::string& to) {
+                                             write_examples(files, tokenizer, options, to);
+                                             return 0;
+                                           });
   tokens_ = std::make_unique<IndexedReader>(prefix + ".tokens", options.vocab_size);
   masks_ = std::make_unique<IndexedReader>(prefix + ".mask", 2);
   const int64_t examples = tokens_->num_sequences();

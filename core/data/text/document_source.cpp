@@ -1,10 +1,9 @@
 #include "core/data/text/document_source.h"
 
 #include <algorithm>
-#include <charconv>
+#include <cctype>
 #include <filesystem>
 
-#include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/data/text/compressed.h"
 #include "core/tokenizer/unicode/unicode.h"
@@ -57,27 +56,26 @@ size_t place_to_cut(std::string_view text) {
   return at;
 }
 
-/// The 16 bits of "\uXXXX" at `at`; -1: there is no such escape.
-int escape_at(std::string_view text, size_t at) {
-  if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return -1;
-  int value = 0;
-  const auto parsed = std::from_chars(text.data() + at + 2, text.data() + at + 6, value, 16);
-  return parsed.ptr == text.data() + at + 6 ? value : -1;
+/// The command that makes JSON Lines of a file that is JSON as a whole.
+std::string jq_command(const RawDocument& document, const char* filter) {
+  const std::string& path = *document.path;
+  return path == "-" ? fmt::format("jq -c {}", filter)
+                     : fmt::format("jq -c {} {} > {}", filter, path, fs::path(path).replace_extension(".lines.jsonl").string());
 }
 
-void replace_lone_surrogates(std::string& line) {
-  const auto is_high = [](int code) { return code >= 0xD800 && code < 0xDC00; };
-  const auto is_low = [](int code) { return code >= 0xDC00 && code < 0xE000; };
-  for (size_t at = line.find('\\'); at != line.npos; at = line.find('\\', at)) {
-    const int code = escape_at(line, at);
-    if (code < 0) {
-      at += 2;  // "\n", or a backslash that stands for itself
-      continue;
-    }
-    const bool is_pair = is_high(code) && is_low(escape_at(line, at + 6));
-    if (!is_pair && (is_high(code) || is_low(code))) line.replace(at + 2, 4, "fffd");
-    at += is_pair ? 12 : 6;
-  }
+/// A line that is no JSON by itself, as json.dump(..., indent=2) writes them.
+[[noreturn]] void refuse_line(const RawDocument& document, const std::string& why) {
+  const std::string_view line = trim(document.bytes);
+  const auto refuse_whole = [&](const char* what, const char* filter) {
+    throw InputError(
+        fmt::format("{}: begins {} that goes over several lines, expected JSON Lines: an object in each line; make them so: {}",
+                    document.where(), what, jq_command(document, filter)));
+  };
+  if (line.starts_with('[')) refuse_whole("a JSON array", "'.[]'");
+  if (line == "{") refuse_whole("a JSON object", ".");
+  if (document.line == 1 && !is_json_lines_name(*document.path) && *document.path != "-")
+    throw InputError(fmt::format("{} (JSON Lines are expected because the kind of the data or the key of its text was given)", why));
+  throw InputError(why);
 }
 
 }  // namespace
@@ -87,27 +85,35 @@ std::string RawDocument::where() const {
   return line > 0 ? fmt::format("{}:{}", name, line) : offset > 0 ? fmt::format("{}, from byte {} on", name, offset) : name;
 }
 
-nlohmann::json json_of(const RawDocument& document) {
+bool is_json_lines_name(const std::string& path) {
+  std::string suffix = fs::path(path).extension().string();
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return suffix == ".jsonl" || suffix == ".ndjson";
+}
+
+JsonDocument json_of(const RawDocument& document) {
   JsonLimits limits;
   limits.max_bytes = INT64_MAX;  // the source has a limit of its own
   limits.record_lines = false;
+  limits.is_of_others = true;
   limits.first_line = document.line;
-  const std::string source = *document.path == "-" ? "standard input" : *document.path;
-  if (document.bytes.find("\\u") == std::string::npos) return parse_json(document.bytes, source, limits).root;
-  std::string mended = document.bytes;
-  replace_lone_surrogates(mended);
-  return parse_json(mended, source, limits).root;
+  try {
+    return parse_json(document.bytes, *document.path == "-" ? "standard input" : *document.path, limits);
+  } catch (const InputError& error) {
+    refuse_line(document, error.what());
+  }
 }
 
-nlohmann::json object_of(const RawDocument& document) {
-  nlohmann::json object = json_of(document);
-  if (!object.is_object())
-    throw InputError(
-        fmt::format("{}: is {}, expected an object on each line, such as {{\"text\": \"...\"}}", document.where(), object.type_name()));
-  return object;
+JsonDocument object_of(const RawDocument& document) {
+  JsonDocument object = json_of(document);
+  if (object.root.is_object()) return object;
+  const std::string hint = object.root.is_array() ? "; make lines of an array so: " + jq_command(document, "'.[]'") : "";
+  throw InputError(fmt::format("{}: is {}, expected an object on each line, such as {{\"text\": \"...\"}}{}", document.where(),
+                               object.root.type_name(), hint));
 }
 
-const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document, const char* option) {
+const std::string& text_under(const JsonDocument& line, const std::string& key, const RawDocument& document, const char* option) {
+  const nlohmann::json& object = line.root;
   const auto found = object.find(key);
   if (found == object.end()) {
     std::vector<std::string> keys;
@@ -115,6 +121,7 @@ const std::string& text_under(const nlohmann::json& object, const std::string& k
     throw InputError(fmt::format("{}: has no key {}, only {}; name the key of the text with {}", document.where(), shown(key),
                                  keys.empty() ? "none" : join(keys, ", "), option));
   }
+  line.refuse_flaws("/" + json_pointer_member(key), false);
   if (!found->is_string()) {
     const std::string value = found->is_structured() || found->is_null() ? "" : " " + found->dump();
     throw InputError(fmt::format("{}: {} is {}{}, expected a string; leave the line out, or name another key with {}", document.where(),
@@ -143,8 +150,7 @@ DocumentSource::DocumentSource(const DocumentSourceOptions& options) : options_(
 
 DocumentKind DocumentSource::kind_of(const std::string& path) const {
   if (options_.kind) return *options_.kind;
-  const std::string suffix = fs::path(path).extension().string();
-  if (suffix == ".jsonl" || suffix == ".ndjson") return DocumentKind::jsonl;
+  if (is_json_lines_name(path)) return DocumentKind::jsonl;
   if (!options_.takes_streams || !is_stream(path)) return options_.plain;
   if (options_.stream_kind) return *options_.stream_kind;
   throw InputError(fmt::format("--input {}: the format of a stream is not known from its name; give --document jsonl, line or file", path));

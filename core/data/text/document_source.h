@@ -4,11 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/base/json_reader.h"
 #include "core/io/input_stream.h"
 
 namespace mbt {
@@ -44,13 +44,16 @@ struct RawDocument {
   std::string where() const;
 };
 
-/// Parses a line of JSONL. Half a surrogate pair is read as U+FFFD (Python and JavaScript write one when a text was cut inside a
-/// character). Throws InputError for whatever parse_json rejects.
-nlohmann::json json_of(const RawDocument& document);
+/// Returns whether the name is one of JSON Lines: .jsonl or .ndjson, in upper or lower case.
+bool is_json_lines_name(const std::string& path);
+
+/// Parses a line of JSONL as another program's JSON (JsonLimits::is_of_others): call refuse_flaws before using a value. Throws InputError
+/// for whatever parse_json rejects, and says what to do where one array or object goes over several lines.
+JsonDocument json_of(const RawDocument& document);
 /// The same, which must be an object.
-nlohmann::json object_of(const RawDocument& document);
+JsonDocument object_of(const RawDocument& document);
 /// The string under `key` of that object. InputError: it has none; `option` is how the user names another key.
-const std::string& text_under(const nlohmann::json& object, const std::string& key, const RawDocument& document, const char* option);
+const std::string& text_under(const JsonDocument& line, const std::string& key, const RawDocument& document, const char* option);
 
 class DocumentSource {
  public:

@@ -93,19 +93,23 @@ class Pipeline {
         add(document.bytes, document, batch);
         continue;
       }
-      const nlohmann::json object = object_of(document);
+      const JsonDocument object = object_of(document);
       for (const std::string& key : options_.json_keys) add(text_under(object, key, document, options_.json_key_option), document, batch);
     }
     return batch;
   }
 
   void add(const std::string& content, const RawDocument& document, TokenBatch& batch) const {
+    const size_t before = batch.ids.size();
     try {
-      tokenizer_.encode(content, batch.ids, options_.add_special_tokens);
+      const bool is_left_out = options_.leaves_out_empty && content.empty();
+      if (!is_left_out) tokenizer_.encode(content, batch.ids, options_.add_special_tokens);
     } catch (const InputError& error) {
       throw InputError(fmt::format("{}: {}", document.where(), error.what()));
     }
-    if (options_.eod && !document.continues) batch.ids.push_back(*options_.eod);
+    const bool is_later_piece = document.offset > 0;
+    const bool is_document = is_later_piece || (!content.empty() && batch.ids.size() > before);
+    if (options_.eod && !document.continues && is_document) batch.ids.push_back(*options_.eod);
     batch.ends.push_back(batch.ids.size());
     batch.continues.push_back(document.continues);
     batch.text_bytes += static_cast<int64_t>(content.size());

@@ -16,7 +16,8 @@ namespace mbt {
 struct TokenizeOptions {
   std::vector<std::string> json_keys = {"text"};  ///< whose strings are taken from each object of JSONL
   bool add_special_tokens = false;
-  std::optional<int32_t> eod = std::nullopt;   ///< put behind each document
+  std::optional<int32_t> eod = std::nullopt;   ///< put behind each document; an empty text is none
+  bool leaves_out_empty = false;               ///< an empty text has no tokens, though add_special_tokens
   const char* json_key_option = "--json-key";  ///< how the user names json_keys: for messages
   int workers = 1;
 };

@@ -227,7 +227,7 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
   const ModelConfig model = load_run_config(checkpoint).model;
   const std::optional<HfSource> source = load_hf_source(checkpoint);
   std::optional<JsonDocument> config;
-  if (source) config = parse_json(source->config, fmt::format("{}/hf.config.json", checkpoint.path()));
+  if (source) config = parse_json(source->config, fmt::format("{}/hf.config.json", checkpoint.path()), {.is_of_others = true});
   const std::string model_type = config ? hf_model_type(*config) : hf_family_of(model);
   const SafetensorsType type = options.dtype.value_or(working_type(model));
   const TokenizerFiles tokenizer = load_tokenizer_files(checkpoint);

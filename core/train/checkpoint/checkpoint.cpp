@@ -162,7 +162,7 @@ std::optional<HfSource> load_hf_source(const CheckpointReader& checkpoint) {
 void check_source_window(const CheckpointReader& checkpoint, const ModelConfig& model) {
   const std::optional<HfSource> source = load_hf_source(checkpoint);
   if (!source) return;
-  const JsonDocument document = parse_json(source->config, fmt::format("{}/hf.config.json", checkpoint.path()));
+  const JsonDocument document = parse_json(source->config, fmt::format("{}/hf.config.json", checkpoint.path()), {.is_of_others = true});
   const std::string problem = sliding_window_problem(hf_model(document), model.seq_length);
   if (!problem.empty()) throw InputError(fmt::format("{}: {}", document.where("/sliding_window"), problem));
 }

@@ -7,30 +7,35 @@
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
+#include "core/config/assign.h"
 #include "core/config/config_file.h"
 #include "core/config/shipped_configs.h"
 #include "core/config/upstream_names.h"
+#include "core/megatron/bridge_fields.h"
 
 namespace mbt {
-namespace {
 
 /// An argument taken apart: "--lr=3" is flag "--lr", name "lr", value "3".
-struct Argument {
+struct ConfigArguments::Argument {
   std::string flag;  ///< as typed, without the value
   std::string name;  ///< without dashes, '_' for '-'
   std::optional<std::string> value;
   bool has_dashes = false;
 };
 
-Argument take_apart(const std::string& typed) {
+ConfigArguments::Argument ConfigArguments::take_apart(const std::string& typed) {
   Argument argument;
   argument.has_dashes = typed.rfind("--", 0) == 0;
   const size_t equals = typed.find('=');
-  argument.flag = typed.substr(0, equals);
+  // Hydra: "+a.b=c" and "++a.b=c" set what may not be there yet, which is no difference here.
+  const size_t plus = equals == std::string::npos || typed[0] != '+' ? 0 : typed.compare(0, 2, "++") == 0 ? 2 : 1;
+  argument.flag = typed.substr(plus, equals == std::string::npos ? equals : equals - plus);
   argument.name = underscored(argument.has_dashes ? argument.flag.substr(2) : argument.flag);
   if (equals != std::string::npos) argument.value = typed.substr(equals + 1);
   return argument;
 }
+
+namespace {
 
 bool is_bool_word(const std::string& word) {
   for (const char* known : {"true", "True", "1", "false", "False", "0", "null", "none"})
@@ -57,8 +62,25 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
 
 ConfigArguments::ConfigArguments() : table_(defaults_) {}
 
+/// "peft=null" and "~model.rope_scaling" of Bridge's users.
+bool ConfigArguments::take_hydra(const std::string& typed, const Argument& argument) {
+  const bool removes = typed.size() > 1 && typed[0] == '~' && typed[1] != '/';
+  const std::string* const foreign = foreign_section(argument.name);
+  const bool is_whole =
+      !argument.has_dashes && argument.value && argument.name != "mixed_precision" && (foreign != nullptr || is_section(argument.name));
+  const std::string where = "command line, " + shown(argument.flag);
+  if (removes)
+    from_line_.problems.push_back({where, "~ removes a setting in Hydra; here leave it out, or set it to null where it may be absent"});
+  else if (is_whole && foreign == nullptr)
+    from_line_.problems.push_back({where, "is a section; set its fields one by one: " + argument.flag + ".FIELD=VALUE"});
+  else if (is_whole && !is_python_none(*argument.value))
+    from_line_.problems.push_back({where, fmt::format("got {}, expected null: {}", shown(*argument.value), *foreign)});
+  return removes || is_whole;  // null: what is not there is off
+}
+
 size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
   Argument argument = take_apart(args[at]);
+  if (take_hydra(args[at], argument)) return 1;
   if (!argument.has_dashes && !argument.value) return 0;
   const size_t dot = argument.name.find('.');
   const Field* field = nullptr;

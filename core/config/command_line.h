@@ -2,7 +2,7 @@
 //   --config FILE|NAME                     repeatable, the later wins; NAME: a shipped config, llama3.1_8b
 //   --recipes FILE                         repeatable, more recipes
 //   --mixed-precision NAME|FILE.json       the recipe
-//   section.field=value                    as Hydra
+//   section.field=value                    as Hydra, also with + or ++ in front; section=null where the section is Megatron Bridge's alone
 //   --section.field value, --section.field=value
 //   --alias value, --alias=value           Megatron's names: --micro-batch-size 4
 //   --no-fp8-wgrad and the like            Megatron's switches (core/config/upstream_names.h)
@@ -38,6 +38,9 @@ class ConfigArguments {
   ConfigInput finish() &&;
 
  private:
+  struct Argument;
+  static Argument take_apart(const std::string& typed);
+  bool take_hydra(const std::string& typed, const Argument& argument);
   void take_special(const std::string& flag, const std::string& name, const std::string& value);
   void take_config(const std::string& flag, const std::string& value);
   void take_switch(const std::string& flag, const std::string& name, const std::string& value);

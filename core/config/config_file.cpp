@@ -7,6 +7,7 @@
 #include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/config/assign.h"
+#include "core/megatron/bridge_fields.h"
 
 namespace mbt {
 namespace {
@@ -44,7 +45,9 @@ void read_mixed_precision(const json& value, const Member& member, ConfigInput& 
 }
 
 void read_section(const std::string& name, const json& section, const Member& member, ConfigInput& input) {
-  if (!is_section(name)) {
+  const bool is_foreign = foreign_section(name) != nullptr;  // of Megatron Bridge: its fields are answered one by one
+  if (is_foreign && section.is_null()) return;
+  if (!is_section(name) && !is_foreign) {
     input.problems.push_back({member.where(), unknown_section(name)});
     return;
   }

@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/base/json_text.h"
 #include "core/base/nearest.h"
+#include "core/base/python_value.h"
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -173,6 +174,11 @@ std::string shown_value(const json& v) {
   return json_text(v);
 }
 
+/// "[a b]": one item for Python, two words for us.
+bool is_words_in_brackets(std::string_view text, const json& list) {
+  return list.size() == 1 && list[0].is_string() && text.find_first_of("'\"") == text.npos;
+}
+
 /// Text as a JSON value of the type; nothing when it does not read as one.
 std::optional<json> parse_text(std::string_view text, FieldType type) {
   int64_t integer = 0;
@@ -189,7 +195,7 @@ std::optional<json> parse_text(std::string_view text, FieldType type) {
     case FieldType::integer: return parse_integer(text, integer) == ParseResult::ok ? std::optional(json(integer)) : std::nullopt;
     case FieldType::number: return parse_number(text, number) == ParseResult::ok ? std::optional(json(number)) : std::nullopt;
     case FieldType::integer_list: {
-      if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
+      if (json list = parse_python_list(text); list.is_array()) return list;
       json list = json::array();
       for (const std::string& part : split(text, ',')) {
         if (parse_integer(part, integer) != ParseResult::ok) return std::nullopt;
@@ -199,6 +205,7 @@ std::optional<json> parse_text(std::string_view text, FieldType type) {
     }
     case FieldType::string_list: {
       if (json as_json = parse_json_or_discard(text); as_json.is_array()) return as_json;
+      if (json list = parse_python_list(text); list.is_array() && !is_words_in_brackets(text, list)) return list;
       if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
       json list = json::array();
       for (const std::string& part : split(text, text.find(',') == text.npos ? ' ' : ',')) {
@@ -270,7 +277,9 @@ std::optional<std::string> Field::set(const json& value) {
   return refusal(shown_value(value), *this) + (e && value.is_string() ? choice_hint(value.get_ref<const std::string&>(), *e, *this) : "");
 }
 
-std::optional<std::string> Field::set_text(std::string_view typed) {
+std::optional<std::string> Field::set_text(std::string_view in_quotes) {
+  const bool is_list = type() == FieldType::integer_list || type() == FieldType::string_list;
+  const std::string_view typed = is_list ? in_quotes : unquoted(in_quotes);  // Python's and Hydra's texts
   const bool may_be_absent = is_optional() || type() == FieldType::string;
   if (may_be_absent && (typed == "null" || typed == "None" || (is_optional() && typed == "none"))) return set(nullptr);
   const bool is_text = type() == FieldType::string || type() == FieldType::choice;

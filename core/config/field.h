@@ -47,8 +47,8 @@ struct Field {
   /// Returns what is wrong, leaving the field as it is, or nothing.
   [[nodiscard]] std::optional<std::string> set(const nlohmann::json& value);
   /// The same from text as typed on a command line: true/false/1/0, "null" or "none", lists as [1,2] or 1,2, of text also
-  /// with blanks between the items.
-  [[nodiscard]] std::optional<std::string> set_text(std::string_view text);
+  /// with blanks between the items; in Python's spelling too: True, None, 'text', (1, 2), ['a', 'b'].
+  [[nodiscard]] std::optional<std::string> set_text(std::string_view in_quotes);
 };
 
 }  // namespace mbt

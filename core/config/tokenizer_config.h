@@ -21,6 +21,7 @@ struct EnumNames<TokenizerType> {
 struct TokenizerConfig {
   TokenizerType tokenizer_type = TokenizerType::bytes;
   std::string tokenizer_model;
+  std::string merge_file = {};
 
   bool operator==(const TokenizerConfig&) const = default;
   bool has_files() const { return tokenizer_type != TokenizerType::bytes && tokenizer_type != TokenizerType::none; }
@@ -34,6 +35,9 @@ struct TokenizerConfig {
                        "model from a Hugging Face folder uses that folder's tokenizer, unless another is named"});
     v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model",
                                    .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; empty for bytes"});
+    v(s.merge_file, FieldInfo{.name = "merge_file",
+                              .doc = "The merges, where tokenizer_model is GPT-2's vocabulary: vocab.json and merges.txt under any names",
+                              .alias = kNoAlias});
   }
 };
 

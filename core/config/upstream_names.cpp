@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/json_text.h"
+#include "core/base/python_value.h"
 #include "core/base/strings.h"
 
 namespace mbt {
@@ -80,8 +81,10 @@ const Switch* find_switch(std::string_view flag) {
 std::vector<Assignment> in_own_fields(const Assignment& assignment) {
   if (underscored(assignment.section) != "dataset" || underscored(assignment.field) != kBlendPerSplit) return {assignment};
   using nlohmann::json;
-  const json lists = assignment.is_text() ? parse_json_or_discard(assignment.value->get_ref<const std::string&>()) : *assignment.value;
-  if (lists.is_null()) return {};
+  const std::string typed = assignment.is_text() ? assignment.value->get<std::string>() : "";
+  json lists = assignment.is_text() ? parse_json_or_discard(typed) : *assignment.value;
+  if (lists.is_discarded()) lists = parse_python_list(typed);
+  if (lists.is_null() || is_null_word(typed)) return {};
   if (!lists.is_array() || lists.size() != 3) return {assignment};
   std::vector<Assignment> own;
   const char* const fields[] = {"train_data_path", "valid_data_path", "test_data_path"};

@@ -56,6 +56,11 @@ std::vector<MegatronArgument> read_table() {
     for (const auto& [flag, row] : root[name].items()) all.push_back(read_row(flag, row, kind));
   for (const auto& [name, kind] : {std::pair{"without_effect", MegatronKind::without_effect}, std::pair{"refused", MegatronKind::refused}})
     for (const json& group : root[name]) read_group(group, kind, all);
+  std::map<std::string, std::vector<std::string>> choices;  // arguments that have the same ones stand together
+  for (const json& group : root["choices"])
+    for (const std::string& flag : split(group["of"].get<std::string>(), ' ')) choices[flag] = group["are"];
+  for (MegatronArgument& a : all)
+    if (const auto found = choices.find(a.flag); found != choices.end()) a.choices = found->second;
   return all;
 }
 

@@ -23,10 +23,11 @@ struct MegatronArgument {
   std::vector<std::string> also;  ///< other spellings
   MegatronKind kind = MegatronKind::mapped;
   MegatronValues takes = MegatronValues::one;
-  std::string field;              ///< mapped with a value: "optimizer.lr"
-  std::vector<std::string> sets;  ///< mapped without a value: "model.rope_scaling=true"
-  std::vector<std::string> only;  ///< values that are possible here; empty: any
-  std::string reason;             ///< why it has no effect or is refused, and what to do; of special ones what becomes of it
+  std::string field;                 ///< mapped with a value: "optimizer.lr"
+  std::vector<std::string> sets;     ///< mapped without a value: "model.rope_scaling=true"
+  std::vector<std::string> only;     ///< values that are possible here; empty: any
+  std::vector<std::string> choices;  ///< values that Megatron-LM's parser takes; empty: any
+  std::string reason;                ///< why it has no effect or is refused, and what to do; of special ones what becomes of it
 };
 
 /// Every argument once, in the order of the kinds.

@@ -1,115 +1,182 @@
 #include "core/megatron/bridge_fields.h"
 
 #include <algorithm>
-#include <map>
+#include <cctype>
+#include <nlohmann/json.hpp>
 
+#include "core/base/error.h"
+#include "core/base/json_reader.h"
+#include "core/base/json_text.h"
+#include "core/base/python_value.h"
 #include "core/base/strings.h"
 #include "core/megatron/argument_table.h"
 
 namespace mbt {
+
+extern const char* const embedded_megatron_bridge_json;  // the text of bridge.json
+
 namespace {
 
-using Kind = BridgeAnswer::Kind;
+using nlohmann::json;
 
-/// Whole sections that Bridge has beside ours.
-const std::map<std::string, BridgeAnswer, std::less<>>& sections() {
-  static const std::map<std::string, BridgeAnswer, std::less<>> all = {
-      {"dist", {Kind::without_effect, "it configures PyTorch's process groups; ranks talk over MPI or NCCL here"}},
-      {"comm_overlap",
-       {Kind::without_effect, "ddp.overlap_grad_reduce and ddp.overlap_param_gather decide what overlaps; there is no tensor parallelism"}},
-      {"ft", {Kind::without_effect, "a run that is started again continues from its last checkpoint; nothing else watches it"}},
-      {"straggler", {Kind::without_effect, "slow ranks are not looked for"}},
-      {"nvrx_straggler", {Kind::without_effect, "slow ranks are not looked for"}},
-      {"rerun_state_machine", {Kind::without_effect, "steps are not repeated; train.nan_policy decides about numbers that are not finite"}},
-      {"inprocess_restart", {Kind::without_effect, "a run that is started again continues from its last checkpoint"}},
-      {"tensor_inspect", {Kind::without_effect, "tensors are not recorded"}},
-      {"peft", {Kind::refused, "adapters are not there: all weights are trained"}},
-      {"data", {Kind::without_effect, "data is described by section dataset"}},
-  };
-  return all;
-}
-
-const std::map<std::string, BridgeAnswer, std::less<>>& fields() {
-  static const std::map<std::string, BridgeAnswer, std::less<>> all = {
-      {"dataset.sequence_length", {Kind::renamed, "dataset.seq_length"}},
-      {"dist.use_megatron_fsdp",
-       {Kind::refused, "parameters and gradients are not sharded; ddp.use_distributed_optimizer shards the optimizer"}},
-      {"dist.use_torch_fsdp2",
-       {Kind::refused, "parameters and gradients are not sharded; ddp.use_distributed_optimizer shards the optimizer"}},
-      {"dist.eval_context_parallel_size", {Kind::refused, "a sequence is in one piece: take 1 and give the ranks to data parallelism"}},
-      {"rerun_state_machine.error_injection_rate", {Kind::refused, "faults are not injected; leave it out"}},
-      {"ft.simulate_fault", {Kind::refused, "faults are not injected; leave it out"}},
-      {"tensor_inspect.enabled", {Kind::refused, "tensors are not recorded; leave it out"}},
-      {"model.rotary_percentage", {Kind::renamed, "model.rotary_percent"}},
-      {"model.num_kv_heads", {Kind::renamed, "model.num_query_groups"}},
-      {"model.num_moe_experts",
-       {Kind::refused, "experts (mixture of experts) are not there: train a dense model and leave out every expert option"}},
-      {"model.gradient_accumulation_fusion", {Kind::without_effect, "gradients are added where they are made"}},
-      {"model.persist_layer_norm", {Kind::without_effect, "it picks a kernel"}},
-      {"model.bias_activation_fusion", {Kind::without_effect, "it picks a kernel"}},
-      {"model.bias_dropout_fusion", {Kind::without_effect, "it picks a kernel"}},
-      {"model.apply_rope_fusion", {Kind::without_effect, "it picks a kernel"}},
-      {"model.masked_softmax_fusion", {Kind::without_effect, "it picks a kernel"}},
-      {"model.cross_entropy_loss_fusion", {Kind::without_effect, "it picks a kernel"}},
-      {"model.cross_entropy_fusion_impl", {Kind::without_effect, "it picks a kernel"}},
-      {"model.deallocate_pipeline_outputs", {Kind::without_effect, "there is one pipeline stage"}},
-      {"model.use_transformer_engine_op_fuser", {Kind::without_effect, "it picks a kernel"}},
-      {"model.transformer_impl", {Kind::without_effect, "the layers are our own"}},
-      {"model.perform_initialization", {Kind::without_effect, "weights are initialized, or loaded"}},
-      {"model.async_tensor_model_parallel_allreduce", {Kind::without_effect, "there is no tensor parallelism"}},
-      {"dataset.pin_memory", {Kind::without_effect, "the backend decides"}},
-      {"dataset.persistent_workers", {Kind::without_effect, "there are no loader workers"}},
-      {"dataset.data_sharding", {Kind::without_effect, "ranks take samples in turn"}},
-      {"dataset.skip_getting_attention_mask_from_dataset", {Kind::without_effect, "masks are not materialized"}},
-      {"dataset.drop_last", {Kind::without_effect, "an epoch's last samples are joined with the next epoch's"}},
-  };
-  return all;
-}
-
-bool is_off(const std::string& value) {
-  const std::string plain = value.size() >= 2 && value.front() == '"' ? value.substr(1, value.size() - 2) : value;
-  for (const char* off : {"", "0", "0.0", "false", "False", "null", "None", "none", "[]"})
-    if (plain == off) return true;
-  return false;
+/// Reasons are written for the command line: "--optimizer-cpu-offload" is the field optimizer_cpu_offload.
+std::string without_dashes(std::string reason) {
+  for (size_t at = reason.find("--"); at != reason.npos; at = reason.find("--", at)) {
+    reason.erase(at, 2);
+    for (; at < reason.size() && (std::isalnum(static_cast<unsigned char>(reason[at])) || reason[at] == '-'); ++at)
+      if (reason[at] == '-') reason[at] = '_';
+  }
+  return reason;
 }
 
 /// What the argument of that name says; "no_x" too, which the field x switches off.
-BridgeAnswer by_argument(const std::string& field, const std::string& value) {
-  const MegatronArgument* a = find_megatron_argument("--" + field);
-  if (a == nullptr) a = find_megatron_argument("--no-" + field);
-  if (a == nullptr) return {};
-  const bool is_possible =
-      std::any_of(a->only.begin(), a->only.end(), [&](const std::string& only) { return only == value || "\"" + only + "\"" == value; });
+BridgeField by_argument(const std::string& path) {
+  const std::string name = path.substr(path.find('.') + 1);
+  const MegatronArgument* a = nullptr;
+  for (const char* prefix : {"--", "--no-", "--disable-"})
+    if (a == nullptr) a = find_megatron_argument(prefix + name);
+  BridgeField field{.path = path};
+  if (a == nullptr) return field;
+  field.reason = without_dashes(a->reason);
+  field.only = a->only;
   switch (a->kind) {
-    case MegatronKind::without_effect: return {Kind::without_effect, a->reason};
+    case MegatronKind::without_effect: field.kind = BridgeKind::without_effect; break;
     case MegatronKind::refused:
-    case MegatronKind::conditional:
-      if (is_possible || is_off(value)) return {Kind::without_effect, "it asks for nothing that is not there"};
-      return {Kind::refused, a->reason};
-    case MegatronKind::mapped: return a->field.empty() ? BridgeAnswer{} : BridgeAnswer{Kind::renamed, a->field};
-    case MegatronKind::special: return {};
+    case MegatronKind::conditional: field.kind = BridgeKind::refused; break;
+    case MegatronKind::mapped:
+      if (a->field.empty()) break;
+      field.kind = BridgeKind::mapped;
+      field.fields = {a->field};
+      break;
+    case MegatronKind::special: break;
   }
-  return {};
+  return field;
+}
+
+BridgeField read_bridge_row(const std::string& path, const json& row, BridgeKind kind) {
+  BridgeField f{.path = path, .kind = kind};
+  if (row.contains("field")) f.fields = split(row["field"].get<std::string>(), ' ');
+  f.values = row.value("values", std::map<std::string, std::string>{});
+  f.sets = row.value("sets", std::vector<std::string>{});
+  f.only = row.value("only", std::vector<std::string>{});
+  f.reason = row.value("reason", "");
+  return f;
+}
+
+struct BridgeTable {
+  std::vector<BridgeField> fields;
+  std::map<std::string, BridgeField> sections;  ///< the answer of a whole section, whose reason it is
+
+  BridgeTable() {
+    const json root = parse_json(embedded_megatron_bridge_json, "bridge.json").root;
+    for (const auto& [name, row] : root["sections"].items())
+      sections[name] = read_bridge_row(name, row, row["kind"] == "refused" ? BridgeKind::refused : BridgeKind::without_effect);
+    const std::map<std::string, BridgeField> rows = read_rows(root);
+    for (const auto& [section, names] : root["defaults"].items()) {
+      for (const auto& [name, value] : names.items()) {
+        const std::string path = section + "." + name;
+        const auto row = rows.find(path);
+        const auto whole = sections.find(section);
+        BridgeField field = row != rows.end() ? row->second : whole != sections.end() ? whole->second : by_argument(path);
+        field.path = path;
+        if (!value.is_object()) field.upstream = json_text(value);
+        fields.push_back(std::move(field));
+      }
+    }
+  }
+
+ private:
+  static std::map<std::string, BridgeField> read_rows(const json& root) {
+    std::map<std::string, BridgeField> rows;
+    for (const auto& [section, names] : root["same"].items())
+      for (const json& name : names) {
+        const std::string path = section + "." + name.get<std::string>();
+        rows[path] = {.path = path, .kind = BridgeKind::same, .fields = {path}};
+      }
+    for (const auto& [name, kind] : {std::pair{"mapped", BridgeKind::mapped}, std::pair{"special", BridgeKind::special}})
+      for (const auto& [path, row] : root[name].items()) rows[path] = read_bridge_row(path, row, kind);
+    for (const auto& [name, kind] : {std::pair{"without_effect", BridgeKind::without_effect}, std::pair{"refused", BridgeKind::refused}})
+      for (const json& group : root[name])  // fields that share a reason stand together
+        for (const std::string& path : split(group["fields"].get<std::string>(), ' ')) rows[path] = read_bridge_row(path, group, kind);
+    return rows;
+  }
+};
+
+const BridgeTable& bridge_table() {
+  static const BridgeTable all;
+  return all;
+}
+
+/// A value in one spelling: without quotes and modules ("torch.float32", "AttnBackend.auto"), null, true and false as in JSON.
+std::string plain_value(std::string_view text) {
+  std::string value(unquoted(trim(text)));
+  if (is_python_none(value)) return "null";
+  const auto in_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.'; };
+  const bool is_dotted_name =
+      !value.empty() && std::isalpha(static_cast<unsigned char>(value[0])) && std::all_of(value.begin(), value.end(), in_name);
+  if (is_dotted_name) value = value.substr(value.rfind('.') + 1);
+  constexpr std::pair<const char*, const char*> kSame[] = {{"True", "true"},  {"False", "false"},  {"float32", "fp32"},
+                                                           {"float", "fp32"}, {"float16", "fp16"}, {"bfloat16", "bf16"},
+                                                           {"half", "fp16"}};
+  for (const auto& [theirs, ours] : kSame)
+    if (value == theirs) return ours;
+  return value;
+}
+
+bool is_same_value(const std::string& a, const std::string& b) {
+  double x = 0, y = 0;
+  return a == b || (parse_number(a, x) == ParseResult::ok && parse_number(b, y) == ParseResult::ok && x == y);
 }
 
 }  // namespace
 
-BridgeAnswer bridge_field(std::string_view section, std::string_view field, const std::string& value) {
-  const std::string in = underscored(section), name = underscored(field);
-  BridgeAnswer answer;
-  if (const auto known = fields().find(in + "." + name); known != fields().end()) answer = known->second;
-  else if (const auto whole = sections().find(in); whole != sections().end()) answer = whole->second;
-  else answer = by_argument(name, value);
-  const bool is_one_piece = name.ends_with("parallel_size") && value == "1";
-  if (answer.kind == Kind::refused && (is_off(value) || is_one_piece))
-    return {Kind::without_effect, "it asks for nothing that is not there"};
-  return answer;
+const std::vector<BridgeField>& bridge_fields() { return bridge_table().fields; }
+
+const BridgeField* find_bridge_field(std::string_view section, std::string_view field) {
+  static const std::map<std::string, const BridgeField*> by_path = [] {
+    std::map<std::string, const BridgeField*> paths;
+    for (const BridgeField& f : bridge_table().fields) paths[f.path] = &f;
+    return paths;
+  }();
+  if (const auto found = by_path.find(underscored(section) + "." + underscored(field)); found != by_path.end()) return found->second;
+  const auto whole = bridge_table().sections.find(underscored(section));
+  return whole == bridge_table().sections.end() ? nullptr : &whole->second;
 }
 
-std::vector<std::pair<std::string, BridgeAnswer>> bridge_rows() {
-  std::vector<std::pair<std::string, BridgeAnswer>> rows(fields().begin(), fields().end());
-  for (const auto& [section, answer] : sections()) rows.emplace_back(section + ".*", answer);
-  return rows;
+const std::string* foreign_section(std::string_view section) {
+  const auto whole = bridge_table().sections.find(underscored(section));
+  return whole == bridge_table().sections.end() ? nullptr : &whole->second.reason;
+}
+
+bool is_python_none(std::string_view value) {
+  const std::string_view word = unquoted(value);
+  return word == "null" || word == "None";
+}
+
+bool asks_for_nothing(const BridgeField& field, std::string_view value) {
+  const std::string given = plain_value(value);
+  for (const std::string& only : field.only)
+    if (is_same_value(given, plain_value(only))) return true;
+  if (field.path.starts_with("peft")) return given == "null";  // one field of it, whatever its value, asks for adapters
+  const std::string upstream = field.upstream ? plain_value(*field.upstream) : "null";
+  if (field.upstream && is_same_value(given, upstream)) return true;
+  if (upstream == "true") return given == "null";
+  for (const char* off : {"", "0", "false", "null", "none", "[]", "{}", "()"})
+    if (is_same_value(given, off)) return true;
+  return false;
+}
+
+std::vector<std::pair<std::string, std::optional<std::string>>> mapped_fields(const BridgeField& field, std::string_view value) {
+  std::vector<std::pair<std::string, std::optional<std::string>>> ours;
+  const std::string given = plain_value(value);
+  const bool is_on = given == "true" || given == "1";
+  for (const std::string& s : field.sets)
+    if (is_on) ours.emplace_back(s.substr(0, s.find('=')), s.substr(s.find('=') + 1));
+  const auto word =
+      std::find_if(field.values.begin(), field.values.end(), [&](const auto& w) { return w.first == given || w.first == value; });
+  if (word != field.values.end() && word->second.empty()) return ours;
+  for (const std::string& f : field.fields) ours.emplace_back(f, word == field.values.end() ? std::nullopt : std::optional(word->second));
+  return ours;
 }
 
 }  // namespace mbt

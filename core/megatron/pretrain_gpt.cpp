@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/json_reader.h"
+#include "core/base/json_text.h"
 #include "core/base/nearest.h"
 #include "core/base/problem.h"
 #include "core/base/strings.h"
 #include "core/io/files.h"
 #include "core/megatron/argument_table.h"
+#include "core/megatron/shared_values.h"
 
 namespace mbt {
 namespace {
@@ -37,7 +41,7 @@ constexpr std::pair<const char*, const char*> kDefaults[] = {
     {"scheduler.lr_decay_style", "linear"},
     {"scheduler.lr_warmup_iters", "0"},
     {"validation.eval_iters", "100"},
-    {"validation.eval_interval", "1000"},
+    {"validation.eval_interval", "1000"},  // of releases up to 2025; the current one has no default and fails without the argument
     {"logger.log_interval", "100"},
     {"rng.seed", "1234"},
     {"dataset.split", "969,30,1"},
@@ -75,6 +79,7 @@ class Translator {
     translate_precision();
     translate_tokenizer();
     translate_checkpoint();
+    translate_data();
     translate_others();
     if (!problems_.empty()) throw_problems(problems_);
     return finish();
@@ -128,6 +133,15 @@ class Translator {
     return flags;
   }
 
+  /// Megatron-LM refuses a value that is not one of the argument's choices.
+  static std::string no_choice(const MegatronArgument& a, const Values& values) {
+    if (a.choices.empty()) return "";
+    for (const std::string& value : values)
+      if (!is_one_of(value, a.choices))
+        return fmt::format("got {}, expected one of {}{}", shown(value), join(a.choices, ", "), did_you_mean(value, a.choices));
+    return "";
+  }
+
   void note(const MegatronArgument& a, const std::string& flag, const Values& values) {
     const std::string typed = flag + (values.empty() ? "" : " " + join(values, " "));
     if (a.takes == MegatronValues::one && values.empty()) {
@@ -136,6 +150,10 @@ class Translator {
     }
     if (a.takes == MegatronValues::none && !values.empty()) {
       problems_.push_back({flag, "takes no value, got " + shown(values[0])});
+      return;
+    }
+    if (const std::string wrong = no_choice(a, values); !wrong.empty()) {
+      problems_.push_back({flag, wrong});
       return;
     }
     const bool is_possible = a.only.empty() || (!values.empty() && is_one_of(values[0], a.only));
@@ -232,16 +250,17 @@ class Translator {
     }
     if (has("--no-position-embedding") && field("model.position_embedding_type") != "rope")
       problems_.push_back({"--no-position-embedding", "write --position-embedding-type none for a model without positions"});
-    if (has("--window-size"))
-      problems_.push_back({"--window-size", "sliding-window attention is not there: leave it out where sequences fit into the window"});
+    if (has("--window-size")) {
+      const auto left = window_of(value("--window-size"));
+      if (!left)
+        problems_.push_back(
+            {"--window-size", fmt::format("got {}, expected LEFT,0, such as 127,0 for 128 tokens", shown(value("--window-size")))});
+      else if (*left >= 0) set("model.sliding_window", fmt::format("{}", *left + 1));
+    }
     if (has("--attention-backend")) {
       const std::map<std::string, std::string> ways = {
           {"auto", "auto"}, {"flash", "flash"}, {"fused", "auto"}, {"unfused", "math"}, {"local", "math"}};
-      const auto way = ways.find(value("--attention-backend"));
-      if (way != ways.end()) set("model.attention_backend", way->second);
-      else
-        problems_.push_back(
-            {"--attention-backend", "got " + shown(value("--attention-backend")) + ", expected auto, flash, fused, unfused or local"});
+      set("model.attention_backend", ways.at(value("--attention-backend")));
     }
   }
 
@@ -289,7 +308,11 @@ class Translator {
   }
 
   void translate_tokenizer() {
-    const std::string type = value("--tokenizer-type"), model = value("--tokenizer-model");
+    const bool has_gpt2 = has("--vocab-file") || has("--merge-file");
+    const std::string type = has("--tokenizer-type") ? value("--tokenizer-type")
+                             : has_gpt2              ? "GPT2BPETokenizer"
+                                                     : "",
+                      model = value("--tokenizer-model");
     const std::map<std::string, std::string> types = {{"HuggingFaceTokenizer", "HuggingFaceTokenizer"},
                                                       {"SentencePieceTokenizer", "SentencePieceTokenizer"},
                                                       {"GPTSentencePieceTokenizer", "SentencePieceTokenizer"},
@@ -299,14 +322,10 @@ class Translator {
       set("model.vocab_size", value("--padded-vocab-size"));
       set("model.make_vocab_size_divisible_by", "1");
     }
+    if (has_gpt2 && type != "GPT2BPETokenizer")
+      given_.push_back({has("--vocab-file") ? "--vocab-file" : "--merge-file", "no effect: only GPT2BPETokenizer reads it"});
     if (type.empty() || type == "NullTokenizer") {
-      if (type.empty() && !has("--mock-data")) problems_.push_back({"--tokenizer-type", "is needed: Megatron-LM has no default for it"});
-      if (!has("--vocab-size") && !type.empty()) problems_.push_back({"--tokenizer-type NullTokenizer", "needs --vocab-size"});
-      set("tokenizer.tokenizer_type", "none");
-      int64_t size = 0;
-      if (has("--null-tokenizer-eod-id")) set("dataset.eod_token_id", value("--null-tokenizer-eod-id"));
-      else if (parse_integer(value("--vocab-size"), size) == ParseResult::ok)
-        set_default("dataset.eod_token_id", fmt::format("{}", size - 1));
+      translate_no_tokenizer(type);
     } else if (type == "GPT2BPETokenizer") {
       translate_gpt2_files();
     } else if (const auto known = types.find(type); known != types.end()) {
@@ -320,30 +339,32 @@ class Translator {
     }
   }
 
-  /// vocab.json and merges.txt are read as a folder.
+  void translate_no_tokenizer(const std::string& type) {
+    if (type.empty() && !has("--mock-data"))
+      problems_.push_back(
+          {"--tokenizer-type", "is absent, which is GPT2BPETokenizer in Megatron-LM; that needs --vocab-file and --merge-file"});
+    if (!has("--vocab-size") && !type.empty()) problems_.push_back({"--tokenizer-type NullTokenizer", "needs --vocab-size"});
+    set("tokenizer.tokenizer_type", "none");
+    int64_t size = 0;
+    if (has("--null-tokenizer-eod-id")) set("dataset.eod_token_id", value("--null-tokenizer-eod-id"));
+    else if (parse_integer(value("--vocab-size"), size) == ParseResult::ok)
+      set_default("dataset.eod_token_id", fmt::format("{}", size - 1));
+  }
+
   void translate_gpt2_files() {
-    const std::filesystem::path vocab = value("--vocab-file"), merges = value("--merge-file");
-    if (vocab.empty() || merges.empty()) {
+    if (!has("--vocab-file") || !has("--merge-file")) {
       problems_.push_back({"--tokenizer-type GPT2BPETokenizer", "needs --vocab-file and --merge-file"});
       return;
     }
-    if (vocab.parent_path() != merges.parent_path() || vocab.filename() != "vocab.json" || merges.filename() != "merges.txt") {
-      problems_.push_back({fmt::format("--vocab-file {} and --merge-file {}", vocab.string(), merges.string()),
-                           "are read as one folder: put them side by side as vocab.json and merges.txt"});
-      return;
-    }
     set("tokenizer.tokenizer_type", "HuggingFaceTokenizer");
-    set("tokenizer.tokenizer_model", vocab.parent_path().empty() ? "." : vocab.parent_path().string());
-  }
-
-  static bool has_checkpoint(const std::string& folder) {
-    return std::filesystem::exists(std::filesystem::path(folder) / "latest_checkpointed_iteration.txt");
+    set("tokenizer.tokenizer_model", value("--vocab-file"));
+    set("tokenizer.merge_file", value("--merge-file"));
   }
 
   /// A --load without a checkpoint starts afresh, unless --exit-on-missing-checkpoint.
   void translate_checkpoint() {
     const std::string load = value("--load"), pretrained = value("--pretrained-checkpoint");
-    const bool is_there = !load.empty() && has_checkpoint(load);
+    const bool is_there = !load.empty() && has_megatron_checkpoint(load);
     if (!load.empty() && (is_there || has("--exit-on-missing-checkpoint"))) set("checkpoint.load", load);
     else if (!pretrained.empty()) {
       set("checkpoint.load", pretrained);
@@ -359,21 +380,62 @@ class Translator {
       problems_.push_back({"--save", "needs --save-interval, as in Megatron-LM"});
   }
 
-  void translate_others() {
+  /// Upstream refuses two answers to where the data is.
+  void translate_data() {
+    std::vector<std::string> ways;
+    for (const char* flag : {"--mock-data", "--data-args-path", "--per-split-data-args-path"})
+      if (has(flag)) ways.emplace_back(flag);
+    if (is_set("dataset.blend")) ways.emplace_back("--data-path");
+    for (const char* part : {"train", "valid", "test"})
+      if (is_set(fmt::format("dataset.{}_data_path", part).c_str())) {
+        ways.emplace_back("--train-data-path, --valid-data-path and --test-data-path");
+        break;
+      }
+    if (ways.size() > 1) problems_.push_back({join(ways, " and "), "each say where the data is; give one of them"});
     if (has("--mock-data")) set("dataset.kind", "synthetic");
+    if (has("--data-args-path")) read_file("--data-args-path", [&](const std::string& path) { set("dataset.blend", words_of(path)); });
+    if (has("--per-split-data-args-path")) read_file("--per-split-data-args-path", [&](const std::string& path) { read_splits(path); });
+  }
+
+  template <class Read>
+  void read_file(const char* flag, const Read& read) {
+    try {
+      read(value(flag));
+    } catch (const InputError& e) {
+      problems_.push_back({flag, e.what()});
+    }
+  }
+
+  /// What stands after --data-path, in a file.
+  static std::string words_of(const std::string& path) {
+    std::string words = read_text_file(path);
+    std::replace_if(
+        words.begin(), words.end(), [](char c) { return c == '\n' || c == '\t' || c == '\r'; }, ' ');
+    if (trim(words).empty()) throw InputError(path + ": is empty; expected what stands after --data-path, such as 0.3 A 0.7 B");
+    return words;
+  }
+
+  /// {"train": ["0.3", "A", "0.7", "B"], "valid": ["C"], "test": ["D"]}; a part may be null or absent.
+  void read_splits(const std::string& path) {
+    const JsonDocument splits = read_json_file(path);
+    if (!splits.root.is_object() || splits.root.empty())
+      throw InputError(path + R"(: expected an object such as {"train": ["0.3", "A", "0.7", "B"], "valid": ["C"], "test": ["D"]})");
+    for (const auto& [part, words] : splits.root.items()) {
+      const std::string where = splits.where("/" + part);
+      if (part != "train" && part != "valid" && part != "test")
+        throw InputError(fmt::format("{}: {}; expected the keys train, valid and test", where, shown(part)));
+      if (words.is_null()) continue;
+      if (!words.is_array()) throw InputError(fmt::format("{}: {} is {}, expected a list", where, part, words.type_name()));
+      set(fmt::format("dataset.{}_data_path", part), json_text(words));
+    }
+  }
+
+  void translate_others() {
     if (has("--split")) {
       std::string split = value("--split");
       std::erase_if(split, [](char c) { return c == '\'' || c == '"' || c == ' '; });
       set("dataset.split", split);
     }
-    if (has("--data-args-path")) {
-      std::string words = read_text_file(value("--data-args-path"));
-      std::replace_if(
-          words.begin(), words.end(), [](char c) { return c == '\n' || c == '\t' || c == '\r'; }, ' ');
-      set("dataset.blend", words);
-    }
-    if (has("--per-split-data-args-path"))
-      problems_.push_back({"--per-split-data-args-path", "is not read: give --train-data-path, --valid-data-path and --test-data-path"});
     if (has("--cuda-graph-impl") && value("--cuda-graph-impl") != "none") set("train.cuda_graph", "true");
     if (has("--logging-level")) {
       const std::map<std::string, std::string> levels = {{"0", "info"},     {"10", "debug"}, {"20", "info"},

@@ -10,7 +10,7 @@
 namespace mbt {
 
 /// `assignments` with each field of Bridge's that is none here renamed, or taken out with a note why it has no effect, or refused as a
-/// problem. model.gated_linear_unit makes a gated activation of model.activation_func. Unknown names stay: applying them says what is
+/// problem. Fields that depend on each other: bridge_joins.h. Unknown names stay: applying them says what is
 /// wrong.
 std::vector<Assignment> in_own_terms(const std::vector<Assignment>& assignments, std::vector<std::string>& notes,
                                      std::vector<Problem>& problems);

@@ -163,7 +163,7 @@ class Resolver {
       if (says_type || t.tokenizer_model.empty()) return;
       try {
         const std::optional<TokenizerType> type = tokenizer_type_in(t.tokenizer_model);
-        if (!type) static_cast<void>(read_tokenizer_files(t.tokenizer_model));  // says what is missing
+        if (!type && t.merge_file.empty()) static_cast<void>(read_tokenizer_files(t.tokenizer_model));  // says what is missing
         t.tokenizer_type = type.value_or(TokenizerType::none);
         derive(type_field, "the file's");
       } catch (const InputError& e) {

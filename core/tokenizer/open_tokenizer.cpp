@@ -109,10 +109,10 @@ std::unique_ptr<Tokenizer> build_file(const std::string& content, const std::str
   return make_sentencepiece_tokenizer(content, source, settings, sentencepiece_rules(settings));
 }
 
-std::unique_ptr<Tokenizer> build_vocab_and_merges(const TokenizerFiles& files, const std::string& folder, TokenizerSettings settings) {
-  const std::string path = join_path(folder, kVocab);
-  const std::string content = vocab_and_merges_json(*find_file(files, kVocab), path, *find_file(files, kMerges), join_path(folder, kMerges),
-                                                    settings.class_name, settings.class_where);
+std::unique_ptr<Tokenizer> build_vocab_and_merges(const TokenizerFiles& files, const std::string& path, const std::string& merges,
+                                                  TokenizerSettings settings) {
+  const std::string content =
+      vocab_and_merges_json(*find_file(files, kVocab), path, *find_file(files, kMerges), merges, settings.class_name, settings.class_where);
   if (settings.class_name.empty()) settings.class_name = "GPT2Tokenizer";
   return build_bpe(content, path, settings);
 }
@@ -120,7 +120,8 @@ std::unique_ptr<Tokenizer> build_vocab_and_merges(const TokenizerFiles& files, c
 /// A tokenizer.json that is refused stays so: a tokenizer.model beside it may have other tokens.
 std::unique_ptr<Tokenizer> build_folder(const TokenizerFiles& files, const std::string& folder, const TokenizerSettings& settings) {
   const std::string *const json = find_file(files, kTokenizers[0]), *const model = find_file(files, kTokenizers[1]);
-  if (json == nullptr && model == nullptr) return build_vocab_and_merges(files, folder, settings);
+  if (json == nullptr && model == nullptr)
+    return build_vocab_and_merges(files, join_path(folder, kVocab), join_path(folder, kMerges), settings);
   const std::string json_path = join_path(folder, kTokenizers[0]), model_path = join_path(folder, kTokenizers[1]);
   if (json == nullptr) return build_file(*model, model_path, settings);
   if (model == nullptr || !is_sentencepiece_json(*json, json_path)) return build_file(*json, json_path, settings);
@@ -142,9 +143,14 @@ std::optional<TokenizerType> tokenizer_type_in(const std::string& path) {
   return has(kTokenizers[1]) ? std::optional(TokenizerType::sentencepiece) : std::nullopt;
 }
 
-TokenizerFiles read_tokenizer_files(const std::string& path) {
+TokenizerFiles read_tokenizer_files(const std::string& path, const std::string& merges) {
   std::error_code ignored;
   const bool is_folder = fs::is_directory(path, ignored);
+  if (is_folder && !merges.empty())
+    throw InputError(
+        fmt::format("tokenizer.merge_file is {}, but tokenizer.tokenizer_model {} is a folder; expected the file of the "
+                    "vocabulary, or leave merge_file out",
+                    shown(merges), shown(path)));
   const fs::path folder = is_folder ? fs::path(path) : fs::path(path).parent_path();
   TokenizerFiles files;
   const auto add = [&](const char* name) {
@@ -155,6 +161,9 @@ TokenizerFiles read_tokenizer_files(const std::string& path) {
     if (files.empty())
       for (const char* name : {kVocab, kMerges}) add(name);
     if (!has_tokenizer(files)) throw InputError(fmt::format("{}: {}", path, kNoTokenizer));
+  } else if (!merges.empty()) {
+    files.emplace_back(kVocab, read_text_file(path, kMaxModelBytes));
+    files.emplace_back(kMerges, read_text_file(merges, kMaxModelBytes));
   } else {  // under a name that open_tokenizer finds again, whatever the user calls it
     std::string content = read_text_file(path, kMaxModelBytes);
     files.emplace_back(kTokenizers[looks_like_json(content) ? 0 : 1], std::move(content));
@@ -175,11 +184,12 @@ std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerFiles& files, const std
   return with_special_ids(build_folder(files, folder, settings), settings);
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
-  const TokenizerFiles files = read_tokenizer_files(path);
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path, const std::string& merges) {
+  const TokenizerFiles files = read_tokenizer_files(path, merges);
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return open_tokenizer(files, path);
   const TokenizerSettings settings = read_tokenizer_settings(files, fs::path(path).parent_path().string());
+  if (!merges.empty()) return with_special_ids(build_vocab_and_merges(files, path, merges, settings), settings);
   return with_special_ids(build_file(files.front().second, path, settings), settings);
 }
 

@@ -47,6 +47,11 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
                       "HuggingFaceTokenizer or SentencePieceTokenizer",
                       shown(config.tokenizer_model)));
     }
+    if (!config.merge_file.empty())
+      throw InputError(
+          fmt::format("tokenizer.merge_file is {}, but tokenizer.tokenizer_type is \"bytes\", which reads no file; expected "
+                      "HuggingFaceTokenizer and the vocabulary as tokenizer.tokenizer_model",
+                      shown(config.merge_file)));
     return make_byte_tokenizer();
   }
   if (config.tokenizer_type == TokenizerType::none) {
@@ -57,7 +62,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const TokenizerConfig& config) {
   if (config.tokenizer_model.empty())
     throw InputError(
         fmt::format("tokenizer.tokenizer_type {} needs tokenizer.tokenizer_model, a file or a folder", name_of(config.tokenizer_type)));
-  auto tokenizer = open_tokenizer(config.tokenizer_model);
+  auto tokenizer = open_tokenizer(config.tokenizer_model, config.merge_file);
   if (config.tokenizer_type != tokenizer->type()) {
     throw InputError(fmt::format("tokenizer.tokenizer_model {} is a {}, but tokenizer.tokenizer_type is {}", shown(config.tokenizer_model),
                                  name_of(tokenizer->type()), name_of(config.tokenizer_type)));

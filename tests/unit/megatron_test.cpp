@@ -12,6 +12,7 @@
 #include "core/megatron/argument_table.h"
 #include "core/megatron/reference.h"
 #include "core/recipe/resolve.h"
+#include "core/tokenizer/open_tokenizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/temporary_folder.h"
 
@@ -42,6 +43,12 @@ std::string error_of(const std::string& more, const std::string& least = kLeast)
   return "";
 }
 
+std::vector<int32_t> ids_of(const Tokenizer& tokenizer, const std::string& text) {
+  std::vector<int32_t> ids;
+  tokenizer.encode(text, ids);
+  return ids;
+}
+
 }  // namespace
 
 TEST_CASE("each argument stands once in the table, and what it sets exists") {
@@ -64,7 +71,21 @@ TEST_CASE("each argument stands once in the table, and what it sets exists") {
     }
     for (const std::string& f : fields) CHECK(table.find(f.substr(0, f.find('.')), f.substr(f.find('.') + 1)) != nullptr);
   }
-  CHECK(seen.size() > 850);
+  CHECK(seen.size() >= 953);  // spellings of its parser, releases before included
+}
+
+TEST_CASE("values are of the choices of Megatron-LM's parser") {
+  size_t count = 0;
+  for (const MegatronArgument& a : megatron_arguments()) {
+    if (a.choices.empty()) continue;
+    ++count;
+    INFO(a.flag);
+    for (const std::string& only : a.only)
+      if (a.flag != "--data-impl") CHECK(std::count(a.choices.begin(), a.choices.end(), only) == 1);
+    CHECK_THAT(error_of(a.flag + " no-such-value"), ContainsSubstring(a.flag + ": got \"no-such-value\", expected one of " + a.choices[0]));
+  }
+  CHECK(count == 103);
+  CHECK_THAT(error_of("--normalization RMSnorm"), ContainsSubstring("did you mean \"RMSNorm\"?"));
 }
 
 TEST_CASE("where nothing is said, the model is Megatron's") {
@@ -89,6 +110,56 @@ TEST_CASE("arguments that depend on each other") {
   CHECK(config_of("--recompute-granularity full --recompute-method uniform --recompute-num-layers 1").model.recompute_num_layers ==
         std::nullopt);
   CHECK(config_of("--bf16 --num-workers 4 --use-mcore-models --lr 2e-3 model.num_layers=3").model.num_layers == 3);
+}
+
+TEST_CASE("files that say where the data is") {
+  const TemporaryFolder folder;
+  const std::string least = kLeast.substr(0, kLeast.find(" --mock-data")) + " --tokenizer-type NullTokenizer --vocab-size 512";
+  const auto config = [&](const std::string& more) {
+    return resolve_run(parse_config_arguments(translate(more, least).arguments)).config.dataset;
+  };
+  const std::string words = folder.file("words.txt", "0.3 /data/a\n0.7 /data/b\n");
+  CHECK(config("--data-args-path " + words).blend == std::vector<std::string>{"0.3", "/data/a", "0.7", "/data/b"});
+  const std::string splits =
+      folder.file("splits.json", R"({"train": ["0.3", "/data/a b", "0.7", "/data/b"], "valid": ["/data/c"], "test": null})");
+  const DatasetConfig parts = config("--per-split-data-args-path " + splits);
+  CHECK(parts.train_data_path == std::vector<std::string>{"0.3", "/data/a b", "0.7", "/data/b"});
+  CHECK((parts.valid_data_path == std::vector<std::string>{"/data/c"} && parts.test_data_path.empty()));
+  const DatasetConfig named = config("--train-data-path 0.3 a 0.7 b --valid-data-path c --test-data-path d");
+  CHECK((named.train_data_path.size() == 4 && named.valid_data_path == std::vector<std::string>{"c"} &&
+         named.test_data_path == std::vector<std::string>{"d"}));
+  CHECK_THAT(error_of("--data-args-path /none --per-split-data-args-path /none --num-experts 4", least),
+             ContainsSubstring("--data-args-path: /none") && ContainsSubstring("--per-split-data-args-path: /none") &&
+                 ContainsSubstring("--num-experts 4") && ContainsSubstring("give one of them"));
+  CHECK_THAT(error_of("--mock-data --data-path a", least), ContainsSubstring("--mock-data and --data-path: each say"));
+  CHECK_THAT(error_of("--data-args-path " + folder.file("empty.txt", " \n"), least), ContainsSubstring("is empty"));
+  CHECK_THAT(error_of("--per-split-data-args-path " + folder.file("bad.json", R"({"training": ["a"]})"), least),
+             ContainsSubstring("bad.json:1") && ContainsSubstring("expected the keys train, valid and test"));
+}
+
+TEST_CASE("GPT-2's vocabulary and merges under any names") {
+  const TemporaryFolder folder;
+  const std::string vocab = folder.file("gpt2-vocab.json", R"({"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3})"),
+                    merges = folder.file("gpt2-merges.txt", "#version: 0.2\na b\n"),
+                    files = " --vocab-file " + vocab + " --merge-file " + merges;
+  const std::string least = kLeast.substr(0, kLeast.find(" --tokenizer-type"));
+  for (const char* type : {" --tokenizer-type GPT2BPETokenizer", ""}) {  // the type is the default
+    const RunConfig c = resolve_run(parse_config_arguments(translate(type + files, least).arguments)).config;
+    CHECK((c.tokenizer.tokenizer_model == vocab && c.tokenizer.merge_file == merges && c.model.vocab_size == 4));
+    CHECK(ids_of(*make_tokenizer(c.tokenizer), "aba") == std::vector<int32_t>{2, 0});
+  }
+  CHECK_THAT(error_of("--vocab-file " + vocab, least), ContainsSubstring("needs --vocab-file and --merge-file"));
+  CHECK_THAT(error_of("", least.substr(0, least.find(" --mock-data"))), ContainsSubstring("GPT2BPETokenizer in Megatron-LM"));
+  const TokenizerFiles carried = read_tokenizer_files(vocab, merges);
+  CHECK(ids_of(*open_tokenizer(carried, "checkpoint"), "aba") == std::vector<int32_t>{2, 0});
+  CHECK_THROWS_WITH(read_tokenizer_files(folder.path(), merges), ContainsSubstring("is a folder"));
+  CHECK_THROWS_WITH(open_tokenizer(vocab, folder.file("bad.txt", "a b c\n")), ContainsSubstring("bad.txt:1"));
+}
+
+TEST_CASE("windows") {
+  CHECK(config_of("--window-size 63,0").model.sliding_window == 64);
+  CHECK(config_of("--window-size -1,0").model.sliding_window == std::nullopt);
+  CHECK_THAT(error_of("--window-size 63,63"), ContainsSubstring("expected LEFT,0"));
 }
 
 TEST_CASE("what is not there is refused by name, once for one reason") {

@@ -180,7 +180,7 @@ std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig&
   if (!source && !config.model.hf_path.empty()) source = HfSource::read(config.model.hf_path, config.model);
   std::vector<std::pair<std::string, std::string>> files = source ? hf_source_files(*source) : TokenizerFiles{};
   TokenizerFiles tokenizer;
-  if (config.tokenizer.has_files()) tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model);
+  if (config.tokenizer.has_files()) tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model, config.tokenizer.merge_file);
   else if (loaded != nullptr) tokenizer = run_tokenizer(*loaded);
   for (auto& [name, content] : tokenizer) files.emplace_back(kTokenizerPrefix + name, std::move(content));
   return files;

@@ -79,6 +79,8 @@ struct BridgeTable {
         const auto whole = sections.find(section);
         BridgeField field = row != rows.end() ? row->second : whole != sections.end() ? whole->second : by_argument(path);
         field.path = path;
+        if (field.kind == BridgeKind::same)
+          if (const BridgeField a = by_argument(path); a.kind == BridgeKind::refused) field.reason = a.reason, field.only = a.only;
         if (!value.is_object()) field.upstream = json_text(value);
         fields.push_back(std::move(field));
       }

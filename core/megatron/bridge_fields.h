@@ -13,7 +13,7 @@ namespace mbt {
 
 enum class BridgeKind : uint8_t {
   unknown,         ///< Bridge has no such field
-  same,            ///< ours has the same name and takes the value as it is
+  same,            ///< ours has the same name and takes the value as it is; where `only` is given, others are refused with the reason
   mapped,          ///< another field, several, or other values
   special,         ///< depends on other fields: core/recipe/bridge_joins.cpp
   without_effect,  ///< taken, with the reason

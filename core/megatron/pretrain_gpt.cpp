@@ -197,6 +197,13 @@ class Translator {
     const auto found = special_.find(flag);
     return found == special_.end() || found->second.empty() ? "" : found->second[0];
   }
+  /// Among the arguments of our own: "checkpoint.load=DIR" or "--checkpoint.load DIR".
+  bool is_own(const std::string& field) const {
+    return std::any_of(own_.begin(), own_.end(), [&](const std::string& a) {
+      const std::string name = underscored(a.substr(0, a.find('=')));
+      return name == field || name == "__" + field;
+    });
+  }
   bool is_set(const char* field) const { return fields_.count(field) != 0; }
   std::string field(const char* name, const char* otherwise = "") const {
     const auto found = fields_.find(name);
@@ -205,6 +212,11 @@ class Translator {
   std::optional<int64_t> integer(const char* name) const {
     int64_t number = 0;
     return parse_integer(field(name), number) == ParseResult::ok ? std::optional(number) : std::nullopt;
+  }
+  /// What became of an argument is known only now.
+  void say(const std::string& flag, const std::string& became) {
+    for (TranslatedArgument& a : given_)
+      if (underscored(a.argument.substr(0, a.argument.find_first_of(" ="))) == underscored(flag)) a.became = became;
   }
   void require(const char* field, const char* flag) {
     if (!is_set(field)) problems_.push_back({flag, "is needed: Megatron-LM has no default for it"});
@@ -231,7 +243,8 @@ class Translator {
     require("model.max_position_embeddings", "--max-position-embeddings");
     require("train.micro_batch_size", "--micro-batch-size");
     require("optimizer.lr", "--lr");
-    if (has("--group-query-attention")) set("model.num_query_groups", has("--num-query-groups") ? value("--num-query-groups") : "1");
+    if (!has("--group-query-attention")) say("--num-query-groups", "no effect: there is no --group-query-attention");
+    else set("model.num_query_groups", has("--num-query-groups") ? value("--num-query-groups") : "1");
     const bool is_gated = field("model.activation_func") == "swiglu";
     if (const auto hidden = integer("model.hidden_size"); hidden && is_gated && !is_set("model.ffn_hidden_size"))
       set_default("model.ffn_hidden_size", fmt::format("{}", static_cast<int64_t>(static_cast<double>(4 * *hidden * 2) / 3) / 64 * 64));
@@ -255,12 +268,15 @@ class Translator {
       if (!left)
         problems_.push_back(
             {"--window-size", fmt::format("got {}, expected LEFT,0, such as 127,0 for 128 tokens", shown(value("--window-size")))});
-      else if (*left >= 0) set("model.sliding_window", fmt::format("{}", *left + 1));
+      else if (*left < 0) say("--window-size", "no effect: -1 is the whole sequence");
+      else
+        set("model.sliding_window", fmt::format("{}", *left + 1)), say("--window-size", fmt::format("model.sliding_window={}", *left + 1));
     }
     if (has("--attention-backend")) {
       const std::map<std::string, std::string> ways = {
           {"auto", "auto"}, {"flash", "flash"}, {"fused", "auto"}, {"unfused", "math"}, {"local", "math"}};
       set("model.attention_backend", ways.at(value("--attention-backend")));
+      say("--attention-backend", "model.attention_backend=" + field("model.attention_backend"));
     }
   }
 
@@ -322,14 +338,15 @@ class Translator {
       set("model.vocab_size", value("--padded-vocab-size"));
       set("model.make_vocab_size_divisible_by", "1");
     }
-    if (has_gpt2 && type != "GPT2BPETokenizer")
-      given_.push_back({has("--vocab-file") ? "--vocab-file" : "--merge-file", "no effect: only GPT2BPETokenizer reads it"});
+    if (type != "GPT2BPETokenizer")
+      for (const char* flag : {"--vocab-file", "--merge-file"}) say(flag, "no effect: only GPT2BPETokenizer reads it");
     if (type.empty() || type == "NullTokenizer") {
       translate_no_tokenizer(type);
     } else if (type == "GPT2BPETokenizer") {
       translate_gpt2_files();
     } else if (const auto known = types.find(type); known != types.end()) {
       set("tokenizer.tokenizer_type", known->second);
+      say("--tokenizer-type", "tokenizer.tokenizer_type=" + known->second);
       if (model.empty()) problems_.push_back({"--tokenizer-type " + type, "needs --tokenizer-model"});
       else set("tokenizer.tokenizer_model", model);
     } else {
@@ -345,6 +362,7 @@ class Translator {
           {"--tokenizer-type", "is absent, which is GPT2BPETokenizer in Megatron-LM; that needs --vocab-file and --merge-file"});
     if (!has("--vocab-size") && !type.empty()) problems_.push_back({"--tokenizer-type NullTokenizer", "needs --vocab-size"});
     set("tokenizer.tokenizer_type", "none");
+    say("--tokenizer-type", "tokenizer.tokenizer_type=none");
     int64_t size = 0;
     if (has("--null-tokenizer-eod-id")) set("dataset.eod_token_id", value("--null-tokenizer-eod-id"));
     else if (parse_integer(value("--vocab-size"), size) == ParseResult::ok)
@@ -357,6 +375,7 @@ class Translator {
       return;
     }
     set("tokenizer.tokenizer_type", "HuggingFaceTokenizer");
+    say("--tokenizer-type", "tokenizer.tokenizer_type=HuggingFaceTokenizer");
     set("tokenizer.tokenizer_model", value("--vocab-file"));
     set("tokenizer.merge_file", value("--merge-file"));
   }
@@ -370,11 +389,15 @@ class Translator {
       set("checkpoint.load", pretrained);
       set("checkpoint.finetune", "true");
     } else if (!load.empty()) {
-      given_.push_back({"--load " + load, "no checkpoint is there yet: the run starts afresh, as in Megatron-LM"});
+      say("--load", "no effect: no checkpoint is there yet, and the run starts afresh, as in Megatron-LM");
     }
-    if (is_set("checkpoint.save_interval") && !is_set("checkpoint.save")) {  // Megatron-LM ignores it then
+    if (is_set("checkpoint.finetune") && !is_set("checkpoint.load") && !is_own("checkpoint.load")) {
+      fields_.erase("checkpoint.finetune");
+      say("--finetune", "no effect: there is no checkpoint to begin from");
+    }
+    if (is_set("checkpoint.save_interval") && !is_set("checkpoint.save") && !is_own("checkpoint.save")) {  // Megatron-LM ignores it then
       fields_.erase("checkpoint.save_interval");
-      given_.push_back({"--save-interval", "no effect: there is no --save"});
+      for (const char* flag : {"--save-interval", "--persistent-save-interval"}) say(flag, "no effect: there is no --save");
     }
     if (is_set("checkpoint.save") && !is_set("checkpoint.save_interval"))
       problems_.push_back({"--save", "needs --save-interval, as in Megatron-LM"});
@@ -441,7 +464,8 @@ class Translator {
       const std::map<std::string, std::string> levels = {{"0", "info"},     {"10", "debug"}, {"20", "info"},
                                                          {"30", "warning"}, {"40", "error"}, {"50", "error"}};
       const auto level = levels.find(value("--logging-level"));
-      if (level != levels.end()) set("logger.logging_level", level->second);
+      if (level != levels.end())
+        set("logger.logging_level", level->second), say("--logging-level", "logger.logging_level=" + level->second);
       else problems_.push_back({"--logging-level", "got " + shown(value("--logging-level")) + ", expected 10, 20, 30, 40 or 50"});
     }
   }

@@ -21,6 +21,11 @@ class OwnTerms {
     const bool is_ours = fields_.find(a.section, a.field) != nullptr;
     const BridgeKind kind = theirs != nullptr ? theirs->kind : BridgeKind::unknown;
     if (kind == BridgeKind::mapped) return map(a, *theirs);
+    if (kind == BridgeKind::same && !theirs->only.empty() && !asks_for_nothing(*theirs, text_of(a))) {
+      problems_.push_back({where_of(a), fmt::format("got {}, expected {}, the only value that is possible here. {}", shown(text_of(a)),
+                                                    theirs->only[0], theirs->reason)});
+      return;
+    }
     const bool is_idle = kind == BridgeKind::without_effect || kind == BridgeKind::refused;
     if (is_ours || !is_idle) return add(std::move(a), theirs);  // special ones left here are taken apart when they are applied
     const bool is_refused = kind == BridgeKind::refused && !asks_for_nothing(*theirs, text_of(a));

@@ -156,6 +156,25 @@ TEST_CASE("GPT-2's vocabulary and merges under any names") {
   CHECK_THROWS_WITH(open_tokenizer(vocab, folder.file("bad.txt", "a b c\n")), ContainsSubstring("bad.txt:1"));
 }
 
+TEST_CASE("the translation says what became of each argument") {
+  const auto became = [](const std::string& more, const std::string& flag) {
+    for (const TranslatedArgument& a : translate(more).given)
+      if (a.argument.substr(0, a.argument.find(' ')) == flag) return a.became;
+    return std::string("nothing");
+  };
+  CHECK(became("", "--tokenizer-type") == "tokenizer.tokenizer_type=none");
+  CHECK(became("--attention-backend unfused", "--attention-backend") == "model.attention_backend=math");
+  CHECK_THAT(became("--load /none", "--load"), ContainsSubstring("no checkpoint is there yet"));
+  CHECK_THAT(became("--finetune --load /none", "--finetune"), ContainsSubstring("no checkpoint to begin from"));
+  CHECK_FALSE(config_of("--finetune --load /none").checkpoint.finetune);
+  CHECK(config_of("--finetune checkpoint.load=/none").checkpoint.finetune);
+  CHECK(config_of("--save-interval 3 --checkpoint.save /none").checkpoint.save_interval == 3);
+  CHECK_THAT(became("--save-interval 10", "--save-interval"), ContainsSubstring("no --save"));
+  CHECK_THAT(became("--num-query-groups 2", "--num-query-groups"), ContainsSubstring("no effect"));
+  CHECK_THAT(became("--vocab-file v", "--vocab-file"), ContainsSubstring("no effect"));
+  CHECK(became("--split '99,1,0'", "--split") == "dataset.split='99,1,0'");
+}
+
 TEST_CASE("windows") {
   CHECK(config_of("--window-size 63,0").model.sliding_window == 64);
   CHECK(config_of("--window-size -1,0").model.sliding_window == std::nullopt);

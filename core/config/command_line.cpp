@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/python_value.h"
 #include "core/base/strings.h"
 #include "core/config/assign.h"
 #include "core/config/config_file.h"
@@ -125,7 +126,7 @@ void ConfigArguments::take_special(const std::string& flag, const std::string& n
   } else if (name == "recipes") {
     from_line_.recipe_files.push_back(value);
   } else {
-    from_line_.recipe = is_null_word(value) ? kNoRecipe : value;
+    from_line_.recipe = is_null_word(value) ? kNoRecipe : std::string(unquoted(value));
     from_line_.recipe_origin = {Origin::Kind::command_line, flag};
   }
 }

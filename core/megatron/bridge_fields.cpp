@@ -155,6 +155,13 @@ bool is_python_none(std::string_view value) {
   return word == "null" || word == "None";
 }
 
+std::optional<bool> python_bool(std::string_view value) {
+  const std::string plain = plain_value(value);
+  if (plain == "true" || plain == "1") return true;
+  if (plain == "false" || plain == "0" || plain == "null") return false;
+  return std::nullopt;
+}
+
 bool asks_for_nothing(const BridgeField& field, std::string_view value) {
   const std::string given = plain_value(value);
   for (const std::string& only : field.only)
@@ -171,7 +178,7 @@ bool asks_for_nothing(const BridgeField& field, std::string_view value) {
 std::vector<std::pair<std::string, std::optional<std::string>>> mapped_fields(const BridgeField& field, std::string_view value) {
   std::vector<std::pair<std::string, std::optional<std::string>>> ours;
   const std::string given = plain_value(value);
-  const bool is_on = given == "true" || given == "1";
+  const bool is_on = python_bool(value).value_or(false);
   for (const std::string& s : field.sets)
     if (is_on) ours.emplace_back(s.substr(0, s.find('=')), s.substr(s.find('=') + 1));
   const auto word =

@@ -40,6 +40,8 @@ const std::string* foreign_section(std::string_view section);
 
 /// "None" and "null".
 bool is_python_none(std::string_view value);
+/// True, true and 1; False, false, 0, None and null; nullopt: anything else.
+std::optional<bool> python_bool(std::string_view value);
 /// Whether the value, typed or as JSON text, is upstream's default, is one of `only`, or switches off what is not there.
 bool asks_for_nothing(const BridgeField& field, std::string_view value);
 /// Our fields and their values, in the words of a command line; nullopt: the value as it is.

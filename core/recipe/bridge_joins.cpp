@@ -16,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_on(const std::string& value) { return value == "true" || value == "True" || value == "1"; }
-
 class Joiner {
  public:
   Joiner(std::vector<Assignment>& assignments, std::vector<std::string>& notes, std::vector<Problem>& problems)
@@ -30,7 +28,7 @@ class Joiner {
     take("model.window_size", [&](const Assignment& a) { window(a); });
     take("model.hf_model_id", [&](const Assignment& a) { hf_model(a); });
     take("model.should_pad_vocab", [&](const Assignment& a) {
-      if (is_on(text_of(a))) idle(a, "the vocabulary is padded to model.make_vocab_size_divisible_by");
+      if (is_on(a)) idle(a, "the vocabulary is padded to model.make_vocab_size_divisible_by");
       else add(a, "model.make_vocab_size_divisible_by", "1");
     });
     take("validation.eval_global_batch_size", [&](const Assignment& a) { eval_batch(a); });
@@ -62,6 +60,12 @@ class Joiner {
   }
   void add(const Assignment& from, const char* path, const std::string& value) { all_.push_back(in_place_of(from, path, value)); }
   void idle(const Assignment& a, const std::string& why) { notes_.push_back(fmt::format("{} has no effect: {}", where_of(a), why)); }
+  /// None is False; what is neither is a problem.
+  bool is_on(const Assignment& a) {
+    const auto on = python_bool(text_of(a));
+    if (!on) refuse(a, fmt::format("got {}, expected True or False", shown(text_of(a))));
+    return on.value_or(false);
+  }
   void refuse(const Assignment& a, const std::string& what) { problems_.push_back({where_of(a), what}); }
 
   // -- parts
@@ -87,7 +91,7 @@ class Joiner {
     if (last == nullptr) return;
     const Assignment from = *last;
     Function f = typed != nullptr ? function_of(text_of(*typed)) : Function{"swiglu"};  // our default
-    if (fusion != nullptr && f.name == "gelu") f.is_exact = !is_on(text_of(*fusion));
+    if (fusion != nullptr && f.name == "gelu") f.is_exact = !is_on(*fusion);
     else if (fusion != nullptr) idle(*fusion, "it picks a kernel");
     std::string name = f.is_exact ? "gelu_erf" : f.name;
     if (gate != nullptr) name = gated(*gate, f, name);
@@ -99,7 +103,7 @@ class Joiner {
   }
 
   std::string gated(const Assignment& gate, const Function& f, const std::string& plain) {
-    if (is_on(text_of(gate))) {
+    if (is_on(gate)) {
       if (f.name == "silu" || f.name == "swiglu") return "swiglu";
       if (f.name == "gelu" || f.name == "geglu") {
         if (f.is_exact)

@@ -39,6 +39,10 @@ class OwnTerms {
   void note(const Assignment& a, const std::string& why) { notes_.push_back(fmt::format("{} has no effect: {}", where_of(a), why)); }
 
   void map(const Assignment& a, const BridgeField& theirs) {
+    if (!theirs.sets.empty() && !python_bool(text_of(a))) {
+      problems_.push_back({where_of(a), fmt::format("got {}, expected True or False", shown(text_of(a)))});
+      return;
+    }
     const auto ours = mapped_fields(theirs, text_of(a));
     if (ours.empty())
       return note(a, fmt::format("{} leaves {} as it is", text_of(a), theirs.fields.empty() ? "the run" : theirs.fields[0]));

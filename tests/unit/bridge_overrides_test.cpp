@@ -234,6 +234,10 @@ TEST_CASE("values and names in Python's and Hydra's spelling") {
   CHECK(resolve({"model.vocab_size=512", "model.vocab_size=None"}).config.model.vocab_size == ModelConfig{}.vocab_size);
   CHECK(resolve({"peft=null", "ft=None", "comm_overlap=null"}).notes.empty());
   CHECK_THAT(error_of({"peft=lora"}), ContainsSubstring("Adapters") && ContainsSubstring("expected null"));
+  CHECK(resolve({"mixed_precision='fp16_mixed'"}).config.mixed_precision.fp16);
+  for (const char* field : {"model.gated_linear_unit", "model.should_pad_vocab", "model.enable_cuda_graph", "dataset.mock"})
+    CHECK_THAT(error_of({std::string(field) + "=yes"}), ContainsSubstring(field) && ContainsSubstring("expected True or False"));
+  CHECK_THAT(error_of({"model.activation_func=gelu", "model.bias_activation_fusion=yes"}), ContainsSubstring("expected True or False"));
   CHECK_THAT(error_of({"optimizer=adam"}), ContainsSubstring("is a section"));
   ConfigInput file;
   read_config_text(R"({"dist": {"lazy_init": true}, "ft": null, "model": {"enable_cuda_graph": true}})", "run.json", file);

@@ -17,6 +17,7 @@
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
 #include "core/base/json_text.h"
+#include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/config_input.h"
 #include "core/config/config_json.h"

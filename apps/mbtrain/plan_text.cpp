@@ -7,6 +7,7 @@
 #include "apps/mbtrain/text_table.h"
 #include "core/base/error.h"
 #include "core/base/json_text.h"
+#include "core/base/strings.h"
 #include "core/config/field_table.h"
 #include "core/recipe/finalize.h"
 

@@ -155,7 +155,8 @@ TEST_CASE("Content cannot hold special tokens, only other added ones", "[tokeniz
 
 TEST_CASE("White space that one added token has taken in is no other token", "[tokenizer]") {
   json file = golden_json("qwen");
-  json spaces = file["added_tokens"].back();  // <tool>, 425, which takes in the white space on both sides
+  json spaces = file["added_tokens"][5];
+  REQUIRE(spaces["content"] == "<tool>");  // 425, which takes in the white space on both sides
   spaces["id"] = 427;
   spaces["content"] = "  ";
   file["added_tokens"].push_back(spaces);

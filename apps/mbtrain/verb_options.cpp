@@ -3,13 +3,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 
-#include "apps/mbtrain/cli.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
 #include "core/config/command_line.h"
-#include "core/config/describe.h"
 
 namespace mbt {
 namespace {
@@ -51,39 +50,122 @@ size_t take_own(const CLI::App& app, const std::vector<std::string>& args, size_
   return takes_next ? 2 : 1;
 }
 
-void parse_own(CLI::App& app, std::vector<std::string> own, bool with_config) {
-  try {
-    std::reverse(own.begin(), own.end());  // CLI11 takes them from the back
-    app.parse(std::move(own));
-  } catch (const CLI::CallForHelp&) {
-    throw HelpRequest{app.help() + (with_config ? "\n" + config_help() : "")};
-  } catch (const CLI::ParseError& error) {
-    throw InputError(fmt::format("command line: {}; see `{} --help`", error.what(), app.get_name()));
-  }
+/// What stands for a value of this type in usage.
+template <class T>
+const char* value_name_of() {
+  if constexpr (std::is_same_v<T, bool>) return "true|false";
+  else if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>) return "X";
+  else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::vector<std::string>>) return "TEXT";
+  else return "N";
+}
+
+template <class T>
+std::string range_text(T least, T most) {
+  constexpr auto kNoLimit = static_cast<T>(1LL << 30);  // from here on a limit only guards the arithmetic
+  return most >= kNoLimit ? fmt::format("at least {}", least) : fmt::format("{} to {}", least, most);
+}
+
+OptionHelp help_option(bool with_config) {
+  OptionHelp help;
+  help.names = {"-h", "--help"};
+  help.doc = with_config ? "Show this help; --help-all also lists every config field" : "Show this help";
+  return help;
 }
 
 }  // namespace
 
-VerbOption VerbOption::required() const { return VerbOption(option_->required()); }
-VerbOption VerbOption::range(int64_t least, int64_t most) const { return VerbOption(option_->check(CLI::Range(least, most))); }
-VerbOption VerbOption::range(double least, double most) const { return VerbOption(option_->check(CLI::Range(least, most))); }
-VerbOption VerbOption::positive() const { return VerbOption(option_->check(CLI::PositiveNumber)); }
-VerbOption VerbOption::at_least_zero() const { return VerbOption(option_->check(CLI::NonNegativeNumber)); }
-VerbOption VerbOption::one_of(const std::vector<std::string>& choices) const { return VerbOption(option_->check(CLI::IsMember(choices))); }
-VerbOption VerbOption::excludes(VerbOption other) const { return VerbOption(option_->excludes(other.option_)); }
-VerbOption VerbOption::repeatable() const { return VerbOption(option_->allow_extra_args(false)); }
-VerbOption VerbOption::separated_by(char c) const { return VerbOption(option_->delimiter(c)); }
-VerbOption VerbOption::called(const char* type) const { return VerbOption(option_->type_name(type)); }
-VerbOption VerbOption::with_default_shown() const { return VerbOption(option_->capture_default_str()); }
+VerbOption VerbOption::required() const {
+  option_->required();
+  help_->is_required = true;
+  return *this;
+}
+
+VerbOption VerbOption::range(int64_t least, int64_t most) const {
+  option_->check(CLI::Range(least, most));
+  help_->limits.push_back(range_text(least, most));
+  return *this;
+}
+
+VerbOption VerbOption::range(double least, double most) const {
+  option_->check(CLI::Range(least, most));
+  help_->limits.push_back(range_text(least, most));
+  return *this;
+}
+
+VerbOption VerbOption::positive() const {
+  option_->check(CLI::PositiveNumber);
+  help_->limits.emplace_back("above 0");
+  return *this;
+}
+
+VerbOption VerbOption::at_least_zero() const {
+  option_->check(CLI::NonNegativeNumber);
+  help_->limits.emplace_back("at least 0");
+  return *this;
+}
+
+VerbOption VerbOption::one_of(const std::vector<std::string>& choices) const {
+  option_->check(CLI::IsMember(choices));
+  help_->choices = choices;
+  if (help_->value == "TEXT") help_->value = "CHOICE";
+  return *this;
+}
+
+VerbOption VerbOption::excludes(VerbOption other) const {
+  option_->excludes(other.option_);
+  return *this;
+}
+
+VerbOption VerbOption::repeatable() const {
+  option_->allow_extra_args(false);
+  help_->takes_many = false;
+  return *this;
+}
+
+VerbOption VerbOption::separated_by(char c) const {
+  option_->delimiter(c);
+  help_->takes_many = false;
+  return *this;
+}
+
+VerbOption VerbOption::called(const char* type) const {
+  option_->type_name(type);
+  help_->value = type;
+  return *this;
+}
+
+VerbOption VerbOption::with_default_shown() const {
+  option_->capture_default_str();
+  const std::string text = option_->get_default_str();
+  if (!text.empty() && text != "[]" && text != "{}") help_->limits.insert(help_->limits.begin(), "default " + text);
+  return *this;
+}
+
 bool VerbOption::is_given() const { return option_->count() > 0; }
 
 VerbOptions::VerbOptions(const std::string& description, const std::string& command)
-    : app_(std::make_unique<CLI::App>(description, command)) {}
+    : app_(std::make_unique<CLI::App>(description, command)) {
+  app_->set_help_all_flag("--help-all");
+}
 VerbOptions::~VerbOptions() = default;
+
+VerbOption VerbOptions::add(CLI::Option* option, std::string value, const std::string& doc) {
+  OptionHelp& help = help_.emplace_back();
+  help.is_positional = option->get_positional();
+  if (help.is_positional) help.names = {option->get_name(true)};
+  for (const std::string& name : option->get_snames()) help.names.push_back("-" + name);
+  for (const std::string& name : option->get_lnames()) help.names.push_back("--" + name);
+  if (value == "true|false") help.choices = {"true", "false"};
+  help.value = std::move(value);
+  help.doc = doc;
+  help.takes_many = option->get_items_expected_max() > 1;
+  const VerbOption added(option, help);
+  return shows_defaults_ && !help.value.empty() ? added.with_default_shown() : added;
+}
 
 template <class T>
 VerbOption VerbOptions::add_option(const std::string& names, T& variable, const std::string& doc) {
-  return VerbOption(app_->add_option(names, variable, doc));
+  return add(app_->add_option(names, variable, doc), value_name_of<T>(), doc);
 }
 
 template VerbOption VerbOptions::add_option(const std::string&, std::string&, const std::string&);
@@ -97,10 +179,45 @@ template VerbOption VerbOptions::add_option(const std::string&, std::optional<do
 template VerbOption VerbOptions::add_option(const std::string&, std::vector<std::string>&, const std::string&);
 
 VerbOption VerbOptions::add_flag(const std::string& names, bool& variable, const std::string& doc) {
-  return VerbOption(app_->add_flag(names, variable, doc));
+  return add(app_->add_flag(names, variable, doc), "", doc);
 }
 
-void VerbOptions::show_defaults() { app_->option_defaults()->always_capture_default(); }
+void VerbOptions::show_defaults() { shows_defaults_ = true; }
+
+HelpRequest VerbOptions::help_request(bool with_config, bool wants_all) const {
+  VerbHelp help{.command = app_->get_name(),
+                .description = app_->get_description(),
+                .options = {help_.begin(), help_.end()},
+                .sub_verbs = sub_verbs_,
+                .needs_sub_verb = false,
+                .takes_config = with_config};
+  help.options.push_back(help_option(with_config));
+  return {std::move(help), wants_all};
+}
+
+void VerbOptions::parse_own(std::vector<std::string> own, bool with_config) {
+  try {
+    std::reverse(own.begin(), own.end());  // CLI11 takes them from the back
+    app_->parse(std::move(own));
+  } catch (const CLI::CallForAllHelp&) {
+    throw help_request(with_config, true);
+  } catch (const CLI::CallForHelp&) {
+    throw help_request(with_config, false);
+  } catch (const CLI::ParseError& error) {
+    throw InputError(fmt::format("command line: {}; see `{} --help`", error.what(), app_->get_name()));
+  }
+}
+
+void VerbOptions::answer_help(const std::vector<std::string>& args, bool with_config) {
+  for (size_t at = 0; at < args.size(); ++at) {
+    const std::string& word = args[at];
+    const CLI::Option* option = is_flag(word) ? app_->get_option_no_throw(word) : nullptr;
+    const bool may_be_value = word == "-h" && at > 0 && args[at - 1].rfind("--", 0) == 0;  // of a config field
+    if (option == app_->get_help_all_ptr() && option) throw help_request(with_config, true);
+    if (option == app_->get_help_ptr() && option && !may_be_value) throw help_request(with_config, false);
+    if (option && option->get_items_expected_min() > 0) ++at;
+  }
+}
 
 ConfigInput VerbOptions::parse_with_config(const std::vector<std::string>& args) {
   CLI::App& app = *app_;
@@ -116,7 +233,7 @@ ConfigInput VerbOptions::parse_with_config(const std::vector<std::string>& args)
     }
     at += taken ? taken : config.refuse(args, at, flags_of(app));
   }
-  parse_own(app, std::move(own), true);
+  parse_own(std::move(own), true);
   return std::move(config).finish();
 }
 
@@ -131,7 +248,7 @@ void VerbOptions::parse(const std::vector<std::string>& args) {
     if (!taken) own.push_back(args[at]);
     at += std::max<size_t>(taken, 1);
   }
-  parse_own(app, std::move(own), false);
+  parse_own(std::move(own), false);
 }
 
 }  // namespace mbt

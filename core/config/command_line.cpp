@@ -44,9 +44,23 @@ bool is_list_item(const std::string& argument) {
   return argument.rfind("--", 0) != 0 && (equals == argument.npos || argument.substr(0, equals).find('.') == argument.npos);
 }
 
-bool is_base(const std::string& name) { return name == "fp16" || name == "bf16"; }
+constexpr ConfigFlag kFlags[] = {
+    {"--config", "FILE|NAME", "JSON file with the sections as objects, or the name of a shipped config; repeatable, the later one wins"},
+    {"--mixed-precision", "RECIPE", "The recipe: a name (`mbtrain recipes` lists them) or a JSON file"},
+    {"--fp16", "", "The recipe fp16_mixed when none is named; a named recipe must be of this type"},
+    {"--bf16", "", "The recipe bf16_mixed when none is named; a named recipe must be of this type"},
+    {"--recipes", "FILE", "File with more recipes; repeatable"},
+};
 
-bool is_special(const std::string& name) { return name == "config" || name == "recipes" || name == "mixed_precision"; }
+const ConfigFlag* find_flag(const std::string& name) {
+  for (const ConfigFlag& flag : kFlags)
+    if (name == underscored(flag.name + 2)) return &flag;
+  return nullptr;
+}
+
+bool is_base(const std::string& name) { return find_flag(name) && *find_flag(name)->value == '\0'; }
+
+bool is_special(const std::string& name) { return find_flag(name) && !is_base(name); }
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>&& from) {
@@ -54,6 +68,8 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
 }
 
 }  // namespace
+
+std::span<const ConfigFlag> config_flags() { return kFlags; }
 
 ConfigArguments::ConfigArguments() : table_(defaults_) {}
 
@@ -148,7 +164,7 @@ void ConfigArguments::take_field(const std::string& flag, const std::string& sec
 size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags) {
   const Argument argument = take_apart(args[at]);
   std::vector<std::string> flags = other_flags, same_name;
-  for (const char* special : {"--config", "--recipes", "--mixed-precision"}) flags.emplace_back(special);
+  for (const ConfigFlag& flag : kFlags) flags.emplace_back(flag.name);
   for (const Field& field : table_.all()) {
     if (!field.alias.empty()) flags.push_back("--" + field.alias);
     if (field.info.name == argument.name) same_name.push_back("--" + field.path());

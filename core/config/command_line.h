@@ -12,6 +12,7 @@
 // earlier ones.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,15 @@
 #include "core/config/field_table.h"
 
 namespace mbt {
+
+/// A flag that is no field.
+struct ConfigFlag {
+  const char* name;   ///< "--config"
+  const char* value;  ///< what stands for its value in usage; "": it takes none
+  const char* doc;
+};
+/// All of them, for --help, completion and the man page.
+std::span<const ConfigFlag> config_flags();
 
 class ConfigArguments {
  public:

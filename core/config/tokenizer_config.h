@@ -33,7 +33,8 @@ struct TokenizerConfig {
                        "SentencePiece model; none: text is rejected, only token files are read. Default: by tokenizer_model's file; a "
                        "model from a Hugging Face folder uses that folder's tokenizer, unless another is named"});
     v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model",
-                                   .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; empty for bytes"});
+                                   .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; empty for bytes",
+                                   .holds = Holds::path});
   }
 };
 

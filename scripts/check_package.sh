@@ -47,6 +47,10 @@ done)
 $dead"
 [ -f "$unpacked/share/mbtrain/README.md" ] || die "share/mbtrain/README.md is missing"
 printf 'documents: no dead links\n'
+for file in bash-completion/completions/mbtrain zsh/site-functions/_mbtrain fish/vendor_completions.d/mbtrain.fish man/man1/mbtrain.1; do
+  grep -q 'model.num_layers' "$unpacked/share/$file" || die "share/$file is missing or does not know the fields"
+done
+printf 'completion for bash, zsh and fish, man page: there\n'
 
 # -- libraries: from the package or glibc -------------------------------------------------------------------------------------------------
 glibc='ld-linux|linux-vdso|lib(c|m|dl|rt|pthread|resolv|util)\.so\.'

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <type_traits>
 
@@ -38,6 +39,11 @@ size_t take_own(const CLI::App& app, const std::vector<std::string>& args, size_
   if (!option) return 0;
   const bool takes_next = option->get_items_expected_min() > 0 && equals == std::string::npos && at + 1 < args.size();
   const bool is_long = args[at].rfind("--", 0) == 0;
+  if (option->get_items_expected_max() == 0 && equals != std::string::npos)
+    throw InputError(fmt::format("command line: {} takes no value, got {}; see `{} --help`", args[at].substr(0, equals),
+                                 shown(args[at].substr(equals + 1)), app.get_name()));
+  if (option->get_items_expected_min() > 0 && equals == std::string::npos && at + 1 == args.size())
+    throw InputError(fmt::format("command line: {} needs a value behind it; see `{} --help`", args[at], app.get_name()));
   // CLI11 would take the flag behind it for the value.
   if (option->get_items_expected_min() > 0 && (takes_next ? args[at + 1].empty() : equals + 1 == args[at].size()))
     throw InputError(fmt::format("command line: {}: got an empty value; see `{} --help`", args[at].substr(0, equals), app.get_name()));
@@ -65,6 +71,39 @@ std::string range_text(T least, T most) {
   return most >= kNoLimit ? fmt::format("at least {}", least) : fmt::format("{} to {}", least, most);
 }
 
+/// Restricts the values of a number. CLI11's own checks answer in its words, with the types of C++. T: int64_t or double.
+template <class T>
+void accept_numbers(CLI::Option* option, T least, T most, const std::string& range) {
+  const auto problem = [=](const std::string& text) -> std::string {
+    T value{};
+    bool is_number = false;
+    if constexpr (std::is_same_v<T, double>) is_number = parse_number(text, value) == ParseResult::ok;
+    else is_number = parse_integer(text, value) == ParseResult::ok;
+    if (is_number && value >= least && value <= most) return "";
+    return fmt::format("got {}, expected {}{}", shown(text), std::is_same_v<T, double> ? "a number" : "an integer", range);
+  };
+  option->check(CLI::Validator(problem, ""));
+}
+
+template <class T>
+struct InnerOf {
+  using type = T;
+};
+template <class T>
+struct InnerOf<std::optional<T>> {
+  using type = T;
+};
+
+/// Numbers are refused in our words whether or not they have a range.
+template <class T>
+void accept_type(CLI::Option* option) {
+  using Inner = typename InnerOf<T>::type;
+  using Limits = std::numeric_limits<Inner>;
+  if constexpr (std::is_same_v<Inner, double>) accept_numbers(option, Limits::lowest(), Limits::max(), "");
+  else if constexpr (std::is_integral_v<Inner> && !std::is_same_v<Inner, bool>)
+    accept_numbers(option, int64_t{Limits::min()}, int64_t{Limits::max()}, "");
+}
+
 OptionHelp help_option(bool with_config) {
   OptionHelp help;
   help.names = {"-h", "--help"};
@@ -81,31 +120,38 @@ VerbOption VerbOption::required() const {
 }
 
 VerbOption VerbOption::range(int64_t least, int64_t most) const {
-  option_->check(CLI::Range(least, most));
-  help_->limits.push_back(range_text(least, most));
+  const std::string range = range_text(least, most);
+  accept_numbers(option_, least, most, (range.starts_with("at least") ? " of " : " from ") + range);
+  help_->limits.push_back(range);
   return *this;
 }
 
 VerbOption VerbOption::range(double least, double most) const {
-  option_->check(CLI::Range(least, most));
-  help_->limits.push_back(range_text(least, most));
+  const std::string range = range_text(least, most);
+  accept_numbers(option_, least, most, (range.starts_with("at least") ? " of " : " from ") + range);
+  help_->limits.push_back(range);
   return *this;
 }
 
 VerbOption VerbOption::positive() const {
-  option_->check(CLI::PositiveNumber);
+  accept_numbers(option_, std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::max(), " above 0");
   help_->limits.emplace_back("above 0");
   return *this;
 }
 
 VerbOption VerbOption::at_least_zero() const {
-  option_->check(CLI::NonNegativeNumber);
+  accept_numbers(option_, 0.0, std::numeric_limits<double>::max(), " of at least 0");
   help_->limits.emplace_back("at least 0");
   return *this;
 }
 
 VerbOption VerbOption::one_of(const std::vector<std::string>& choices) const {
-  option_->check(CLI::IsMember(choices));
+  option_->check(CLI::Validator(
+      [choices](const std::string& value) {
+        if (std::find(choices.begin(), choices.end(), value) != choices.end()) return std::string();
+        return fmt::format("got {}, expected one of {}{}", shown(value), join(choices, ", "), did_you_mean(value, choices));
+      },
+      ""));
   help_->choices = choices;
   if (help_->value == "TEXT") help_->value = "CHOICE";
   return *this;
@@ -165,7 +211,9 @@ VerbOption VerbOptions::add(CLI::Option* option, std::string value, const std::s
 
 template <class T>
 VerbOption VerbOptions::add_option(const std::string& names, T& variable, const std::string& doc) {
-  return add(app_->add_option(names, variable, doc), value_name_of<T>(), doc);
+  CLI::Option* const option = app_->add_option(names, variable, doc);
+  accept_type<T>(option);
+  return add(option, value_name_of<T>(), doc);
 }
 
 template VerbOption VerbOptions::add_option(const std::string&, std::string&, const std::string&);
@@ -203,6 +251,9 @@ void VerbOptions::parse_own(std::vector<std::string> own, bool with_config) {
     throw help_request(with_config, true);
   } catch (const CLI::CallForHelp&) {
     throw help_request(with_config, false);
+  } catch (const CLI::ExtrasError&) {
+    throw InputError(fmt::format("command line: there are more arguments than expected: {}; see `{} --help`", join(app_->remaining(), " "),
+                                 app_->get_name()));
   } catch (const CLI::ParseError& error) {
     throw InputError(fmt::format("command line: {}; see `{} --help`", error.what(), app_->get_name()));
   }
@@ -219,6 +270,20 @@ void VerbOptions::answer_help(const std::vector<std::string>& args, bool with_co
   }
 }
 
+/// What the verb's own options refuse hides no unknown flag: that is often the reason, as a misspelled --role is for "--role is required".
+ConfigInput VerbOptions::finish_with(std::vector<std::string> own, ConfigArguments&& config) {
+  std::string problem;
+  try {
+    parse_own(std::move(own), true);
+  } catch (const InputError& error) {
+    problem = error.what();
+  }
+  ConfigInput input = std::move(config).finish();
+  if (problem.empty()) return input;
+  for (const Problem& other : input.problems) problem += "\n  " + other.where + ": " + other.what;
+  throw InputError(problem);
+}
+
 ConfigInput VerbOptions::parse_with_config(const std::vector<std::string>& args) {
   CLI::App& app = *app_;
   ConfigArguments config;
@@ -231,10 +296,9 @@ ConfigInput VerbOptions::parse_with_config(const std::vector<std::string>& args)
       own.push_back(args[at]);
       taken = 1;
     }
-    at += taken ? taken : config.refuse(args, at, flags_of(app));
+    at += taken ? taken : config.refuse(args, at, flags_of(app), takes_positionals);
   }
-  parse_own(std::move(own), true);
-  return std::move(config).finish();
+  return finish_with(std::move(own), std::move(config));
 }
 
 void VerbOptions::parse(const std::vector<std::string>& args) {

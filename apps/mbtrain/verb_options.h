@@ -23,6 +23,8 @@ class Option;
 
 namespace mbt {
 
+class ConfigArguments;
+
 /// A declared option. Each function restricts the values that it accepts and returns the option again.
 class VerbOption {
  public:
@@ -80,6 +82,7 @@ class VerbOptions {
   VerbOption add(CLI::Option* option, std::string value, const std::string& doc);
   HelpRequest help_request(bool with_config, bool wants_all) const;
   void parse_own(std::vector<std::string> own, bool with_config);
+  ConfigInput finish_with(std::vector<std::string> own, ConfigArguments&& config);
 
   std::unique_ptr<CLI::App> app_;
   std::deque<OptionHelp> help_;  ///< a deque: VerbOption keeps pointers

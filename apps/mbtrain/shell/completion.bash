@@ -17,14 +17,15 @@ _mbtrain_find() {
   return 1
 }
 
-# _mbtrain_words SCOPE KIND: the words of a scope and of those that it includes. KIND: verbs or options.
+# _mbtrain_words SCOPE KIND: the words of a scope and of those that it includes. KIND: verbs, options (without the fields' dotted names,
+# unless the scope is theirs) or names.
 _mbtrain_words() {
   local scopes=$'\n'"$1"$'\n' scope word values
   while IFS=$'\t' read -r scope word values; do
     [[ $scopes == *$'\n'"$scope"$'\n'* ]] || continue
     if [[ $word == +* ]]; then
       scopes+=${word:1}$'\n'
-    elif [[ $2 == verbs && $values == @verb || $2 == options && $word == -* || $2 == names ]]; then
+    elif [[ $2 == verbs && $values == @verb || $2 == options && $word == -* && ($scope != field || $1 == field) || $2 == names ]]; then
       printf '%s\n' "$word"
     fi
   done <<<"$_mbtrain_table"
@@ -96,7 +97,10 @@ _mbtrain() {
     depth=$((depth + 1))
   done
   if ((depth == count - 1)); then _mbtrain_add "$cur" "$(_mbtrain_words "$scope" verbs)"; fi
-  ((is_help)) && return
+  if ((is_help)); then
+    [[ $scope == mbtrain ]] || return
+    scope='mbtrain help'
+  fi
   if [[ $scope == mbtrain ]]; then
     [[ $cur == -* && $depth -eq $((count - 1)) ]] && _mbtrain_add "$cur" "$(_mbtrain_words mbtrain options)"
     scope='mbtrain train'
@@ -125,7 +129,7 @@ _mbtrain() {
   done
 
   if [[ $cur == -* ]]; then
-    if ! [[ $cur == *.* ]]; then _mbtrain_add "$cur" "$(_mbtrain_words "$scope" options | grep -v '^--.*[.]')"; fi
+    _mbtrain_add "$cur" "$(_mbtrain_words "$scope" options)"
     if _mbtrain_find "$scope" +field; then _mbtrain_dotted "$cur" -- ''; fi
   else
     if _mbtrain_find "$scope" '*'; then _mbtrain_values "$found" "$cur"; fi

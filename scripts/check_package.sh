@@ -63,7 +63,7 @@ $foreign"
 printf 'libraries: all in the package or glibc\n'
 
 # -- glibc: the newest version that any file asks for ---------------------------------------------------------------------------------------
-needed=$(find "$unpacked" -type f \( -name mbtrain -o -name '*.so*' \) -exec readelf -V {} + 2>/dev/null |
+needed=$(find "$unpacked" -type f \( -path '*/bin/mbtrain' -o -name '*.so*' \) -exec readelf -V {} + 2>/dev/null |
   grep -oE 'GLIBC_[0-9]+\.[0-9]+' | sed 's/GLIBC_//' | sort -uV | tail -1)
 printf 'glibc: needs %s or newer\n' "$needed"
 if [ -n "$promised_glibc" ] && [ "$(printf '%s\n' "$needed" "$promised_glibc" | sort -V | tail -1)" != "$promised_glibc" ]; then

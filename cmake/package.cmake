@@ -18,6 +18,11 @@ install(CODE "set(source [[${CMAKE_SOURCE_DIR}]])
 set(work [[${CMAKE_BINARY_DIR}/package_docs]])
 set(destination [[${CMAKE_INSTALL_DATADIR}/mbtrain]])")
 install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/package_docs.cmake)
+install(CODE "set(program [[$<TARGET_FILE:mbtrain>]])
+set(printed [[${CMAKE_BINARY_DIR}/package_printed]])
+set(data [[${CMAKE_INSTALL_DATADIR}]])
+set(man [[${CMAKE_INSTALL_MANDIR}]])")
+install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/package_printed.cmake)
 
 set(CPACK_GENERATOR TGZ)
 set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR})  # wherever cpack is called from; its -B wins

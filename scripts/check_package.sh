@@ -47,6 +47,10 @@ done)
 $dead"
 [ -f "$unpacked/share/mbtrain/README.md" ] || die "share/mbtrain/README.md is missing"
 printf 'documents: no dead links\n'
+for file in bash-completion/completions/mbtrain zsh/site-functions/_mbtrain fish/vendor_completions.d/mbtrain.fish man/man1/mbtrain.1; do
+  grep -q 'model.num_layers' "$unpacked/share/$file" || die "share/$file is missing or does not know the fields"
+done
+printf 'completion for bash, zsh and fish, man page: there\n'
 
 # -- libraries: from the package or glibc -------------------------------------------------------------------------------------------------
 glibc='ld-linux|linux-vdso|lib(c|m|dl|rt|pthread|resolv|util)\.so\.'
@@ -59,7 +63,7 @@ $foreign"
 printf 'libraries: all in the package or glibc\n'
 
 # -- glibc: the newest version that any file asks for ---------------------------------------------------------------------------------------
-needed=$(find "$unpacked" -type f \( -name mbtrain -o -name '*.so*' \) -exec readelf -V {} + 2>/dev/null |
+needed=$(find "$unpacked" -type f \( -path '*/bin/mbtrain' -o -name '*.so*' \) -exec readelf -V {} + 2>/dev/null |
   grep -oE 'GLIBC_[0-9]+\.[0-9]+' | sed 's/GLIBC_//' | sort -uV | tail -1)
 printf 'glibc: needs %s or newer\n' "$needed"
 if [ -n "$promised_glibc" ] && [ "$(printf '%s\n' "$needed" "$promised_glibc" | sort -V | tail -1)" != "$promised_glibc" ]; then

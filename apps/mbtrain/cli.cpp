@@ -1,10 +1,10 @@
 #include "apps/mbtrain/cli.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
+#include "apps/mbtrain/verb_help.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
@@ -22,13 +22,13 @@ int run_sub_verb(const std::string& verb, const std::string& description, std::s
   const std::string command = "mbtrain " + verb;
   const std::string word = args.empty() ? "" : args[0];
   std::vector<std::string> names;
-  std::string help = description + "\n\nUsage: " + command + " WHAT [ARGUMENTS]\n\nWHAT:\n";
+  VerbHelp help{.command = command, .description = description, .options = {}, .sub_verbs = {}, .needs_sub_verb = true};
   for (const SubVerb& s : sub_verbs) {
     if (word == s.name) return s.run({args.begin() + 1, args.end()});
     names.emplace_back(s.name);
-    help += "  " + names.back() + std::string(std::max<size_t>(14, names.back().size() + 2) - names.back().size(), ' ') + s.doc + "\n";
+    help.sub_verbs.push_back({s.name, s.doc});
   }
-  if (word == "--help" || word == "-h" || word == "help") throw HelpRequest{help + "\nEach has its own --help.\n"};
+  if (word == "--help" || word == "-h" || word == "--help-all" || word == "help") throw HelpRequest{std::move(help)};
   const std::string problem = args.empty() ? "WHAT is missing" : "got " + shown(word);
   throw InputError(fmt::format("{}: {}, expected one of {}; see `{} --help`{}", command, problem, join(names, ", "), command,
                                did_you_mean(word, names)));

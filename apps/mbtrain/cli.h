@@ -1,4 +1,4 @@
-// What all verbs share beside their options (verb_options.h): help requests, output, verbs of verbs.
+// What all verbs share beside their options (verb_options.h): output, verbs of verbs.
 #pragma once
 
 #include <span>
@@ -13,11 +13,6 @@ struct ReaderWentAway {};
 
 /// To standard output, for verbs that print as long as there is input. WriteError with the reason, or ReaderWentAway.
 void print_out(std::string_view text);
-
-/// --help was among the arguments; main() prints the text and exits with 0.
-struct HelpRequest {
-  std::string text;
-};
 
 /// A verb of a verb, `mbtrain bench gemm`.
 struct SubVerb {

@@ -84,23 +84,29 @@ void print_json(const World& world, const Collectives& collectives, const std::v
   std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
 }
 
-int comm_bench(World& world, const std::vector<std::string>& args) {
-  VerbOptions options("Time collectives between the ranks of this launch (mpirun -np N mbtrain bench comm)", "mbtrain bench comm");
+struct CommBenchOptions {
+  VerbOptions options{"Time collectives between the ranks of this launch (mpirun -np N mbtrain bench comm)", "mbtrain bench comm"};
   bool as_json = false;
   int64_t max_bytes = 64 << 20;
   std::string device = "auto";
-  options.add_flag("--json", as_json, "Print JSON");
-  options.add_option("--max-bytes", max_bytes, "Largest tensor").range(int64_t{1} << 10, int64_t{1} << 34);
-  options.add_option("--device", device, "auto, cpu or cuda");
-  const auto setup = [&] { options.parse(args); };
+
+  CommBenchOptions() {
+    options.add_flag("--json", as_json, "Print JSON");
+    options.add_option("--max-bytes", max_bytes, "Largest tensor").range(int64_t{1} << 10, int64_t{1} << 34);
+    options.add_option("--device", device, "Where to compute").one_of({"auto", "cpu", "cuda"});
+  }
+};
+
+int comm_bench(World& world, CommBenchOptions& o, const std::vector<std::string>& args) {
+  const auto setup = [&] { o.options.parse(args); };
   agree(world, setup);
   if (world.ranks() == 1)
     throw InputError("bench comm times the exchange between ranks, but there is only one rank; start it with mpirun -np N or srun");
-  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, device, 0);
+  const std::unique_ptr<Backend> backend = make_backend_of_rank(world, o.device, 0);
   const std::unique_ptr<Collectives> collectives = backend->connect(world);
-  const std::vector<CommBenchRow> rows = measure(*backend, world, *collectives, max_bytes);
+  const std::vector<CommBenchRow> rows = measure(*backend, world, *collectives, o.max_bytes);
   if (!world.is_first()) return 0;
-  as_json ? print_json(world, *collectives, rows) : print_table(world, *collectives, rows);
+  o.as_json ? print_json(world, *collectives, rows) : print_table(world, *collectives, rows);
   return 0;
 }
 
@@ -124,7 +130,9 @@ double seconds_of(Backend& backend, World& world, Collectives& collectives, Coll
 }
 
 int bench_comm(const std::vector<std::string>& args) {
-  return run_on_ranks("bench comm", [&](World& world) { return comm_bench(world, args); });
+  CommBenchOptions o;
+  o.options.answer_help(args, false);
+  return run_on_ranks("bench comm", [&](World& world) { return comm_bench(world, o, args); });
 }
 
 }  // namespace mbt

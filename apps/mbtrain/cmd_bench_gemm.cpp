@@ -117,7 +117,7 @@ GemmBenchOptions parse_gemm_bench(const std::vector<std::string>& args) {
       "mbtrain bench gemm");
   GemmBenchOptions o;
   options.add_flag("--json", o.as_json, "Print JSON");
-  options.add_option("--device", o.device, "auto, cpu or cuda").with_default_shown().one_of({"auto", "cpu", "cuda"});
+  options.add_option("--device", o.device, "Where to compute").with_default_shown().one_of({"auto", "cpu", "cuda"});
   options.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process").with_default_shown();
   options.add_option("--tokens", o.tokens, "M: tokens of a micro-batch; 0: 16384 on a GPU, 1024 on a CPU")
       .with_default_shown()

@@ -37,7 +37,7 @@ OpsBenchOptions parse_ops_bench(const std::vector<std::string>& args) {
   OpsBenchOptions o;
   constexpr int64_t kMost = int64_t{1} << 24;
   options.add_flag("--json", o.as_json, "Print JSON");
-  options.add_option("--device", o.device, "auto, cpu or cuda").with_default_shown().one_of({"auto", "cpu", "cuda"});
+  options.add_option("--device", o.device, "Where to compute").with_default_shown().one_of({"auto", "cpu", "cuda"});
   options.add_option("--threads", o.threads, "CPU threads; 0: every core given to the process").with_default_shown();
   options.add_option("--tokens", o.shape.tokens, "N: rows; 0: 16384 on a GPU, 1024 on a CPU").with_default_shown().range(int64_t{0}, kMost);
   options.add_option("--width", o.shape.width, "C: columns, a multiple of 64; 0: 4096 on a GPU, 1024 on a CPU")

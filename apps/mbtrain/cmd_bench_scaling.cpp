@@ -30,9 +30,19 @@ constexpr int64_t kSmall = 4 << 10, kLarge = 16 << 20;  // bytes between which a
 constexpr int64_t kRanks[] = {8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 
 struct ScalingBenchOptions {
+  VerbOptions options{"Model the step time at 8 to 4096 ranks from parts measured here; the output is a model, not a measurement",
+                      "mbtrain bench scaling"};
   bool as_json = false;
   int64_t steps = 3;
   double latency_us = -1, bandwidth_gbs = -1;
+
+  ScalingBenchOptions() {
+    options.add_flag("--json", as_json, "Print JSON");
+    options.add_option("--steps", steps, "Steps to time; the median counts").range(1, 10000);
+    options.add_option("--latency-us", latency_us, "Latency of one hop between ranks; default: measured in this launch").at_least_zero();
+    options.add_option("--bandwidth-gbs", bandwidth_gbs, "10^9 bytes per second that one rank sends; default: measured in this launch")
+        .positive();
+  }
 };
 
 /// One rank's step of `micro_batches`, alone.
@@ -139,17 +149,9 @@ void print_json(const RunConfig& config, const Figures& f) {
   std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
 }
 
-int scaling_bench(World& world, const std::vector<std::string>& args) {
-  VerbOptions options("Model the step time at 8 to 4096 ranks from parts measured here; the output is a model, not a measurement",
-                      "mbtrain bench scaling");
-  ScalingBenchOptions o;
-  options.add_flag("--json", o.as_json, "Print JSON");
-  options.add_option("--steps", o.steps, "Steps to time; the median counts").range(1, 10000);
-  options.add_option("--latency-us", o.latency_us, "Latency of one hop between ranks; default: measured in this launch").at_least_zero();
-  options.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes per second that one rank sends; default: measured in this launch")
-      .positive();
+int scaling_bench(World& world, ScalingBenchOptions& o, const std::vector<std::string>& args) {
   RunConfig config;
-  agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });
+  agree(world, [&] { config = resolve_run(o.options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   const Figures f = figures(*backend, world, config, o);
@@ -161,7 +163,9 @@ int scaling_bench(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int bench_scaling(const std::vector<std::string>& args) {
-  return run_on_ranks("bench scaling", [&](World& world) { return scaling_bench(world, args); });
+  ScalingBenchOptions o;
+  o.options.answer_help(args);
+  return run_on_ranks("bench scaling", [&](World& world) { return scaling_bench(world, o, args); });
 }
 
 }  // namespace mbt

@@ -136,20 +136,26 @@ nlohmann::ordered_json to_json(const Backend& backend, const World& world, const
   return j;
 }
 
-int step_bench(World& world, const std::vector<std::string>& args) {
-  VerbOptions options("Time a training step of the configured model on random tokens: by part, and against its matrix products alone",
-                      "mbtrain bench step");
+struct StepBenchOptions {
+  VerbOptions options{"Time a training step of the configured model on random tokens: by part, and against its matrix products alone",
+                      "mbtrain bench step"};
   bool as_json = false;
   int64_t steps = 5;
-  options.add_flag("--json", as_json, "Print JSON");
-  options.add_option("--steps", steps, "Steps to time; the median counts").range(1, 10000);
+
+  StepBenchOptions() {
+    options.add_flag("--json", as_json, "Print JSON");
+    options.add_option("--steps", steps, "Steps to time; the median counts").range(1, 10000);
+  }
+};
+
+int step_bench(World& world, StepBenchOptions& o, const std::vector<std::string>& args) {
   RunConfig config;
-  agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });
+  agree(world, [&] { config = resolve_run(o.options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;  // it trains, whatever a run of this config would do
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
-  const StepTimes times = measure(*backend, world, config, steps);
+  const StepTimes times = measure(*backend, world, config, o.steps);
   if (!world.is_first()) return 0;
-  if (as_json) std::printf("%s\n", json_text(to_json(*backend, world, config, times), {.indent = 2}).c_str());
+  if (o.as_json) std::printf("%s\n", json_text(to_json(*backend, world, config, times), {.indent = 2}).c_str());
   else print_table(world, config, times);
   return 0;
 }
@@ -157,7 +163,9 @@ int step_bench(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int bench_step(const std::vector<std::string>& args) {
-  return run_on_ranks("bench step", [&](World& world) { return step_bench(world, args); });
+  StepBenchOptions o;
+  o.options.answer_help(args);
+  return run_on_ranks("bench step", [&](World& world) { return step_bench(world, o, args); });
 }
 
 }  // namespace mbt

@@ -43,8 +43,10 @@ int from_hf(const std::vector<std::string>& args) {
       "Convert a Hugging Face folder (GPT-2, Llama 2 and 3, Qwen 2 and 3, Mistral) to a run folder, with the weights at iteration 0",
       "mbtrain convert from-hf");
   std::string folder, out;
-  options.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index").required();
-  options.add_option("OUT", out, "New folder").required();
+  options.add_option("DIR", folder, "Folder with config.json and model.safetensors, or shards with their index")
+      .required()
+      .called("FOLDER");
+  options.add_option("OUT", out, "New folder").required().called("FOLDER");
   std::optional<int64_t> seq_length;
   options
       .add_option("--seq-length", seq_length,
@@ -79,14 +81,14 @@ int to_hf(const std::vector<std::string>& args) {
   std::string folder, out, dtype = "source", shard_size = "5GB";
   int64_t step = -1;
   bool verify = true;
-  options.add_option("RUN", folder, "Folder of a run, or of one checkpoint").required();
-  options.add_option("OUT", out, "New folder").required();
+  options.add_option("RUN", folder, "Folder of a run, or of one checkpoint").required().called("FOLDER");
+  options.add_option("OUT", out, "New folder").required().called("FOLDER");
   options
       .add_option("--dtype", dtype,
                   "dtype of the weights: fp32, bf16, fp16, or source: as in the Hugging Face folder that it came from, or the run's "
                   "params_dtype without one")
       .one_of({"source", "fp32", "bf16", "fp16"});
-  options.add_option("--max-shard-size", shard_size, "Largest size of one file: 5GB, 500MB, 1GiB, ...");
+  options.add_option("--max-shard-size", shard_size, "Largest size of one file: 5GB, 500MB, 1GiB, ...").called("SIZE");
   options.add_option("--ckpt-step", step, "Iteration to take; by default the newest");
   options.add_option("--verify-integrity", verify, "Compare the files that are read with their checksums; false: only their sizes");
   options.parse(args);

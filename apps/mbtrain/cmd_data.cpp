@@ -32,7 +32,7 @@ int show_cache(const std::vector<std::string>& args) {
   std::string folder;
   bool prune = false;
   double days = kIndexDays;
-  options.add_option("FOLDER", folder, "The cache folder, or the data that it belongs to").required();
+  options.add_option("FOLDER", folder, "The cache folder, or the data that it belongs to").required().called("PATH");
   options.add_flag("--prune", prune, "Remove entries that no run has opened for --unused-days, and leftovers of killed programs");
   options.add_option("--unused-days", days, "Days since a run last opened it; 0: everything; default: 30").range(0.0, 1e6);
   options.parse(args);
@@ -61,8 +61,8 @@ int merge(const std::vector<std::string>& args) {
   VerbOptions options("Megatron pairs, one after the other, as one", "mbtrain data merge");
   std::vector<std::string> inputs;
   std::string output;
-  options.add_option("--input", inputs, "Prefixes, in order").required();
-  options.add_option("--output", output, "Prefix of the new pair").required();
+  options.add_option("--input", inputs, "Prefixes, in order").required().called("PREFIX");
+  options.add_option("--output", output, "Prefix of the new pair").required().called("PREFIX");
   options.parse(args);
   std::vector<IndexedReader> readers;
   for (const std::string& path : inputs) {

@@ -137,10 +137,12 @@ int show_batch(const InspectOptions& o, const ConfigInput& input) {
 int data_inspect(const std::vector<std::string>& args) {
   VerbOptions options("Show what a data file is, or what a batch of a run really contains", "mbtrain data inspect");
   InspectOptions o;
-  options.add_option(
-      "FILE", o.path,
-      "Megatron pair (prefix, .bin or .idx), token file, text or JSON Lines (--dataset.kind says what it is, where its name does not); not "
-      "given: the run that the config fields describe");
+  options
+      .add_option("FILE", o.path,
+                  "Megatron pair (prefix, .bin or .idx), token file, text or JSON Lines (--dataset.kind says what it is, where its name "
+                  "does not); not "
+                  "given: the run that the config fields describe")
+      .called("PATH");
   options.add_option("--of", o.split, "Split of the run").one_of({"train", "valid", "test"}).with_default_shown();
   options.add_option("--first", o.first, "First sample, counted as the run consumes them")
       .range(int64_t{0}, int64_t{1} << 60)

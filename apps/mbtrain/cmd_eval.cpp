@@ -34,7 +34,7 @@ struct EvalOptions {
 
 void add_common(VerbOptions& options, EvalOptions& o, const char* what) {
   o.model.add_to(options);
-  options.add_option("inputs", o.inputs, what).required();
+  options.add_option("inputs", o.inputs, what).required().called("PATH");
   options.show_defaults();
   constexpr int64_t kMost = int64_t{1} << 30;
   options

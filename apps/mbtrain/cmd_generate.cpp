@@ -47,7 +47,9 @@ GenerateOptions parse_generate(const std::vector<std::string>& args) {
   GenerateOptions o;
   o.model.add_to(options);
   const VerbOption prompt = options.add_option("--prompt", o.prompt, "Text to continue; default: a newline");
-  options.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input").excludes(prompt);
+  options.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input")
+      .excludes(prompt)
+      .called("FILE");
   options.show_defaults();
   options.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt").range(int64_t{1}, int64_t{1} << 30);
   options

@@ -19,8 +19,9 @@ int cmd_probe(const std::vector<std::string>& args) {
   std::string batch, out;
   int64_t steps = 0;
   options.add_option("--batch", batch, "safetensors with input_ids, labels (already shifted) and loss_mask, each [steps, batch, sequence]")
-      .required();
-  options.add_option("--out", out, "safetensors to write").required();
+      .required()
+      .called("FILE");
+  options.add_option("--out", out, "safetensors to write").required().called("FILE");
   options.add_option("--steps", steps, "Optimizer steps; each takes one batch").range(int64_t{0}, int64_t{1000000});
   ConfigInput input = options.parse_with_config(args);
   // The sequences that the model must be able to take.

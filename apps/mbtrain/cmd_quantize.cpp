@@ -194,8 +194,8 @@ int quantize_file(const QuantizeOptions& o, const Choice& choice) {
 int cmd_quantize(const std::vector<std::string>& args) {
   VerbOptions options(kQuantizeDescription, "mbtrain quantize");
   QuantizeOptions o;
-  options.add_option("IN", o.in, "safetensors file to read").required();
-  options.add_option("OUT", o.out, "safetensors file to write").required();
+  options.add_option("IN", o.in, "safetensors file to read").required().called("FILE");
+  options.add_option("OUT", o.out, "safetensors file to write").required().called("FILE");
   options.add_option("--role", o.role, "Which operand of a linear layer the tensors are")
       .required()
       .one_of({"activation", "weight", "gradient"});

@@ -126,8 +126,8 @@ int show_recipe(const std::vector<std::string>& args) {
   std::string name, other;
   bool as_json = false;
   std::vector<std::string> files;
-  options.add_option("NAME", name, "A recipe, or a .json file with one").required();
-  options.add_option("--diff", other, "Print only the fields that differ from this recipe").called("NAME");
+  options.add_option("NAME", name, "A recipe, or a .json file with one").required().called("RECIPE");
+  options.add_option("--diff", other, "Print only the fields that differ from this recipe").called("RECIPE");
   options.add_flag("--json", as_json, "Print JSON that --mixed-precision reads back");
   add_recipe_files(options, files);
   options.parse(args);
@@ -146,6 +146,7 @@ int cmd_recipes(const std::vector<std::string>& args) {
   VerbOptions options("List the mixed-precision recipes; `mbtrain recipes show NAME` prints one", "mbtrain recipes");
   bool as_json = false;
   std::vector<std::string> files;
+  options.add_sub_verb("show", "print one recipe, or how it differs from another");
   options.add_flag("--json", as_json, "Print JSON");
   add_recipe_files(options, files);
   options.parse(args);

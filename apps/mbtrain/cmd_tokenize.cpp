@@ -73,10 +73,12 @@ TokenizeArguments parse_tokenize(const std::vector<std::string>& args) {
   o.tokenize.workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options
       .add_option("--tokenizer,--tokenizer-model", o.tokenizer, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
-      .required();
+      .required()
+      .called("TOKENIZER");
   options.add_option("--input", o.source.inputs, "Files, folders (read in byte order of the paths), pipes; - reads standard input")
-      .required();
-  options.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx: Megatron's indexed data");
+      .required()
+      .called("PATH");
+  options.add_option("--output,--output-prefix", o.output, "Write PREFIX.bin and PREFIX.idx: Megatron's indexed data").called("PREFIX");
   options.add_flag("--print-ids", o.print_ids, "Print each text's tokens as a JSON array on a line");
   options.add_flag("--decode", o.decode,
                    "Tokens to text: each line is a JSON array of tokens, or an object with one under --json-key; prints JSON strings");

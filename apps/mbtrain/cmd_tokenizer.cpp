@@ -20,7 +20,9 @@ std::string shown_id(const std::optional<int32_t>& id) { return id ? std::to_str
 int show_tokenizer(const std::vector<std::string>& args) {
   VerbOptions options("Show a tokenizer: vocabulary, special tokens, fingerprint", "mbtrain tokenizer show");
   std::string path;
-  options.add_option("TOKENIZER", path, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`").required();
+  options.add_option("TOKENIZER", path, "tokenizer.json, SentencePiece model, folder with one of them, or `bytes`")
+      .required()
+      .called("TOKENIZER");
   options.parse(args);
   const auto tokenizer = path == "bytes" ? make_byte_tokenizer() : open_tokenizer(path);
   std::printf("%s\nbos %s, eos %s, end of document %s\nfingerprint %s\n", tokenizer->describe().c_str(),
@@ -69,8 +71,9 @@ int train(const std::vector<std::string>& args) {
   options
       .add_option("--input", source.inputs,
                   "Files and folders; - is standard input: lines, or with --json-key JSON Lines, whatever they are called")
-      .required();
-  options.add_option("--output", output, "Model file to write").required();
+      .required()
+      .called("PATH");
+  options.add_option("--output", output, "Model file to write").required().called("FILE");
   options.add_option("--vocab-size", t.vocab_size, "Size of the vocabulary, the special tokens included")
       .range(int64_t{2}, int64_t{1} << 24)
       .with_default_shown();

@@ -121,16 +121,20 @@ void prepare_save_folder(const std::string& folder, std::optional<FolderClaim>& 
   check_save_folder(folder);
 }
 
-int train(World& world, const std::vector<std::string>& args) {
+struct TrainOptions {
+  VerbOptions options{"Train a model", "mbtrain train"};
+  std::string resumed;
+
+  TrainOptions() { add_resume(options, resumed); }
+};
+
+int train(World& world, TrainOptions& own, const std::vector<std::string>& args) {
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   std::optional<FolderClaim> lock;  // on the first rank, to the end of the run
   agree(world, [&] {
-    VerbOptions options("Train a model", "mbtrain train");
-    std::string resumed;
-    add_resume(options, resumed);
-    ConfigInput input = options.parse_with_config(args);
-    apply_resume(resumed, input);
+    ConfigInput input = own.options.parse_with_config(args);
+    apply_resume(own.resumed, input);
     run = resolve_run(input, world.ranks());
     const RunConfig& config = run.config;
     if (world.is_first()) check_before_start(config.checkpoint, lock);
@@ -178,7 +182,9 @@ int train(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_train(const std::vector<std::string>& args) {
-  return run_on_ranks("train", [&](World& world) { return train(world, args); });
+  TrainOptions own;
+  own.options.answer_help(args);
+  return run_on_ranks("train", [&](World& world) { return train(world, own, args); });
 }
 
 }  // namespace mbt

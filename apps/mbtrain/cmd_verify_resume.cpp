@@ -33,8 +33,27 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 struct VerifyResumeOptions {
+  VerbOptions options{
+      "Check that a saved and resumed run is bit-identical to an uninterrupted one: losses, and a hash of all state (weights, masters, "
+      "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: different",
+      "mbtrain verify-resume"};
   int64_t before = 16, after = 16, kills = 2;
   std::string folder;
+  std::optional<VerbOption> kills_option;
+
+  VerifyResumeOptions() {
+    options.add_option("--before", before, "Steps before the break").range(1, 1000000);
+    options.add_option("--after", after, "Steps after it").range(1, 1000000);
+    kills_option =
+        options
+            .add_option("--kills", kills,
+                        "With one rank: also test a run that is killed (-9) this many times at random, saving every step; 0: skip")
+            .range(0, 10000);
+    options
+        .add_option("--folder", folder,
+                    "New folder to keep the checkpoints in; default: a temporary one in the current folder, removed at the end")
+        .called("FOLDER");
+  }
 };
 
 /// A folder of its own that goes when it is no longer needed, unless it was asked for by name. The same on every rank.
@@ -133,26 +152,12 @@ bool report(const char* what, const RunTrace& whole, const RunTrace& other, bool
   return is_equal;
 }
 
-int verify(World& world, const std::vector<std::string>& args) {
-  VerbOptions options(
-      "Check that a saved and resumed run is bit-identical to an uninterrupted one: losses, and a hash of all state (weights, masters, "
-      "moments, amax histories, scales, loss scaler, schedules, counters). Exit code 0: equal, 1: different",
-      "mbtrain verify-resume");
-  VerifyResumeOptions o;
-  options.add_option("--before", o.before, "Steps before the break").range(1, 1000000);
-  options.add_option("--after", o.after, "Steps after it").range(1, 1000000);
-  const VerbOption kills =
-      options
-          .add_option("--kills", o.kills,
-                      "With one rank: also test a run that is killed (-9) this many times at random, saving every step; 0: skip")
-          .range(0, 10000);
-  options.add_option("--folder", o.folder,
-                     "New folder to keep the checkpoints in; default: a temporary one in the current folder, removed at the end");
+int verify(World& world, VerifyResumeOptions& o, const std::vector<std::string>& args) {
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   agree(world, [&] {
-    run = resolve_run(options.parse_with_config(args), world.ranks());
-    if (kills.is_given() && o.kills > 0 && world.ranks() > 1)
+    run = resolve_run(o.options.parse_with_config(args), world.ranks());
+    if (o.kills_option->is_given() && o.kills > 0 && world.ranks() > 1)
       throw InputError("--kills starts processes of its own, one rank each; under a launcher take --kills 0, and kill ranks from outside");
     const CheckpointConfig& c = run.config.checkpoint;
     if (!c.save.empty() || !c.load.empty())
@@ -196,7 +201,9 @@ int verify(World& world, const std::vector<std::string>& args) {
 }  // namespace
 
 int cmd_verify_resume(const std::vector<std::string>& args) {
-  return run_on_ranks("verify-resume", [&](World& world) { return verify(world, args); });
+  VerifyResumeOptions o;
+  o.options.answer_help(args);
+  return run_on_ranks("verify-resume", [&](World& world) { return verify(world, o, args); });
 }
 
 }  // namespace mbt

@@ -8,12 +8,15 @@
 namespace mbt {
 
 int cmd_bench(const std::vector<std::string>& args);
+int cmd_completion(const std::vector<std::string>& args);
 int cmd_config(const std::vector<std::string>& args);
 int cmd_data(const std::vector<std::string>& args);
 int cmd_convert(const std::vector<std::string>& args);
 int cmd_doctor(const std::vector<std::string>& args);
 int cmd_eval(const std::vector<std::string>& args);
 int cmd_generate(const std::vector<std::string>& args);
+int cmd_help(const std::vector<std::string>& args);
+int cmd_man(const std::vector<std::string>& args);
 int cmd_plan(const std::vector<std::string>& args);
 int cmd_pretrain_gpt(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
@@ -26,12 +29,12 @@ int cmd_verify_resume(const std::vector<std::string>& args);
 
 struct Verb {
   const char* name;
-  const char* doc;  ///< one line of `mbtrain --help`
+  const char* doc;  ///< one line of `mbtrain help`
   int (*run)(const std::vector<std::string>& args);
   bool on_ranks = false;  ///< under a launcher all ranks run it together; false: only rank 0 runs it
 };
 
-/// In the order of `mbtrain --help`.
+/// In the order of `mbtrain help`.
 inline const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
       {"train", "Train a model", cmd_train, true},
@@ -50,6 +53,9 @@ inline const std::vector<Verb>& verbs() {
       {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench, true},
       {"verify-resume", "Check that a saved and resumed run is bit-identical to an uninterrupted one", cmd_verify_resume, true},
       {"quantize", "Quantize the tensors of a safetensors file as a recipe would", cmd_quantize},
+      {"help", "Explain a verb, a section of the config or a field", cmd_help},
+      {"completion", "Print the completion of mbtrain for bash, zsh or fish", cmd_completion},
+      {"man", "Print the man page", cmd_man},
   };
   return all;
 }

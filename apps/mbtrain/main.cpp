@@ -13,6 +13,7 @@
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/log.h"
+#include "apps/mbtrain/verb_help.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
@@ -21,40 +22,18 @@
 namespace mbt {
 namespace {
 
-constexpr const char* kEnvironment =
-    "\nEnvironment:\n"
-    "  MBTRAIN_RECIPES=FILE:FILE     more recipes, as --recipes\n"
-    "  MBTRAIN_GEMM_ALGORITHMS=FILE  file with the fastest GEMM algorithms of a GPU; off: none are remembered\n"
-    "                                (unset: mbtrain/gemm_algorithms.json in $XDG_CACHE_HOME or ~/.cache)\n"
-    "  OMP_NUM_THREADS=N             CPU threads where train.num_threads is 0\n"
-    "  GOMP_SPINCOUNT, OMP_WAIT_POLICY  how CPU threads wait; unset: GOMP_SPINCOUNT=1000, so that two programs share a machine\n"
-    "  MBT_CPU_LEVEL=v2|v3           CPU loops of an older x86-64 level, for tests\n"
-    "  CUDA_VISIBLE_DEVICES=N,...    the GPUs to use: the first one, or under a launcher one per local rank\n"
-    "  LD_LIBRARY_PATH=FOLDER        where to find cuBLASLt, if not on the system's search path\n";
-
-std::string overview() {
-  std::string help =
-      "mbtrain trains transformers in low precision.\n\n"
-      "Usage: mbtrain [VERB] [ARGUMENTS]\n"
-      "       mbtrain                                     train a small model on built-in data\n"
-      "       mbtrain --mixed-precision bf16_with_fp8_current_scaling_mixed\n"
-      "       mbtrain --config run.json --train-iters 500 model.num_layers=8\n"
-      "       mpirun -np 4 mbtrain ...                    data-parallel, four ranks; or srun --mpi=pmix -n 4 mbtrain ...\n"
-      "       mbtrain VERB --help\n\n"
-      "Verbs; without one, train:\n";
-  for (const Verb& verb : verbs())
-    help += "  " + std::string(verb.name) + std::string(15 - std::string(verb.name).size(), ' ') + verb.doc + "\n";
-  return help + kEnvironment + "\nExit codes: 0 done, 1 the run failed, 2 bad usage or bad input.\n";
-}
-
 const Verb& find_verb(const std::string& name) {
   std::vector<std::string> names;
   for (const Verb& verb : verbs()) {
     if (name == verb.name) return verb;
     names.emplace_back(verb.name);
   }
-  if (name.ends_with(".json") || name.ends_with(".yaml"))
-    throw InputError(fmt::format("{} is no verb; a run config is given as --config {}", shown(name), name));
+  if (name.ends_with(".json")) throw InputError(fmt::format("{} is no verb; a run config is given as --config {}", shown(name), name));
+  if (name.ends_with(".yaml") || name.ends_with(".yml"))
+    throw InputError(
+        fmt::format("{} is no verb, and run configs are JSON, not YAML: write it as JSON and give it as --config FILE; "
+                    "`mbtrain config show` prints one to begin with",
+                    shown(name)));
   const std::string hint = did_you_mean(name, names);
   throw InputError("unknown verb " + shown(name) + (hint.empty() ? "; expected one of " + join(names, ", ") : hint));
 }
@@ -62,7 +41,7 @@ const Verb& find_verb(const std::string& name) {
 bool is_word(const std::string& argument) { return !argument.empty() && argument[0] != '-' && argument.find('=') == std::string::npos; }
 
 int dispatch(std::vector<std::string> args) {
-  if (!args.empty() && (args[0] == "--help" || args[0] == "-h" || args[0] == "help")) throw HelpRequest{overview()};
+  if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) args = {"help"};
   if (!args.empty() && args[0] == "--version") {
     std::cout << "mbtrain " << MBT_VERSION << "\n";
     return 0;
@@ -98,8 +77,8 @@ int run(std::vector<std::string> args) {
   try {
     const int code = dispatch(std::move(args));
     return std::max(code, flush_output());
-  } catch (const HelpRequest& help) {
-    std::cout << help.text;
+  } catch (const HelpRequest& request) {  // under a launcher every rank was asked
+    if (launched_as().rank <= 0) std::cout << verb_help_text(request, help_width());
     return flush_output();
   } catch (const ReaderWentAway&) {
     return 1;

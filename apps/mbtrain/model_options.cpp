@@ -9,13 +9,18 @@ namespace mbt {
 
 void ModelOptions::add_to(VerbOptions& options) {
   options.add_option("--checkpoint.load,--load", folder.folder, "Folder of a run, of one checkpoint, or of a Hugging Face model")
-      .required();
+      .required()
+      .called("FOLDER");
   options.add_option("--ckpt-step", folder.step, "Iteration to load; by default the newest");
-  options.add_option("--tokenizer", folder.tokenizer,
-                     "tokenizer.json, SentencePiece model, a folder with one, or bytes; by default the model's own");
-  options.add_option("--mixed-precision", folder.recipe,
-                     "Recipe to compute with; default: the training recipe, for a Hugging Face folder bf16_mixed");
-  options.add_option("--device", device, "auto, cpu or cuda");
+  options
+      .add_option("--tokenizer", folder.tokenizer,
+                  "tokenizer.json, SentencePiece model, a folder with one, or bytes; by default the model's own")
+      .called("TOKENIZER");
+  options
+      .add_option("--mixed-precision", folder.recipe,
+                  "Recipe to compute with; default: the training recipe, for a Hugging Face folder bf16_mixed")
+      .called("RECIPE");
+  options.add_option("--device", device, "Where to compute").one_of({"auto", "cpu", "cuda"});
 }
 
 OpenModel open_model(const ModelOptions& options) {

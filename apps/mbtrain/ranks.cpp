@@ -10,6 +10,7 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/log.h"
+#include "apps/mbtrain/verb_help.h"
 #include "core/base/error.h"
 #include "core/base/json_text.h"
 #include "core/base/xxhash.h"

@@ -8,10 +8,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "apps/mbtrain/verb_help.h"
 #include "core/config/config_input.h"
 
 namespace CLI {
@@ -21,10 +23,12 @@ class Option;
 
 namespace mbt {
 
+class ConfigArguments;
+
 /// A declared option. Each function restricts the values that it accepts and returns the option again.
 class VerbOption {
  public:
-  explicit VerbOption(CLI::Option* option) : option_(option) {}
+  VerbOption(CLI::Option* option, OptionHelp& help) : option_(option), help_(&help) {}
   VerbOption required() const;
   VerbOption range(int64_t least, int64_t most) const;
   VerbOption range(int least, int most) const { return range(int64_t{least}, int64_t{most}); }
@@ -33,15 +37,17 @@ class VerbOption {
   VerbOption at_least_zero() const;
   VerbOption one_of(const std::vector<std::string>& choices) const;
   VerbOption excludes(VerbOption other) const;
-  VerbOption repeatable() const;              ///< a list that takes one value each time it is given
-  VerbOption separated_by(char c) const;      ///< a list in one value
-  VerbOption called(const char* type) const;  ///< what --help calls its value
-  VerbOption with_default_shown() const;      ///< --help shows what the variable holds now
+  VerbOption repeatable() const;          ///< a list that takes one value each time it is given
+  VerbOption separated_by(char c) const;  ///< a list in one value
+  /// What --help calls its value. FILE, FOLDER, PATH (either), PREFIX, TOKENIZER and RECIPE also say how shells complete it.
+  VerbOption called(const char* type) const;
+  VerbOption with_default_shown() const;  ///< --help shows what the variable holds now
 
   bool is_given() const;  ///< after parsing
 
  private:
   CLI::Option* option_;
+  OptionHelp* help_;
 };
 
 /// The variables are written while parsing and must live until then; what they hold before is the default.
@@ -58,16 +64,30 @@ class VerbOptions {
   /// --help shows the defaults of all options declared from here on.
   void show_defaults();
 
+  /// A word that may stand first in place of the options, of a verb that calls another function then.
+  void add_sub_verb(const std::string& name, const std::string& doc) { sub_verbs_.push_back({name, doc}); }
+
   /// For verbs without a run configuration. Throws InputError for unknown flags, naming the nearest one, and for all that an option
   /// refuses; HelpRequest for --help.
   void parse(const std::vector<std::string>& args);
   /// For verbs that take a run configuration beside their own options. Throws InputError for everything that the verb's own options
   /// refuse; an unknown flag or a bad config file is noted in ConfigInput::problems, to be reported together with the problems of the
-  /// values. Throws HelpRequest for --help: the verb's options, then how to set fields, then the fields of every section.
+  /// values. Throws HelpRequest for --help and --help-all.
   ConfigInput parse_with_config(const std::vector<std::string>& args);
+  /// Throws HelpRequest where parse_with_config() (or without `with_config` parse()) would. For verbs that connect ranks before they parse:
+  /// whoever wants help has no other ranks to wait for.
+  void answer_help(const std::vector<std::string>& args, bool with_config = true);
 
  private:
+  VerbOption add(CLI::Option* option, std::string value, const std::string& doc);
+  HelpRequest help_request(bool with_config, bool wants_all) const;
+  void parse_own(std::vector<std::string> own, bool with_config);
+  ConfigInput finish_with(std::vector<std::string> own, ConfigArguments&& config);
+
   std::unique_ptr<CLI::App> app_;
+  std::deque<OptionHelp> help_;  ///< a deque: VerbOption keeps pointers
+  std::vector<SubVerbHelp> sub_verbs_;
+  bool shows_defaults_ = false;
 };
 
 }  // namespace mbt

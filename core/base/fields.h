@@ -15,6 +15,9 @@ namespace mbt {
 /// FieldInfo::alias of a field that has no flag beside --section.field.
 inline constexpr const char* kNoAlias = "";
 
+/// What a field of text names, for the shells' completion and for usage.
+enum class Holds : uint8_t { text, file, folder, path /* a file or a folder */ };
+
 /// The properties of a field, apart from its type and default (the member initializer). The choices of an enum are its names.
 /// Types in use: bool, int64_t, double, std::string, enums with names (enum_names.h), std::optional of these, std::vector<int64_t> and
 /// std::vector<std::string>.
@@ -26,6 +29,7 @@ struct FieldInfo {
   double max = std::numeric_limits<double>::infinity();   ///< inclusive
   const char* alias = nullptr;   ///< Megatron's flag without the dashes; null: the name with '-' for '_', which no other field may have
   bool is_architecture = false;  ///< with another value the same weights compute something else
+  Holds holds = Holds::text;
 };
 
 /// A field that core/recipe/synchronize.h copies from mixed_precision.

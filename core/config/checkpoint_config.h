@@ -21,8 +21,9 @@ struct CheckpointConfig {
   static void visit(Self& s, V&& v) {
     v(s.save,
       FieldInfo{.name = "save",
-                .doc = "Folder to save to; empty: no checkpoints. One that holds checkpoints is refused, unless the run continues them"});
-    v(s.load, FieldInfo{.name = "load", .doc = "Folder to continue from"});
+                .doc = "Folder to save to; empty: no checkpoints. One that holds checkpoints is refused, unless the run continues them",
+                .holds = Holds::folder});
+    v(s.load, FieldInfo{.name = "load", .doc = "Folder to continue from", .holds = Holds::folder});
     v(s.save_interval,
       FieldInfo{.name = "save_interval", .doc = "Iterations between checkpoints; null: only at the end", .unit = "iterations", .min = 1});
     v(s.save_optim, FieldInfo{.name = "save_optim", .doc = "Save masters and moments", .alias = kNoAlias});

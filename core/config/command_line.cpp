@@ -12,7 +12,9 @@
 #include "core/config/config_file.h"
 #include "core/config/shipped_configs.h"
 #include "core/config/upstream_names.h"
+#include "core/megatron/argument_table.h"
 #include "core/megatron/bridge_fields.h"
+#include "core/megatron/reference.h"
 
 namespace mbt {
 
@@ -50,9 +52,35 @@ bool is_list_item(const std::string& argument) {
   return argument.rfind("--", 0) != 0 && (equals == argument.npos || argument.substr(0, equals).find('.') == argument.npos);
 }
 
-bool is_base(const std::string& name) { return name == "fp16" || name == "bf16"; }
+/// "-c", not "-1".
+bool is_short_flag(const std::string& argument) {
+  return argument.size() > 1 && argument[0] == '-' && argument[1] != '-' && argument[1] != '.' && (argument[1] < '0' || argument[1] > '9');
+}
 
-bool is_special(const std::string& name) { return name == "config" || name == "recipes" || name == "mixed_precision"; }
+/// Whether an argument can be a value of the unknown flag before it.
+bool is_value(const std::string& argument) { return is_list_item(argument) && !is_short_flag(argument); }
+
+bool is_yaml(const std::string& file) { return file.ends_with(".yaml") || file.ends_with(".yml"); }
+
+constexpr const char* kHowToBegin = "`mbtrain config show` prints one to begin with";
+
+constexpr ConfigFlag kFlags[] = {
+    {"--config", "FILE|NAME", "JSON file with the sections as objects, or the name of a shipped config; repeatable, the later one wins"},
+    {"--mixed-precision", "RECIPE", "The recipe: a name (`mbtrain recipes` lists them) or a JSON file"},
+    {"--fp16", "", "The recipe fp16_mixed when none is named; a named recipe must be of this type"},
+    {"--bf16", "", "The recipe bf16_mixed when none is named; a named recipe must be of this type"},
+    {"--recipes", "FILE", "File with more recipes; repeatable"},
+};
+
+const ConfigFlag* find_flag(const std::string& name) {
+  for (const ConfigFlag& flag : kFlags)
+    if (name == underscored(flag.name + 2)) return &flag;
+  return nullptr;
+}
+
+bool is_base(const std::string& name) { return find_flag(name) && *find_flag(name)->value == '\0'; }
+
+bool is_special(const std::string& name) { return find_flag(name) && !is_base(name); }
 
 template <class T>
 void append(std::vector<T>& to, std::vector<T>&& from) {
@@ -60,6 +88,8 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
 }
 
 }  // namespace
+
+std::span<const ConfigFlag> config_flags() { return kFlags; }
 
 ConfigArguments::ConfigArguments() : table_(defaults_) {}
 
@@ -89,6 +119,7 @@ size_t ConfigArguments::take(const std::vector<std::string>& args, size_t at) {
   else if (argument.has_dashes) field = table_.find_alias(argument.name);
   const bool is_recipe_override = !argument.has_dashes && argument.name == "mixed_precision";
   const bool is_switch = argument.has_dashes && !field && (is_base(argument.name) || find_switch(argument.name) != nullptr);
+  if (!field && dot != std::string::npos && what_it_is_here(argument.name)) return 0;
   const bool is_known =
       field || is_switch || dot != std::string::npos || (argument.has_dashes && is_special(argument.name)) || is_recipe_override;
   if (!is_known) return 0;
@@ -133,12 +164,11 @@ void ConfigArguments::take_special(const std::string& flag, const std::string& n
 
 /// A file, or the name of a shipped config. A file of that name in the current folder comes first.
 void ConfigArguments::take_config(const std::string& flag, const std::string& value) {
-  const std::string extension = std::filesystem::path(value).extension().string();
   std::error_code none;
-  if (extension == ".yaml" || extension == ".yml") {
-    from_line_.problems.push_back(
-        {"command line, " + flag, shown(value) + ": run configs are JSON, not YAML; `mbtrain config show` prints one to begin with"});
-  } else if (std::filesystem::exists(value, none) || extension == ".json" || value.find('/') != value.npos) {
+  if (is_yaml(value) || value.ends_with(".toml")) {
+    from_line_.problems.push_back({"command line, " + flag, fmt::format("{}: run configs are JSON, not {}; {}", shown(value),
+                                                                        is_yaml(value) ? "YAML" : "TOML", kHowToBegin)});
+  } else if (std::filesystem::exists(value, none) || value.ends_with(".json") || value.find('/') != value.npos) {
     read_config_file(value, from_files_);
   } else if (const char* text = shipped_config(value)) {
     read_config_text(text, value, from_files_);
@@ -168,25 +198,46 @@ void ConfigArguments::take_field(const std::string& flag, const std::string& sec
   else from_line_.assignments.push_back({section, field, nlohmann::json(value), {Origin::Kind::command_line, flag}});
 }
 
-size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags) {
-  const Argument argument = take_apart(args[at]);
+std::string ConfigArguments::why_unknown(const std::string& flag, const std::string& name,
+                                         const std::vector<std::string>& other_flags) const {
+  if (const char* here = what_it_is_here(name)) return std::string("unknown flag; here ") + here;
   std::vector<std::string> flags = other_flags, same_name;
-  for (const char* special : {"--config", "--recipes", "--mixed-precision"}) flags.emplace_back(special);
+  for (const ConfigFlag& special : kFlags) flags.emplace_back(special.name);
   for (const Field& field : table_.all()) {
     if (!field.alias.empty()) flags.push_back("--" + field.alias);
-    if (field.info.name == argument.name) same_name.push_back("--" + field.path());
+    if (field.info.name == name) same_name.push_back("--" + field.path());
   }
-  std::string what =
-      argument.has_dashes ? "unknown flag" : "unexpected argument; fields are set by section.field=value or --section.field value";
-  if (const char* here = argument.has_dashes ? what_it_is_here(argument.name) : nullptr) what += std::string("; here ") + here;
-  else if (!argument.has_dashes && argument.flag.ends_with(".json")) what += "; a run config is given as --config " + argument.flag;
-  else if (!same_name.empty()) what += "; there is " + join(same_name, ", ");
-  else if (argument.has_dashes)
-    what += nearest(argument.flag, flags).empty() ? "; --help lists the flags" : did_you_mean(argument.flag, flags);
-  from_line_.problems.push_back({"command line, " + shown(argument.flag), what});
-  const bool next_is_value = argument.has_dashes && !argument.value && at + 1 < args.size() && args[at + 1].rfind("--", 0) != 0 &&
-                             args[at + 1].find('=') == std::string::npos;
-  return next_is_value ? 2 : 1;
+  if (!same_name.empty()) return "unknown flag; there is " + join(same_name, ", ");
+  if (const MegatronArgument* a = find_megatron_argument("--" + name))
+    return fmt::format("unknown flag; `mbtrain pretrain_gpt` takes this one of Megatron-LM ({})", what_becomes_of(*a));
+  return "unknown flag" + (nearest(flag, flags).empty() ? "; --help lists the flags" : did_you_mean(flag, flags));
+}
+
+/// Why a word that belongs to no flag is refused.
+std::string ConfigArguments::why_unexpected(const std::string& word, const std::string& name) const {
+  const std::string file = fmt::format("a run config is given as --config {}", word);
+  if (is_yaml(word)) return std::string("run configs are JSON, not YAML; ") + kHowToBegin;
+  if (word.ends_with(".toml")) return std::string("run configs are JSON, not TOML; ") + kHowToBegin;
+  if (word.ends_with(".json") || shipped_config(word)) return file;
+  std::string same_name;
+  for (const Field& field : table_.all())
+    if (field.info.name == name) same_name += (same_name.empty() ? "; there is --" : ", --") + field.path();
+  return "unexpected argument; fields are set by section.field=value or --section.field value" + same_name;
+}
+
+size_t ConfigArguments::refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags,
+                               bool takes_positionals) {
+  const Argument argument = take_apart(args[at]);
+  const bool is_foreign =
+      what_it_is_here(argument.name) && argument.name.find('.') != std::string::npos;  // torchtitan's section.field=value
+  const bool is_flag = argument.has_dashes || is_foreign || is_short_flag(argument.flag);
+  from_line_.problems.push_back({"command line, " + shown(argument.flag), is_flag ? why_unknown(argument.flag, argument.name, other_flags)
+                                                                                  : why_unexpected(argument.flag, argument.name)});
+  if (!is_flag || argument.value) return 1;
+  const size_t most = takes_positionals ? 1 : args.size();  // a verb's own words may follow the value
+  size_t values = 0;
+  while (values < most && at + 1 + values < args.size() && is_value(args[at + 1 + values])) ++values;
+  return 1 + values;
 }
 
 ConfigInput ConfigArguments::finish() && {

@@ -12,6 +12,7 @@
 // earlier ones.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,15 @@
 #include "core/config/field_table.h"
 
 namespace mbt {
+
+/// A flag that is no field.
+struct ConfigFlag {
+  const char* name;   ///< "--config"
+  const char* value;  ///< what stands for its value in usage; "": it takes none
+  const char* doc;
+};
+/// All of them, for --help, completion and the man page.
+std::span<const ConfigFlag> config_flags();
 
 class ConfigArguments {
  public:
@@ -31,8 +41,9 @@ class ConfigArguments {
   size_t take(const std::vector<std::string>& args, size_t at);
 
   /// Notes that args[at] is known to nobody, naming the nearest flag of these and of `other_flags` (with dashes). Returns how many
-  /// arguments to pass over: an unknown flag goes with the value after it.
-  size_t refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags = {});
+  /// arguments to pass over: an unknown flag goes with the values after it, with one where `takes_positionals`.
+  size_t refuse(const std::vector<std::string>& args, size_t at, const std::vector<std::string>& other_flags = {},
+                bool takes_positionals = false);
 
   /// What was taken. Problems (a file that cannot be read, a flag without its value) are in `problems`.
   ConfigInput finish() &&;
@@ -41,6 +52,8 @@ class ConfigArguments {
   struct Argument;
   static Argument take_apart(const std::string& typed);
   bool take_hydra(const std::string& typed, const Argument& argument);
+  std::string why_unknown(const std::string& flag, const std::string& name, const std::vector<std::string>& other_flags) const;
+  std::string why_unexpected(const std::string& word, const std::string& name) const;
   void take_special(const std::string& flag, const std::string& name, const std::string& value);
   void take_config(const std::string& flag, const std::string& value);
   void take_switch(const std::string& flag, const std::string& name, const std::string& value);

@@ -73,24 +73,29 @@ struct DatasetConfig {
                        "tokens, or one such file. sft: JSON Lines of prompt and completion, of messages, or in the form of Alpaca or "
                        "ShareGPT, packed, with loss on answers only",
                 .alias = kNoAlias});
-    v(s.path,
-      FieldInfo{.name = "path", .doc = "File, prefix of a .bin/.idx pair, or folder read recursively in sorted order", .alias = kNoAlias});
+    v(s.path, FieldInfo{.name = "path",
+                        .doc = "File, prefix of a .bin/.idx pair, or folder read recursively in sorted order",
+                        .alias = kNoAlias,
+                        .holds = Holds::path});
     v(s.blend, FieldInfo{.name = "blend",
                          .doc = "Several paths: [path, path] in proportion to their sizes, or [weight, path, weight, path]; upstream's "
                                 "[[paths], [weights]] is accepted too",
-                         .alias = "data-path"});
+                         .alias = "data-path",
+                         .holds = Holds::path});
     v(s.train_data_path, FieldInfo{.name = "train_data_path",
                                    .doc = "As blend, for training only; split is then not used. Upstream's blend_per_split, [train, "
-                                          "valid, test], sets this and the next two"});
-    v(s.valid_data_path, FieldInfo{.name = "valid_data_path", .doc = "As blend, for validation only"});
-    v(s.test_data_path, FieldInfo{.name = "test_data_path", .doc = "As blend, for the test split only"});
+                                          "valid, test], sets this and the next two",
+                                   .holds = Holds::path});
+    v(s.valid_data_path, FieldInfo{.name = "valid_data_path", .doc = "As blend, for validation only", .holds = Holds::path});
+    v(s.test_data_path, FieldInfo{.name = "test_data_path", .doc = "As blend, for the test split only", .holds = Holds::path});
     v(s.seq_length,
       FieldInfo{.name = "seq_length", .doc = "Must equal model.seq_length when given", .unit = "tokens", .min = 1, .alias = kNoAlias});
     v(s.split, FieldInfo{.name = "split", .doc = "Weights of train, validation and test"});
     v(s.random_seed, FieldInfo{.name = "random_seed", .doc = "Seed of the data order; null: rng.seed", .min = 0, .alias = kNoAlias});
     v(s.path_to_cache, FieldInfo{.name = "path_to_cache",
                                  .doc = "Folder for indices and tokenized text; empty: cache/mbtrain beside the data",
-                                 .alias = "data-cache-path"});
+                                 .alias = "data-cache-path",
+                                 .holds = Holds::folder});
     v(s.json_key, FieldInfo{.name = "json_key",
                             .doc = "Key of the text in each object of JSON Lines; null: text. When it is set, files that would be read as "
                                    "text are JSON Lines, whatever their names"});

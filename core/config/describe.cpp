@@ -1,32 +1,15 @@
 #include "core/config/describe.h"
 
-#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "core/base/error.h"
-#include "core/base/json_text.h"
-#include "core/base/strings.h"
-#include "core/config/field_table.h"
+#include "core/config/field_text.h"
 #include "core/config/upstream_names.h"
 
 namespace mbt {
 namespace {
 
 using nlohmann::ordered_json;
-
-/// The fields with their defaults.
-struct DefaultFields {
-  RunConfig config;
-  FieldTable table{config};
-
-  std::vector<const Field*> of(const std::string& section) const {
-    std::vector<const Field*> fields;
-    for (const Field& field : table.all())
-      if (field.section == section) fields.push_back(&field);
-    return fields;
-  }
-};
 
 const char* json_type(FieldType type) {
   switch (type) {
@@ -39,18 +22,6 @@ const char* json_type(FieldType type) {
     case FieldType::string_list: return "array";
   }
   return "";
-}
-
-std::string meaning(const Field& field) {
-  const std::string unit = field.info.unit;
-  return unit.empty() ? field.info.doc : field.info.doc + std::string(" [") + unit + "]";
-}
-
-std::string default_text(const Field& field) {
-  const nlohmann::json value = field.get();
-  if (value.is_number_float()) return to_text(value.get<double>());
-  if (value.is_string()) return value.get_ref<const std::string&>().empty() ? "\"\"" : value.get<std::string>();
-  return json_text(value);
 }
 
 ordered_json bound(const Field& field, double value) {
@@ -86,34 +57,6 @@ ordered_json section_schema(const std::vector<const Field*>& fields, const char*
 std::string escaped_cell(std::string text) {
   for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
   return text;
-}
-
-/// "--hysteresis", "--no-fp8-wgrad (false)".
-std::vector<std::string> flags_of(const Field& field) {
-  std::vector<std::string> flags;
-  if (!field.alias.empty()) flags.push_back("--" + field.alias);
-  for (const Switch& s : switches()) {
-    if (field.section != s.section || field.info.name != std::string_view(s.field)) continue;
-    std::string flag = s.flag;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    flags.push_back(fmt::format("--{} ({})", flag, s.value));
-  }
-  return flags;
-}
-
-std::string help_line(const Field& field, size_t name_width) {
-  constexpr size_t kDefaultWidth = 12, kLineWidth = 140;
-  std::string line = "  " + std::string(field.info.name);
-  line.resize(std::max(line.size(), name_width + 4), ' ');
-  std::string value = default_text(field);
-  value.resize(std::max(value.size(), kDefaultWidth - 2), ' ');
-  line += value + "  ";
-  const bool says_range =
-      field.type() == FieldType::choice || std::isfinite(field.info.min) || std::isfinite(field.info.max) || field.is_optional();
-  std::string about = meaning(field);
-  if (says_range) about += " (" + field.expected() + ")";
-  for (const std::string& flag : flags_of(field)) about += " " + flag;
-  return line + wrapped(about, kLineWidth - line.size(), name_width + 4 + kDefaultWidth) + "\n";
 }
 
 }  // namespace
@@ -165,29 +108,6 @@ std::string config_reference() {
     }
   }
   return page;
-}
-
-std::string config_help() {
-  const DefaultFields defaults;
-  std::string help =
-      "Run configuration:\n"
-      "  --config FILE                    JSON with the sections below as objects; repeatable, the later file wins\n"
-      "  --mixed-precision NAME|FILE      The recipe; `mbtrain recipes` lists them\n"
-      "  --mixed-precision.FIELD VALUE    One field of the recipe\n"
-      "  --fp16, --bf16                   The recipe fp16_mixed or bf16_mixed, when none is named; else the one that is named has that "
-      "type\n"
-      "  --recipes FILE                   More recipes; repeatable\n"
-      "  --SECTION.FIELD VALUE            Any field; also SECTION.FIELD=VALUE\n"
-      "  --ALIAS VALUE                    Megatron's flag, at the end of a field's line; a flag of true/false alone means true\n"
-      "The command line wins over files. '-' and '_' are equal in names; null unsets an optional field.\n";
-  for (const SectionInfo& section : config_sections()) {
-    help += "\n" + std::string(section.name) + ": " + section.doc + "\n";
-    const std::vector<const Field*> fields = defaults.of(section.name);
-    size_t name_width = 0;
-    for (const Field* field : fields) name_width = std::max(name_width, std::string(field->info.name).size());
-    for (const Field* field : fields) help += help_line(*field, name_width);
-  }
-  return help;
 }
 
 }  // namespace mbt

@@ -1,4 +1,4 @@
-// What a run config can say, for people and for editors, made from the field lists.
+// What a run config can say, for editors and for the docs, made from the field lists. --help: help.h
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -11,8 +11,5 @@ nlohmann::ordered_json config_schema();
 
 /// Markdown, a table a section: docs/config-reference.md.
 std::string config_reference();
-
-/// Plain text for `--help`: how to set fields, then each section's fields with default, meaning, range and alias.
-std::string config_help();
 
 }  // namespace mbt

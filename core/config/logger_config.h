@@ -37,10 +37,12 @@ struct LoggerConfig {
     v(s.jsonl_path, FieldInfo{.name = "jsonl_path",
                               .doc = "Metrics, one JSON object per iteration; empty: metrics.jsonl in checkpoint.save, if any. A resumed "
                                      "run appends, and any run in checkpoint.save: the last record of an iteration counts",
-                              .alias = kNoAlias});
+                              .alias = kNoAlias,
+                              .holds = Holds::file});
     v(s.progress, FieldInfo{.name = "progress", .doc = "Progress line on stderr: auto shows it on a terminal", .alias = kNoAlias});
     v(s.logging_level, FieldInfo{.name = "logging_level", .doc = "Messages on stderr", .alias = kNoAlias});
-    v(s.save_config_filepath, FieldInfo{.name = "save_config_filepath", .doc = "Write the resolved config here", .alias = kNoAlias});
+    v(s.save_config_filepath,
+      FieldInfo{.name = "save_config_filepath", .doc = "Write the resolved config here", .alias = kNoAlias, .holds = Holds::file});
   }
 };
 

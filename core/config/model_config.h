@@ -254,8 +254,10 @@ struct ModelConfig {
       FieldInfo{.name = "attention_backend",
                 .doc = "How attention is computed on a GPU: flash (tensor cores; head widths 64 and 128 in 16 bits), math (any head width "
                        "and dtype), auto (flash where supported, else math); cudnn is not built in. The CPU has one implementation"});
-    v(s.hf_path,
-      FieldInfo{.name = "hf_path", .doc = "Hugging Face folder to take the architecture and the weights from", .alias = kNoAlias});
+    v(s.hf_path, FieldInfo{.name = "hf_path",
+                           .doc = "Hugging Face folder to take the architecture and the weights from",
+                           .alias = kNoAlias,
+                           .holds = Holds::folder});
     v(s.init_method_std, FieldInfo{.name = "init_method_std",
                                    .doc = "Standard deviation of the initial weights; output projections: this / sqrt(2 L). null: 0.02, "
                                           "or sqrt(2 / (5 h)) for widths below 1000",

@@ -34,10 +34,12 @@ struct TokenizerConfig {
                        "SentencePiece model; none: text is rejected, only token files are read. Default: by tokenizer_model's file; a "
                        "model from a Hugging Face folder uses that folder's tokenizer, unless another is named"});
     v(s.tokenizer_model, FieldInfo{.name = "tokenizer_model",
-                                   .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; empty for bytes"});
+                                   .doc = "The tokenizer's file, or a folder with a tokenizer.json or tokenizer.model; empty for bytes",
+                                   .holds = Holds::path});
     v(s.merge_file, FieldInfo{.name = "merge_file",
                               .doc = "The merges, where tokenizer_model is GPT-2's vocabulary: vocab.json and merges.txt under any names",
-                              .alias = kNoAlias});
+                              .alias = kNoAlias,
+                              .holds = Holds::path});
   }
 };
 

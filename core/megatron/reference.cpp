@@ -99,6 +99,17 @@ std::string bridge_reference() {
 
 }  // namespace
 
+std::string what_becomes_of(const MegatronArgument& a) {
+  switch (a.kind) {
+    case MegatronKind::mapped: return a.field.empty() ? join(a.sets, " ") : a.field;
+    case MegatronKind::special: return a.reason;
+    case MegatronKind::conditional: return join(a.only, ", ") + " only: " + a.reason;
+    case MegatronKind::without_effect: return "no effect: " + a.reason;
+    case MegatronKind::refused: return "refused: " + a.reason;
+  }
+  return "";
+}
+
 std::string megatron_reference() {
   const auto fields = of({MegatronKind::mapped, MegatronKind::special}), conditional = of({MegatronKind::conditional}),
              idle = of({MegatronKind::without_effect}), refused = of({MegatronKind::refused});

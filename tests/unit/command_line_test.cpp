@@ -95,6 +95,34 @@ TEST_CASE("The command line wins over files, the later over the earlier", "[comm
   CHECK_FALSE(apply({"--mixed-precision", "fp32", "--config", b}).input.inline_recipe);
 }
 
+TEST_CASE("Flags of other trainers are answered with ours", "[command_line]") {
+  const auto answers = [](const std::vector<std::string>& args, const std::string& expected) {
+    CHECK_THAT(only_problem(args), ContainsSubstring(expected));
+  };
+  answers({"--learning-rate", "1e-3"}, "here it is --lr");
+  answers({"--n_layer=12"}, "here it is --num-layers");
+  answers({"--training.steps", "100"}, "here it is --train-iters");
+  answers({"--training.local_batch_size=8"}, "here it is --micro-batch-size");
+  answers({"model.flavor=8B"}, "here it is --config NAME");
+  answers({"--transformer-impl", "local"}, "`mbtrain pretrain_gpt` takes this one of Megatron-LM (no effect: ");
+}
+
+TEST_CASE("Values behind an unknown flag are no further problems", "[command_line]") {
+  CHECK_THAT(only_problem({"--betas", "0.9", "0.95"}), ContainsSubstring("--adam-beta1 and --adam-beta2"));
+  CHECK_THAT(only_problem({"--nonsense", "a", "-1", "B=c", "--lr", "1e-3"}), ContainsSubstring("--nonsense"));
+  CHECK_THAT(only_problem({"-c", "run.json"}), ContainsSubstring("\"-c\": unknown flag"));
+  CHECK(apply({"--nonsense", "a", "train.train_iters=3"}).config.train.train_iters == 3);
+  CHECK(apply({"--nonsense=a", "stray"}).problems.size() == 2);
+}
+
+TEST_CASE("Files that are no arguments are told what they are", "[command_line]") {
+  CHECK_THAT(only_problem({"run.json"}), ContainsSubstring("a run config is given as --config run.json"));
+  CHECK_THAT(only_problem({"gpt2_124m"}), ContainsSubstring("a run config is given as --config gpt2_124m"));
+  CHECK_THAT(only_problem({"run.yml"}), ContainsSubstring("JSON, not YAML"));
+  CHECK_THAT(only_problem({"run.toml"}), ContainsSubstring("JSON, not TOML"));
+  CHECK_THAT(only_problem({"--config", "run.toml"}), ContainsSubstring("JSON, not TOML"));
+}
+
 TEST_CASE("Bad arguments name what was meant", "[command_line]") {
   CHECK(only_problem({"--no-such-flag", "1"}) == "command line, \"--no-such-flag\": unknown flag; --help lists the flags");
   CHECK(only_problem({"--micro-batchsize", "1"}) ==

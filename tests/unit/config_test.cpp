@@ -12,6 +12,7 @@
 #include "core/config/config_json.h"
 #include "core/config/describe.h"
 #include "core/config/field_table.h"
+#include "core/config/help.h"
 #include "tests/support/catch.h"
 
 namespace mbt::test::config_test {
@@ -336,11 +337,37 @@ TEST_CASE("configs/schema.json and docs/config-reference.md are up to date", "[c
   CHECK(reference_is_current);
 }
 
-TEST_CASE("--help names every field", "[config]") {
+TEST_CASE("--help-all names every field", "[config]") {
   RunConfig config;
   const FieldTable table(config);
-  const std::string help = config_help();
-  for (const Field& field : table.all()) CHECK(help.find(std::string("  ") + field.info.name + " ") != std::string::npos);
+  const std::string help = config_fields_help(100);
+  for (const Field& field : table.all())
+    CHECK((help.find(fmt::format("\n  {} ", field.info.name)) != std::string::npos ||
+           help.find(fmt::format("\n  {}\n", field.info.name)) != std::string::npos));
+}
+
+TEST_CASE("Help stays within its width", "[config]") {
+  RunConfig config;
+  const FieldTable table(config);
+  for (const size_t width : {80, 100}) {
+    std::string help = config_help(width) + config_fields_help(width);
+    for (const Field& field : table.all()) help += help_about(field.path(), width).value();
+    for (const std::string& line : split(help, '\n')) {
+      CHECK(line.size() <= width);
+    }
+  }
+}
+
+TEST_CASE("A field is explained by any of its names", "[config]") {
+  const std::string lr = help_about("optimizer.lr", 100).value();
+  CHECK_THAT(lr, ContainsSubstring("number from 0") && ContainsSubstring("0.002") && ContainsSubstring("--lr X, --optimizer.lr X"));
+  for (const char* name : {"--lr", "lr", "--optimizer.lr"}) CHECK(help_about(name, 100) == lr);
+  CHECK_THAT(help_about("--no-fp8-wgrad", 100).value(), ContainsSubstring("mixed_precision.fp8_wgrad"));
+  CHECK_THAT(help_about("--mixed-precision", 100).value(), ContainsSubstring("--mixed-precision RECIPE"));
+  CHECK_THAT(help_about("train", 100).value(), ContainsSubstring("train_iters") && ContainsSubstring("micro_batch_size"));
+  const std::string shared = help_about("seq_length", 100).value();  // fields of one name in two sections
+  CHECK_THAT(shared, ContainsSubstring("model.seq_length") && ContainsSubstring("dataset.seq_length"));
+  CHECK(!help_about("nonsense", 100));
 }
 
 }  // namespace mbt::test::config_test

@@ -16,9 +16,9 @@ std::string hf_family_of(const ModelConfig& model);
 
 /// Tokens with a meaning of their own, as config.json and generation_config.json name them.
 struct HfTokenIds {
-  std::optional<int64_t> bos, eos;
-  std::optional<int64_t> eod;          ///< ends a document, when that differs from the token that ends an answer
-  std::optional<int64_t> end_of_turn;  ///< of the chat template that the model was trained with
+  std::optional<int64_t> bos = {}, eos = {};
+  std::optional<int64_t> eod = {};          ///< ends a document, when that differs from the token that ends an answer
+  std::optional<int64_t> end_of_turn = {};  ///< of the chat template that the model was trained with
 };
 
 /// The text of a config.json for a model that has come from none; weights are stored as `dtype` ("float32", "bfloat16", "float16").

@@ -55,8 +55,9 @@ std::string rendered(ChatFormat format, const json& messages, const std::string&
   return text;
 }
 
-/// An end of text may be letters of any text, to which a name in a text is no token.
+/// An end of text may be letters of any text, which make other tokens beside other letters.
 bool gives_its_tokens(const ChatTemplate& chat, const Tokenizer& tokenizer, const std::string& begin, const std::string& end) {
+  if (chat.format() == ChatFormat::plain && !tokenizer.decode_bytes(std::array{chat.end_of_turn()}, true).empty()) return false;
   json messages = json::array();
   for (const char* const role : {"system", "user", "assistant", "user", "assistant"})
     messages.push_back({{"role", role}, {"content", "Say 12, then end. "}});

@@ -110,10 +110,10 @@ size_t tag_end(std::string_view text, size_t at, std::string_view closing) {
   return std::min(at, text.size());
 }
 
-/// Of a text in front of a block: the blanks of its last line.
-std::string_view without_indent(std::string_view text) {
+/// A text in front of a block without the blanks of its last line, where there is nothing else in that.
+std::string_view without_indent(std::string_view text, bool begins_line) {
   const size_t last = text.find_last_not_of(" \t");
-  if (last == std::string_view::npos) return text.substr(0, 0);
+  if (last == std::string_view::npos) return begins_line ? text.substr(0, 0) : text;
   return text[last] == '\n' ? text.substr(0, last + 1) : text;
 }
 
@@ -152,6 +152,7 @@ std::string unquoted_from_jinja(std::string_view quoted) {
 std::string plain_jinja(std::string_view jinja) {
   Writer writer;
   bool trims_all = false, trims_line = false;  // what the tag before does to the text
+  bool begins_line = true;
   while (true) {
     size_t begin = jinja.find('{');
     while (begin != std::string_view::npos && begin + 1 < jinja.size() &&
@@ -162,10 +163,10 @@ std::string plain_jinja(std::string_view jinja) {
     const char kind = is_last ? '{' : jinja[begin + 1];
     if (is_last && text.ends_with('\n')) text.remove_suffix(1);  // keep_trailing_newline is off
     if (trims_all) text = without_white_begin(text);
-    else if (trims_line && text.starts_with('\n')) text.remove_prefix(1);
+    else if (trims_line && text.starts_with('\n')) text.remove_prefix(1), begins_line = true;
     const bool strips = !is_last && begin + 2 < jinja.size() && jinja[begin + 2] == '-';
     if (strips) text = without_white_end(text);
-    else if (kind != '{') text = without_indent(text);
+    else if (kind != '{') text = without_indent(text, begins_line);
     writer.text(text);
     if (is_last) return writer.finish();
     const std::string_view closing = kind == '{' ? "}}" : kind == '%' ? "%}" : "#}";
@@ -173,6 +174,7 @@ std::string plain_jinja(std::string_view jinja) {
     std::string_view inside = jinja.substr(std::min(code, end), end - std::min(code, end));
     trims_all = inside.ends_with('-');
     trims_line = kind != '{';
+    begins_line = false;
     if (trims_all) inside.remove_suffix(1);
     if (kind == '{') writer.output(compact(inside));
     if (kind == '%') writer.statement(compact(inside));

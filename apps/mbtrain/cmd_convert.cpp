@@ -113,6 +113,7 @@ int to_hf(const std::vector<std::string>& args) {
   std::printf("wrote %s: %s, %lld tensors of %.3f GB in %lld file%s, of %s\n", out.c_str(), done.model_type.c_str(),
               static_cast<long long>(done.num_tensors), giga(done.bytes), static_cast<long long>(done.num_files),
               done.num_files == 1 ? "" : "s", found->path.c_str());
+  if (!done.chat_note.empty()) std::printf("%s\n", done.chat_note.c_str());
   if (!done.has_source && !done.has_tokenizer)
     std::printf("there is no tokenizer in it: the run's tokens are bytes, or those of files of tokens alone\n");
   return 0;

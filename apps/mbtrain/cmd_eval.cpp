@@ -6,13 +6,16 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
+#include "apps/mbtrain/log.h"
 #include "apps/mbtrain/model_options.h"
 #include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
+#include "core/data/sft/example_forms.h"
 #include "core/data/text/document_source.h"
+#include "core/eval/model_chat.h"
 #include "core/eval/multiple_choice.h"
 #include "core/eval/perplexity.h"
 #include "core/eval/text_tokens.h"
@@ -27,7 +30,7 @@ constexpr const char* kLimitHint = "cut it into smaller documents";
 struct EvalOptions {
   ModelOptions model;
   std::vector<std::string> inputs;
-  std::string json_key = "text";
+  std::string json_key = "text", kind = "auto", chat_template;
   int64_t seq_length = 0, micro_batch_size = 4, stride = 0, limit = 0;
   bool as_json = false, shows_each = false;
 };
@@ -54,12 +57,6 @@ int64_t sequence(const EvalOptions& o, const ModelFolder& folder) {
   return model.seq_length;
 }
 
-/// The text of a document; of JSONL the string under `key`.
-std::string text_of(RawDocument& document, const std::string& key) {
-  if (document.kind != DocumentKind::jsonl) return std::move(document.bytes);
-  return text_under(object_of(document), key, document, "--json-key");
-}
-
 /// f for each document, up to --limit; an error says which document it is about.
 void for_each_document(const EvalOptions& o, DocumentSource& source, const char* unit, const std::function<void(RawDocument&)>& f) {
   ProgressLine progress;
@@ -82,65 +79,156 @@ void for_each_document(const EvalOptions& o, DocumentSource& source, const char*
 }
 
 // -- perplexity --------------------------------------------------------------------------------------------------------------------------
-void print_perplexity(const EvalOptions& o, const PerplexityTotals& t, int64_t seq_length, int64_t stride, bool has_leading) {
-  if (o.as_json) {
-    const Json j = {{"nats_per_token", t.nats_per_token()},
-                    {"perplexity", t.perplexity()},
-                    {"bits_per_byte", t.bits_per_byte()},
-                    {"tokens", t.tokens},
-                    {"bytes", t.bytes},
-                    {"documents", t.documents},
-                    {"unscored_tokens", t.unscored},
-                    {"seq_length", seq_length},
-                    {"stride", stride}};
-    std::printf("%s\n", json_text(j, {.indent = 2}).c_str());
-    return;
+/// Documents for a meter: texts, or conversations and completions, of which the answers count.
+class PerplexityInput {
+ public:
+  /// is_chat: what the user says that the input is; nothing: the first document says it.
+  PerplexityInput(const EvalOptions& o, const ModelFolder& model, PerplexityMeter& meter, std::optional<bool> is_chat)
+      : options_(o), model_(model), meter_(meter), leading_(leading_tokens(*model.tokenizer)), said_(is_chat), is_chat_(is_chat) {}
+
+  void add(const RawDocument& document) {
+    if (document.kind != DocumentKind::jsonl) {
+      take(false);
+      return add_text(document.bytes);
+    }
+    const JsonDocument line = object_of(document);
+    take(said_ ? *said_ : looks_like_chat(line));
+    if (is_chat()) add_example(chat_example(line));
+    else add_text(text_under(line, options_.json_key, document, "--json-key"));
   }
-  std::printf("%lld document%s, %lld tokens scored, in windows of %lld every %lld\n", static_cast<long long>(t.documents),
-              t.documents == 1 ? "" : "s", static_cast<long long>(t.tokens), static_cast<long long>(seq_length),
-              static_cast<long long>(stride));
-  if (t.unscored > 0 && !has_leading)
+
+  bool is_chat() const { return is_chat_.value_or(false); }
+  /// The first token of a document is scored too.
+  bool has_leading() const { return !leading_.empty(); }
+  /// Nothing: all were completions, which need none.
+  std::optional<ChatFormat> format() const { return talk_ ? std::optional(talk_->format()) : std::nullopt; }
+
+ private:
+  bool looks_like_chat(const JsonDocument& line) const {
+    const bool has_text = line.root.contains(options_.json_key), has_form = has_example_form(line.root);
+    if (has_text && has_form)
+      throw InputError(
+          fmt::format("has {}, and a conversation or a completion too: --kind text scores the one, --kind chat the answers of the other",
+                      shown(options_.json_key)));
+    return has_form || (!has_text && is_chat());
+  }
+
+  /// A mean of texts and answers would say nothing of either.
+  void take(bool is_chat) {
+    if (is_chat_ && is_chat_ != is_chat)
+      throw InputError(fmt::format("is {}, but the documents before it are {}: score them apart", is_chat ? "a conversation" : "a text",
+                                   is_chat ? "texts" : "conversations"));
+    is_chat_ = is_chat;
+  }
+
+  /// Bytes of the text's first token, where nothing comes before it: it is not scored.
+  int64_t unscored_bytes(int64_t bytes, const std::vector<int32_t>& tokens) const {
+    if (tokens.empty()) return 0;
+    return std::min(bytes, static_cast<int64_t>(model_.tokenizer->decode_bytes(std::span(tokens).first(1), false).size()));
+  }
+
+  void add_text(const std::string& text) {
+    std::vector<int32_t> tokens = leading_;
+    model_.tokenizer->encode(text, tokens);
+    const auto bytes = static_cast<int64_t>(text.size());
+    meter_.add(tokens, bytes - (has_leading() ? 0 : unscored_bytes(bytes, tokens)));
+  }
+
+  void add_example(const nlohmann::json& example) {
+    const ChatExample e = example_template(example).encode(example);
+    const bool begins_in_loss = !e.in_loss.empty() && e.in_loss[0] == 1;
+    meter_.add_part(e.tokens, e.in_loss, e.answer_bytes - (begins_in_loss ? unscored_bytes(e.answer_bytes, e.tokens) : 0));
+  }
+
+  const ChatTemplate& example_template(const nlohmann::json& example) {
+    if (talk_) return *talk_;
+    if (!example.contains("messages") && options_.chat_template.empty()) {
+      if (!completions_) completions_.emplace(completion_template(model_));
+      return *completions_;
+    }
+    const ModelChat found = find_chat(model_, value_named<ChatFormat>(options_.chat_template), "a conversation");
+    if (!found.note.empty()) log_warning(found.note);
+    return talk_.emplace(found.chat);
+  }
+
+  const EvalOptions& options_;
+  const ModelFolder& model_;
+  PerplexityMeter& meter_;
+  std::vector<int32_t> leading_;
+  std::optional<bool> said_, is_chat_;
+  std::optional<ChatTemplate> talk_, completions_;  ///< made when a line needs them
+};
+
+Json perplexity_json(const PerplexityTotals& t, const PerplexityInput& input, int64_t seq_length, int64_t stride) {
+  Json j = {{"nats_per_token", t.nats_per_token()},
+            {"perplexity", t.perplexity()},
+            {"bits_per_byte", t.bits_per_byte()},
+            {"tokens", t.tokens},
+            {"bytes", t.bytes},
+            {"documents", t.documents},
+            {"unscored_tokens", t.unscored},
+            {"seq_length", seq_length},
+            {"stride", stride},
+            {"kind", input.is_chat() ? "chat" : "text"}};
+  if (input.is_chat()) j["chat_template"] = input.format() ? Json(name_of(*input.format())) : Json();
+  return j;
+}
+
+void print_perplexity(const PerplexityTotals& t, const PerplexityInput& input, int64_t seq_length, int64_t stride) {
+  const std::string what = !input.is_chat() ? "tokens scored"
+                           : input.format()
+                               ? fmt::format("tokens of their answers alone scored, with the chat template {}", name_of(*input.format()))
+                               : "tokens of their completions alone scored";
+  const std::string line = fmt::format("{} {}{}, {} {}, in windows of {} every {}\n", t.documents, input.is_chat() ? "example" : "document",
+                                       t.documents == 1 ? "" : "s", t.tokens, what, seq_length, stride);
+  std::fputs(line.c_str(), stdout);
+  if (t.unscored > 0 && (input.is_chat() || !input.has_leading()))
     std::printf("the first token of each document is not scored, nor are its bytes: this tokenizer puts nothing before a text\n");
   std::printf("nats per token %.6f   perplexity %.4f   bits per byte %.6f\n", t.nats_per_token(), t.perplexity(), t.bits_per_byte());
 }
 
-/// Bytes of the text's first token, where nothing comes before it: it is not scored.
-size_t unscored_bytes(const std::string& text, const std::vector<int32_t>& tokens, const std::vector<int32_t>& leading,
-                      const Tokenizer& tokenizer) {
-  if (!leading.empty() || tokens.empty()) return 0;
-  return std::min(text.size(), tokenizer.decode_bytes(std::span(tokens).first(1), false).size());
+/// Whether the input is conversations, where the user says it.
+std::optional<bool> said_kind(const EvalOptions& o, bool has_key) {
+  if (o.kind == "chat" && has_key)
+    throw InputError("--json-key: names the key of a text, but --kind chat reads conversations; give one of them");
+  if (o.kind != "auto") return o.kind == "chat";
+  return has_key ? std::optional(false) : std::nullopt;
 }
 
 int eval_perplexity(const std::vector<std::string>& args) {
   VerbOptions options(
       "Perplexity of texts: each token is scored once, given what comes before it in its document. bits per byte compares between "
-      "tokenizers",
+      "tokenizers.\n"
+      "Of conversations (JSONL in a form of fine-tuning data) the answers alone are scored",
       "mbtrain eval perplexity");
   EvalOptions o;
   add_common(options, o, "Text files (a document each), JSONL files (a line each), folders");
   const VerbOption key = options.add_option("--json-key", o.json_key, "Key of the text in JSONL; with it, every file is JSONL");
+  options
+      .add_option("--kind", o.kind,
+                  "text, chat (JSONL of messages, prompt and completion, ShareGPT, Alpaca: answers alone), or auto: by the keys of JSONL")
+      .one_of({"auto", "text", "chat"});
+  options.add_option("--chat-template", o.chat_template, "Of conversations: chatml, llama3 or plain; by default the model's own")
+      .one_of(chat_template_names());
   options.add_option("--stride", o.stride, "Tokens from one window to the next; by default windows do not overlap")
       .range(int64_t{1}, int64_t{1} << 30);
   options.parse(args);
-  const std::optional<DocumentKind> kind = key.is_given() ? std::optional(DocumentKind::jsonl) : std::nullopt;
+  const std::optional<bool> said = said_kind(o, key.is_given());
+  const std::optional<DocumentKind> kind = key.is_given() || o.kind == "chat" ? std::optional(DocumentKind::jsonl) : std::nullopt;
   DocumentSource source({.inputs = o.inputs, .kind = kind, .limit_hint = kLimitHint});
   OpenModel m = open_model(o.model);
   const int64_t seq_length = sequence(o, m.folder), stride = o.stride == 0 ? seq_length : o.stride;
   if (stride > seq_length) throw InputError(fmt::format("--stride {}: expected at most the sequence length, {}", stride, seq_length));
   Scorer scorer(*m.backend, m.folder.config, m.policy, *m.weights, o.micro_batch_size, seq_length);
   PerplexityMeter meter(scorer, stride);
-  const Tokenizer& tokenizer = *m.folder.tokenizer;
-  const std::vector<int32_t> leading = leading_tokens(tokenizer);
-  for_each_document(o, source, "documents", [&](RawDocument& document) {
-    const std::string text = text_of(document, o.json_key);
-    std::vector<int32_t> tokens = leading;
-    tokenizer.encode(text, tokens);
-    meter.add(tokens, static_cast<int64_t>(text.size() - unscored_bytes(text, tokens, leading, tokenizer)));
-  });
+  PerplexityInput input(o, m.folder, meter, said);
+  for_each_document(o, source, "documents", [&](RawDocument& document) { input.add(document); });
+  if (!o.chat_template.empty() && !input.is_chat()) throw InputError("--chat-template: the input is text, which has no template");
   const PerplexityTotals& totals = meter.finish();
   if (totals.tokens == 0)
     throw InputError("eval perplexity: the input has no token to score: a document needs two, or a tokenizer with a bos");
-  print_perplexity(o, totals, seq_length, stride, !leading.empty());
+  if (o.as_json) std::printf("%s\n", json_text(perplexity_json(totals, input, seq_length, stride), {.indent = 2}).c_str());
+  else print_perplexity(totals, input, seq_length, stride);
   return 0;
 }
 

@@ -10,10 +10,14 @@
 #include "apps/mbtrain/model_options.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/json_text.h"
+#include "core/base/strings.h"
+#include "core/eval/model_chat.h"
+#include "core/eval/stop_texts.h"
 #include "core/eval/text_tokens.h"
 #include "core/io/files.h"
 #include "core/model/generate.h"
 #include "core/model/sampling.h"
+#include "core/tokenizer/unicode/unicode.h"
 
 namespace mbt {
 namespace {
@@ -22,9 +26,10 @@ constexpr int64_t kMaxPromptBytes = 1 << 24;
 
 struct GenerateOptions {
   ModelOptions model;
-  std::string prompt = "\n", prompt_file;
+  std::string prompt = "\n", prompt_file, system, chat_template;
+  std::vector<std::string> stops;
   int64_t max_new_tokens = 256, seed = 1234, num_samples = 1, max_length = 0;
-  bool goes_on = false, as_json = false;
+  bool is_chat = false, goes_on = false, as_json = false;
   SamplingConfig sampling;
 };
 
@@ -38,51 +43,124 @@ std::string read_standard_input() {
   return content;
 }
 
+void add_chat(VerbOptions& options, GenerateOptions& o) {
+  options.add_flag("--chat", o.is_chat,
+                   "The prompt is what a user says, and only the model's answer is printed, up to the end of its turn; with the chat "
+                   "template that the model was trained with");
+  options.add_option("--system", o.system, "With --chat: a system message in front");
+  options.add_option("--chat-template", o.chat_template, "With --chat: chatml, llama3 or plain; by default the model's own")
+      .one_of(chat_template_names());
+}
+
+void check_chat(const GenerateOptions& o, bool has_prompt) {
+  if (o.is_chat && !has_prompt) throw InputError("--chat: needs --prompt or --prompt-file, what the user says");
+  for (const auto& [option, value] : {std::pair("--system", o.system), std::pair("--chat-template", o.chat_template)})
+    if (!o.is_chat && !value.empty()) throw InputError(fmt::format("{}: only --chat uses it; add --chat", option));
+  for (const std::string& stop : o.stops) {
+    if (stop.empty()) throw InputError("--stop: got an empty value, expected a text");
+    if (find_invalid_utf8(stop) < stop.size())
+      throw InputError(fmt::format("--stop {}: is not UTF-8, as what a model writes is", shown(stop)));
+  }
+}
+
 GenerateOptions parse_generate(const std::vector<std::string>& args) {
   VerbOptions options(
       "Continue a text with a model that `mbtrain train --checkpoint.save DIR` saved, or with a Hugging Face folder. The text goes to "
       "stdout,\n"
-      "prompt first; it ends where the model's end-of-text token comes, or after --max-new-tokens",
+      "prompt first; it ends where the model's end-of-text token or a --stop comes, or after --max-new-tokens. With --chat it answers",
       "mbtrain generate");
   GenerateOptions o;
   o.model.add_to(options);
   const VerbOption prompt = options.add_option("--prompt", o.prompt, "Text to continue; default: a newline");
-  options.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input")
-      .excludes(prompt)
-      .called("FILE");
+  const VerbOption prompt_file =
+      options.add_option("--prompt-file", o.prompt_file, "File with the text to continue; - reads it from standard input")
+          .excludes(prompt)
+          .called("FILE");
+  add_chat(options, o);
+  options.add_option("--stop", o.stops, "A text that ends the continuation and is not printed; repeatable").repeatable().called("TEXT");
   options.show_defaults();
   options.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to add to the prompt").range(int64_t{1}, int64_t{1} << 30);
   options
       .add_option("--max-length", o.max_length,
                   "Most tokens that the model looks back on, which take memory; 0: as many as it can, at most 8192")
       .range(int64_t{0}, int64_t{1} << 30);
-  options.add_flag("--ignore-eos", o.goes_on, "Continue after the end-of-text token");
+  options.add_flag("--ignore-eos", o.goes_on, "Continue after the token that ends a text or a turn");
   options.add_option("--num-samples", o.num_samples, "Independent continuations, between lines `--- sample 2 of 3 ---`")
       .range(int64_t{1}, int64_t{1} << 20);
   options.add_flag("--json", o.as_json,
-                   "Print one JSON object per continuation and line: sample, prompt, text, tokens, finished (by an end-of-text token)");
+                   "Print one JSON object per continuation and line: sample, system, prompt, text, tokens, finished (not by the number of "
+                   "tokens), ended_by (end_token, stop, length), and which end_token or stop it was");
   options.add_option("--temperature", o.sampling.temperature, "Divides the logits; 0: always the most probable token");
   options.add_option("--top-k", o.sampling.top_k, "Only the k most probable tokens; 0: all");
   options.add_option("--top-p", o.sampling.top_p, "Only the most probable tokens that make up this probability; 1: all");
   options.add_option("--seed", o.seed, "Seed of the samples");
   options.parse(args);
   o.sampling.check();
+  check_chat(o, prompt.is_given() || prompt_file.is_given());
   if (!o.prompt_file.empty()) o.prompt = o.prompt_file == "-" ? read_standard_input() : read_text_file(o.prompt_file, kMaxPromptBytes);
   return o;
 }
 
-std::vector<int32_t> prompt_tokens(const GenerateOptions& o, const ModelFolder& model) {
-  std::vector<int32_t> tokens = leading_tokens(*model.tokenizer);
-  try {
-    model.tokenizer->encode(o.prompt, tokens);
-  } catch (const InputError& e) {
-    throw InputError(fmt::format("{}: {}", o.prompt_file.empty() ? "--prompt" : o.prompt_file, e.what()));
-  }
+/// What the model continues, and what ends it.
+struct Task {
+  ChatPrompt prompt;
+  std::vector<int32_t> end_tokens;
+  std::vector<int32_t> stop_tokens;  ///< --stop with the name of a token that no text shows
+  std::vector<std::string> stop_texts;
+};
+
+ChatPrompt text_prompt(const GenerateOptions& o, const Tokenizer& tokenizer) {
+  ChatPrompt prompt{.tokens = leading_tokens(tokenizer)};
+  tokenizer.encode(o.prompt, prompt.tokens);
+  return prompt;
+}
+
+ChatPrompt chat_prompt(const GenerateOptions& o, const ModelFolder& model, Task& task) {
+  const ModelChat talk = find_chat(model, value_named<ChatFormat>(o.chat_template), "--chat");
+  if (!talk.note.empty()) log_warning(talk.note);
+  task.end_tokens.push_back(talk.chat.end_of_turn());
+  nlohmann::json messages = nlohmann::json::array();
+  if (!o.system.empty()) messages.push_back({{"role", "system"}, {"content", o.system}});
+  messages.push_back({{"role", "user"}, {"content", o.prompt}});
+  return talk.chat.prompt(messages);
+}
+
+void check_prompt(const GenerateOptions& o, const ModelFolder& model, const std::vector<int32_t>& tokens) {
   if (tokens.empty()) throw InputError("--prompt: the model needs at least one token to continue");
   for (const int32_t token : tokens)
     if (token >= model.config.model.vocab_size)
-      throw InputError(fmt::format("--prompt: token {} is outside the model's {} tokens", token, model.config.model.vocab_size));
-  return tokens;
+      throw InputError(fmt::format("{}: token {} is outside the model's {} tokens", o.prompt_file.empty() ? "--prompt" : o.prompt_file,
+                                   token, model.config.model.vocab_size));
+}
+
+/// Special tokens are no text: a stop is one of them by its name, or has none of their names in it.
+void add_stops(const GenerateOptions& o, const Tokenizer& tokenizer, Task& task) {
+  for (const std::string& stop : o.stops) {
+    std::vector<int32_t> tokens;
+    tokenizer.encode(stop, tokens);
+    if (tokenizer.decode_bytes(tokens, true) == tokenizer.decode_bytes(tokens, false)) {
+      task.stop_texts.push_back(stop);
+    } else if (tokens.size() == 1) {
+      task.stop_tokens.push_back(tokens[0]);
+    } else {
+      throw InputError(fmt::format(
+          "--stop {}: has the name of a special token in it, which is no part of the text that a model writes; give that name alone",
+          shown(stop)));
+    }
+  }
+}
+
+Task make_task(const GenerateOptions& o, const ModelFolder& model) {
+  Task task{.prompt = {}, .end_tokens = model.end_tokens, .stop_tokens = {}, .stop_texts = {}};
+  try {
+    task.prompt = o.is_chat ? chat_prompt(o, model, task) : text_prompt(o, *model.tokenizer);
+  } catch (const InputError& e) {
+    if (std::string(e.what()).starts_with("--chat")) throw;
+    throw InputError(fmt::format("{}: {}", o.prompt_file.empty() ? "--prompt" : o.prompt_file, e.what()));
+  }
+  check_prompt(o, model, task.prompt.tokens);
+  add_stops(o, *model.tokenizer, task);
+  return task;
 }
 
 int64_t seen_of_long_prompt(int64_t capacity) { return std::max<int64_t>(1, capacity / 2); }
@@ -102,50 +180,108 @@ void print(const std::string& text) {
     throw Error("cannot write to standard output");
 }
 
-/// What the model writes; logits of tokens that the tokenizer does not have are padding of the vocabulary: they are no choice.
+bool has(const std::vector<int32_t>& tokens, int32_t token) { return std::find(tokens.begin(), tokens.end(), token) != tokens.end(); }
+
+/// What the model writes.
 struct Continuation {
-  std::string text;
-  std::vector<int32_t> tokens;
-  bool is_finished = false;  ///< by an end-of-text token, which is none of `tokens`
+  std::string text;                 ///< without the stop that ended it
+  std::vector<int32_t> tokens;      ///< all, with those of a stop text; without a token that ended it
+  std::optional<int32_t> end;       ///< the end-of-text token that came
+  std::optional<std::string> stop;  ///< the --stop that came
+
+  bool is_finished() const { return end || stop; }
 };
+
+/// Makes text of tokens, piece by piece.
+class AnswerText {
+ public:
+  AnswerText(const Tokenizer& tokenizer, const Task& task) : stream_(tokenizer), stops_(task.stop_texts), skips_(task.prompt.skips_blank) {
+    for (const int32_t token : task.prompt.tokens) stream_.add(token);  // their text is shown as it was given
+  }
+
+  std::string add(int32_t token) { return stops_.add(without_blank(stream_.add(token))); }
+  std::string rest() {
+    std::string last = stops_.add(without_blank(stream_.rest()));
+    return last + stops_.rest();
+  }
+  const std::optional<std::string>& stop() const { return stops_.came(); }
+
+ private:
+  /// Only the first text can have the blank.
+  std::string without_blank(std::string piece) {
+    if (skips_ && !piece.empty()) {
+      skips_ = false;
+      if (piece[0] == ' ') piece.erase(0, 1);
+    }
+    return piece;
+  }
+
+  TextStream stream_;
+  StopTexts stops_;
+  bool skips_;
+};
+
+/// Logits of tokens that the tokenizer does not have are padding of the vocabulary: they are no choice.
+int32_t next_token(Generator& generator, const GenerateOptions& o, const Tokenizer& tokenizer, const std::vector<int32_t>& tokens,
+                   uint64_t sample, int64_t i) {
+  std::vector<float> logits = generator.feed(next_input(generator, tokens, i == 0));
+  logits.resize(std::min(logits.size(), static_cast<size_t>(tokenizer.vocab_size())));
+  return sample_token(logits, o.sampling, static_cast<uint64_t>(o.seed), sample, static_cast<uint64_t>(i));
+}
 
 /// `show` gets the text piece by piece.
 template <class Show>
-Continuation continue_prompt(Generator& generator, const GenerateOptions& o, const ModelFolder& model, std::vector<int32_t> tokens,
-                             uint64_t sample, Show show) {
-  const Tokenizer& tokenizer = *model.tokenizer;
-  TextStream stream(tokenizer);
-  for (const int32_t token : tokens) stream.add(token);  // their text is shown as it was given
+Continuation continue_prompt(Generator& generator, const GenerateOptions& o, const Tokenizer& tokenizer, const Task& task, uint64_t sample,
+                             Show show) {
+  std::vector<int32_t> tokens = task.prompt.tokens;
+  AnswerText text(tokenizer, task);
   Continuation made;
   const auto add = [&](const std::string& piece) {
     made.text += piece;
     show(piece);
   };
-  for (int64_t i = 0; i < o.max_new_tokens; ++i) {
-    std::vector<float> logits = generator.feed(next_input(generator, tokens, i == 0));
-    logits.resize(std::min(logits.size(), static_cast<size_t>(tokenizer.vocab_size())));
-    const int32_t token = sample_token(logits, o.sampling, static_cast<uint64_t>(o.seed), sample, static_cast<uint64_t>(i));
+  for (int64_t i = 0; i < o.max_new_tokens && !text.stop(); ++i) {
+    const int32_t token = next_token(generator, o, tokenizer, tokens, sample, i);
+    if (has(task.stop_tokens, token)) {
+      made.stop = tokenizer.decode(std::span(&token, 1), false);
+      break;
+    }
+    if (!o.goes_on && has(task.end_tokens, token)) {
+      made.end = token;
+      break;
+    }
     tokens.push_back(token);
-    made.is_finished = !o.goes_on && std::count(model.end_tokens.begin(), model.end_tokens.end(), token) > 0;
-    if (made.is_finished) break;
     made.tokens.push_back(token);
-    add(stream.add(token));
+    add(text.add(token));
   }
-  add(stream.rest());
+  if (!text.stop()) add(text.rest());
+  if (text.stop()) made.stop = text.stop();
   return made;
 }
 
-void print_sample(Generator& generator, const GenerateOptions& o, const ModelFolder& model, const std::vector<int32_t>& tokens, int64_t i) {
+nlohmann::ordered_json json_of(const GenerateOptions& o, const Task& task, const Continuation& made, int64_t sample) {
+  nlohmann::ordered_json line = {{"sample", sample}};
+  if (!o.system.empty()) line["system"] = o.system;
+  line["prompt"] = o.prompt;
+  if (o.is_chat) line["prompt_tokens"] = task.prompt.tokens;
+  line["text"] = made.text;
+  line["tokens"] = made.tokens;
+  line["finished"] = made.is_finished();
+  line["ended_by"] = made.stop ? "stop" : made.end ? "end_token" : "length";
+  if (made.stop) line["stop"] = *made.stop;
+  else if (made.end) line["end_token"] = *made.end;
+  return line;
+}
+
+void print_sample(Generator& generator, const GenerateOptions& o, const Tokenizer& tokenizer, const Task& task, int64_t i) {
   const auto sample = static_cast<uint64_t>(i);
   if (o.as_json) {
-    const Continuation made = continue_prompt(generator, o, model, tokens, sample, [](const std::string&) {});
-    const nlohmann::ordered_json line = {
-        {"sample", i}, {"prompt", o.prompt}, {"text", made.text}, {"tokens", made.tokens}, {"finished", made.is_finished}};
-    return print(json_text(line, {.replaces_invalid = true}) + "\n");
+    const Continuation made = continue_prompt(generator, o, tokenizer, task, sample, [](const std::string&) {});
+    return print(json_text(json_of(o, task, made, i), {.replaces_invalid = true}) + "\n");
   }
   if (o.num_samples > 1) print(fmt::format("--- sample {} of {} ---\n", i + 1, o.num_samples));
-  print(o.prompt);
-  continue_prompt(generator, o, model, tokens, sample, print);
+  if (!o.is_chat) print(o.prompt);
+  continue_prompt(generator, o, tokenizer, task, sample, print);
   print("\n");
 }
 
@@ -161,12 +297,12 @@ int64_t capacity(const GenerateOptions& o, const ModelConfig& model) {
 int cmd_generate(const std::vector<std::string>& args) {
   const GenerateOptions o = parse_generate(args);
   OpenModel m = open_model(o.model);
-  const std::vector<int32_t> tokens = prompt_tokens(o, m.folder);
+  const Task task = make_task(o, m.folder);
   Generator generator(*m.backend, m.folder.config.model, m.policy, *m.weights, capacity(o, m.folder.config.model));
-  if (const auto given = static_cast<int64_t>(tokens.size()); given >= generator.capacity())
+  if (const auto given = static_cast<int64_t>(task.prompt.tokens.size()); given >= generator.capacity())
     log_warning(fmt::format("the prompt has {} tokens and the model looks back on {}: it sees the last {} alone", given,
                             generator.capacity(), seen_of_long_prompt(generator.capacity())));
-  for (int64_t i = 0; i < o.num_samples; ++i) print_sample(generator, o, m.folder, tokens, i);
+  for (int64_t i = 0; i < o.num_samples; ++i) print_sample(generator, o, *m.folder.tokenizer, task, i);
   return 0;
 }
 

@@ -23,6 +23,12 @@ void ModelOptions::add_to(VerbOptions& options) {
   options.add_option("--device", device, "Where to compute").one_of({"auto", "cpu", "cuda"});
 }
 
+std::vector<std::string> chat_template_names() {
+  std::vector<std::string> names;
+  for (const EnumName& n : EnumNames<ChatFormat>::all) names.emplace_back(n.name);
+  return names;
+}
+
 OpenModel open_model(const ModelOptions& options) {
   OpenModel model{.folder = open_model_folder(options.folder), .backend = nullptr, .policy = {}, .weights = nullptr};
   if (!model.folder.note.empty()) log_warning(model.folder.note);

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apps/mbtrain/verb_options.h"
 #include "core/backend/backend.h"
@@ -17,6 +18,9 @@ struct ModelOptions {
   /// --load, --ckpt-step, --tokenizer, --mixed-precision, --device
   void add_to(VerbOptions& options);
 };
+
+/// What --chat-template takes.
+std::vector<std::string> chat_template_names();
 
 /// A model on its device.
 struct OpenModel {

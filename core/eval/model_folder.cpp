@@ -4,9 +4,10 @@
 #include <filesystem>
 
 #include "core/base/error.h"
-#include "core/base/json_reader.h"
 #include "core/config/command_line.h"
+#include "core/data/sft/chat_template.h"
 #include "core/hf/hf_config.h"
+#include "core/hf/hf_config_writer.h"
 #include "core/io/files.h"
 #include "core/model/initialize.h"
 #include "core/recipe/resolve.h"
@@ -69,38 +70,41 @@ std::unique_ptr<Tokenizer> find_tokenizer(const ModelFolder& model, const ModelF
   return tokenizer;
 }
 
-/// "eos_token_id": a number or several; none: it is not there, or null.
-std::vector<int32_t> eos_tokens(const std::string& config, const std::string& source) {
-  const JsonDocument document = parse_json(config, source, {.is_of_others = true});
-  document.refuse_flaws("/eos_token_id");
-  const nlohmann::json& root = document.root;
-  std::vector<int32_t> ends;
-  if (!root.is_object() || !root.contains("eos_token_id")) return ends;
-  const nlohmann::json& ids = root.at("eos_token_id");
-  for (const nlohmann::json& id : ids.is_array() ? ids : nlohmann::json::array({ids}))
-    if (id.is_number_integer()) ends.push_back(id.get<int32_t>());
-  return ends;
-}
-
 /// As transformers: of generation_config.json, else of config.json. `read` gives a file of the folder; nothing: there is none.
 template <class Read>
 std::vector<int32_t> hf_end_tokens(Read read) {
   for (const char* name : {"generation_config.json", "config.json"})
     if (const std::optional<std::string> content = read(name))
-      if (std::vector<int32_t> ends = eos_tokens(*content, name); !ends.empty()) return ends;
+      if (std::vector<int32_t> ends = hf_eos_tokens(*content, name); !ends.empty()) return ends;
   return {};
 }
 
-std::vector<int32_t> own_end_tokens(const Tokenizer& tokenizer) {
+/// Of a run of fine-tuning; another tokenizer may lack it.
+std::optional<int32_t> end_of_turn(const ModelFolder& model) {
+  const DatasetConfig& data = model.config.dataset;
+  if (!model.checkpoint || data.kind != DatasetKind::sft) return std::nullopt;
+  try {
+    return ChatTemplate(data.chat_template, *model.tokenizer, model.end_of_text).end_of_turn();
+  } catch (const InputError&) {
+    return std::nullopt;
+  }
+}
+
+std::vector<int32_t> own_end_tokens(const ModelFolder& model) {
   std::vector<int32_t> ends;
-  for (const std::optional<int32_t> id : {tokenizer.eos_id(), tokenizer.eod_id()})
-    if (id) ends.push_back(*id);
+  for (const std::optional<int32_t> id : {model.tokenizer->eos_id(), model.tokenizer->eod_id(), model.end_of_text, end_of_turn(model)})
+    if (id && std::find(ends.begin(), ends.end(), *id) == ends.end()) ends.push_back(*id);
   return ends;
+}
+
+std::optional<int32_t> find_end_of_text(const ModelFolder& model) {
+  const std::optional<int64_t>& of_data = model.config.dataset.eod_token_id;
+  return model.checkpoint && of_data ? std::optional(static_cast<int32_t>(*of_data)) : model.tokenizer->eod_id();
 }
 
 /// A trained model ends texts as its data did, too.
 std::vector<int32_t> find_end_tokens(const ModelFolder& model) {
-  const std::vector<int32_t> own = own_end_tokens(*model.tokenizer);
+  const std::vector<int32_t> own = own_end_tokens(model);
   if (model.checkpoint) {
     const std::optional<HfSource> source = load_hf_source(*model.checkpoint);
     std::vector<int32_t> ends =
@@ -135,6 +139,7 @@ ModelFolder open_model_folder(const ModelFolderOptions& options) {
     if (!options.recipe.empty()) set_recipe(model.config, options.recipe);
   }
   model.tokenizer = find_tokenizer(model, options);
+  model.end_of_text = find_end_of_text(model);
   model.end_tokens = find_end_tokens(model);
   return model;
 }

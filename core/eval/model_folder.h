@@ -25,9 +25,10 @@ struct ModelFolder {
   RunConfig config;
   std::unique_ptr<CheckpointReader> checkpoint;  ///< null: a Hugging Face folder, config.model.hf_path
   std::unique_ptr<Tokenizer> tokenizer;
-  std::vector<int32_t> end_tokens;  ///< any of them ends a text: the eos of generation_config.json or config.json; of a run or without
-                                    ///< those the tokenizer's eos and eod too
-  std::string note;                 ///< a warning to show: why an unexpected checkpoint was chosen
+  std::vector<int32_t> end_tokens;     ///< any of them ends a text: the eos of generation_config.json or config.json; of a run or without
+                                       ///< those the tokenizer's eos and eod too, and what ended the run's documents and answers
+  std::optional<int32_t> end_of_text;  ///< of training data: of a run dataset.eod_token_id, else the tokenizer's
+  std::string note;                    ///< a warning to show: why an unexpected checkpoint was chosen
 };
 
 /// InputError: no model there, a damaged checkpoint, no tokenizer, or one with more tokens than the model.

@@ -29,10 +29,26 @@ void PerplexityMeter::add(std::span<const int32_t> tokens, int64_t bytes) {
   ++totals_.documents;
   totals_.bytes += bytes;
   if (!tokens.empty()) ++totals_.unscored;
+  for (ScoredRow& row : sliding_windows(tokens, scorer_.max_tokens() - 1, stride_)) wait({std::move(row), {}});
+}
+
+void PerplexityMeter::add_part(std::span<const int32_t> tokens, std::span<const int32_t> in_loss, int64_t bytes) {
+  MBT_CHECK(tokens.size() == in_loss.size(), "{} tokens, {} marks", tokens.size(), in_loss.size());
+  ++totals_.documents;
+  totals_.bytes += bytes;
+  if (!tokens.empty() && in_loss[0] != 0) ++totals_.unscored;
+  size_t scored = 1;  // windows score token after token
   for (ScoredRow& row : sliding_windows(tokens, scorer_.max_tokens() - 1, stride_)) {
-    waiting_.push_back(std::move(row));
-    if (static_cast<int64_t>(waiting_.size()) == scorer_.max_rows()) score_waiting();
+    const size_t count = row.tokens.size() - static_cast<size_t>(row.first_scored);
+    const auto begin = in_loss.begin() + static_cast<std::ptrdiff_t>(scored), end = begin + static_cast<std::ptrdiff_t>(count);
+    scored += count;
+    if (std::find(begin, end, 1) != end) wait({std::move(row), {begin, end}});
   }
+}
+
+void PerplexityMeter::wait(Waiting row) {
+  waiting_.push_back(std::move(row));
+  if (static_cast<int64_t>(waiting_.size()) == scorer_.max_rows()) score_waiting();
 }
 
 const PerplexityTotals& PerplexityMeter::finish() {
@@ -41,10 +57,15 @@ const PerplexityTotals& PerplexityMeter::finish() {
 }
 
 void PerplexityMeter::score_waiting() {
-  for (const std::vector<float>& nats : scorer_.score(waiting_)) {
-    for (const float value : nats) totals_.nats += value;
-    totals_.tokens += static_cast<int64_t>(nats.size());
-  }
+  std::vector<ScoredRow> rows;
+  for (Waiting& w : waiting_) rows.push_back(std::move(w.row));
+  const std::vector<std::vector<float>> nats = scorer_.score(rows);
+  for (size_t r = 0; r < rows.size(); ++r)
+    for (size_t t = 0; t < nats[r].size(); ++t) {
+      if (!waiting_[r].counts.empty() && waiting_[r].counts[t] == 0) continue;
+      totals_.nats += nats[r][t];
+      ++totals_.tokens;
+    }
   waiting_.clear();
 }
 

@@ -34,16 +34,24 @@ class PerplexityMeter {
   /// Adds one document. `tokens` include what the tokenizer puts before a text. `bytes` counts its text from the second token on: the first
   /// token has no context and is not scored.
   void add(std::span<const int32_t> tokens, int64_t bytes);
+  /// Adds one document of which only tokens with in_loss 1 count. `bytes` of their text.
+  void add_part(std::span<const int32_t> tokens, std::span<const int32_t> in_loss, int64_t bytes);
   /// Scores what is still waiting for a full batch.
   const PerplexityTotals& finish();
   const PerplexityTotals& totals() const { return totals_; }
 
  private:
+  /// A row, and which of its scored tokens count; empty: all.
+  struct Waiting {
+    ScoredRow row;
+    std::vector<int32_t> counts;
+  };
+  void wait(Waiting row);
   void score_waiting();
 
   Scorer& scorer_;
   int64_t stride_;
-  std::vector<ScoredRow> waiting_;
+  std::vector<Waiting> waiting_;
   PerplexityTotals totals_;
 };
 

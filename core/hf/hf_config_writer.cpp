@@ -1,5 +1,6 @@
 #include "core/hf/hf_config_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
@@ -128,6 +129,25 @@ std::vector<std::string> differences_in_words(const ModelConfig& a, const ModelC
   return words;
 }
 
+void add_once(int64_t id, std::vector<int64_t>& ids) {
+  if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+}
+
+std::vector<int64_t> ends_of(const HfTokenIds& tokens) {
+  std::vector<int64_t> ends;
+  for (const std::optional<int64_t>& id : {tokens.eos, tokens.eod, tokens.end_of_turn})
+    if (id) add_once(*id, ends);
+  return ends;
+}
+
+ordered_json ends_json(const std::vector<int64_t>& ends) { return ends.size() == 1 ? ordered_json(ends[0]) : ordered_json(ends); }
+
+/// Writing goes down by recursion.
+void refuse_deep(const JsonDocument& document) {
+  for (const JsonFlaw& flaw : document.flaws)
+    if (flaw.is_left_out) document.refuse_flaws(flaw.pointer);
+}
+
 }  // namespace
 
 std::string hf_family_of(const ModelConfig& model) { return choose_family(model).model_type; }
@@ -142,10 +162,33 @@ std::string new_hf_config_text(const ModelConfig& model, const std::string& dtyp
 std::string generation_config_text(const HfTokenIds& tokens) {
   ordered_json j = ordered_json::object();
   if (tokens.bos) j["bos_token_id"] = *tokens.bos;
-  if (tokens.eos) j["eos_token_id"] = *tokens.eos;
-  if (tokens.eod && tokens.eod != tokens.eos)
-    j["eos_token_id"] = tokens.eos ? ordered_json{*tokens.eos, *tokens.eod} : ordered_json(*tokens.eod);
+  if (const std::vector<int64_t> ends = ends_of(tokens); !ends.empty()) j["eos_token_id"] = ends_json(ends);
   return json_text(j, {.indent = 2}) + "\n";
+}
+
+std::string generation_config_text(const HfTokenIds& tokens, const std::string& generation, const std::string& config) {
+  constexpr const char* kName = "generation_config.json";
+  if (ends_of(tokens).empty()) return generation;
+  std::vector<int32_t> said = generation.empty() ? std::vector<int32_t>() : hf_eos_tokens(generation, kName);
+  if (said.empty()) said = hf_eos_tokens(config, "config.json");
+  std::vector<int64_t> ends{said.begin(), said.end()};
+  for (const int64_t id : ends_of(tokens)) add_once(id, ends);
+  if (ends.size() == said.size()) return generation;
+  if (!generation.empty()) refuse_deep(parse_json(generation, kName, {.is_of_others = true}));
+  ordered_json j = parse_ordered_json(with_marks(generation.empty() ? "{}" : generation));
+  j["eos_token_id"] = ends_json(ends);
+  return without_marks(json_text(j, {.indent = 2})) + "\n";
+}
+
+std::vector<int32_t> hf_eos_tokens(const std::string& config, const std::string& source) {
+  const JsonDocument document = parse_json(config, source, {.is_of_others = true});
+  document.refuse_flaws("/eos_token_id");
+  std::vector<int32_t> ends;
+  if (!document.root.is_object() || !document.root.contains("eos_token_id")) return ends;
+  const json& ids = document.root.at("eos_token_id");
+  for (const json& id : ids.is_array() ? ids : json::array({ids}))
+    if (id.is_number_integer()) ends.push_back(id.get<int32_t>());
+  return ends;
 }
 
 std::string hf_config_text(const ModelConfig& model, const JsonDocument& source, const std::string& source_text, const std::string& dtype) {
@@ -154,8 +197,7 @@ std::string hf_config_text(const ModelConfig& model, const JsonDocument& source,
   now.sliding_window = before.sliding_window;  // a run may not have been told of it; it has not gone beyond
   const bool is_same = differences_in_words(now, before).empty();
   if (is_same && (dtype.empty() || says_dtype(source.root, dtype))) return source_text;
-  for (const JsonFlaw& flaw : source.flaws)
-    if (flaw.is_left_out) source.refuse_flaws(flaw.pointer);  // writing goes down by recursion
+  refuse_deep(source);
   ordered_json j = parse_ordered_json(with_marks(source_text));
   if (!dtype.empty()) set_dtype(j, dtype);
   if (!is_same) replace_architecture(j, *find_hf_family(hf_model_type(source)), now);

@@ -73,10 +73,12 @@ TEST_CASE("a trained model finds what it was trained on more probable than the r
   CHECK(generated({}).out == "tick tock tick\n");
   CHECK(generated({"--num-samples", "2"}).out == "--- sample 1 of 2 ---\ntick tock tick\n--- sample 2 of 2 ---\ntick tock tick\n");
   const nlohmann::json line = nlohmann::json::parse(generated({"--json"}).out);
-  CHECK(
-      line ==
-      nlohmann::json{
-          {"sample", 0}, {"prompt", "tick to"}, {"text", "ck tick"}, {"finished", false}, {"tokens", {'c', 'k', ' ', 't', 'i', 'c', 'k'}}});
+  CHECK(line == nlohmann::json{{"sample", 0},
+                               {"prompt", "tick to"},
+                               {"text", "ck tick"},
+                               {"finished", false},
+                               {"ended_by", "length"},
+                               {"tokens", {'c', 'k', ' ', 't', 'i', 'c', 'k'}}});
   CHECK(generated({}).err.find("looks back") == std::string::npos);
   CHECK_THAT(generated({"--max-length", "6"}).err,
              ContainsSubstring("the prompt has 7 tokens and the model looks back on 6: it sees the last 3 alone"));

@@ -115,6 +115,33 @@ TEST_CASE("perplexity adds up documents, in windows and bytes") {
   CHECK(t.bits_per_byte() == Approx(expected / std::log(2.0) / static_cast<double>(a.size() + b.size())).epsilon(1e-5));
 }
 
+TEST_CASE("of a document of which a part counts, that part is scored, in every window and batch") {
+  Setup s;
+  const std::string text = "a question that is long and its answer, and one more ?";
+  const std::vector<int32_t> tokens = bytes_of(text);
+  for (const int64_t stride : {16, 5}) {
+    std::vector<int32_t> in_loss(tokens.size(), 0);
+    for (size_t t = 0; t < tokens.size(); ++t) in_loss[t] = t % 7 == 0 || t > 40 ? 1 : 0;
+    double expected = 0;
+    int64_t count = 0;
+    size_t at = 1;
+    for (const ScoredRow& row : sliding_windows(tokens, 16, stride)) {
+      const std::vector<double> nats = fed(s, row.tokens);
+      for (size_t t = static_cast<size_t>(row.first_scored) - 1; t < nats.size(); ++t, ++at)
+        if (in_loss[at]) expected += nats[t], ++count;
+    }
+    PerplexityMeter meter(s.scorer, stride);
+    meter.add_part(tokens, in_loss, 11);
+    meter.add_part(tokens, std::vector<int32_t>(tokens.size(), 0), 0);  // nothing of it
+    const PerplexityTotals t = meter.finish();
+    CHECK(t.nats == Approx(expected).epsilon(1e-5));
+    CHECK(t.tokens == count);
+    CHECK(t.bytes == 11);
+    CHECK(t.documents == 2);
+    CHECK(t.unscored == 1);
+  }
+}
+
 TEST_CASE("a question's ending is scored given its context, with one blank between") {
   Setup s;
   const auto tokenizer = make_byte_tokenizer();

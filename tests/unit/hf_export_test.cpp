@@ -264,6 +264,22 @@ TEST_CASE("Where generation ends, as transformers reads it", "[hf_export]") {
   CHECK(written({.bos = {}, .eos = {}, .eod = 0}) == json{{"eos_token_id", 0}});
 }
 
+TEST_CASE("What ends a turn of the run is added to where generation ends", "[hf_export]") {
+  const HfTokenIds tokens{.bos = {}, .eos = {}, .eod = 3, .end_of_turn = 9};
+  CHECK(json::parse(generation_config_text({.bos = 1, .eos = 3, .eod = 3, .end_of_turn = 9})) ==
+        json{{"bos_token_id", 1}, {"eos_token_id", {3, 9}}});
+  const auto written = [&](const std::string& generation, const std::string& config) {
+    return json::parse(generation_config_text(tokens, generation, config));
+  };
+  CHECK(written(R"({"eos_token_id": 3, "top_p": 0.9})", "{}") == json{{"eos_token_id", {3, 9}}, {"top_p", 0.9}});
+  CHECK(written("", R"({"eos_token_id": [2]})") == json{{"eos_token_id", {2, 3, 9}}});
+  const std::string complete = R"({ "eos_token_id":[9,3] })";
+  CHECK(generation_config_text(tokens, complete, "{}") == complete);
+  CHECK(generation_config_text({}, "not JSON", "{}") == "not JSON");  // which a run says nothing about
+  CHECK(generation_config_text({}, "", "{}") == "");
+  CHECK_THROWS_WITH(generation_config_text(tokens, "[", "{}"), ContainsSubstring("generation_config.json"));
+}
+
 TEST_CASE("The source survives the files of a checkpoint; damaged ones are refused", "[hf_export]") {
   ModelFolder m = ModelFolder::golden("gpt2");
   m.files = {{"tokenizer.json", "{}"}, {"merges.txt", "\xff"}};

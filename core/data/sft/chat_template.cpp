@@ -46,39 +46,44 @@ std::optional<int32_t> beginning(const Tokenizer& tokenizer) {
 
 }  // namespace
 
-ChatTemplate::ChatTemplate(ChatFormat format, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text)
-    : format_(format), tokenizer_(tokenizer), end_of_text_(end_of_text), begin_(beginning(tokenizer)) {
+ChatTemplate::ChatTemplate(ChatFormat format, const Tokenizer& tokenizer, std::optional<int32_t> end_of_text, const ChatOrigin& origin)
+    : format_(format), tokenizer_(tokenizer), end_of_text_(end_of_text), begin_(origin.begin ? origin.begin->token : beginning(tokenizer)) {
   try {
-    marks_ = find_marks();
+    marks_ = find_marks(origin);
     begin_ = marks_->begin;
   } catch (const InputError& e) {
     no_marks_ = e.what();
   }
 }
 
-ChatTemplate::Marks ChatTemplate::find_marks() const {
+ChatTemplate::Marks ChatTemplate::find_marks(const ChatOrigin& origin) const {
+  const auto token = [&](const char* name) { return special(name, origin); };
   switch (format_) {
-    case ChatFormat::chatml: return {begin_, special("<|im_start|>"), 0, special("<|im_end|>")};
+    case ChatFormat::chatml: return {begin_, token("<|im_start|>"), 0, token("<|im_end|>")};
     case ChatFormat::llama3:
-      return {special("<|begin_of_text|>"), special("<|start_header_id|>"), special("<|end_header_id|>"), special("<|eot_id|>")};
+      return {origin.begin ? begin_ : token("<|begin_of_text|>"), token("<|start_header_id|>"), token("<|end_header_id|>"),
+              token("<|eot_id|>")};
     case ChatFormat::plain: break;
   }
   return {begin_, 0, 0, end_of_text()};
 }
 
-int32_t ChatTemplate::special(const char* name) const {
+const ChatTemplate::Marks& ChatTemplate::marks() const {
+  if (!marks_) throw InputError(no_marks_);
+  return *marks_;
+}
+
+int32_t ChatTemplate::special(const char* name, const ChatOrigin& origin) const {
   if (const auto id = tokenizer_.token_id(name)) {
     if (tokenizer_.takes_white_space(*id))
-      throw InputError(
-          fmt::format("dataset.chat_template {}: the token {} takes in the white space beside it (lstrip or rstrip in the tokenizer's "
-                      "files), which the "
-                      "template does not do; expected both to be false",
-                      name_of(format_), name));
+      throw InputError(fmt::format(
+          "{} {}: the token {} takes in the white space beside it (lstrip or rstrip in the tokenizer's files), which the template does not "
+          "do; expected both to be false",
+          origin.setting, name_of(format_), name));
     return *id;
   }
-  throw InputError(fmt::format(
-      "dataset.chat_template {} needs the token {}, which the tokenizer lacks ({}); take another template (chatml, llama3, plain)",
-      name_of(format_), name, tokenizer_.describe()));
+  throw InputError(fmt::format("{} {} needs the token {}, which the tokenizer lacks ({}); take another template (chatml, llama3, plain)",
+                               origin.setting, name_of(format_), name, tokenizer_.describe()));
 }
 
 int32_t ChatTemplate::end_of_text() const {
@@ -125,36 +130,34 @@ void ChatTemplate::end_section_with(int32_t token, bool in_loss, Section& sectio
   section.has_token = true;
 }
 
-void ChatTemplate::add_message(const std::string& role, const std::string& content, bool is_answer, Section& section) const {
-  const auto& [begin, start, header_end, end] = *marks_;
-  if (role != "assistant" && role != "user" && role != "system" && role != "tool")
-    throw InputError(fmt::format("role {}, expected system, user, assistant or tool", shown(role)));
-  const auto add_content = [&] {
-    if (is_answer) section.answer = section.text.size();
-    section.text += content;
-  };
+/// Up to where the content begins.
+void ChatTemplate::add_header(const std::string& role, Section& section) const {
   switch (format_) {
     case ChatFormat::chatml:
-      end_section_with(start, false, section);
+      end_section_with(marks_->start, false, section);
       section.text += role + "\n";
-      add_content();
-      end_section_with(end, is_answer, section);
-      section.text += "\n";
       return;
     case ChatFormat::llama3:
-      end_section_with(start, false, section);
+      end_section_with(marks_->start, false, section);
       section.text += role;
-      end_section_with(header_end, false, section);
+      end_section_with(marks_->header_end, false, section);
       section.text += "\n\n";
-      add_content();
-      return end_section_with(end, is_answer, section);
-    case ChatFormat::plain:
-      section.text += role + ": ";
-      add_content();
-      if (role == "assistant") end_section_with(end, is_answer, section);
-      section.text += "\n";
       return;
+    case ChatFormat::plain: section.text += role + ": "; return;
   }
+}
+
+void ChatTemplate::add_message(const std::string& role, const std::string& content, bool is_answer, Section& section) const {
+  if (role != "assistant" && role != "user" && role != "system" && role != "tool")
+    throw InputError(fmt::format("role {}, expected system, user, assistant or tool", shown(role)));
+  add_header(role, section);
+  if (is_answer) {
+    section.answer = section.text.size();
+    section.out.answer_bytes += static_cast<int64_t>(content.size());
+  }
+  section.text += content;
+  if (format_ != ChatFormat::plain || role == "assistant") end_section_with(marks_->end, is_answer, section);
+  if (format_ != ChatFormat::llama3) section.text += "\n";
 }
 
 ChatExample ChatTemplate::encode(const json& example) const {
@@ -183,16 +186,13 @@ ChatExample ChatTemplate::completion(const json& example) const {
   if (begin_ && (tokens.empty() || tokens.front() != *begin_)) add_token(*begin_, false, out);
   const size_t begin = out.tokens.size();
   out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
+  out.answer_bytes = static_cast<int64_t>(completion.size());
   add_encoded(begin, before, out);
   if (tokens.empty() || tokens.back() != end_of_text() || out.in_loss.back() == 0) add_token(end_of_text(), true, out);
   return out;
 }
 
-ChatExample ChatTemplate::conversation(const json& messages) const {
-  if (!marks_) throw InputError(no_marks_);
-  ChatExample out;
-  if (begin_) add_token(*begin_, false, out);
-  Section section{.out = out, .has_token = false, .text = "", .answer = {}};
+bool ChatTemplate::add_messages(const json& messages, Section& section) const {
   bool has_answer = false;
   for (const json& message : messages) {
     if (!message.is_object())
@@ -203,9 +203,38 @@ ChatExample ChatTemplate::conversation(const json& messages) const {
     add_message(role, string_of(message, "content"), is_answer, section);
     has_answer |= is_answer;
   }
+  return has_answer;
+}
+
+ChatExample ChatTemplate::conversation(const json& messages) const {
+  ChatExample out;
+  if (marks().begin) add_token(*marks_->begin, false, out);
+  Section section{.out = out, .has_token = false, .text = "", .answer = {}};
+  const bool has_answer = add_messages(messages, section);
   end_section(section);
   if (!has_answer) throw InputError("no message of role \"assistant\" with a weight: nothing to learn");
   return out;
+}
+
+bool ChatTemplate::ends_with_blank() const {
+  if (format_ != ChatFormat::plain) return false;
+  std::vector<int32_t> blank, word;
+  tokenizer_.encode_content("assistant: ", blank, true);
+  tokenizer_.encode_content("assistant: A", word, true);
+  return blank.size() < word.size() && std::equal(blank.begin(), blank.end(), word.begin());
+}
+
+/// Plain's header ends with a blank, which most tokenizers make one token of with the word behind it: the answer then begins with it.
+ChatPrompt ChatTemplate::prompt(const json& messages) const {
+  ChatExample out;
+  if (marks().begin) add_token(*marks_->begin, false, out);
+  Section section{.out = out, .has_token = false, .text = "", .answer = {}};
+  static_cast<void>(add_messages(messages, section));
+  add_header("assistant", section);
+  const bool skips_blank = format_ == ChatFormat::plain && !ends_with_blank();
+  if (skips_blank) section.text.pop_back();
+  end_section(section);
+  return {std::move(out.tokens), skips_blank};
 }
 
 }  // namespace mbt

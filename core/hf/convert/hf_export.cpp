@@ -9,6 +9,7 @@
 
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
+#include "core/hf/convert/exported_chat.h"
 #include "core/hf/hf_config.h"
 #include "core/hf/hf_config_writer.h"
 #include "core/hf/hf_names.h"
@@ -150,23 +151,31 @@ std::vector<std::vector<Output>> shards_of(const std::vector<Output>& outputs, i
 struct FilesBeside {
   std::map<std::string, std::string> files;
   HfTokenIds tokens;
+  std::string chat_note;
 };
 
-/// The tokenizer that the run was trained with takes the place of the source's.
-FilesBeside files_of_source(const HfSource& source, const TokenizerFiles& tokenizer) {
-  FilesBeside beside{.files = {source.files.begin(), source.files.end()}, .tokens = {}};
+/// The tokenizer that the run was trained with takes the place of the source's. What ends texts is said there already, but for the run's.
+FilesBeside files_of_source(const HfSource& source, const TokenizerFiles& tokenizer, const RunConfig& run, const std::string& where) {
+  FilesBeside beside{.files = {source.files.begin(), source.files.end()}, .tokens = {}, .chat_note = ""};
   for (const auto& [name, content] : tokenizer) beside.files[name] = content;
+  beside.chat_note = add_chat(run, where, beside.files, beside.tokens);
+  std::string& generation = beside.files["generation_config.json"];
+  generation = generation_config_text(beside.tokens, generation, source.config);
+  if (generation.empty()) beside.files.erase("generation_config.json");
   return beside;
 }
 
-FilesBeside new_files(const ModelConfig& model, const TokenizerFiles& carried, const std::string& where) {
-  if (!has_tokenizer(carried)) return {};
-  const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(carried, where);
-  FilesBeside beside{.files = {carried.begin(), carried.end()}, .tokens = {tokenizer->bos_id(), tokenizer->eos_id(), tokenizer->eod_id()}};
-  const bool is_vocab_and_merges = tokenizer->type() == TokenizerType::hugging_face && beside.files.count("tokenizer.json") == 0;
-  beside.files.emplace("tokenizer_config.json",
-                       tokenizer_config_text(*tokenizer, model.longest_sequence(), is_vocab_and_merges));  // unless it is there
-  beside.files["generation_config.json"] = generation_config_text(beside.tokens);
+FilesBeside new_files(const RunConfig& run, const TokenizerFiles& carried, const std::string& where) {
+  FilesBeside beside{.files = {carried.begin(), carried.end()}, .tokens = {}, .chat_note = ""};
+  if (has_tokenizer(carried)) {
+    const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(carried, where);
+    beside.tokens = {.bos = tokenizer->bos_id(), .eos = tokenizer->eos_id(), .eod = tokenizer->eod_id(), .end_of_turn = {}};
+    const bool is_vocab_and_merges = tokenizer->type() == TokenizerType::hugging_face && beside.files.count("tokenizer.json") == 0;
+    beside.files.emplace("tokenizer_config.json",
+                         tokenizer_config_text(*tokenizer, run.model.longest_sequence(), is_vocab_and_merges));  // unless it is there
+  }
+  beside.chat_note = add_chat(run, where, beside.files, beside.tokens);
+  if (has_tokenizer(carried) || beside.tokens.eod) beside.files["generation_config.json"] = generation_config_text(beside.tokens);
   return beside;
 }
 
@@ -224,14 +233,16 @@ int64_t parse_shard_size(const std::string& written) {
 
 HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, const HfExportOptions& options,
                    const ConversionProgress& progress) {
-  const ModelConfig model = load_run_config(checkpoint).model;
+  const RunConfig run = load_run_config(checkpoint);
+  const ModelConfig& model = run.model;
   const std::optional<HfSource> source = load_hf_source(checkpoint);
   std::optional<JsonDocument> config;
   if (source) config = parse_json(source->config, fmt::format("{}/hf.config.json", checkpoint.path()), {.is_of_others = true});
   const std::string model_type = config ? hf_model_type(*config) : hf_family_of(model);
   const SafetensorsType type = options.dtype.value_or(working_type(model));
   const TokenizerFiles tokenizer = load_tokenizer_files(checkpoint);
-  const FilesBeside beside = source ? files_of_source(*source, tokenizer) : new_files(model, tokenizer, checkpoint.path());
+  const FilesBeside beside =
+      source ? files_of_source(*source, tokenizer, run, checkpoint.path()) : new_files(run, tokenizer, checkpoint.path());
   const std::string config_text = config ? hf_config_text(model, *config, source->config, options.dtype ? torch_name(type) : "")
                                          : new_hf_config_text(model, torch_name(type), beside.tokens);
 
@@ -246,7 +257,8 @@ HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, c
   HfExport done{.model_type = model_type,
                 .num_tensors = static_cast<int64_t>(outputs.size()),
                 .has_source = source.has_value(),
-                .has_tokenizer = has_tokenizer(tokenizer)};
+                .has_tokenizer = has_tokenizer(tokenizer),
+                .chat_note = beside.chat_note};
   for (const Output& o : outputs) done.bytes += to_write(o).size_bytes();
   const std::vector<std::vector<Output>> shards = shards_of(outputs, options.max_shard_size);
   done.num_files = static_cast<int64_t>(shards.size());

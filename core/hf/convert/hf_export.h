@@ -22,6 +22,7 @@ struct HfExport {
   int64_t num_tensors = 0, num_files = 0, bytes = 0;  ///< of tensors
   bool has_source = false;                            ///< the model has come from a Hugging Face folder
   bool has_tokenizer = false;                         ///< its tokenizer is there too
+  std::string chat_note;                              ///< of a run of fine-tuning: what became of its chat template
 };
 
 /// "5GB", "500MB", "16KB" (powers of ten), "1GiB" (powers of two) or a number of bytes. InputError: another text, or less than 1.
@@ -30,6 +31,8 @@ int64_t parse_shard_size(const std::string& text);
 /// Writes the new folder `out`, complete or not at all. Weights are the fp32 masters, rounded to nearest even; the padding of the
 /// vocabulary is removed. A model that came from a Hugging Face folder keeps that folder's names, types, copies, buffers, config.json and
 /// tokenizer. Any other model gets the config.json of the family that can describe it, and the tokenizer files that transformers needs.
+/// After fine-tuning on conversations, generation_config.json and the tokenizer's files have the run's chat template and what ends its
+/// turns (exported_chat.h).
 /// Memory: one tensor. Throws InputError when no family can describe the model, fp16 cannot hold a value, the checkpoint is damaged, or
 /// `out` exists or cannot be written.
 HfExport export_hf(const CheckpointReader& checkpoint, const std::string& out, const HfExportOptions& options,

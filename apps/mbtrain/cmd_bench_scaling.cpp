@@ -16,9 +16,9 @@
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
 #include "core/parallel/exchange_plan.h"
-#include "core/recipe/resolve.h"
 #include "core/train/plan/plan_memory.h"
 #include "core/train/random_step.h"
+#include "core/train/resolve_loading.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -149,7 +149,7 @@ int scaling_bench(World& world, const std::vector<std::string>& args) {
   options.add_option("--bandwidth-gbs", o.bandwidth_gbs, "10^9 bytes per second that one rank sends; default: measured in this launch")
       .positive();
   RunConfig config;
-  agree(world, [&] { config = resolve_run(options.parse_with_config(args), world.ranks()).config; });
+  agree(world, [&] { config = resolve_loading(options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   const Figures f = figures(*backend, world, config, o);

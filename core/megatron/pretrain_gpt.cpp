@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
@@ -44,6 +45,8 @@ constexpr std::pair<const char*, const char*> kDefaults[] = {
     {"ddp.check_for_nan_in_grad", "true"},
     {"train.check_for_nan_in_loss", "true"},
 };
+
+constexpr const char* kNeeded = "is needed: Megatron-LM has no default for it";
 
 /// Where one of these is set, the default of another says nothing: Megatron has one argument or the other.
 bool is_ruled_out(const std::string& field, const std::map<std::string, std::string>& fields) {
@@ -188,8 +191,12 @@ class Translator {
     int64_t number = 0;
     return parse_integer(field(name), number) == ParseResult::ok ? std::optional(number) : std::nullopt;
   }
+  /// What the checkpoint's arguments say need not be said again.
   void require(const char* field, const char* flag) {
-    if (!is_set(field)) problems_.push_back({flag, "is needed: Megatron-LM has no default for it"});
+    if (!is_set(field) && !takes_checkpoint_args()) problems_.push_back({flag, kNeeded});
+  }
+  bool takes_checkpoint_args() const {
+    return has("--use-checkpoint-args") && (has_checkpoint(value("--load")) || has_checkpoint(value("--pretrained-checkpoint")));
   }
 
   /// One field under two flags.
@@ -211,8 +218,8 @@ class Translator {
     require("model.num_attention_heads", "--num-attention-heads");
     require("model.seq_length", "--seq-length");
     require("model.max_position_embeddings", "--max-position-embeddings");
-    require("train.micro_batch_size", "--micro-batch-size");
-    require("optimizer.lr", "--lr");
+    if (!is_set("train.micro_batch_size")) problems_.push_back({"--micro-batch-size", kNeeded});
+    if (!is_set("optimizer.lr")) problems_.push_back({"--lr", kNeeded});
     if (has("--group-query-attention")) set("model.num_query_groups", has("--num-query-groups") ? value("--num-query-groups") : "1");
     const bool is_gated = field("model.activation_func") == "swiglu";
     if (const auto hidden = integer("model.hidden_size"); hidden && is_gated && !is_set("model.ffn_hidden_size"))
@@ -300,7 +307,8 @@ class Translator {
       set("model.make_vocab_size_divisible_by", "1");
     }
     if (type.empty() || type == "NullTokenizer") {
-      if (type.empty() && !has("--mock-data")) problems_.push_back({"--tokenizer-type", "is needed: Megatron-LM has no default for it"});
+      if (type.empty() && takes_checkpoint_args()) return;
+      if (type.empty() && !has("--mock-data")) problems_.push_back({"--tokenizer-type", kNeeded});
       if (!has("--vocab-size") && !type.empty()) problems_.push_back({"--tokenizer-type NullTokenizer", "needs --vocab-size"});
       set("tokenizer.tokenizer_type", "none");
       int64_t size = 0;
@@ -337,7 +345,7 @@ class Translator {
   }
 
   static bool has_checkpoint(const std::string& folder) {
-    return std::filesystem::exists(std::filesystem::path(folder) / "latest_checkpointed_iteration.txt");
+    return !folder.empty() && std::filesystem::exists(std::filesystem::path(folder) / "latest_checkpointed_iteration.txt");
   }
 
   /// A --load without a checkpoint starts afresh, unless --exit-on-missing-checkpoint.
@@ -390,7 +398,7 @@ class Translator {
   void set_default(const std::string& field, const std::string& value) {
     if (fields_.count(field) != 0) return;
     set(field, value);
-    defaults_.push_back(field + "=" + value);
+    defaults_.insert(field);
   }
 
   MegatronTranslation finish() {
@@ -402,11 +410,11 @@ class Translator {
     for (const std::string& field : order_) {
       const auto found = fields_.find(field);
       if (found == fields_.end() || std::exchange(is_done[field], true)) continue;
-      t.arguments.push_back(field + "=" + found->second);
+      if (defaults_.count(field) == 0) t.arguments.push_back(field + "=" + found->second);
+      else t.defaults.push_back(field + "=" + found->second);
     }
     t.arguments.insert(t.arguments.end(), own_.begin(), own_.end());  // last: they win
     t.given = std::move(given_);
-    t.defaults = std::move(defaults_);
     return t;
   }
 
@@ -415,7 +423,8 @@ class Translator {
   std::map<std::string, Values> special_;      ///< by Megatron's spelling
   std::map<std::string, std::string> fields_;  ///< section.field: value
   std::vector<std::string> order_;             ///< of fields_, as set
-  std::vector<std::string> flags_, own_, defaults_;
+  std::vector<std::string> flags_, own_;
+  std::set<std::string> defaults_;  ///< those of fields_ that nobody has said
   std::vector<TranslatedArgument> given_;
   std::map<std::string, std::vector<std::string>> refused_;  ///< by reason
   std::vector<Problem> problems_;

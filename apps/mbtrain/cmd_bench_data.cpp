@@ -8,7 +8,7 @@
 #include "core/base/json_text.h"
 #include "core/data/loader.h"
 #include "core/data/make_dataset.h"
-#include "core/recipe/resolve.h"
+#include "core/train/resolve_loading.h"
 
 namespace mbt {
 
@@ -21,7 +21,7 @@ int bench_data(const std::vector<std::string>& args) {
   const ConfigInput input = options.parse_with_config(args);
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); };
-  const RunConfig config = resolve_run(input, 1).config;
+  const RunConfig config = resolve_loading(input, 1).config;
   const auto begin = Clock::now();
   const std::unique_ptr<Dataset> data = make_dataset(config);
   const double made = since(begin);

@@ -16,9 +16,9 @@
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
 #include "core/parallel/exchange_plan.h"
-#include "core/recipe/resolve.h"
 #include "core/train/plan/plan_memory.h"
 #include "core/train/random_step.h"
+#include "core/train/resolve_loading.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -151,7 +151,7 @@ void print_json(const RunConfig& config, const Figures& f) {
 
 int scaling_bench(World& world, ScalingBenchOptions& o, const std::vector<std::string>& args) {
   RunConfig config;
-  agree(world, [&] { config = resolve_run(o.options.parse_with_config(args), world.ranks()).config; });
+  agree(world, [&] { config = resolve_loading(o.options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   const Figures f = figures(*backend, world, config, o);

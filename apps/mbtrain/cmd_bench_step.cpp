@@ -15,9 +15,9 @@
 #include "core/base/json_text.h"
 #include "core/comm/gather.h"
 #include "core/model/flops.h"
-#include "core/recipe/resolve.h"
 #include "core/train/plan/plan_memory.h"
 #include "core/train/random_step.h"
+#include "core/train/resolve_loading.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -150,7 +150,7 @@ struct StepBenchOptions {
 
 int step_bench(World& world, StepBenchOptions& o, const std::vector<std::string>& args) {
   RunConfig config;
-  agree(world, [&] { config = resolve_run(o.options.parse_with_config(args), world.ranks()).config; });
+  agree(world, [&] { config = resolve_loading(o.options.parse_with_config(args), world.ranks()).config; });
   config.validation.skip_train = false;  // it trains, whatever a run of this config would do
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   const StepTimes times = measure(*backend, world, config, o.steps);

@@ -9,7 +9,7 @@
 #include "core/config/config_json.h"
 #include "core/config/describe.h"
 #include "core/megatron/reference.h"
-#include "core/recipe/resolve.h"
+#include "core/train/resolve_loading.h"
 
 namespace mbt {
 namespace {
@@ -38,7 +38,7 @@ int megatron(const std::vector<std::string>& args) {
 /// The resolved config, as a file that --config reads.
 int show_config(const std::vector<std::string>& args) {
   VerbOptions options("Print the resolved run config, recipe included, as a file for --config", "mbtrain config show");
-  std::cout << json_text(resolve_run(options.parse_with_config(args)).config) << "\n";
+  std::cout << json_text(resolve_loading(options.parse_with_config(args)).config) << "\n";
   return 0;
 }
 

@@ -9,8 +9,8 @@
 #include "core/base/strings.h"
 #include "core/data/loader.h"
 #include "core/data/make_dataset.h"
-#include "core/recipe/resolve.h"
 #include "core/tokenizer/tokenizer.h"
+#include "core/train/resolve_loading.h"
 
 namespace mbt {
 namespace {
@@ -98,7 +98,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const RunConfig& config) {
 }
 
 int show_batch(const InspectOptions& o, const ConfigInput& input) {
-  const ResolvedRun run = resolve_run(input, 1);
+  const ResolvedRun run = resolve_loading(input, 1);
   const std::unique_ptr<Dataset> data = make_dataset(run.config);
   const Split split = o.split == "train" ? Split::train : o.split == "valid" ? Split::valid : Split::test;
   const int64_t seed = data_seed(run.config.dataset, run.config.rng.seed);
@@ -153,7 +153,7 @@ int data_inspect(const std::vector<std::string>& args) {
       .with_default_shown();
   options.add_flag("--json", o.as_json, "Print JSON");
   const ConfigInput input = options.parse_with_config(args);
-  return o.path.empty() ? show_batch(o, input) : show_facts(o, resolve_run(input, 1).config.dataset);
+  return o.path.empty() ? show_batch(o, input) : show_facts(o, resolve_loading(input, 1).config.dataset);
 }
 
 }  // namespace mbt

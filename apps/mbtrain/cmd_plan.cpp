@@ -6,15 +6,18 @@
 #include "apps/mbtrain/resume_option.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/json_text.h"
-#include "core/recipe/resolve.h"
-#include "core/train/checkpoint/checkpoint_folder.h"
+#include "core/config/command_line.h"
 #include "core/train/plan/plan.h"
+#include "core/train/resolve_loading.h"
+#include "core/train/start.h"
 #include "kernels/kernels.h"
 #include "kernels/launch.h"
 
 namespace mbt {
 
-int cmd_plan(const std::vector<std::string>& args) {
+int cmd_plan(const std::vector<std::string>& args) { return cmd_plan(args, {}); }
+
+int cmd_plan(const std::vector<std::string>& args, const std::vector<std::string>& defaults) {
   VerbOptions options("Show what a run will do: config with origins, precision of every GEMM, parameters, memory, FLOPs, length",
                       "mbtrain plan");
   bool as_json = false, show_all = false;
@@ -26,8 +29,9 @@ int cmd_plan(const std::vector<std::string>& args) {
   add_resume(options, resumed);
   ConfigInput input = options.parse_with_config(args);
   apply_resume(resumed, input);
-  ResolvedRun run = resolve_run(input, ranks);
-  refuse_filled_folder(run.config.checkpoint);
+  input.defaults = parse_defaults(defaults, "Megatron-LM");
+  ResolvedRun run = resolve_loading(input, ranks);
+  const std::unique_ptr<Dataset> data = check_start(run.config, DataWork::look);
   const TrainConfig& train = run.config.train;
   const std::unique_ptr<Backend> backend = make_backend(name_of(train.device), static_cast<int>(train.num_threads));
   const RunPlan plan = make_plan(std::move(run), ranks, queries_of(*backend));

@@ -49,12 +49,12 @@ int cmd_pretrain_gpt(const std::vector<std::string>& args) {
   if (take_flag(theirs, "--help") || take_flag(theirs, "-h")) throw HelpRequest{pretrain_gpt_help()};
   const bool plans = take_flag(theirs, "--plan"), as_json = plans && take_flag(theirs, "--json");
   const MegatronTranslation t = translate_pretrain_gpt(theirs, launched_as().processes);
-  if (!plans) return cmd_train(t.arguments);
+  if (!plans) return cmd_train(t.arguments, t.defaults);
   if (launched_as().rank > 0) return 0;
   std::vector<std::string> ours = t.arguments;
   if (as_json) ours.emplace_back("--json");
   else print_translation(t);
-  return cmd_plan(ours);
+  return cmd_plan(ours, t.defaults);
 }
 
 }  // namespace mbt

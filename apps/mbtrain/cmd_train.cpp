@@ -19,15 +19,15 @@
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
-#include "core/config/config_input.h"
+#include "core/config/command_line.h"
 #include "core/config/config_json.h"
-#include "core/data/make_dataset.h"
 #include "core/io/files.h"
 #include "core/io/folder_claim.h"
-#include "core/recipe/resolve.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/plan/plan_memory.h"
 #include "core/train/plan/plan_precision.h"
+#include "core/train/resolve_loading.h"
+#include "core/train/start.h"
 #include "core/train/trainer.h"
 #include "kernels/gpus.h"
 #include "kernels/kernels.h"
@@ -54,11 +54,14 @@ void warn_of_unused_gpu() {
 /// The recipe's name, and its fields that the user set over it.
 std::string recipe_text(const ResolvedRun& run) {
   const std::string section = "mixed_precision.";
+  const bool is_saved = origin_of(run.origins, section + "name").kind == Origin::Kind::resolved;  // its settings are those of that run
   std::vector<std::string> changed;
   for (const auto& [field, origin] : run.origins)
-    if (field.rfind(section, 0) == 0 && field != section + "name" && origin.kind == Origin::Kind::command_line)
+    if (field.rfind(section, 0) == 0 && field != section + "name" &&
+        (is_saved ? is_said(origin) : origin.kind == Origin::Kind::command_line))
       changed.push_back(field.substr(section.size()));
-  return run.config.mixed_precision.name + (changed.empty() ? "" : ", with " + join(changed, ", ") + " of the command line");
+  return run.config.mixed_precision.name +
+         (changed.empty() ? "" : ", with " + join(changed, ", ") + (is_saved ? " set over it" : " of the command line"));
 }
 
 void show_start(const ResolvedRun& run, const Backend& backend, World& world, const Dataset& dataset, const Trainer& trainer) {
@@ -105,12 +108,11 @@ void lock_save_folder(const std::string& folder, std::optional<FolderClaim>& loc
         fmt::format("checkpoint.save: another run is saving into {} now. Wait until it ends, or choose another folder", folder));
 }
 
-/// Before anything is made or written: whether the run may save where it wants to.
-void check_before_start(const CheckpointConfig& config, std::optional<FolderClaim>& lock) {
+/// Before the run looks at the folder; nothing is made there.
+void lock_existing_folder(const CheckpointConfig& config, std::optional<FolderClaim>& lock) {
   if (config.save.empty()) return;
   std::error_code none;
   if (std::filesystem::is_directory(config.save, none)) lock_save_folder(config.save, lock);
-  refuse_filled_folder(config);
 }
 
 /// Locked before it is cleared of what killed runs left: what a living one has half written looks the same.
@@ -128,18 +130,19 @@ struct TrainOptions {
   TrainOptions() { add_resume(options, resumed); }
 };
 
-int train(World& world, TrainOptions& own, const std::vector<std::string>& args) {
+int train(World& world, TrainOptions& own, const std::vector<std::string>& args, const std::vector<std::string>& defaults) {
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   std::optional<FolderClaim> lock;  // on the first rank, to the end of the run
   agree(world, [&] {
     ConfigInput input = own.options.parse_with_config(args);
     apply_resume(own.resumed, input);
-    run = resolve_run(input, world.ranks());
+    input.defaults = parse_defaults(defaults, "Megatron-LM");
+    run = resolve_loading(input, world.ranks());
     const RunConfig& config = run.config;
-    if (world.is_first()) check_before_start(config.checkpoint, lock);
+    if (world.is_first()) lock_existing_folder(config.checkpoint, lock);
     if (world.is_first()) set_log_level(name_of(config.logger.logging_level));
-    dataset = make_dataset(config);
+    dataset = check_start(config, DataWork::all);
   });
   const RunConfig& config = run.config;
   require_same_run(world, config, *dataset);
@@ -181,10 +184,12 @@ int train(World& world, TrainOptions& own, const std::vector<std::string>& args)
 
 }  // namespace
 
-int cmd_train(const std::vector<std::string>& args) {
+int cmd_train(const std::vector<std::string>& args) { return cmd_train(args, {}); }
+
+int cmd_train(const std::vector<std::string>& args, const std::vector<std::string>& defaults) {
   TrainOptions own;
   own.options.answer_help(args);
-  return run_on_ranks("train", [&](World& world) { return train(world, own, args); });
+  return run_on_ranks("train", [&](World& world) { return train(world, own, args, defaults); });
 }
 
 }  // namespace mbt

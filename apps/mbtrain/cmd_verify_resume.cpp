@@ -20,9 +20,9 @@
 #include "core/config/config_json.h"
 #include "core/data/make_dataset.h"
 #include "core/io/files.h"
-#include "core/recipe/resolve.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/plan/plan_memory.h"
+#include "core/train/resolve_loading.h"
 #include "core/train/verify_resume.h"
 #include "kernels/kernels.h"
 
@@ -156,7 +156,7 @@ int verify(World& world, VerifyResumeOptions& o, const std::vector<std::string>&
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   agree(world, [&] {
-    run = resolve_run(o.options.parse_with_config(args), world.ranks());
+    run = resolve_loading(o.options.parse_with_config(args), world.ranks());
     if (o.kills_option->is_given() && o.kills > 0 && world.ranks() > 1)
       throw InputError("--kills starts processes of its own, one rank each; under a launcher take --kills 0, and kill ranks from outside");
     const CheckpointConfig& c = run.config.checkpoint;

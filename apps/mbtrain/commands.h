@@ -18,10 +18,13 @@ int cmd_generate(const std::vector<std::string>& args);
 int cmd_help(const std::vector<std::string>& args);
 int cmd_man(const std::vector<std::string>& args);
 int cmd_plan(const std::vector<std::string>& args);
+/// defaults: of another program, section.field=value: they count as not said.
+int cmd_plan(const std::vector<std::string>& args, const std::vector<std::string>& defaults);
 int cmd_pretrain_gpt(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_recipes(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
+int cmd_train(const std::vector<std::string>& args, const std::vector<std::string>& defaults);
 int cmd_tokenize(const std::vector<std::string>& args);
 int cmd_tokenizer(const std::vector<std::string>& args);
 int cmd_quantize(const std::vector<std::string>& args);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/json_text.h"
@@ -49,6 +50,38 @@ std::vector<Fact> facts_of(const ModelConfig& m) {
 }
 
 }  // namespace
+
+bool is_of_architecture(const Field& field) {
+  static const std::set<std::string> names = {"num_layers",
+                                              "hidden_size",
+                                              "num_attention_heads",
+                                              "num_query_groups",
+                                              "kv_channels",
+                                              "ffn_hidden_size",
+                                              "vocab_size",
+                                              "make_vocab_size_divisible_by",
+                                              "normalization",
+                                              "layernorm_epsilon",
+                                              "activation_func",
+                                              "position_embedding_type",
+                                              "max_position_embeddings",
+                                              "sliding_window",
+                                              "rotary_base",
+                                              "rotary_percent",
+                                              "rope_scaling",
+                                              "rope_scaling_factor",
+                                              "rope_low_freq_factor",
+                                              "rope_high_freq_factor",
+                                              "rope_original_max_position_embeddings",
+                                              "add_bias_linear",
+                                              "add_qkv_bias",
+                                              "add_attention_bias",
+                                              "add_mlp_bias",
+                                              "qk_layernorm",
+                                              "share_embeddings_and_output_weights",
+                                              "softmax_scale"};
+  return field.section == "model" && names.count(field.info.name) != 0;
+}
 
 std::string ArchitectureDifference::str() const { return fmt::format("{} ({}, {})", name, json_text(left), json_text(right)); }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/config/field.h"
 #include "core/config/json_value.h"
 #include "core/config/model_config.h"
 
@@ -20,6 +21,10 @@ struct ArchitectureDifference {
   /// "num_layers (2, 4)".
   std::string str() const;
 };
+
+/// A setting of the section "model" that belongs to the weights and not to a run: the shapes, what is computed with them, how far they
+/// reach.
+bool is_of_architecture(const Field& field);
 
 /// Properties that differ; empty: the same architecture.
 std::vector<ArchitectureDifference> architecture_differences(const ModelConfig& left, const ModelConfig& right);

@@ -255,6 +255,18 @@ ConfigInput ConfigArguments::finish() && {
   return input;
 }
 
+std::vector<Assignment> parse_defaults(const std::vector<std::string>& settings, const std::string& program) {
+  std::vector<Assignment> defaults;
+  for (const std::string& setting : settings) {
+    const size_t dot = setting.find('.'), equals = setting.find('=');
+    defaults.push_back({setting.substr(0, dot),
+                        setting.substr(dot + 1, equals - dot - 1),
+                        nlohmann::json(setting.substr(equals + 1)),
+                        {Origin::Kind::default_value, program}});
+  }
+  return defaults;
+}
+
 ConfigInput parse_config_arguments(const std::vector<std::string>& args) {
   ConfigArguments arguments;
   for (size_t at = 0; at < args.size();) {

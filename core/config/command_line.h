@@ -65,6 +65,9 @@ class ConfigArguments {
   ConfigInput from_line_;
 };
 
+/// `settings`, each section.field=value, as defaults of another program (ConfigInput::defaults), which `program` names.
+std::vector<Assignment> parse_defaults(const std::vector<std::string>& settings, const std::string& program);
+
 /// All of `args` are config arguments; anything else is a problem.
 ConfigInput parse_config_arguments(const std::vector<std::string>& args);
 

@@ -1,5 +1,6 @@
 #include "core/config/config_file.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -7,6 +8,8 @@
 #include "core/base/json_reader.h"
 #include "core/base/strings.h"
 #include "core/config/assign.h"
+#include "core/config/config_json.h"
+#include "core/config/field_table.h"
 #include "core/megatron/bridge_fields.h"
 
 namespace mbt {
@@ -63,18 +66,67 @@ void read_section(const std::string& name, const json& section, const Member& me
   }
 }
 
+/// An older version's saved config: it has what nobody writes by hand, and no mark.
+bool is_old_saved(const json& root) {
+  const auto has = [&](const char* section, std::initializer_list<const char*> fields) {
+    const auto found = root.find(section);
+    return found != root.end() && found->is_object() &&
+           std::all_of(fields.begin(), fields.end(), [&](const char* field) { return found->contains(field); });
+  };
+  return !root.contains(kResolvedMark) && has("mixed_precision", {"name", "params_dtype", "autocast_dtype", "hysteresis"}) &&
+         has("model", {"fp16", "bf16", "params_dtype", "autocast_dtype", "fp8", "fp8_recipe"}) &&
+         has("optimizer", {"fp16", "bf16", "params_dtype", "loss_scale", "hysteresis"}) && has("ddp", {"grad_reduce_in_fp32"});
+}
+
+/// A saved config has every value of its run. What was a default there, or the recipe's of the same file, nobody has written; where the
+/// value was edited since, it is neither.
+class ResolvedValues {
+ public:
+  explicit ResolvedValues(const json& root) : is_old_(is_old_saved(root)), is_saved_(is_old_ || root.contains(kResolvedMark)) {
+    if (const auto recipe = root.find("mixed_precision"); recipe != root.end() && recipe->is_object()) recipe_ = *recipe;
+  }
+
+  void mark(ConfigInput& input, size_t first) const {
+    if (!is_saved_) return;
+    RunConfig defaults;
+    const FieldTable table(defaults);
+    for (size_t i = first; i < input.assignments.size(); ++i) {
+      Assignment& a = input.assignments[i];
+      const Field* field = table.find(a.section, a.field);
+      if (!field) continue;
+      if (is_old_ && field->path() == "dataset.json_key" && *a.value == json("text")) a.value = json();  // its default then
+      if (*a.value == field->get() || is_recipes(*field, *a.value)) a.origin.kind = Origin::Kind::resolved;
+    }
+    if (recipe_.empty()) return;
+    for (auto& [key, origin] : input.inline_origins) origin.kind = Origin::Kind::resolved;  // RecipeLibrary knows what is the recipe's
+    input.recipe_origin.kind = Origin::Kind::resolved;
+  }
+
+ private:
+  bool is_recipes(const Field& field, const json& value) const {
+    const bool may_be = field.section == "model" || field.section == "optimizer" || field.section == "ddp";
+    const auto found = recipe_.find(field.info.name);
+    return may_be && found != recipe_.end() && *found == value;
+  }
+
+  bool is_old_, is_saved_;
+  json recipe_ = json::object();
+};
+
 void read_document(const JsonDocument& document, ConfigInput& input) {
   if (!document.root.is_object()) {
     input.problems.push_back(
         {document.where(""), fmt::format("got {}, expected an object of sections: {{\"train\": {{...}}}}", document.root.type_name())});
     return;
   }
+  const size_t first = input.assignments.size();
   for (const auto& [key, value] : document.root.items()) {
-    if (key == "$schema") continue;
+    if (key == "$schema" || key == kResolvedMark) continue;
     const Member member = member_of(document, "", key);
     if (underscored(key) == "mixed_precision") read_mixed_precision(value, member, input);
     else read_section(key, value, member, input);
   }
+  ResolvedValues(document.root).mark(input, first);
 }
 
 }  // namespace

@@ -13,14 +13,14 @@
 
 namespace mbt {
 
-/// `section.field` gets `value`. From the command line the value is the text as typed (a JSON string), converted by the field's type when
-/// it is applied, so that no digit is lost; from anywhere else it is a JSON value of the field's type.
+/// `section.field` gets `value`. From the command line, and in ConfigInput::defaults, the value is the text as typed (a JSON string),
+/// converted by the field's type when it is applied, so that no digit is lost; from anywhere else it is a JSON value of the field's type.
 struct Assignment {
   std::string section;
   std::string field;
   JsonValue value;
   Origin origin;
-  bool is_text() const { return origin.kind == Origin::Kind::command_line; }
+  bool is_text() const { return origin.kind == Origin::Kind::command_line || origin.kind == Origin::Kind::default_value; }
 };
 
 /// The recipe that mixed_precision=null (None in Python) means: none of the low precisions.
@@ -45,6 +45,8 @@ struct ConfigInput {
   std::vector<BaseChoice> bases;                 ///< of the command line
   std::vector<std::string> recipe_files;         ///< --recipes, in order
   std::vector<Assignment> assignments;           ///< also of section mixed_precision: to be applied after the recipe
+  std::vector<Assignment> defaults;              ///< of another program: they replace ours and count as not said
+  std::vector<Assignment> loaded;                ///< what the checkpoint to load says: over all defaults, below what the user says
   std::vector<Problem> problems;                 ///< found while parsing: report them together with those found later
 };
 

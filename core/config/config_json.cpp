@@ -16,7 +16,11 @@ nlohmann::ordered_json to_json(const RunConfig& config) {
   return result;
 }
 
-std::string json_text(const RunConfig& config) { return json_text(to_json(config), {.indent = 2}); }
+std::string json_text(const RunConfig& config) {
+  nlohmann::ordered_json file = {{kResolvedMark, true}};
+  file.update(to_json(config));
+  return json_text(file, {.indent = 2});
+}
 
 std::vector<FieldDifference> difference(const RunConfig& left, const RunConfig& right) {
   RunConfig a = left, b = right;

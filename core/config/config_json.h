@@ -12,7 +12,9 @@ namespace mbt {
 
 /// The whole config, one object a section, fields in their order. Reading it back gives an equal config.
 nlohmann::ordered_json to_json(const RunConfig& config);
-/// The same as text, two blanks a level, without a line break at its end: run_config.json.
+/// The name of a member that says: every value of a run is here, resolved. Files of older versions do not have it.
+inline constexpr const char* kResolvedMark = "$resolved";
+/// The same as text with this mark, two blanks a level, without a line break at its end: run_config.json.
 std::string json_text(const RunConfig& config);
 
 struct FieldDifference {

@@ -3,6 +3,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/error.h"
+#include "core/base/json_text.h"
+#include "core/base/strings.h"
+#include "core/config/config_json.h"
+#include "core/config/field_table.h"
 #include "core/config/field_text.h"
 #include "core/config/upstream_names.h"
 
@@ -70,6 +75,8 @@ ordered_json config_schema() {
   schema["type"] = "object";
   schema["additionalProperties"] = false;
   schema["properties"]["$schema"] = {{"type", "string"}};
+  schema["properties"][kResolvedMark] = {{"description", "In a config that a run has saved: every value is here, also what nobody set"},
+                                         {"type", "boolean"}};
   for (const SectionInfo& section : config_sections()) {
     ordered_json fields = section_schema(defaults.of(section.name), section.doc);
     if (section.name == std::string("dataset")) {

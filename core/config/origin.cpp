@@ -12,6 +12,8 @@ std::string to_string(const Origin& origin) {
     case Origin::Kind::synchronized: kind = "synchronized"; break;
     case Origin::Kind::derived: kind = "derived"; break;
     case Origin::Kind::hf_config: kind = "hf config"; break;
+    case Origin::Kind::resolved: kind = "resolved in"; break;
+    case Origin::Kind::checkpoint: kind = "checkpoint"; break;
   }
   return origin.text.empty() ? kind : std::string(kind) + " " + origin.text;
 }

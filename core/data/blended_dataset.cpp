@@ -53,6 +53,8 @@ void BlendedDataset::build(Split split) {
     samples = std::min(*wanted, available);
     weights.assign(sizes.begin(), sizes.end());
   }
+  splits_[i].samples = samples;
+  if (!options_.makes_order) return;
   const std::string key = fmt::format("blend {}; weights {}; sizes {}; samples {}", kBlendVersion, numbers(weights),
                                       weights.empty() ? numbers(sizes) : "", samples);
   const auto build = [&] {

@@ -23,6 +23,7 @@ struct BlendOptions {
   SampleCounts samples{};            ///< with weights: exactly what a split reads; without: the maximum; nullopt: every sample once
   int64_t seed = 0;                  ///< for parts whose SampleOrder is by_seed
   CacheFolder cache{};
+  bool makes_order = true;  ///< false: sizes alone, no sample can be read
 };
 
 /// When more samples of a part are needed than it has, it starts again in the order of its next epoch.

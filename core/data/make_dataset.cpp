@@ -10,10 +10,12 @@
 #include "core/data/cache/cache_folder.h"
 #include "core/data/cache/tokenized_cache.h"
 #include "core/data/data_source.h"
+#include "core/data/sft/chat_template.h"
 #include "core/data/sft/sft_dataset.h"
 #include "core/data/synthetic.h"
 #include "core/data/text/text_dataset.h"
 #include "core/data/token_dataset.h"
+#include "core/io/files.h"
 #include "core/tokenizer/tokenizer.h"
 
 namespace mbt {
@@ -26,10 +28,28 @@ struct NamedList {
 
 constexpr const char* kDefaultKey = "text";  // of dataset.json_key
 
+/// Of DataWork::look: text that becomes tokens when the run starts.
+class UnreadDataset final : public Dataset {
+ public:
+  UnreadDataset(std::string source, const std::array<double, 3>& split, int64_t seq_length, int64_t vocab_size)
+      : source_(std::move(source)), split_(split), seq_length_(seq_length), vocab_size_(vocab_size) {}
+
+  int64_t vocab_size() const override { return vocab_size_; }
+  int64_t seq_length() const override { return seq_length_; }
+  int64_t num_samples(Split split) const override { return split_[static_cast<size_t>(split)] > 0 ? 1 : 0; }
+  std::string describe() const override { return source_ + ": text, not yet tokens"; }
+  void sample(Split, int64_t, Sample&) const override { throw Error(fmt::format("{} was only looked at", source_)); }
+
+ private:
+  std::string source_;
+  std::array<double, 3> split_;
+  int64_t seq_length_, vocab_size_;
+};
+
 class DatasetMaker {
  public:
-  explicit DatasetMaker(const RunConfig& run)
-      : run_(run), config_(run.dataset), seed_(data_seed(run.dataset, run.rng.seed)), samples_(wanted_samples(run)) {}
+  DatasetMaker(const RunConfig& run, DataWork work)
+      : work_(work), run_(run), config_(run.dataset), seed_(data_seed(run.dataset, run.rng.seed)), samples_(wanted_samples(run)) {}
 
   std::unique_ptr<Dataset> make() {
     check_settings();
@@ -94,7 +114,10 @@ class DatasetMaker {
     const std::vector<WeightedPath> paths = parse_blend(list.items, list.field);
     const bool is_weighted = paths.front().weight > 0;
     if (paths.size() == 1 && (!is_weighted || config_.is_per_split())) return make_part(paths.front().path, split, samples);
-    BlendOptions options{.samples = samples, .seed = seed_, .cache = cache_folder(config_.path_to_cache, paths.front().path)};
+    BlendOptions options{.samples = samples,
+                         .seed = seed_,
+                         .cache = cache_folder(config_.path_to_cache, paths.front().path),
+                         .makes_order = work_ == DataWork::all};
     double sum = 0;
     for (const WeightedPath& p : paths) sum += p.weight;
     std::vector<BlendPart> parts;
@@ -159,7 +182,8 @@ class DatasetMaker {
                                                                    .vocab_size = run_.model.vocab_size,
                                                                    .path_to_cache = config_.path_to_cache,
                                                                    .made_from = made_from,
-                                                                   .empty_texts = empty_texts});
+                                                                   .empty_texts = empty_texts,
+                                                                   .makes_order = work_ == DataWork::all});
   }
 
   /// Bytes need no tokenizing: text is read where it lies.
@@ -173,10 +197,17 @@ class DatasetMaker {
     if (usable.files.empty())
       throw InputError(fmt::format("dataset.path {}: no text in it ({} empty or binary files)", source.path, left_out));
     reads_json_key_ |= source.kind == DataKind::jsonl;
+    if (work_ == DataWork::look) return look_at(usable, split);
     const TokenizedOptions options{config_.json_key.value_or(kDefaultKey), config_.max_document_bytes, end_of_document(),
                                    cache_folder(config_.path_to_cache, source.path)};
     const std::string prefix = tokenized_pair(usable, tokenizer(), options);
     return make_indexed(prefix, split, samples, source.path, empty_texts_of(prefix));
+  }
+
+  std::unique_ptr<Dataset> look_at(const DataSource& source, const std::array<double, 3>& split) const {
+    for (const std::string& file : source.files) static_cast<void>(FileReader(file));  // readable
+    static_cast<void>(end_of_document());
+    return std::make_unique<UnreadDataset>(source.path, split, run_.model.seq_length, tokenizer().vocab_size());
   }
 
   static DataSource sft_source(const std::string& path) {
@@ -189,6 +220,10 @@ class DatasetMaker {
   }
 
   std::unique_ptr<Dataset> make_sft(const DataSource& source, const std::array<double, 3>& split) {
+    if (work_ == DataWork::look) {
+      static_cast<void>(ChatTemplate(config_.chat_template, tokenizer(), end_of_document()));
+      return look_at(source, split);
+    }
     return std::make_unique<SftDataset>(source.files, tokenizer(),
                                         SftOptions{.seq_length = run_.model.seq_length,
                                                    .vocab_size = run_.model.vocab_size,
@@ -241,6 +276,7 @@ class DatasetMaker {
     return static_cast<int32_t>(*config_.eod_token_id);
   }
 
+  DataWork work_;
   const RunConfig& run_;
   const DatasetConfig& config_;
   int64_t seed_;
@@ -262,6 +298,6 @@ SampleCounts wanted_samples(const RunConfig& config) {
   return counts;
 }
 
-std::unique_ptr<Dataset> make_dataset(const RunConfig& config) { return DatasetMaker(config).make(); }
+std::unique_ptr<Dataset> make_dataset(const RunConfig& config, DataWork work) { return DatasetMaker(config, work).make(); }
 
 }  // namespace mbt

@@ -30,8 +30,8 @@ std::array<double, 3> parse_split(const std::string& split) {
   return weights;
 }
 
-std::array<Range, 3> split_ranges(const std::array<double, 3>& weights, int64_t total) {
-  std::array<Range, 3> ranges;
+std::array<SplitRange, 3> split_ranges(const std::array<double, 3>& weights, int64_t total) {
+  std::array<SplitRange, 3> ranges;
   const double sum = weights[0] + weights[1] + weights[2];
   double before = 0;
   int64_t begin = 0;

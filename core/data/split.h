@@ -10,7 +10,7 @@
 namespace mbt {
 
 /// [begin, begin + size) of the data, in tokens or in samples.
-struct Range {
+struct SplitRange {
   int64_t begin = 0, size = 0;
 };
 
@@ -18,6 +18,6 @@ struct Range {
 std::array<double, 3> parse_split(const std::string& split);
 
 /// Ranges of [0, total) in proportion to the weights, in the order of `Split`.
-std::array<Range, 3> split_ranges(const std::array<double, 3>& weights, int64_t total);
+std::array<SplitRange, 3> split_ranges(const std::array<double, 3>& weights, int64_t total);
 
 }  // namespace mbt

@@ -54,7 +54,7 @@ class SyntheticDataset final : public Dataset {
   SyntheticLanguage language_;
   int64_t seq_length_;
   uint64_t seed_;
-  std::array<Range, 3> samples_;
+  std::array<SplitRange, 3> samples_;
 };
 
 }  // namespace mbt

@@ -42,7 +42,7 @@ std::string TokenDataset::fingerprint() const {
 }
 
 void TokenDataset::sample(Split split, int64_t index, Sample& out) const {
-  const Range range = ranges_[static_cast<size_t>(split)];
+  const SplitRange range = ranges_[static_cast<size_t>(split)];
   MBT_CHECK(index >= 0 && index < range.size, "sample {} of {}", index, range.size);
   const int64_t n = range.begin + index;
   const auto f = static_cast<size_t>(std::upper_bound(first_sample_.begin(), first_sample_.end(), n) - first_sample_.begin() - 1);

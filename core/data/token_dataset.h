@@ -28,7 +28,7 @@ class TokenDataset final : public Dataset {
   int64_t seq_length_, vocab_size_, tokens_ = 0;
   std::vector<TokenFile> files_;
   std::vector<int64_t> first_sample_;  ///< of each file, and the number of all
-  std::array<Range, 3> ranges_;
+  std::array<SplitRange, 3> ranges_;
 };
 
 }  // namespace mbt

@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/json_reader.h"
@@ -48,6 +49,8 @@ constexpr std::pair<const char*, const char*> kDefaults[] = {
     {"ddp.check_for_nan_in_grad", "true"},
     {"train.check_for_nan_in_loss", "true"},
 };
+
+constexpr const char* kNeeded = "is needed: Megatron-LM has no default for it";
 
 /// Where one of these is set, the default of another says nothing: Megatron has one argument or the other.
 bool is_ruled_out(const std::string& field, const std::map<std::string, std::string>& fields) {
@@ -218,8 +221,12 @@ class Translator {
     for (TranslatedArgument& a : given_)
       if (underscored(a.argument.substr(0, a.argument.find_first_of(" ="))) == underscored(flag)) a.became = became;
   }
+  /// What the checkpoint's arguments say need not be said again.
   void require(const char* field, const char* flag) {
-    if (!is_set(field)) problems_.push_back({flag, "is needed: Megatron-LM has no default for it"});
+    if (!is_set(field) && !takes_checkpoint_args()) problems_.push_back({flag, kNeeded});
+  }
+  bool takes_checkpoint_args() const {
+    return has("--use-checkpoint-args") && (has_checkpoint(value("--load")) || has_checkpoint(value("--pretrained-checkpoint")));
   }
 
   /// One field under two flags.
@@ -241,8 +248,8 @@ class Translator {
     require("model.num_attention_heads", "--num-attention-heads");
     require("model.seq_length", "--seq-length");
     require("model.max_position_embeddings", "--max-position-embeddings");
-    require("train.micro_batch_size", "--micro-batch-size");
-    require("optimizer.lr", "--lr");
+    if (!is_set("train.micro_batch_size")) problems_.push_back({"--micro-batch-size", kNeeded});
+    if (!is_set("optimizer.lr")) problems_.push_back({"--lr", kNeeded});
     if (!has("--group-query-attention")) say("--num-query-groups", "no effect: there is no --group-query-attention");
     else set("model.num_query_groups", has("--num-query-groups") ? value("--num-query-groups") : "1");
     const bool is_gated = field("model.activation_func") == "swiglu";
@@ -341,6 +348,7 @@ class Translator {
     if (type != "GPT2BPETokenizer")
       for (const char* flag : {"--vocab-file", "--merge-file"}) say(flag, "no effect: only GPT2BPETokenizer reads it");
     if (type.empty() || type == "NullTokenizer") {
+      if (type.empty() && takes_checkpoint_args()) return;
       translate_no_tokenizer(type);
     } else if (type == "GPT2BPETokenizer") {
       translate_gpt2_files();
@@ -378,6 +386,10 @@ class Translator {
     say("--tokenizer-type", "tokenizer.tokenizer_type=HuggingFaceTokenizer");
     set("tokenizer.tokenizer_model", value("--vocab-file"));
     set("tokenizer.merge_file", value("--merge-file"));
+  }
+
+  static bool has_checkpoint(const std::string& folder) {
+    return !folder.empty() && std::filesystem::exists(std::filesystem::path(folder) / "latest_checkpointed_iteration.txt");
   }
 
   /// A --load without a checkpoint starts afresh, unless --exit-on-missing-checkpoint.
@@ -476,7 +488,7 @@ class Translator {
   void set_default(const std::string& field, const std::string& value) {
     if (fields_.count(field) != 0) return;
     set(field, value);
-    defaults_.push_back(field + "=" + value);
+    defaults_.insert(field);
   }
 
   MegatronTranslation finish() {
@@ -488,11 +500,11 @@ class Translator {
     for (const std::string& field : order_) {
       const auto found = fields_.find(field);
       if (found == fields_.end() || std::exchange(is_done[field], true)) continue;
-      t.arguments.push_back(field + "=" + found->second);
+      if (defaults_.count(field) == 0) t.arguments.push_back(field + "=" + found->second);
+      else t.defaults.push_back(field + "=" + found->second);
     }
     t.arguments.insert(t.arguments.end(), own_.begin(), own_.end());  // last: they win
     t.given = std::move(given_);
-    t.defaults = std::move(defaults_);
     return t;
   }
 
@@ -501,7 +513,8 @@ class Translator {
   std::map<std::string, Values> special_;      ///< by Megatron's spelling
   std::map<std::string, std::string> fields_;  ///< section.field: value
   std::vector<std::string> order_;             ///< of fields_, as set
-  std::vector<std::string> flags_, own_, defaults_;
+  std::vector<std::string> flags_, own_;
+  std::set<std::string> defaults_;  ///< those of fields_ that nobody has said
   std::vector<TranslatedArgument> given_;
   std::map<std::string, std::vector<std::string>> refused_;  ///< by reason
   std::vector<Problem> problems_;

@@ -16,7 +16,7 @@ struct TranslatedArgument {
 struct MegatronTranslation {
   std::vector<std::string> arguments;     ///< section.field=value, --fp16, ...: as for core/config/command_line.h
   std::vector<TranslatedArgument> given;  ///< in the order typed
-  std::vector<std::string> defaults;      ///< those of `arguments` that are Megatron's defaults
+  std::vector<std::string> defaults;      ///< section.field=value where Megatron's default counts: nobody has said it
 };
 
 /// `ranks`: data-parallel processes, of which the default of --global-batch-size is a multiple. Arguments of our own are handed on as they

@@ -11,6 +11,7 @@
 #include "core/base/json_reader.h"
 #include "core/base/nearest.h"
 #include "core/base/strings.h"
+#include "core/config/config_json.h"
 #include "core/recipe/finalize.h"
 
 namespace mbt {
@@ -186,15 +187,15 @@ std::string without_line(const std::string& place) {
   return has_line ? place.substr(0, colon) : place;
 }
 
-/// The name apart.
-bool have_equal_fields(const MixedPrecisionConfig& a, const MixedPrecisionConfig& b) {
+/// The fields that differ, without their section; the name apart.
+std::vector<std::string> differing_fields(const MixedPrecisionConfig& a, const MixedPrecisionConfig& b) {
   RunConfig x, y;
   x.mixed_precision = a, y.mixed_precision = b;
   finalize(x.mixed_precision), finalize(y.mixed_precision);
-  const FieldTable in_x(x), in_y(y);
-  for (size_t i = 0; i < in_x.all().size(); ++i)
-    if (in_x.all()[i].path() != "mixed_precision.name" && in_x.all()[i].get() != in_y.all()[i].get()) return false;
-  return true;
+  std::vector<std::string> fields;
+  for (const FieldDifference& d : difference(x, y))
+    if (d.path != "mixed_precision.name") fields.push_back(d.path.substr(d.path.find('.') + 1));
+  return fields;
 }
 
 /// Every field of mixed_precision is there, as in a saved config.
@@ -285,10 +286,16 @@ Recipe RecipeLibrary::from_inline(const nlohmann::json& object, const std::map<s
   }
   Recipe recipe = parent != nullptr ? inherit(*parent) : Recipe{};
   RecipeReader(problems).apply(object, where, origin, recipe);
-  if (!own_name.empty()) recipe.name = own_name;
-  else if (parent == nullptr || !have_equal_fields(recipe.config, parent->config))
+  const bool is_saved = place.kind == Origin::Kind::resolved;
+  if (is_saved && parent != nullptr) {  // settings of its run, or of who edited it, lie over the recipe
+    recipe.name = parent->name;
+    for (const std::string& field : differing_fields(recipe.config, parent->config)) recipe.origins[field].kind = Origin::Kind::config_file;
+  } else if (!own_name.empty()) {
+    recipe.name = own_name;
+  } else if (parent == nullptr || !differing_fields(recipe.config, parent->config).empty()) {
     recipe.name =
         fmt::format("inline in {}, on {}", without_line(place.text), parent != nullptr ? parent->name : "the defaults of a recipe");
+  }
   recipe.config.name = recipe.name;
   return recipe;
 }

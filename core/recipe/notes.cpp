@@ -26,10 +26,7 @@ class Notes {
 
  private:
   /// The user wrote it; a recipe's own value is the recipe's business.
-  bool is_given(const std::string& field) const {
-    const Origin::Kind kind = origin_of(origins_, "mixed_precision." + field).kind;
-    return kind == Origin::Kind::config_file || kind == Origin::Kind::command_line;
-  }
+  bool is_given(const std::string& field) const { return is_said(origin_of(origins_, "mixed_precision." + field)); }
   void idle(const std::string& field, const std::string& why) { notes_.push_back("mixed_precision." + field + " has no effect: " + why); }
 
   void note_idle_switches() {
@@ -101,8 +98,7 @@ class Notes {
   /// Accepted because upstream's configs hold them; without them this run is the same.
   void note_idle_settings() {
     const auto note = [&](const std::string& path, const char* why) {
-      const Origin::Kind kind = origin_of(origins_, path).kind;
-      if (kind == Origin::Kind::config_file || kind == Origin::Kind::command_line) notes_.push_back(path + " has no effect: " + why);
+      if (is_said(origin_of(origins_, path))) notes_.push_back(path + " has no effect: " + why);
     };
     note_idle_exchange(note);
     const TokenizerConfig& t = config_.tokenizer;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -71,6 +72,8 @@ class Resolver {
   }
 
   ResolvedRun run() {
+    apply_assignments(run_.config, input_.defaults, run_.origins, problems_);
+    apply_assignments(run_.config, input_.loaded, run_.origins, problems_);
     apply_hf_folder();
     const RunConfig imported = run_.config;
     apply_assignments(run_.config, others_, run_.origins, problems_);
@@ -116,8 +119,7 @@ class Resolver {
   /// What the user wrote and the recipe says otherwise. Defaults that give way are no news.
   void name_lost_settings() {
     for (const Overwrite& o : run_.overwrites) {
-      const bool is_users = o.old_origin.kind == Origin::Kind::config_file || o.old_origin.kind == Origin::Kind::command_line;
-      if (!is_users || o.source.rfind("mixed_precision.", 0) != 0) continue;
+      if (!is_said(o.old_origin) || o.source.rfind("mixed_precision.", 0) != 0) continue;
       run_.notes.push_back(fmt::format("{}.{} is {}, not the {} of the {}: the recipe decides it ({} is {}, {}); set {} instead", o.section,
                                        o.field, json_text(o.new_value), json_text(o.old_value), to_string(o.old_origin), o.source,
                                        json_text(o.new_value), to_string(origin_of(run_.origins, o.source)), o.source));
@@ -130,6 +132,10 @@ class Resolver {
     for (const Assignment& a : others_)
       if (underscored(a.section) == "model" && underscored(a.field) == "hf_path") folder = &a;
     if (!folder || !folder->value->is_string() || folder->value->get<std::string>().empty()) return;
+    std::error_code none;
+    const bool is_gone =
+        folder->origin.kind == Origin::Kind::config_file && !std::filesystem::exists(folder->value->get<std::string>(), none);
+    if (is_gone && !input_.loaded.empty()) return;  // a run that began with it goes on from its checkpoint, which has all of it
     try {
       apply_hf_config(folder->value->get<std::string>(), run_.config, run_.origins);
       has_import_ = true;
@@ -144,9 +150,10 @@ class Resolver {
     }
   }
 
+  /// A saved config says all of it, also what was a default.
   bool is_given(const std::string& field) const {
-    const Origin::Kind kind = origin_of(run_.origins, field).kind;
-    return kind == Origin::Kind::config_file || kind == Origin::Kind::command_line;
+    const Origin origin = origin_of(run_.origins, field);
+    return is_said(origin) || origin.kind == Origin::Kind::resolved;
   }
 
   /// A tokenizer that is named without its type has the type that its file says. A model from a folder, and nobody names a tokenizer: text
@@ -156,10 +163,11 @@ class Resolver {
     const std::string type_field = "tokenizer.tokenizer_type", model_field = "tokenizer.tokenizer_model",
                       &folder = run_.config.model.hf_path;
     const auto derive = [&](const std::string& field, const char* reason) { run_.origins[field] = {Origin::Kind::derived, reason}; };
+    const auto kind_of = [&](const std::string& field) { return origin_of(run_.origins, field).kind; };
     if (is_given(model_field)) {
-      const Origin::Kind of_type = origin_of(run_.origins, type_field).kind, of_model = origin_of(run_.origins, model_field).kind;
       // A type in a file is not about the tokenizer that the command line names.
-      const bool says_type = of_type == Origin::Kind::command_line || of_type == of_model;
+      const bool is_about_it = kind_of(type_field) == Origin::Kind::command_line || kind_of(model_field) != Origin::Kind::command_line;
+      const bool says_type = is_given(type_field) && is_about_it;
       if (says_type || t.tokenizer_model.empty()) return;
       try {
         const std::optional<TokenizerType> type = tokenizer_type_in(t.tokenizer_model);
@@ -171,7 +179,8 @@ class Resolver {
       }
       return;
     }
-    if (is_given(type_field) || folder.empty()) return;
+    if (kind_of(model_field) == Origin::Kind::checkpoint && is_given(type_field) && !t.has_files()) t.tokenizer_model.clear();
+    if (is_given(type_field) || kind_of(type_field) == Origin::Kind::checkpoint || folder.empty()) return;
     const std::optional<TokenizerType> type = tokenizer_type_in(folder);
     t = type ? TokenizerConfig{*type, folder} : TokenizerConfig{TokenizerType::none, ""};
     for (const std::string& field : {type_field, model_field})
@@ -223,7 +232,7 @@ class Resolver {
   /// Several ranks: a command without batch sizes runs on any number of them. What was given stays as it was given.
   void derive_batch() {
     TrainConfig& t = run_.config.train;
-    const auto is_default = [&](const char* path) { return origin_of(run_.origins, path).kind == Origin::Kind::default_value; };
+    const auto is_default = [&](const char* path) { return !was_given(origin_of(run_.origins, path)); };
     const int64_t step = t.micro_batch_size * ranks_;
     if (ranks_ == 1 || t.global_batch_size % step == 0) return;
     if (is_default("train.global_batch_size")) {

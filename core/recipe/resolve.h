@@ -22,9 +22,9 @@ struct ResolvedRun {
   std::vector<std::string> notes;  ///< to be shown: settings without effect and the like
 };
 
-/// Defaults, then model.hf_path's architecture, then the user's assignments, then the recipe with the assignments to mixed_precision over
-/// it, finalized and synchronized; then derived values and all rules. `ranks` >= 1: data-parallel processes. Throws one InputError with
-/// every problem of the input.
+/// Defaults (ours, another program's), then the loaded checkpoint's settings, then model.hf_path's architecture, then the user's
+/// assignments, then the recipe with the assignments to mixed_precision over it, finalized and synchronized; then derived values and all
+/// rules. `ranks` >= 1: data-parallel processes. Throws one InputError with every problem of the input.
 ResolvedRun resolve_run(const ConfigInput& input, int ranks = 1);
 
 }  // namespace mbt

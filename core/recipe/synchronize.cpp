@@ -24,8 +24,8 @@ class Synchronizer {
     Field& ddp = *table_.find("ddp", name);
     Field& optimizer = *table_.find("optimizer", name);
     if (ddp.get() == optimizer.get()) return;
-    const bool ddp_given = origin_of(origins_, ddp.path()).kind != Origin::Kind::default_value;
-    const bool optimizer_given = origin_of(origins_, optimizer.path()).kind != Origin::Kind::default_value;
+    const bool ddp_given = was_given(origin_of(origins_, ddp.path()));
+    const bool optimizer_given = was_given(origin_of(origins_, optimizer.path()));
     if (ddp_given && optimizer_given) {
       problems.push_back({ddp.path(), fmt::format("is {} ({}) and {} is {} ({}); they are one setting, give one of them or both alike",
                                                   json_text(ddp.get()), to_string(origin_of(origins_, ddp.path())), optimizer.path(),

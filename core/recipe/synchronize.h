@@ -11,6 +11,9 @@
 
 namespace mbt {
 
+/// Someone wrote it; else it was a default, of this run or of the one whose saved config is read.
+inline bool was_given(const Origin& o) { return o.kind != Origin::Kind::default_value && o.kind != Origin::Kind::resolved; }
+
 /// One value that was overwritten.
 struct Overwrite {
   std::string section;
@@ -20,8 +23,7 @@ struct Overwrite {
   Origin old_origin;   ///< who had set the old value
   std::string source;  ///< the field it was copied from: "mixed_precision.fp8"
 
-  /// Someone wrote the old value; else it was a default.
-  bool was_given() const { return old_origin.kind != Origin::Kind::default_value; }
+  bool was_given() const { return mbt::was_given(old_origin); }
 };
 
 /// Copies each field of config.mixed_precision (finalized: core/recipe/finalize.h) whose name exists on model, optimizer or ddp over it,

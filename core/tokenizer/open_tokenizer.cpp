@@ -137,7 +137,8 @@ std::unique_ptr<Tokenizer> with_special_ids(std::unique_ptr<Tokenizer> tokenizer
 
 std::optional<TokenizerType> tokenizer_type_in(const std::string& path) {
   if (is_file(path)) return looks_like_json(read_head(path, 64)) ? TokenizerType::hugging_face : TokenizerType::sentencepiece;
-  const auto has = [&](const char* name) { return is_file(fs::path(path) / name); };
+  const fs::path folder = path;
+  const auto has = [&](const char* name) { return is_file(folder / name) || is_file(folder / (std::string(kCarriedPrefix) + name)); };
   if (has(kTokenizers[0]) && has(kTokenizers[1])) return open_tokenizer(path)->type();
   if (has(kTokenizers[0]) || (!has(kTokenizers[1]) && has(kVocab) && has(kMerges))) return TokenizerType::hugging_face;
   return has(kTokenizers[1]) ? std::optional(TokenizerType::sentencepiece) : std::nullopt;
@@ -154,7 +155,9 @@ TokenizerFiles read_tokenizer_files(const std::string& path, const std::string& 
   const fs::path folder = is_folder ? fs::path(path) : fs::path(path).parent_path();
   TokenizerFiles files;
   const auto add = [&](const char* name) {
-    if (is_file(folder / name)) files.emplace_back(name, read_text_file((folder / name).string(), kMaxModelBytes));
+    const fs::path plain = folder / name, carried = folder / (std::string(kCarriedPrefix) + name);
+    const fs::path file = is_folder && !is_file(plain) ? carried : plain;
+    if (is_file(file)) files.emplace_back(name, read_text_file(file.string(), kMaxModelBytes));
   };
   if (is_folder) {
     for (const char* name : kTokenizers) add(name);

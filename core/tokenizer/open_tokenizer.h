@@ -12,15 +12,19 @@
 namespace mbt {
 
 /// Opens a tokenizer. `path` is a tokenizer.json, a SentencePiece model, or a folder with a tokenizer.json, a tokenizer.model, or
-/// vocab.json and merges.txt; the first of these counts. A tokenizer.json that says the same as the tokenizer.model beside it is read
-/// together with it. What tokenizer_config.json, special_tokens_map.json and added_tokens.json say about the tokens counts as in
-/// transformers (files_beside.h). Throws InputError, naming the setting, for any setting that would change the tokens and is not supported.
+/// vocab.json and merges.txt; the first of these counts; also a checkpoint that carries such files. A tokenizer.json that says the same as
+/// the tokenizer.model beside it is read together with it. What tokenizer_config.json, special_tokens_map.json and added_tokens.json say
+/// about the tokens counts as in transformers (files_beside.h). Throws InputError, naming the setting, for any setting that would change
+/// the tokens and is not supported.
 /// merges: where `path` is GPT-2's vocabulary, vocab.json under any name, the file of its merges.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path, const std::string& merges = "");
 
 /// Returns the tokenizer.tokenizer_type of a file or folder, from its first bytes or its file names; nullopt when it holds no tokenizer.
 /// Throws InputError when it cannot be read.
 std::optional<TokenizerType> tokenizer_type_in(const std::string& path);
+
+/// Before the names of a tokenizer's files in a checkpoint that carries them.
+inline constexpr const char* kCarriedPrefix = "tokenizer-";
 
 /// Name and content of the files that make a tokenizer: itself first, then those that name its special tokens.
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;

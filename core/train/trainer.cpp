@@ -10,6 +10,7 @@
 #include "core/model/flops.h"
 #include "core/model/initialize.h"
 #include "core/parallel/replica_check.h"
+#include "core/train/start.h"
 #include "core/train/trainer_load.h"
 
 namespace mbt {
@@ -322,11 +323,8 @@ std::optional<EvaluationRecord> Trainer::evaluate(Split split, int64_t max_batch
 
 /// An evaluation alone needs a split with samples; the end of a run says which ones have none.
 void Trainer::require_samples_to_evaluate() const {
-  if (!config_.validation.skip_train || dataset_.num_samples(Split::valid) > 0 || dataset_.num_samples(Split::test) > 0) return;
-  throw AgreedError(
-      "validation.skip_train is true, but the validation and test splits have no sample: nothing is left to do. Give dataset.split a share "
-      "for validation",
-      2);
+  const std::string nothing = nothing_to_evaluate(config_, dataset_);
+  if (!nothing.empty()) throw AgreedError(nothing, 2);
 }
 
 void Trainer::report_empty_split(Split split) {

@@ -1,13 +1,13 @@
 #include "core/train/trainer_load.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <functional>
 #include <set>
 
 #include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
+#include "core/config/architecture.h"
 #include "core/config/config_json.h"
 #include "core/config/field_table.h"
 #include "core/tokenizer/open_tokenizer.h"
@@ -42,16 +42,32 @@ void report_converted_moments(const LoadedParts& run, const OptimizerConfig& sav
   report("second", saved.exp_avg_sq_dtype, run.config.optimizer.exp_avg_sq_dtype);
 }
 
-/// Sections of which every field changes training, and fields of others that do: results, or when the run ends.
+/// Sections of which a field changes training, results or when the run ends, unless it is one of `idle`; and fields of others that do.
+/// A tokenizer is compared by its tokens, not by its path.
 bool changes_training(const std::string& section, const std::string& path) {
-  static const std::set<std::string> sections = {"model", "optimizer", "scheduler", "dataset", "tokenizer", "rng", "mixed_precision"};
+  static const std::set<std::string> sections = {"model", "optimizer", "scheduler", "dataset", "rng", "mixed_precision"};
+  static const std::set<std::string> idle = {"model.hf_path",
+                                             "model.init_method_std",
+                                             "model.embedding_init_method_std",
+                                             "model.recompute_granularity",
+                                             "model.recompute_method",
+                                             "model.recompute_num_layers",
+                                             "model.autocast_dtype",
+                                             "model.pipeline_dtype",
+                                             "optimizer.log_num_zeros_in_grad",
+                                             "optimizer.use_distributed_optimizer",
+                                             "optimizer.overlap_param_gather",
+                                             "dataset.path_to_cache",
+                                             "mixed_precision.autocast_enabled",
+                                             "mixed_precision.autocast_dtype",
+                                             "mixed_precision.pipeline_dtype"};
   static const std::set<std::string> fields = {"train.micro_batch_size",    "train.global_batch_size",
                                                "train.train_iters",         "train.train_samples",
                                                "train.iterations_to_skip",  "train.check_for_nan_in_loss",
                                                "train.nan_policy",          "ddp.grad_reduce_in_fp32",
                                                "ddp.average_in_collective", "ddp.reduce_scatter_with_fp32_accumulation",
                                                "ddp.check_for_nan_in_grad"};
-  return sections.count(section) > 0 || fields.count(path) > 0;
+  return (sections.count(section) > 0 && idle.count(path) == 0) || fields.count(path) > 0;
 }
 
 /// What the two flags of the scheduler are about.
@@ -60,7 +76,7 @@ bool is_of_schedule(const std::string& section, const std::string& path) {
 }
 
 struct SettingChanges {
-  std::vector<std::string> of_model, of_schedule, others;
+  std::vector<std::string> of_schedule, others;
 };
 
 SettingChanges setting_changes(const RunConfig& saved, RunConfig now) {
@@ -74,10 +90,8 @@ SettingChanges setting_changes(const RunConfig& saved, RunConfig now) {
     const bool is_length = d.path == "train.train_iters" || d.path == "train.train_samples";
     const bool is_flag = d.path == "scheduler.override_opt_param_scheduler" || d.path == "scheduler.use_checkpoint_opt_param_scheduler";
     if (!changes_training(section, d.path) || is_flag || (is_length && is_same_length)) continue;
-    const bool is_other_model = table.find(section, d.path.substr(section.size() + 1))->info.is_architecture;
-    std::vector<std::string>& list = is_other_model                    ? changes.of_model
-                                     : is_of_schedule(section, d.path) ? changes.of_schedule
-                                                                       : changes.others;
+    if (is_of_architecture(*table.find(section, d.path.substr(section.size() + 1)))) continue;  // resolve_loading() names it
+    std::vector<std::string>& list = is_of_schedule(section, d.path) ? changes.of_schedule : changes.others;
     list.push_back(fmt::format("{} {} -> {}", d.path, json_text(d.left), json_text(d.right)));
   }
   return changes;
@@ -142,11 +156,6 @@ void compare_with_checkpoint(const LoadedParts& run, const RunConfig& saved) {
   const SchedulerConfig& s = run.config.scheduler;
   SettingChanges changes = setting_changes(saved, run.config);
   report_schedule(run, saved, changes.of_schedule);
-  if (!changes.of_model.empty())
-    run.observer.on_warning(
-        fmt::format("the checkpoint is of a model that computes something else, though its weights have the same shapes: {}. If this is "
-                    "not meant, load with its own config, run_config.json in the checkpoint",
-                    join(changes.of_model, ", ")));
   const auto samples = [](const RunConfig& c) { return c.train.iterations() * c.train.global_batch_size; };
   if (run.dataset.order(Split::train) == SampleOrder::own && samples(saved) != samples(run.config))
     run.observer.on_warning(
@@ -169,12 +178,12 @@ void load_from(const LoadedParts& run, const std::string& path) {
     check_source_window(checkpoint, run.config.model);
     run.saver.carry(files_to_carry(run.config, &checkpoint));
   }
+  const RunConfig saved = load_run_config(checkpoint);
+  compare_tokenizer(run, checkpoint, saved);
   if (!c.finetune) {
     const bool with_moments = c.load_optim && !run.weights.exp_avg().empty();  // an evaluation has none
     run.state = load_training_state(checkpoint, run.backend, run.weights, run.scaler, with_moments);
-    const RunConfig saved = load_run_config(checkpoint);
     compare_with_checkpoint(run, saved);
-    compare_tokenizer(run, checkpoint, saved);
     if (with_moments) report_converted_moments(run, saved.optimizer);
     if (!with_moments) run.state.optimizer_updates = 0;  // Adam's bias correction starts again with its moments
     run.optimizer.set_updates(run.state.optimizer_updates);
@@ -189,13 +198,9 @@ void load_run(const LoadedParts& run) {
   std::string path;  // the same on every rank, whatever its file system shows
   agree(run.world, [&] {
     if (!run.world.is_first()) return;
-    const bool may_start = is_same_folder(c.save, c.load) && !c.finetune;  // finetuning has nothing to begin with
-    std::error_code none;
-    if (may_start && !c.ckpt_step && !std::filesystem::exists(c.load, none)) return;  // the run's first start makes it
-    const std::optional<FoundCheckpoint> found = find_checkpoint(c.load, c.ckpt_step);
+    const std::optional<FoundCheckpoint> found = find_start(c);
     if (found) path = found->path;
     if (found && !found->note.empty()) run.observer.on_warning(found->note);
-    if (!found && !may_start) throw InputError(fmt::format("checkpoint.load: {} holds no checkpoint (no iter_ folder in it)", c.load));
   });
   path = broadcast_text(run.world, path);
   if (path.empty()) return run.observer.on_message(fmt::format("{} holds no checkpoint yet: starting fresh", c.load));

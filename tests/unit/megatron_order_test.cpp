@@ -107,7 +107,7 @@ TEST_CASE("indices are numpy's", "[megatron]") {
     for (size_t i = 0; i < 3; ++i) {
       const json& expected = c["splits"][i];
       if (expected.is_null()) continue;
-      const Range r = ranges[i];
+      const SplitRange r = ranges[i];
       CHECK(r.begin == c["bounds"][i].get<int64_t>());
       const int64_t tokens = std::accumulate(lengths.begin() + r.begin, lengths.begin() + r.begin + r.size, int64_t{0});
       const EpochPlan plan = plan_epochs(tokens, r.size, options.seq_length, options.samples[i], "golden");

@@ -32,7 +32,12 @@ MegatronTranslation translate(const std::string& more, const std::string& least 
   return translate_pretrain_gpt(args, ranks);
 }
 
-RunConfig config_of(const std::string& more) { return resolve_run(parse_config_arguments(translate(more).arguments)).config; }
+RunConfig config_of(const std::string& more) {
+  const MegatronTranslation t = translate(more);
+  ConfigInput input = parse_config_arguments(t.arguments);
+  input.defaults = parse_defaults(t.defaults, "Megatron-LM");
+  return resolve_run(input).config;
+}
 
 std::string error_of(const std::string& more, const std::string& least = kLeast) {
   try {

@@ -207,6 +207,31 @@ TEST_CASE("a run continued under other settings says which; the schedule is the 
   CHECK(says(kept, "checkpoint's schedule"));
 }
 
+TEST_CASE("every difference from the checkpoint that changes training is named, and nothing else is") {
+  const TemporaryFolder folder;
+  const RunConfig same = saved(folder);
+  const auto named = [](const RunConfig& c) {
+    std::string all;
+    for (const std::string& m : train(c).messages)
+      if (m.find("other settings than the checkpoint's") != m.npos) all += m;
+    return all;
+  };
+  RunConfig other = same;
+  other.dataset.split = "8,2,0", other.dataset.random_seed = 7, other.dataset.synthetic_tokens /= 2, other.rng.seed += 1;
+  other.model.seq_length /= 2, other.model.calculate_per_token_loss = !other.model.calculate_per_token_loss;
+  other.optimizer.adam_beta2 = 0.98, other.optimizer.clip_grad = 0.5, other.scheduler.lr_warmup_iters = 1;
+  const std::string list = named(other);
+  for (const char* path : {"dataset.split", "dataset.random_seed", "dataset.synthetic_tokens", "rng.seed", "model.seq_length",
+                           "model.calculate_per_token_loss", "optimizer.adam_beta2", "optimizer.clip_grad", "scheduler.lr_warmup_iters"})
+    CHECK_THAT(list, ContainsSubstring(path));
+
+  RunConfig idle = same;
+  idle.model.recompute_granularity = RecomputeGranularity::full, idle.model.init_method_std = 0.5;
+  idle.optimizer.log_num_zeros_in_grad = true, idle.dataset.path_to_cache = folder.path("cache"), idle.tokenizer.tokenizer_model = "x";
+  idle.logger.log_interval += 1, idle.checkpoint.async_save = true, idle.validation.eval_iters += 1;
+  CHECK(named(idle).empty());
+}
+
 TEST_CASE("a run continued with another length says so, and what that does to the learning rate and weight decay") {
   const TemporaryFolder folder;
   RunConfig first = tiny("fp32", {"--lr", "0.002", "--min-lr", "0.0002", "--lr-decay-style", "linear", "--train-iters", "8"});

@@ -13,7 +13,7 @@ namespace {
 constexpr int kOrderVersion = 2;  // of what build_megatron_index and first_samples_read compute
 enum Array : size_t { kSequences, kSampleSequences, kSampleOffsets, kArrays };
 
-int64_t tokens_of(const IndexedReader& reader, Range sequences) {
+int64_t tokens_of(const IndexedReader& reader, SplitRange sequences) {
   int64_t tokens = 0;
   for (int64_t s = sequences.begin; s < sequences.begin + sequences.size; ++s) tokens += reader.length(s);
   return tokens;
@@ -66,6 +66,7 @@ void IndexedDataset::build(Split split, const std::string& lengths) {
   s.available = plan.samples;
   s.samples = std::min(plan.samples, options_.samples[i].value_or(plan.samples));
   s.epochs = plan.epochs;
+  if (!options_.makes_order) return;
   const std::string key =
       fmt::format("megatron order {}; lengths {}; sequences {}+{}; samples {}; read {}; epochs {}; before final {}; seq_length {}; seed {}",
                   kOrderVersion, lengths, s.sequences.begin, s.sequences.size, plan.samples, s.samples, plan.epochs,

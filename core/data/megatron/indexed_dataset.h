@@ -25,6 +25,7 @@ struct IndexedOptions {
   std::string path_to_cache{};  ///< empty: beside the data
   std::string made_from{};      ///< the user's text that cached tokens come from, as inspect and messages name it; empty: the prefix
   int64_t empty_texts = 0;      ///< of that text, left out: for describe()
+  bool makes_order = true;      ///< false: sizes alone, no sample can be read
 };
 
 class IndexedDataset final : public Dataset {
@@ -44,7 +45,7 @@ class IndexedDataset final : public Dataset {
 
  private:
   struct Samples {
-    Range sequences;
+    SplitRange sequences;
     int64_t tokens = 0, epochs = 0;
     int64_t available = 0;  ///< samples that the epochs have
     int64_t samples = 0;    ///< samples that the run reads; the index covers only these

@@ -32,7 +32,7 @@ void check_size(const EpochPlan& plan, int64_t sequences, const std::string& wha
                   what, plan.samples, plan.epochs, sequences, bytes * 0x1p-30, static_cast<double>(memory) * 0x1p-30));
 }
 
-std::vector<int32_t> document_index(const EpochPlan& plan, Range sequences, std::mt19937& random) {
+std::vector<int32_t> document_index(const EpochPlan& plan, SplitRange sequences, std::mt19937& random) {
   const auto per_epoch = static_cast<size_t>(sequences.size);
   std::vector<int32_t> index(per_epoch * static_cast<size_t>(plan.epochs));
   for (size_t i = 0; i < index.size(); i += per_epoch) {
@@ -73,9 +73,9 @@ void cut_samples(MegatronIndex& index, int64_t samples, const std::function<int3
 
 }  // namespace
 
-std::array<Range, 3> megatron_split_ranges(const std::array<double, 3>& weights, int64_t sequences) {
+std::array<SplitRange, 3> megatron_split_ranges(const std::array<double, 3>& weights, int64_t sequences) {
   const double sum = weights[0] + weights[1] + weights[2];
-  std::array<Range, 3> ranges;
+  std::array<SplitRange, 3> ranges;
   double cumulative = 0;
   int64_t begin = 0;
   for (size_t i = 0; i < 3; ++i) {
@@ -106,7 +106,7 @@ EpochPlan plan_epochs(int64_t tokens_per_epoch, int64_t sequences, int64_t seq_l
   return plan;
 }
 
-MegatronIndex build_megatron_index(const EpochPlan& plan, Range sequences, const std::function<int32_t(int64_t)>& length,
+MegatronIndex build_megatron_index(const EpochPlan& plan, SplitRange sequences, const std::function<int32_t(int64_t)>& length,
                                    int64_t seq_length, int64_t seed) {
   std::mt19937 random(static_cast<uint32_t>(seed));
   MegatronIndex index;

@@ -20,7 +20,7 @@
 namespace mbt {
 
 /// Sequences of each split: boundaries are the cumulative weights times the number, rounded half to even.
-std::array<Range, 3> megatron_split_ranges(const std::array<double, 3>& weights, int64_t sequences);
+std::array<SplitRange, 3> megatron_split_ranges(const std::array<double, 3>& weights, int64_t sequences);
 
 /// numpy.random.RandomState(seed).shuffle, for fewer than 2^32 elements.
 template <class T>
@@ -63,7 +63,7 @@ struct SamplesRead {
 SamplesRead first_samples_read(MegatronIndex index, int64_t count);
 
 /// sequences: those of the split. length(s): tokens of sequence s; they add up to tokens_per_epoch of the plan.
-MegatronIndex build_megatron_index(const EpochPlan& plan, Range sequences, const std::function<int32_t(int64_t)>& length,
+MegatronIndex build_megatron_index(const EpochPlan& plan, SplitRange sequences, const std::function<int32_t(int64_t)>& length,
                                    int64_t seq_length, int64_t seed);
 
 }  // namespace mbt

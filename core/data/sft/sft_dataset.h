@@ -42,7 +42,7 @@ class SftDataset final : public Dataset {
 
  private:
   struct Rows {
-    Range examples;
+    SplitRange examples;
     Packing packing;  ///< items count from examples.begin
     int64_t tokens = 0;
   };

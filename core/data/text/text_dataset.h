@@ -41,7 +41,7 @@ class TextDataset final : public Dataset {
   std::vector<File> files_;
   int64_t size_ = 0, left_out_ = 0;
   std::array<double, 3> weights_;
-  std::array<Range, 3> ranges_;
+  std::array<SplitRange, 3> ranges_;
 };
 
 }  // namespace mbt

@@ -19,8 +19,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kTokenizerPrefix = "tokenizer-";  // before the names that its files have elsewhere
-
 /// Into an f32 or bf16 tensor, rounded to nearest even where that is narrower than the file's.
 void upload_rounded(Backend& backend, const std::vector<float>& values, const TensorView& to) {
   if (to.dtype == DType::f32) return backend.upload(values.data(), to);
@@ -73,20 +71,37 @@ bool is_moment(const std::string& tensor) { return tensor.rfind("exp_avg.", 0) =
 TokenizerFiles run_tokenizer(const CheckpointReader& checkpoint) {
   TokenizerFiles files;
   for (const CheckpointFile& file : checkpoint.index().files)
-    if (file.name.rfind(kTokenizerPrefix, 0) == 0)
-      files.emplace_back(file.name.substr(std::string_view(kTokenizerPrefix).size()), checkpoint.content(file.name));
+    if (file.name.rfind(kCarriedPrefix, 0) == 0)
+      files.emplace_back(file.name.substr(std::string_view(kCarriedPrefix).size()), checkpoint.content(file.name));
   return files;
 }
 
 /// Also of what this rank reads nothing.
-void require_same_model(const CheckpointReader& checkpoint, const Weights& weights) {
+void require_same_model(const CheckpointReader& checkpoint, const ParamList& params) {
   for (const CheckpointTensor& t : checkpoint.index().tensors) {
-    if (!is_moment(t.name) && weights.params().index_of(t.name) < 0)
+    if (!is_moment(t.name) && params.index_of(t.name) < 0)
       throw InputError(fmt::format(
           "{}: tensor '{}' is none of this model's parameters. The checkpoint is of another model; its config is in {} beside it",
           checkpoint.index_path(), t.name, kConfigFile));
   }
-  for (int64_t i = 0; i < weights.num_params(); ++i) static_cast<void>(checkpoint.read(weights.spec(i).name, weights.spec(i).shape, {}));
+  for (const ParamSpec& spec : params.specs) static_cast<void>(checkpoint.read(spec.name, spec.shape, {}));
+}
+
+void require_precision_state(const CheckpointReader& checkpoint) {
+  if (checkpoint.index().find_file(kPrecisionFile)) return;
+  throw InputError(fmt::format(
+      "{}: holds no {}. It was saved by a recipe without delayed scaling: continue with that one, or set checkpoint.finetune=true",
+      checkpoint.path(), kPrecisionFile));
+}
+
+void require_moments(const CheckpointReader& checkpoint) {
+  const std::vector<CheckpointTensor>& tensors = checkpoint.index().tensors;
+  if (std::any_of(tensors.begin(), tensors.end(), [](const CheckpointTensor& t) { return is_moment(t.name); })) return;
+  throw InputError(
+      fmt::format("{}: holds only weights, no Adam moments (written by `convert from-hf` or with checkpoint.save_optim=false). To start "
+                  "a new run with these weights, set checkpoint.finetune=true; to resume the run that saved them, set "
+                  "checkpoint.load_optim=false (moments start at zero)",
+                  checkpoint.path()));
 }
 
 }  // namespace
@@ -96,8 +111,17 @@ std::string state_text(const TrainState& state, const LossScaler& scaler) {
 }
 std::string config_text(const RunConfig& config) { return json_text(config) + "\n"; }
 
+void check_loadable(const CheckpointReader& checkpoint, const RunConfig& run) {
+  require_same_model(checkpoint, list_params(run.model));
+  const bool continues = !run.checkpoint.finetune, is_delayed = run.model.fp8 && run.model.fp8_recipe == Fp8Recipe::delayed;
+  if (continues && run.checkpoint.load_optim && !run.validation.skip_train) require_moments(checkpoint);
+  if (continues && is_delayed) require_precision_state(checkpoint);
+  check_source_window(checkpoint, run.model);
+  checkpoint.check_sizes();
+}
+
 void load_weights(const CheckpointReader& checkpoint, Weights& weights) {
-  require_same_model(checkpoint, weights);
+  require_same_model(checkpoint, weights.params());
   constexpr int64_t kAtOnce = 1 << 22;
   for (int64_t i = 0; i < weights.num_params(); ++i) {
     const ElementRange held = weights.held(i);
@@ -111,11 +135,7 @@ void load_weights(const CheckpointReader& checkpoint, Weights& weights) {
 void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights) {
   const DelayedState& delayed = weights.delayed();
   if (delayed.empty()) return;
-  if (!checkpoint.index().find_file(kPrecisionFile)) {
-    throw InputError(fmt::format(
-        "{}: holds no {}. It was saved by a recipe without delayed scaling: continue with that one, or set checkpoint.finetune=true",
-        checkpoint.path(), kPrecisionFile));
-  }
+  require_precision_state(checkpoint);
   const SafetensorsFile& file = checkpoint.file(kPrecisionFile);
   const auto load = [&](const char* name, const TensorView& to) {
     const SafetensorsEntry& e = file.at(name);
@@ -131,14 +151,7 @@ void load_precision_state(const CheckpointReader& checkpoint, Backend& backend, 
 TrainState load_training_state(const CheckpointReader& checkpoint, Backend& backend, Weights& weights, LossScaler& scaler,
                                bool with_optimizer) {
   if (with_optimizer) {
-    const std::vector<CheckpointTensor>& tensors = checkpoint.index().tensors;
-    if (std::none_of(tensors.begin(), tensors.end(), [](const CheckpointTensor& t) { return is_moment(t.name); })) {
-      throw InputError(
-          fmt::format("{}: holds only weights, no Adam moments (written by `convert from-hf` or with checkpoint.save_optim=false). To "
-                      "start a new run with these weights, set checkpoint.finetune=true; to resume the run that saved them, set "
-                      "checkpoint.load_optim=false (moments start at zero)",
-                      checkpoint.path()));
-    }
+    require_moments(checkpoint);
     read_held(checkpoint, backend, weights, "exp_avg.", weights.exp_avg());
     read_held(checkpoint, backend, weights, "exp_avg_sq.", weights.exp_avg_sq());
   }
@@ -182,22 +195,27 @@ std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig&
   TokenizerFiles tokenizer;
   if (config.tokenizer.has_files()) tokenizer = read_tokenizer_files(config.tokenizer.tokenizer_model, config.tokenizer.merge_file);
   else if (loaded != nullptr) tokenizer = run_tokenizer(*loaded);
-  for (auto& [name, content] : tokenizer) files.emplace_back(kTokenizerPrefix + name, std::move(content));
+  for (auto& [name, content] : tokenizer) files.emplace_back(kCarriedPrefix + name, std::move(content));
   return files;
 }
 
 RunConfig load_run_config(const CheckpointReader& checkpoint) {
+  Origins origins;
+  return load_run_config(checkpoint, origins);
+}
+
+RunConfig load_run_config(const CheckpointReader& checkpoint, Origins& origins) {
   const JsonDocument document = checkpoint.json(kConfigFile);
   std::vector<Assignment> assignments;
   std::vector<Problem> problems;
   for (const auto& [section, fields] : document.root.items()) {
+    if (section == kResolvedMark) continue;
     if (!fields.is_object()) throw InputError(fmt::format("{}: section {} is not an object", document.source, section));
     for (const auto& [field, value] : fields.items()) {
-      assignments.push_back({section, field, value, {Origin::Kind::config_file, document.where("/" + section + "/" + field)}});
+      assignments.push_back({section, field, value, {Origin::Kind::checkpoint, document.where("/" + section + "/" + field)}});
     }
   }
   RunConfig config;
-  Origins origins;
   apply_assignments(config, assignments, origins, problems);
   if (!problems.empty()) throw_problems(problems);
   validate_shape(config, static_cast<int>(checkpoint.index().ranks), problems);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/config/origin.h"
 #include "core/config/run_config.h"
 #include "core/hf/hf_source.h"
 #include "core/model/weights.h"
@@ -39,6 +40,9 @@ std::string state_text(const TrainState& state, const LossScaler& scaler);
 std::string config_text(const RunConfig& config);
 
 // -- loading: every rank reads the elements that its Weights hold, from whatever number of ranks wrote them; nothing is exchanged.
+/// Throws InputError for what loading would refuse, without reading tensors: files that are missing or of another size, parameters of
+/// another model, no moments or no state of delayed scaling where the run continues with them, a sliding window that is too short.
+void check_loadable(const CheckpointReader& checkpoint, const RunConfig& run);
 /// Weights only (finetune, generate, evaluate): masters from the checkpoint; refresh_working() must follow, or what does it across ranks
 /// (DataParallel::publish_masters).
 void load_weights(const CheckpointReader& checkpoint, Weights& weights);
@@ -61,5 +65,7 @@ std::vector<std::pair<std::string, std::string>> files_to_carry(const RunConfig&
 TokenizerFiles load_tokenizer_files(const CheckpointReader& checkpoint);
 /// The config the checkpoint was made with: resolved and synchronized, for as many ranks as wrote it.
 RunConfig load_run_config(const CheckpointReader& checkpoint);
+/// The same, and where in the checkpoint each value is.
+RunConfig load_run_config(const CheckpointReader& checkpoint, Origins& origins);
 
 }  // namespace mbt

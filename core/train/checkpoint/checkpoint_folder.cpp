@@ -256,6 +256,19 @@ std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::o
   return std::nullopt;
 }
 
+std::optional<FoundCheckpoint> find_start(const CheckpointConfig& config) {
+  if (config.load.empty()) return std::nullopt;
+  const bool may_start = is_same_folder(config.save, config.load) && !config.finetune;  // finetuning has nothing to begin with
+  std::error_code none;
+  if (may_start && !config.ckpt_step && !fs::exists(config.load, none)) return std::nullopt;
+  std::optional<FoundCheckpoint> found = find_checkpoint(config.load, config.ckpt_step);
+  if (found || may_start) return found;
+  const bool is_hf = fs::exists(fs::path(config.load) / "config.json", none);
+  throw InputError(
+      fmt::format("checkpoint.load: {} holds no checkpoint (no iter_ folder in it){}", config.load,
+                  is_hf ? fmt::format("; it is a Hugging Face folder: --model.hf_path {} begins with its weights", config.load) : ""));
+}
+
 std::string other_checkpoint_hint(const std::string& checkpoint) {
   const int64_t mine = iteration_of(checkpoint);
   const fs::path base = fs::absolute(checkpoint).parent_path();

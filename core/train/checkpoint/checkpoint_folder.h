@@ -45,6 +45,10 @@ struct FoundCheckpoint {
 /// folder without a checkpoint. Throws InputError when there is no such folder or step, or the tracker holds no number.
 std::optional<FoundCheckpoint> find_checkpoint(const std::string& folder, std::optional<int64_t> step);
 
+/// The checkpoint that a run begins with: find_checkpoint() of checkpoint.load. nullopt: it loads none, or its first start makes the
+/// folder, which is checkpoint.save too. Throws InputError where there should be one.
+std::optional<FoundCheckpoint> find_start(const CheckpointConfig& config);
+
 /// "; the complete checkpoint of iteration 50 can be loaded with --ckpt-step 50": the newest beside `checkpoint` in its folder; empty:
 /// there is none.
 std::string other_checkpoint_hint(const std::string& checkpoint);

@@ -35,7 +35,11 @@ void CheckpointReader::refuse(const std::string& file, const std::string& what) 
   throw InputError(fmt::format("{}: {}{}", (fs::path(path_) / file).string(), what, other_checkpoint_hint(path_)));
 }
 
-void CheckpointReader::check_file(const std::string& name) const {
+void CheckpointReader::check_sizes() const {
+  for (const CheckpointFile& file : index_.files) check_file(file.name, false);
+}
+
+void CheckpointReader::check_file(const std::string& name, bool verifies) const {
   const CheckpointFile* const listed = index_.find_file(name);
   if (!listed) refuse(name, fmt::format("{} does not list this file", kIndexFile));
   const std::string path = (fs::path(path_) / name).string();
@@ -45,7 +49,7 @@ void CheckpointReader::check_file(const std::string& name) const {
   if (file.size() != listed->digest.bytes)
     refuse(name,
            fmt::format("{} bytes, expected {} as {} says: it is truncated or another file", file.size(), listed->digest.bytes, kIndexFile));
-  if (!verifies_) return;
+  if (!verifies) return;
   const FileDigest has = digest_of(file);
   if (has != listed->digest) {
     refuse(name, fmt::format("its hash is {}, expected {} as {} says: it was changed or is damaged", hash_text(has.hash),
@@ -54,19 +58,19 @@ void CheckpointReader::check_file(const std::string& name) const {
 }
 
 JsonDocument CheckpointReader::json(const std::string& name) const {
-  check_file(name);
+  check_file(name, verifies_);
   return read_json_file((fs::path(path_) / name).string());
 }
 
 std::string CheckpointReader::content(const std::string& name) const {
-  check_file(name);
+  check_file(name, verifies_);
   return reading([&] { return read_text_file((fs::path(path_) / name).string()); });
 }
 
 const SafetensorsFile& CheckpointReader::file(const std::string& name) const {
   const auto known = files_.find(name);
   if (known != files_.end()) return known->second;
-  check_file(name);
+  check_file(name, verifies_);
   return files_.emplace(name, reading([&] { return SafetensorsFile::open((fs::path(path_) / name).string()); })).first->second;
 }
 

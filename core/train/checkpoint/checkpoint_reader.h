@@ -24,6 +24,8 @@ class CheckpointReader {
   std::string index_path() const;
   const CheckpointIndex& index() const { return index_; }
 
+  /// Every file that metadata.json lists is there and has its size.
+  void check_sizes() const;
   JsonDocument json(const std::string& name) const;
   /// The whole file, as it is.
   std::string content(const std::string& name) const;
@@ -37,7 +39,7 @@ class CheckpointReader {
   /// Calls `use` and adds the name of another complete checkpoint to its InputErrors.
   template <class Use>
   auto reading(Use use) const;
-  void check_file(const std::string& name) const;
+  void check_file(const std::string& name, bool verifies) const;
   void read_piece(const CheckpointTensor& tensor, const CheckpointPiece& piece, ElementRange range, float* out) const;
 
   std::string path_;

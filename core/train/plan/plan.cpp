@@ -19,6 +19,8 @@ const char* key_of(Origin::Kind kind) {
     case Origin::Kind::synchronized: return "synchronised";
     case Origin::Kind::derived: return "derived";
     case Origin::Kind::hf_config: return "hf_config";
+    case Origin::Kind::resolved: return "resolved";
+    case Origin::Kind::checkpoint: return "checkpoint";
   }
   return "?";
 }

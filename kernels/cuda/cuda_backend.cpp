@@ -42,6 +42,7 @@ CudaBackend::CudaBackend(int device) : properties_(select_device(device)) {
 }
 
 CudaBackend::~CudaBackend() {
+  if (PeerWork::is_abandoned()) return;
   static_cast<void>(cudaStreamSynchronize(stream_.get()));
   static_cast<void>(cudaFreeHost(fault_));
 }
@@ -74,7 +75,7 @@ void* CudaBackend::allocate(size_t bytes) {
 }
 
 void CudaBackend::deallocate(void* data, size_t bytes) noexcept {
-  if (data == nullptr) return;
+  if (data == nullptr || PeerWork::is_abandoned()) return;
   wait_.quietly(stream_.get());
   static_cast<void>(cudaFree(data));
   allocated_bytes_ -= bytes;

@@ -12,9 +12,10 @@ namespace mbt::test {
 
 struct AttentionCase {
   int64_t batch, length, heads, kv_heads, width;
+  float other_scale = 0.0F;  // 0: the root of the width's inverse
   int64_t rows() const { return batch * length; }
   int64_t qkv_cols() const { return (heads + 2 * kv_heads) * width; }
-  float scale() const { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(width))); }
+  float scale() const { return other_scale > 0.0F ? other_scale : static_cast<float>(1.0 / std::sqrt(static_cast<double>(width))); }
 };
 
 /// From the rounded inputs. document_start: [B*T], or empty.

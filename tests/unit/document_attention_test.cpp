@@ -206,6 +206,25 @@ TEST_CASE("both ways of attention keep to documents") {
   }
 }
 
+TEST_CASE("documents that begin inside a tile, at softmax scales of 0.6932 (ln 2) and above", "[loops]") {
+  for (DType act : kActTypes)
+    for (const float scale : {0.6932F, 1.0F, 8.0F})  // 1: model.scale_attn_weights=false
+      for (const Packed& p : {Packed{{1, 256, 1, 1, 64, scale}, {200}}, Packed{{1, 140, 2, 1, 128, scale}, {70, 33}}}) {
+        const Case& c = p.c;
+        CAPTURE(name_of(act), scale, c.width);
+        const std::vector<int32_t> starts = documents_of(c, p.lengths);
+        Tensors t(c, act);
+        // Scores of the usual size, so that rounding counts as it does elsewhere.
+        const double shrink = 1 / std::sqrt(double{scale} * std::sqrt(static_cast<double>(c.width)));
+        t.qkv.fill([before = t.qkv.values(), shrink](int64_t i) { return shrink * before[static_cast<size_t>(i)]; });
+        t.run(c, starts);
+        const AttentionReference want(c, t.qkv, t.d_out, starts);
+        CHECK(relative_error(t.out, want.out) < attention_tolerance(act));
+        CHECK(relative_error(t.lse, want.lse) < (act == DType::bf16 ? 1e-5 : 2e-6));
+        CHECK(relative_error(t.d_qkv, want.d_qkv) < attention_tolerance(act));
+      }
+}
+
 TEST_CASE("attention within documents has the same bits on any number of threads", "[loops]") {
   const Case c{2, 150, 3, 1, 64};
   const std::vector<int32_t> starts = documents_of(c, {10, 90, 3});

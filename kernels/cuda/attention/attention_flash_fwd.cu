@@ -8,7 +8,6 @@
 // blocks a multiprocessor. Estimated, not yet measured: 350 TFLOP/s at width 128 on an H100, 55 % of what mma.sync reaches there (which is
 // 65 % of wgmma's peak); at width 64 the exponentials bound it lower.
 #include <algorithm>
-#include <cfloat>
 
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/attention/attention_paths.h"
@@ -23,6 +22,9 @@ namespace {
 constexpr int kWarps = 4, kThreads = kWarps * kWarp, kRowTiles = 2, kWarpRows = 16 * kRowTiles;
 constexpr int kQueries = kWarps * kWarpRows, kKeys = 64, kKeyTiles = kKeys / 8;
 constexpr float kLog2E = 1.44269504F, kLn2 = 0.693147181F;
+/// Below every score, and far enough from the least float that times a scale it stays finite: -FLT_MAX would become -Inf at a scale of
+/// 0.6932 (factor 1), and a row's first correction NaN.
+constexpr float kNoScore = -1e30F;
 
 /// length is T; lse is [B,H,T]; first_sequence: of the whole call, that of this launch, which the other pointers stand on.
 struct FlashFwd {
@@ -86,8 +88,7 @@ __device__ __forceinline__ void hide_earlier_documents(float (&scores)[kRowTiles
 }
 
 /// Turns scores into exp(scale * (score - max)), factor = scale * log2(e); what was summed before shrinks with the maximum's growth. The
-/// maximum begins as the least number, not as -Inf: a row that sees no key of a tile, since its document begins behind it, has then no
-/// -Inf - -Inf.
+/// maximum begins at kNoScore, not at -Inf: a row that sees no key of a tile, since its document begins behind it, has then no -Inf - -Inf.
 template <int kColumnTiles>
 __device__ __forceinline__ void update(Softmax& softmax, float (&scores)[kRowTiles][kKeyTiles][4], float (&out)[kRowTiles][kColumnTiles][4],
                                        float factor) {
@@ -157,7 +158,7 @@ __global__ void __launch_bounds__(kThreads, 2) flash_fwd_kernel(FlashFwd g, Fuse
 #pragma unroll
   for (int m = 0; m < kRowTiles; ++m)
 #pragma unroll
-    for (int half = 0; half < 2; ++half) softmax.max[m][half] = -FLT_MAX, softmax.sum[m][half] = 0.0F;
+    for (int half = 0; half < 2; ++half) softmax.max[m][half] = kNoScore, softmax.sum[m][half] = 0.0F;
   const float factor = g.scale * kLog2E;
   for (int j = first_tile; j < tiles; ++j) {
     begin_stage(j + 1);

@@ -10,6 +10,7 @@
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/gemm/gemm_choices.h"
 #include "kernels/cuda/gemm/gemm_timing.h"
+#include "kernels/cuda/runtime/memory.h"
 
 namespace mbt::cuda {
 namespace {
@@ -172,7 +173,7 @@ class CublasLtExecutor final : public ProductExecutor {
     handle_ = Handle(handle);
     cuda::check(cudaMalloc(&workspace_, kWorkspaceBytes), "workspace of cuBLASLt");
   }
-  ~CublasLtExecutor() override { static_cast<void>(cudaFree(workspace_)); }
+  ~CublasLtExecutor() override { free_device(workspace_); }
 
   void run(const Product& product, cudaStream_t stream) override {
     const ProductKey key = key_of(product);

@@ -3,7 +3,8 @@
 namespace mbt::cuda {
 namespace {
 
-constexpr size_t kVersionOf32And16 = 120800, kVersionOf128 = 120900;
+/// cuBLASLt has scales of 32 and 16 since 12.8, but its heuristic's cache confuses MXFP8 products until 12.9.
+constexpr size_t kVersionOf32And16 = 120900, kVersionOf128 = 120900;
 
 bool has_scaling(const QuantSpec& a, const QuantSpec& b, QuantScaling s) { return a.scaling == s && b.scaling == s; }
 
@@ -31,7 +32,7 @@ std::string why_decoded(const GemmDevice& device, const QuantSpec& a, const Quan
                ? fmt::format("{} has no products of blocks of 128 (12.9 has)", version_text(device.library_version))
                : "no products of square by square blocks";
   if (device.capability >= 100)
-    return fmt::format("{} has no products of blocks of {} (12.8 has)", version_text(device.library_version),
+    return fmt::format("{} has no products of blocks of {} that can be relied on (12.9 has)", version_text(device.library_version),
                        a.block_size() == 16 ? 16 : 32);
   return fmt::format("{} has no products of {} operands ({}10.0 and newer have)", here, name_of(a.scaling),
                      a.scaling == QuantScaling::blockwise ? "9.0, " : "");
@@ -93,14 +94,15 @@ GemmExtents extents_of(const GemmShape& s) {
 
 std::string extents_problem(ProductPath path, const GemmExtents& e, DType d) {
   if (path == ProductPath::plain || path == ProductPath::decoded) return {};
-  const int64_t summed = path == ProductPath::fp8_32 || path == ProductPath::fp4_16 ? 32 : 16, cols = 16 / size_of(d);
+  const bool is_128 = path == ProductPath::fp8_128;  // f32 scales: both sides of the result in eights, into f32 too
+  const int64_t summed = path == ProductPath::fp8_32 || path == ProductPath::fp4_16 ? 32 : 16, cols = is_128 ? 8 : 16 / size_of(d);
   const auto odd = [&](const char* what, int64_t size, int64_t multiple) {
     return fmt::format("cuBLASLt multiplies [{},{}] by [{},{}] only with {} a multiple of {} (it is {})", e.rows, e.summed, e.summed,
                        e.cols, what, multiple, size);
   };
   if (e.summed % summed != 0) return odd("the summed size", e.summed, summed);
   if (e.cols % cols != 0) return odd("the columns of the result", e.cols, cols);
-  if (path == ProductPath::fp8_128 && e.rows % 4 != 0) return odd("the rows of the result", e.rows, 4);
+  if (is_128 && e.rows % 8 != 0) return odd("the rows of the result", e.rows, 8);
   return {};
 }
 

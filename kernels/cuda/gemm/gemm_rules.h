@@ -3,7 +3,7 @@
 //   scale mode                   compute capability
 //   one scale a tensor           8.9 and newer
 //   128 and 128x128, f32         9.0 alone, since cuBLAS 12.9
-//   32, E8M0 and 16, E4M3        10.0 and newer, since cuBLAS 12.8
+//   32, E8M0 and 16, E4M3        10.0 and newer, since cuBLAS 12.8; here 12.9, see kVersionOf32And16
 // FP8 on 8.9, 9.0 and 12.x and FP4 anywhere: both operands contiguous along the sum. E5M2 by E5M2 does not exist.
 #pragma once
 

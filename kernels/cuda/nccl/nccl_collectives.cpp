@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 
 #include "core/comm/gather.h"
 #include "kernels/cuda/nccl/nccl_library.h"
@@ -54,27 +53,22 @@ cudaEvent_t make_event() {
 }  // namespace
 
 NcclCollectives::NcclCollectives(World& world, const CollectiveSite& site, size_t scratch_bytes)
-    : place_(world.place()), site_(site), stream_(kFirst), scratch_bytes_(scratch_bytes), exceptions_(std::uncaught_exceptions()) {
+    : place_(world.place()), site_(site), stream_(kFirst), scratch_bytes_(scratch_bytes) {
   MBT_CHECK(!site.wait.has_check(), "a backend has one connection at a time");
   MBT_CHECK(chunk_of(DType::f64) > 0, "{} bytes of scratch for {} ranks", scratch_bytes, place_.ranks);
   check_library(world);
-  connect(world);
-  try {
-    scratch_ = allocate_device(scratch_bytes_, "collectives between ranks");
-    ready_ = make_event();
-    for (size_t i = 0; i < kEvents; ++i) done_.push_back(make_event());
-  } catch (...) {  // there is no destructor to come
-    abort();
-    static_cast<void>(cudaFree(scratch_));
-    throw;
-  }
+  scratch_ = allocate_device(scratch_bytes_, "collectives between ranks");
+  ready_ = make_event();
+  for (size_t i = 0; i < kEvents; ++i) done_.push_back(make_event());
+  connect(world);  // last: an error after it would leave a communicator
+  PeerWork::connected();
   site_.scratch_bytes += scratch_bytes_;
   site_.wait.set_check([this] { check_peers(); }, stream_.get());
 }
 
 NcclCollectives::~NcclCollectives() {
   bool is_done = false;
-  if (comm_ != nullptr && std::uncaught_exceptions() == exceptions_) {
+  if (!PeerWork::is_abandoned()) {
     try {
       site_.wait.stream(stream_.get(), "the last collectives");
       is_done = true;
@@ -83,9 +77,12 @@ NcclCollectives::~NcclCollectives() {
   }
   site_.wait.clear_check();
   site_.scratch_bytes -= scratch_bytes_;
-  if (is_done) static_cast<void>(ncclCommDestroy(comm_));
-  else abort();
-  static_cast<void>(cudaStreamSynchronize(stream_.get()));
+  if (!is_done) {
+    PeerWork::abandon();
+    return;
+  }
+  PeerWork::disconnected();
+  static_cast<void>(ncclCommDestroy(comm_));
   static_cast<void>(cudaFree(scratch_));
   static_cast<void>(cudaEventDestroy(ready_));
   for (cudaEvent_t event : done_) static_cast<void>(cudaEventDestroy(event));
@@ -218,13 +215,8 @@ void NcclCollectives::fail(int status, const std::string& call) {
   const std::string more = last != nullptr && *last != '\0' ? fmt::format("; {}", last) : "";
   failure_ = fmt::format("{}: {}: {}{}. If another rank has stopped, see its message for the reason; NCCL_DEBUG=WARN makes NCCL say more",
                          place_.str(), call, ncclGetErrorString(static_cast<ncclResult_t>(status)), more);
-  abort();
+  PeerWork::abandon();
   throw Error(failure_);
-}
-
-void NcclCollectives::abort() {
-  if (comm_ != nullptr) static_cast<void>(ncclCommAbort(comm_));
-  comm_ = nullptr;
 }
 
 }  // namespace mbt::cuda

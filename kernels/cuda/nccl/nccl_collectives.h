@@ -9,6 +9,7 @@
 
 #include "core/comm/collectives.h"
 #include "core/comm/world.h"
+#include "kernels/cuda/runtime/abandoned.h"
 #include "kernels/cuda/runtime/graph.h"
 #include "kernels/cuda/runtime/host_wait.h"
 
@@ -28,9 +29,9 @@ struct CollectiveSite {
 ///   reduce_scatter  NCCL's, which adds as it does, in 16 bits for 16-bit types; then times factor, rounded again. with_f32_sums on 16-bit
 ///                   types: the pieces are exchanged as they are and added here, in f32 in the order of ranks, rounded once.
 ///   all_reduce      all parts are gathered and added here in the order of ranks, so that all ranks get the same bits: for small tensors.
-/// When a rank has died, the next call or wait() on the other ranks, or the next wait of their backend, throws Error. It also aborts the
-/// communicator, so that work on the GPU that waits for that rank ends. Use it only from the backend's thread, and never while ops are
-/// recorded.
+/// When a rank has died, the next call or wait() on the other ranks, or the next wait of their backend, throws Error. What is on the GPU
+/// then stays there until the process ends (runtime/abandoned.h): ncclCommAbort, which would end it, may itself wait for other ranks. Use
+/// it only from the backend's thread, and never while ops are recorded.
 class NcclCollectives final : public Collectives {
  public:
   static constexpr size_t kScratchBytes = size_t{32} << 20;
@@ -38,7 +39,8 @@ class NcclCollectives final : public Collectives {
   /// Every rank of `world` at the same time, with its GPU selected. `world` and what `site` refers to must outlive it. scratch_bytes: taken
   /// now; larger calls go through it piece by piece. Throws AgreedError (exit code 2) where a rank cannot load NCCL.
   NcclCollectives(World& world, const CollectiveSite& site, size_t scratch_bytes = kScratchBytes);
-  /// Waits for all calls. During exception unwinding it aborts them instead, because other ranks may never make them.
+  /// Waits for all calls. During exception unwinding, and after an error of its own, it leaves them, because other ranks may never make
+  /// them.
   ~NcclCollectives() override;
 
   std::string name() const override;
@@ -67,19 +69,17 @@ class NcclCollectives final : public Collectives {
   /// Throws unless `status` (an ncclResult_t) is success.
   void check_call(int status, const char* call);
   [[noreturn]] void fail(int status, const std::string& call);
-  void abort();
 
   RankPlace place_;
   CollectiveSite site_;
   Stream stream_;
   size_t scratch_bytes_;
   void* scratch_ = nullptr;
-  ncclComm* comm_ = nullptr;  // null: not connected, or aborted
-  std::string failure_;       // of what made us abort
+  ncclComm* comm_ = nullptr;
+  std::string failure_;  // what went wrong with other ranks
   cudaEvent_t ready_ = nullptr;
   std::vector<cudaEvent_t> done_;  // of ticket t: done_[t % size]
   Ticket posted_ = 0, waited_ = 0;
-  int exceptions_;  // under way when this was made
 };
 
 }  // namespace mbt::cuda

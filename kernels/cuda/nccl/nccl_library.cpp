@@ -25,10 +25,10 @@ extern "C" {
 ncclResult_t ncclGetVersion(int* version) MBT_HAND_ON(ncclGetVersion, version) ncclResult_t ncclGetUniqueId(ncclUniqueId* id)
     MBT_HAND_ON(ncclGetUniqueId, id) ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank)
         MBT_HAND_ON(ncclCommInitRank, comm, ranks, id, rank) ncclResult_t ncclCommDestroy(ncclComm_t comm)
-            MBT_HAND_ON(ncclCommDestroy, comm) ncclResult_t ncclCommAbort(ncclComm_t comm) MBT_HAND_ON(ncclCommAbort, comm) ncclResult_t
-    ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) MBT_HAND_ON(ncclCommGetAsyncError, comm, error) const
-    char* ncclGetErrorString(ncclResult_t status) MBT_HAND_ON(ncclGetErrorString, status) const char* ncclGetLastError(ncclComm_t comm)
-        MBT_HAND_ON(ncclGetLastError, comm) ncclResult_t
+            MBT_HAND_ON(ncclCommDestroy, comm) ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error)
+                MBT_HAND_ON(ncclCommGetAsyncError, comm, error) const char* ncclGetErrorString(ncclResult_t status)
+                    MBT_HAND_ON(ncclGetErrorString, status) const char* ncclGetLastError(ncclComm_t comm)
+                        MBT_HAND_ON(ncclGetLastError, comm) ncclResult_t
     ncclReduceScatter(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t op, ncclComm_t comm,
                       cudaStream_t stream) MBT_HAND_ON(ncclReduceScatter, send, receive, count, type, op, comm, stream) ncclResult_t
     ncclAllGather(const void* send, void* receive, size_t count, ncclDataType_t type, ncclComm_t comm, cudaStream_t stream)

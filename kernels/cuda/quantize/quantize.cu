@@ -42,6 +42,14 @@ __global__ void __launch_bounds__(kThreads) amax_kernel(const T* __restrict__ x,
   if (threadIdx.x == 0) parts[blockIdx.x] = rounded<H>(amax);
 }
 
+constexpr int kReduceThreads = 1024;
+
+/// One block; parts[0] = the largest of all.
+__global__ void __launch_bounds__(kReduceThreads) reduce_maxima_kernel(float* parts, int count) {
+  const float largest = block_max(largest_part<kReduceThreads>({parts, count}), shared_array<float>(0, kWarp));
+  if (threadIdx.x == 0) parts[0] = largest;
+}
+
 // -- delayed scaling ---------------------------------------------------------------------------------------------------------------------
 
 constexpr int kStrip = 32;  // tensors, and rows of the history, of a block at a time
@@ -118,6 +126,12 @@ AmaxParts launch_amax_parts(const QuantizeArgs& args, const LaunchContext& conte
            args.x.as<T>(), n, is_aligned(args.x.data, 16), parts);
     return AmaxParts{parts, blocks};
   });
+}
+
+AmaxParts few_parts(float* parts, int count, const LaunchContext& context) {
+  if (count <= kMostParts) return {parts, count};
+  launch("reduce_maxima", reduce_maxima_kernel, {dim3(1), dim3(kReduceThreads), kWarp * sizeof(float)}, context.stream, parts, count);
+  return {parts, 1};
 }
 
 void launch_quantize(const QuantizeArgs& args, const LaunchContext& context) {

@@ -23,7 +23,8 @@ FusedQuant QuantizedOutput::quant(int64_t blocks, float* maxima) {
   if (fusion_ == Fusion::none) return {};
   if (fusion_ == Fusion::amax) {
     if (maxima == nullptr) maxima = context_.scratch.get<float>(static_cast<size_t>(blocks));
-    maxima_ = {maxima, static_cast<int>(blocks)};
+    maxima_ = maxima;
+    maxima_count_ = static_cast<int>(blocks);
     return {.parts = maxima};
   }
   const QuantTensorView& q = to_.q;
@@ -44,7 +45,7 @@ void QuantizedOutput::finish() const {
     return;
   }
   LaunchContext context = context_;
-  context.known_amax = maxima_;
+  context.known_amax = few_parts(maxima_, maxima_count_, context_);
   launch_quantize({.x = x_, .to = to_}, context);
 }
 

@@ -51,7 +51,8 @@ class QuantizedOutput {
   const QuantOutput& to_;
   const LaunchContext& context_;
   Fusion fusion_;
-  AmaxParts maxima_{};
+  float* maxima_ = nullptr;  // what the kernel's blocks write
+  int maxima_count_ = 0;
 };
 
 /// For kernels that have no part in it: `quantize`, where it is wanted.

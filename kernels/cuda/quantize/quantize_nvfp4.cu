@@ -1,6 +1,7 @@
 // Quantization to nvfp4: E4M3 scales for blocks of 16 under one scale a tensor, so two launches: the tensor's amax (for a Hadamard copy
 // also that of the transformed tensor), then scales and codes of both copies in one pass over x. The transform is recomputed rather than
 // kept: reading x again costs less than writing and reading the transformed tensor.
+#include "kernels/cuda/device/hadamard.h"
 #include "kernels/cuda/quantize/quantize_blocks.h"
 #include "kernels/cuda/runtime/choose.h"
 
@@ -9,8 +10,8 @@ namespace {
 
 constexpr int kBlocksPerMultiprocessor = 4;
 
-/// Column k of the thread's 16 rows, transformed and rounded to bf16; a group cut off by the matrix's end is only rounded. The same sums as
-/// core/numerics/scaling.h's, in the same order.
+/// Column k of the thread's 16 rows, transformed and rounded to bf16; a group cut off by the matrix's end is only rounded. The CPU's bits
+/// (device/hadamard.h).
 template <class H>
 __device__ inline void transform_column(const Four<H> (&x)[kThreadRows], int k, bool is_whole, float (&out)[kThreadRows]) {
   if (!is_whole) {
@@ -18,24 +19,9 @@ __device__ inline void transform_column(const Four<H> (&x)[kThreadRows], int k, 
     for (int r = 0; r < kThreadRows; ++r) out[r] = rounded<Bf16>(x[r][k]);
     return;
   }
-  double v[kThreadRows];
+  hadamard_column(x, k, out);
 #pragma unroll
-  for (int r = 0; r < kThreadRows; ++r) {
-    const double value = static_cast<double>(x[r][k]);
-    v[r] = (kHadamardNegative >> r & 1) != 0 ? -value : value;
-  }
-#pragma unroll
-  for (int half = 1; half < kThreadRows; half *= 2) {
-#pragma unroll
-    for (int i = 0; i < kThreadRows; ++i) {
-      if ((i & half) != 0) continue;
-      const double sum = v[i] + v[i + half], difference = v[i] - v[i + half];
-      v[i] = sum;
-      v[i + half] = difference;
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < kThreadRows; ++r) out[r] = rounded<Bf16>(__double2float_rn(0.25 * v[r]));
+  for (float& value : out) value = rounded<Bf16>(value);
 }
 
 /// parts[block] = amax of x over the block's tiles, parts[gridDim.x + block] that of the transformed tensor.
@@ -68,7 +54,7 @@ __global__ void __launch_bounds__(kTileThreads) hadamard_amax_kernel(BlockArgs a
 template <class Rule, class H>
 __device__ inline void quantize_transformed(const BlockArgs& a, const Place& p, const Four<H> (&x)[kThreadRows],
                                             float global_encode_scale) {
-  // All columns first, as the bf16 that they are: a transform in double and the random bits together do not fit into the registers.
+  // All columns first, as the bf16 that they are: a transform and the random bits together do not fit into the registers.
   Four<Bf16> transformed[kThreadRows];
 #pragma unroll
   for (Four<Bf16>& row : transformed) row = Four<Bf16>::zero();

@@ -28,6 +28,11 @@ inline AmaxParts amax_parts(const QuantizeArgs& args, const LaunchContext& conte
   return context.known_amax.count > 0 ? context.known_amax : launch_amax_parts(args, context);
 }
 
+/// The same maximum in at most kMostParts parts. Every block of a cast reads all of them, so that many (attention has one for each 128
+/// queries of a head) become one first, which takes the place of parts[0].
+inline constexpr int kMostParts = 1024;
+AmaxParts few_parts(float* parts, int count, const LaunchContext& context);
+
 /// Throws for what no kernel could write: formats and scalings that do not go together, arrays that are missing or should be shared.
 void check_quantized_spec(const QuantTensorView& q);
 

@@ -3,7 +3,7 @@
 namespace mbt::cuda {
 
 Graph::~Graph() {
-  if (executable_ == nullptr) return;
+  if (executable_ == nullptr || PeerWork::is_abandoned()) return;
   if (stream_ != nullptr) static_cast<void>(cudaStreamSynchronize(stream_));
   static_cast<void>(cudaGraphExecDestroy(executable_));
 }

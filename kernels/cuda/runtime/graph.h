@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/backend/backend.h"
+#include "kernels/cuda/runtime/abandoned.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -19,7 +20,9 @@ class Stream {
   explicit Stream(int priority = 0) {
     check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority), "creating a CUDA stream");
   }
-  ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
+  ~Stream() {
+    if (!PeerWork::is_abandoned()) static_cast<void>(cudaStreamDestroy(stream_));
+  }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   cudaStream_t get() const { return stream_; }

@@ -17,7 +17,7 @@ namespace mbt::cuda {
 /// dead rank never ends, and neither would CUDA's own wait.
 class HostWait {
  public:
-  /// `check` aborts device work that can no longer complete, and then throws. `collectives` is the stream of the collectives.
+  /// `check` throws when device work can no longer complete. `collectives` is the stream of the collectives.
   void set_check(std::function<void()> check, cudaStream_t collectives) { check_ = std::move(check), collectives_ = collectives; }
   void clear_check() { check_ = nullptr; }
   bool has_check() const { return check_ != nullptr; }

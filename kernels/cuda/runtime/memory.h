@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/runtime/abandoned.h"
 #include "kernels/cuda/runtime/launch.h"
 
 namespace mbt::cuda {
@@ -27,6 +28,11 @@ inline void* allocate_device(size_t bytes, const char* what) {
   return data;
 }
 
+/// cudaFree, which waits for the device.
+inline void free_device(void* data) noexcept {
+  if (!PeerWork::is_abandoned()) static_cast<void>(cudaFree(data));
+}
+
 /// Grow-only device memory that an op borrows for the length of one launcher call. Ops of one stream run one after the other, so the next
 /// op may borrow it while this one still runs; growing waits for the device.
 class Scratch {
@@ -34,7 +40,7 @@ class Scratch {
   Scratch() = default;
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { static_cast<void>(cudaFree(data_)); }
+  ~Scratch() { free_device(data_); }
 
   /// At least `count` elements, aligned to 256 bytes, contents undefined; ends the life of what an earlier call returned. Throws Error when
   /// the device has no more memory.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cuda/runtime/abandoned.h"
 #include "kernels/cuda/runtime/host_wait.h"
 #include "kernels/cuda/runtime/launch.h"
 
@@ -20,6 +21,7 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
   ~Staging() {
+    if (PeerWork::is_abandoned()) return;
     for (Slot& s : slots_) {
       if (s.copied == nullptr) continue;
       static_cast<void>(cudaEventSynchronize(s.copied));

@@ -1,5 +1,6 @@
 // cuBLASLt's conditions, from the documentation of cublasLtMatmul ("Datatypes Supported" and the lists above its tables of FP8 and FP4
-// kernels), of tensor core usage and of the scale modes. Written from there, not from kernels/cuda/gemm/gemm_rules.cpp.
+// kernels), of tensor core usage and of the scale modes. For f32 scales of 128 also what Transformer Engine found refused and checks before
+// it calls cuBLASLt (cublaslt_gemm.cu, CanonicalizeGemmInput). Written from there, not from kernels/cuda/gemm/gemm_rules.cpp.
 #include "tests/emulation/gemm/product_twin.h"
 
 namespace mbt::cuda {
@@ -67,7 +68,8 @@ std::string wrong_scales(const Product& p, const GemmDevice& device) {
     if (device.capability != 90) return "f32 scales of 128 on other devices than 9.0";
     if (device.library_version < 120900) return "f32 scales of 128 before cuBLAS 12.9";
     if (a == blk128x128_32f && b == blk128x128_32f) return "squares by squares";
-    return p.m % 4 != 0 || p.n % 4 != 0 ? "m or n no multiple of 4" : "";
+    if (p.m % 8 != 0) return "m no multiple of 8";
+    return b == vec128_32f && p.n % 8 != 0 ? "n no multiple of 8, and the second operand has a scale a line" : "";
   }
   if (a != b || (a != vec32_ue8m0 && a != vec16_ue4m3)) return fmt::format("scale modes {} and {}", name_of(a), name_of(b));
   if (device.capability < 100) return fmt::format("{} before 10.0", name_of(a));

@@ -19,8 +19,7 @@ std::string& nccl_twin_problem();
 /// The next communicator cannot be made: ncclCommInitRank returns ncclSystemError.
 void fail_next_nccl_init();
 
-/// Communicators of this process: made and neither destroyed nor aborted, and aborted.
+/// Communicators of this process: made and not destroyed.
 int live_nccl_communicators();
-int aborted_nccl_communicators();
 
 }  // namespace mbt::emulation

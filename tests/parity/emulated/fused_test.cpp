@@ -33,6 +33,25 @@ TEST_CASE("quantized outputs: transposed copies hold the same codes") {
   }
 }
 
+TEST_CASE("more than 1024 partial maxima become one before every block of the cast reads them") {
+  for (const auto& [tokens, reductions] : {std::pair<int64_t, int>{300, 0}, {1100, 1}}) {
+    const emulation::RunOnce once;
+    for (const Producer& p : head_producers(tokens, 1, 1, 1, 64, 64)) {
+      if (!p.name.starts_with("attention")) continue;
+      INFO(p.name);
+      for (const QuantSpec& spec : {QuantSpec{.format = e4m3, .scaling = tensorwise}, QuantSpec{.format = e2m1, .scaling = nvfp4}}) {
+        Written plain = p.run(backend(), DType::bf16, 0, {}, true);
+        Quantized want(spec, tokens, plain[0].view().cols(), Copies::both), got(spec, tokens, plain[0].view().cols(), Copies::both);
+        backend().quantize({.x = plain[0], .to = {.q = want.view}});
+        const emulation::LaunchLog log;
+        p.run(backend(), DType::bf16, 0, {.q = got.view}, true);
+        CHECK(got == want);
+        CHECK(log.count("reduce_maxima") == reductions);
+      }
+    }
+  }
+}
+
 TEST_CASE("delayed scaling: an output that is not kept is not written") {
   for (const Producer& p : row_producers(5, 64)) {
     if (!p.may_drop_plain) continue;

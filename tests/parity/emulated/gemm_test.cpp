@@ -52,7 +52,8 @@ TEST_CASE("gemm of quantized operands is the product of the values they stand fo
       check_product(device, specs, role, {16, 32, 32}, DType::f32, true);
       check_product(device, specs, role, {32, 16, 64}, DType::f16, role == GemmRole::dgrad);
     }
-    for (const int64_t tokens : {1, 3, 20, 33}) check_product(device, specs, GemmRole::fprop, {tokens, 48, 160}, DType::bf16, false);
+    for (const int64_t tokens : {1, 3, 4, 12, 20, 33, 44})
+      check_product(device, specs, GemmRole::fprop, {tokens, 48, 160}, DType::bf16, false);
   });
 }
 
@@ -117,8 +118,13 @@ TEST_CASE("what is native on which GPU, and why the rest is not") {
            {"blockwise", "native: cuBLASLt FP8 GEMM, blocks of 128 as four of 32"},
            {"mxfp8", "native: "},
            {"nvfp4", "native: "}});
-  check(100, 120600,
-        {{"tensorwise", "native: "}, {"mxfp8", "cuBLASLt 12.6 has no products of blocks of 32 (12.8 has)"}, {"nvfp4", "blocks of 16"}});
+  for (const auto& [version, text] : {std::pair<size_t, std::string>{120600, "12.6"}, {120804, "12.8"}}) {
+    const std::string none = "emulated: bf16 GEMM on exactly decoded codes: cuBLASLt " + text + " has no products of blocks of ";
+    check(
+        100, version,
+        {{"tensorwise", "native: "}, {"mxfp8", none + "32 that can be relied on (12.9 has)"}, {"blockwise", none}, {"nvfp4", none + "16"}});
+  }
+  check(100, 120900, {{"mxfp8", "native: "}, {"nvfp4", "native: "}});
   const GemmDevice hopper{90, 130100};
   const QuantSpec e5{.format = e5m2}, square{.scaling = blockwise, .is_2d = true}, mx{.scaling = mxfp8}, plain{};
   CHECK_THAT(support_of(hopper, &e5, &e5, DType::bf16).how, ContainsSubstring("e5m2 by e5m2"));
@@ -159,7 +165,14 @@ TEST_CASE("sizes that narrow products do not take are named, before the run and 
   CHECK_THAT(problem(hopper, {GemmRole::fprop, 64, 36, 80}, spec),
              ContainsSubstring("the columns of the result a multiple of 8 (it is 36)"));
   CHECK_THAT(problem(hopper, {GemmRole::dgrad, 64, 40, 80}, spec), ContainsSubstring("the summed size a multiple of 16"));
-  CHECK_THAT(problem(hopper, {GemmRole::fprop, 6, 48, 80}, line), ContainsSubstring("the rows of the result a multiple of 4 (it is 6)"));
+  for (const int64_t tokens : {4, 6, 12, 20}) {
+    const std::string text = fmt::format("the rows of the result a multiple of 8 (it is {})", tokens);
+    CHECK_THAT(problem(hopper, {GemmRole::fprop, tokens, 48, 80}, line), ContainsSubstring(text));
+  }
+  CHECK(problem(hopper, {GemmRole::fprop, 8, 48, 80}, line).empty());
+  CHECK_THAT(problem(hopper, {GemmRole::wgrad, 64, 84, 48}, line), ContainsSubstring("the rows of the result a multiple of 8 (it is 84)"));
+  CHECK_THAT(problem(hopper, {GemmRole::wgrad, 64, 48, 84}, line),
+             ContainsSubstring("the columns of the result a multiple of 8 (it is 84)"));
   CHECK_THAT(problem(blackwell, {GemmRole::fprop, 64, 64, 80}, mx), ContainsSubstring("the summed size a multiple of 32 (it is 80)"));
   CHECK_THAT(problem(blackwell, {GemmRole::fprop, 64, 64, 80}, fp4), ContainsSubstring("a multiple of 32"));
   CHECK(problem(ampere, {GemmRole::wgrad, 7, 5, 3}, spec).empty());  // decoded
@@ -281,8 +294,13 @@ TEST_CASE("the twin refuses what cuBLASLt refuses") {
   refused({90, 120800}, scales(vec128_32f, vec128_32f), "before cuBLAS 12.9");
   refused(blackwell, scales(vec128_32f, vec128_32f), "other devices than 9.0");
   refused({100, 120600}, scales(vec32_ue8m0, vec32_ue8m0), "before cuBLAS 12.8");
+  for (const ScaleMode weight : {vec128_32f, blk128x128_32f})
+    refused(
+        hopper, [&](Product& p) { scales(weight, vec128_32f)(p), p.n = p.second.cols = 12; }, "n no multiple of 8, and the second operand");
   refused(
-      hopper, [&](Product& p) { scales(vec128_32f, vec128_32f)(p), p.n = p.second.cols = 6; }, "multiple of 4");
+      hopper, [&](Product& p) { scales(vec128_32f, vec128_32f)(p), p.m = p.first.cols = 44, p.d_type = DType::f32; }, "m no multiple of 8");
+  for (const int capability : {89, 100, 103, 120})
+    refused({capability, 130100}, scales(blk128x128_32f, vec128_32f), "other devices than 9.0");
   const auto fp4 = [&](Product& p) { p.first.type = p.second.type = QuantFormat::e2m1, scales(vec16_ue4m3, vec16_ue4m3)(p); };
   refused(hopper, fp4, "before 10.0");
   refused(

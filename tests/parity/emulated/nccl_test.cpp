@@ -194,8 +194,7 @@ TEST_CASE("a connection counts its scratch, gives all back, and is the only one"
           }
           cuda::check(cudaMemGetInfo(&free_after, &total), "memory");
           expect(device.scratch_bytes() == before && free_after == free_before, "memory is left");
-          expect(emulation::live_nccl_communicators() == 0 && emulation::aborted_nccl_communicators() == 0,
-                 "the communicator was not ended");
+          expect(emulation::live_nccl_communicators() == 0, "the communicator was not ended");
           const auto again = device.connect(world);
           Numbers x(device, 3, 2);
           again->wait(again->all_reduce({.t = x}));
@@ -276,10 +275,10 @@ TEST_CASE("a rank that is gone ends the others' waiting, wherever they wait, and
           place.wait(device, collectives, x);
         });
         expect(!first.empty(), "nothing was thrown");
-        expect(emulation::aborted_nccl_communicators() == 1, "the communicator was not aborted");
+        expect(emulation::live_nccl_communicators() == 1, "the communicator was torn down");
         expect(is_thrown([&] { collectives.all_reduce({.t = x}); }) == first && is_thrown([&] { collectives.wait(1); }) == first,
                "later calls say something else");
-        throw Error(first);  // what is on the device ends: unwinding waits for it
+        throw Error(first);  // what is on the device never ends: unwinding leaves it
       });
       CHECK(thrown[1] == "ended with exit code 7");
       check_thrown(thrown[0], {"rank 0 of 3 on board: a collective: remote process exited", "rank 1 of 3 has ended", "NCCL_DEBUG=WARN"});
@@ -300,7 +299,34 @@ TEST_CASE("unwinding waits for no collective that nobody comes to") {
   CHECK(thrown[1].empty());
 }
 
-TEST_CASE("an error of a rank's own aborts its collectives, so that the others' end too") {
+TEST_CASE("an error of a rank's own is told before anything is torn down, whatever its device has to do, and ends the others' waiting") {
+  for (const bool is_late : {false, true}) {
+    CAPTURE(is_late);
+    const auto begin = std::chrono::steady_clock::now();
+    const std::vector<std::string> thrown = run_processes(3, [&](World& world, World& beside) {
+      emulation::set_nccl_world(&beside);
+      emulation::settings().late_streams = is_late;
+      cuda::CudaBackend device;
+      Recording recording;
+      Numbers before(device, 10, 1);
+      const auto ops = [&] { before.twice(); };
+      for (int i = 0; i < 3; ++i) device.replay(recording, ops);
+      const auto collectives = device.connect(world);
+      Numbers x(device, 10, 1);
+      collectives->wait(collectives->all_reduce({.t = x}));
+      x.expect_all(3);
+      if (world.rank() == 1) throw Error("out of luck");
+      collectives->wait(collectives->all_reduce({.t = x}));  // rank 1 never comes to it
+      x.twice();
+      device.synchronize();
+    });
+    CHECK(thrown[1] == "out of luck");
+    for (const size_t r : {0, 2}) check_thrown(thrown[r], {"remote process exited", "another rank"});
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
+  }
+}
+
+TEST_CASE("an error of a rank's own leaves its communicator") {
   const std::vector<std::string> thrown = run_processes(2, [](World& world, World& beside) {
     emulation::set_nccl_world(&beside);
     cuda::CudaBackend device;
@@ -311,7 +337,7 @@ TEST_CASE("an error of a rank's own aborts its collectives, so that the others' 
       collectives->wait(collectives->all_reduce({.t = x}));
       device.synchronize();
     } catch (const Error& e) {
-      expect(emulation::live_nccl_communicators() == 0 && emulation::aborted_nccl_communicators() == 1, "not aborted");
+      expect(emulation::live_nccl_communicators() == 1, "torn down");
       throw Error(e.what());
     }
   });

@@ -9,8 +9,8 @@ import re
 import sys
 
 # core/hf is one topic on two floors: reading a folder needs config and io, converting one needs checkpoints.
-CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend", "megatron", "config", "tokenizer", "hf", "recipe", "model", "parallel",
-              "optim", "data", "train", "hf/convert", "eval"]
+CORE_ORDER = ["base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend", "reference", "megatron", "config", "tokenizer", "hf", "recipe", "model", "parallel",
+              "optim", "selftest", "data", "train", "hf/convert", "eval"]
 KERNEL_CORE = {"base", "numerics", "tensor", "io", "quant", "ops", "comm", "backend"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 SOURCES = {".h", ".cpp", ".cu", ".cuh"}

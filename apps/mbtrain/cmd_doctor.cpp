@@ -7,6 +7,7 @@
 
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/machine.h"
+#include "apps/mbtrain/proof.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/build_parts.h"
@@ -14,6 +15,7 @@
 #include "core/config/command_line.h"
 #include "core/recipe/library.h"
 #include "core/recipe/resolve.h"
+#include "core/selftest/checks.h"
 #include "core/train/plan/plan_precision.h"
 #include "kernels/gpus.h"
 #include "kernels/kernels.h"
@@ -27,6 +29,7 @@ struct Device {
   std::string name;                  ///< "cpu", "cuda"
   std::unique_ptr<Backend> backend;  ///< null: `problem` says why
   std::string problem;
+  std::optional<selftest::Proofs> proofs = {};  ///< of the self-test, with a backend
 };
 
 /// Everything that doctor says.
@@ -40,7 +43,9 @@ struct Report {
 
 Device open_device(const std::string& name) {
   try {
-    return {name, make_backend(name), ""};
+    Device device{name, make_backend(name), ""};
+    device.proofs = open_proofs(*device.backend);
+    return device;
   } catch (const Error& e) {
     return {name, nullptr, e.what()};
   }
@@ -64,6 +69,11 @@ Verdict judge(const Backend& backend, const std::string& recipe) {
       if (verdict.how.empty() || g.support.execution > verdict.execution) verdict = {g.support.execution, g.support.how};
   }
   return verdict;
+}
+
+/// What the self-test has found for a recipe on a device.
+std::string proven_text(const selftest::Proofs& proofs, const std::string& recipe) {
+  return selftest::status_of(selftest::checks_for_recipe(recipe), proofs).str();
 }
 
 const char* word_of(Execution e) { return e == Execution::native ? "native" : e == Execution::emulated ? "emulated" : "unsupported"; }
@@ -127,7 +137,8 @@ Json to_json(const Report& r) {
     for (const Device& d : r.devices) {
       if (!d.backend) continue;
       const Verdict v = judge(*d.backend, recipe.name);
-      out["recipes"][recipe.name][d.name] = {{"execution", word_of(v.execution)}, {"how", v.how}};
+      out["recipes"][recipe.name][d.name] = {
+          {"execution", word_of(v.execution)}, {"how", v.how}, {"selftest", proven_text(*d.proofs, recipe.name)}};
     }
     out["recipes"][recipe.name]["native_on"] = native_on(recipe.config);
   }
@@ -175,11 +186,11 @@ void print_recipes(const Report& r) {
   std::cout << "\nRecipes\n";
   for (const Device& d : r.devices) {
     if (!d.backend) continue;
-    TextTable table("lll");
-    table.add({"recipe", "on " + d.name, "how its products run"});
+    TextTable table("llll");
+    table.add({"recipe", "on " + d.name, "selftest", "how its products run"});
     for (const Recipe& recipe : r.recipes.all()) {
       const Verdict v = judge(*d.backend, recipe.name);
-      table.add({recipe.name, word_of(v.execution), v.how});
+      table.add({recipe.name, word_of(v.execution), proven_text(*d.proofs, recipe.name), v.how});
     }
     std::cout << table.str();
     std::cout << (d.name == "cpu" ? "  Emulated recipes run without any flag.\n\n"

@@ -10,6 +10,7 @@
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/console.h"
 #include "apps/mbtrain/log.h"
+#include "apps/mbtrain/proof.h"
 #include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/resume_option.h"
 #include "apps/mbtrain/stop_signals.h"
@@ -149,6 +150,7 @@ int train(World& world, TrainOptions& own, const std::vector<std::string>& args,
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   PrecisionPolicy policy;
   agree(world, [&] { policy = training_policy(config, *backend); });
+  prove_before_run(world, config, *backend);
 
   ConsoleObserver console(config);
   SilentObserver silent;

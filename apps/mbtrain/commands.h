@@ -23,6 +23,7 @@ int cmd_plan(const std::vector<std::string>& args, const std::vector<std::string
 int cmd_pretrain_gpt(const std::vector<std::string>& args);
 int cmd_probe(const std::vector<std::string>& args);
 int cmd_recipes(const std::vector<std::string>& args);
+int cmd_selftest(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args);
 int cmd_train(const std::vector<std::string>& args, const std::vector<std::string>& defaults);
 int cmd_tokenize(const std::vector<std::string>& args);
@@ -52,6 +53,7 @@ inline const std::vector<Verb>& verbs() {
       {"convert", "Convert models from and to Hugging Face folders", cmd_convert},
       {"probe", "Run a Hugging Face model for a few steps and write every number", cmd_probe},
       {"doctor", "Show what this machine and this build offer, and how each recipe would run", cmd_doctor},
+      {"selftest", "Prove on this machine that products, quantization, attention, ... compute what they must", cmd_selftest, true},
       {"config", "Show the config fields: JSON Schema, reference, a resolved config", cmd_config},
       {"bench", "Measure this machine: matrix products, memory-bound ops, a training step", cmd_bench, true},
       {"verify-resume", "Check that a saved and resumed run is bit-identical to an uninterrupted one", cmd_verify_resume, true},

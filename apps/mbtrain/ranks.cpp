@@ -59,11 +59,6 @@ int run_body(World& world, const std::function<int(World&)>& body) {
   }
 }
 
-/// Two builds of one version may compute differently.
-std::string program_name() {
-  return fmt::format("mbtrain {}, file {}", MBT_VERSION, hash_text(digest_of(FileReader("/proc/self/exe")).hash));
-}
-
 /// The values of two JSON objects that differ, as "train.lr: 1 on rank 0, 2 on rank 3".
 std::string differences(const std::string& first, const std::string& other, size_t rank) {
   const nlohmann::json a = parse_json(first).flatten(), b = parse_json(other).flatten();
@@ -81,6 +76,10 @@ std::string differences(const std::string& first, const std::string& other, size
 }
 
 }  // namespace
+
+std::string program_name() {
+  return fmt::format("mbtrain {}, file {}", MBT_VERSION, hash_text(digest_of(FileReader("/proc/self/exe")).hash));
+}
 
 int run_on_ranks(const std::string& verb, const std::function<int(World& world)>& body) {
   const std::unique_ptr<World> world = world_or_exit();

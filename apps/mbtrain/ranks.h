@@ -12,6 +12,9 @@
 
 namespace mbt {
 
+/// "mbtrain 0.1.0, file 0123...": two builds of one version may compute differently.
+std::string program_name();
+
 /// Runs `body` of a verb on the ranks that a launcher started, or on one. Rank 0 logs for all; the others log only errors. An error that
 /// every rank throws (AgreedError) is reported once. Any other error is reported with its rank and ends all ranks. Returns the exit
 /// code.

@@ -111,6 +111,8 @@ class Backend {
   // -- identity --------------------------------------------------------------------------------------------------------------------------
   virtual std::string name() const = 0;  ///< "cpu", "cuda"
   virtual BackendFacts facts() const = 0;
+  /// The hardware, and the driver and libraries that compute on it, with their versions: while this stays the same, so do results.
+  virtual std::string identity() const { return name(); }
   /// Plain act GEMMs: null specs.
   virtual GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const = 0;
   /// Scratch that the backend will keep for such a product (wgrad into f32, else into act); products share it, so the largest counts.

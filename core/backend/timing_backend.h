@@ -33,6 +33,7 @@ class TimingBackend : public Backend {
 
   std::string name() const override { return inner_.name(); }
   BackendFacts facts() const override { return inner_.facts(); }
+  std::string identity() const override { return inner_.identity(); }
   GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const override { return inner_.gemm_support(a, b, act); }
   size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
     return inner_.gemm_scratch_bytes(shape, a, b, act);

@@ -26,6 +26,8 @@ BackendFacts CpuBackend::facts() const {
   };
 }
 
+std::string CpuBackend::identity() const { return fmt::format("{}, {}, {}", processor().model, name_of(level()), gemm_.description()); }
+
 void* CpuBackend::allocate(size_t bytes) {
   void* data = allocate_zeroed(bytes);
   allocated_bytes_ += bytes;

@@ -18,6 +18,7 @@ class CpuBackend final : public Backend {
 
   std::string name() const override { return "cpu"; }
   BackendFacts facts() const override;
+  std::string identity() const override;
   GemmSupport gemm_support(const QuantSpec* a, const QuantSpec* b, DType act) const override { return gemm_.support(a, b, act); }
   size_t gemm_scratch_bytes(const GemmShape& shape, const QuantSpec* a, const QuantSpec* b, DType act) const override {
     return gemm_.scratch_bytes_for(shape, a, b, act);

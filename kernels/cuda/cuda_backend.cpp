@@ -66,6 +66,15 @@ void CudaBackend::refuse_while_recording(const char* call) const {
   if (is_recording_) throw Error(fmt::format("{} among ops that are recorded: Backend::replay takes ops alone", call));
 }
 
+std::string CudaBackend::identity() const {
+  int driver = 0, runtime = 0;
+  check(cudaDriverGetVersion(&driver), "asking for the driver's version");
+  check(cudaRuntimeGetVersion(&runtime), "asking for the runtime's version");
+  const std::string gemm = gemm_->description();  // the library's version; then what changes from run to run
+  return fmt::format("{}, compute capability {}.{}, driver {}, runtime {}, {}", properties_.name, properties_.major, properties_.minor,
+                     driver, runtime, gemm.substr(0, gemm.find(';')));
+}
+
 void* CudaBackend::allocate(size_t bytes) {
   refuse_while_recording("allocate");
   void* const data = allocate_device(bytes, "tensors");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/quant/dequantize.h"
+#include "core/reference/product.h"
 #include "kernels/cuda/gemm/gemm_rules.h"
 #include "tests/support/op_cases.h"
 
@@ -81,12 +82,8 @@ class QuantizedMatrix {
   QuantTensorView view_;
 };
 
-inline Shape a_shape(GemmRole role, const GemmExtents& e) {
-  return role == GemmRole::wgrad ? Shape{e.summed, e.rows} : Shape{e.rows, e.summed};
-}
-inline Shape b_shape(GemmRole role, const GemmExtents& e) {
-  return role == GemmRole::fprop ? Shape{e.cols, e.summed} : Shape{e.summed, e.cols};
-}
+inline Shape a_shape(GemmRole role, const GemmExtents& e) { return ref::product_a_shape(role, {e.rows, e.cols, e.summed}); }
+inline Shape b_shape(GemmRole role, const GemmExtents& e) { return ref::product_b_shape(role, {e.rows, e.cols, e.summed}); }
 inline GemmShape shape_of(GemmRole role, const GemmExtents& e) {
   if (role == GemmRole::fprop) return {role, e.rows, e.cols, e.summed};
   if (role == GemmRole::dgrad) return {role, e.rows, e.summed, e.cols};
@@ -110,22 +107,7 @@ constexpr double kSumError = 0x1p-18, kNarrowSumError = 0x1p-9;
 /// The largest error in units of what fp32 sums and one rounding to d's dtype allow.
 inline double worst_error(GemmRole role, const GemmExtents& e, const std::vector<double>& a, const std::vector<double>& b,
                           GuardedTensor* bias, const GuardedTensor* before, const GuardedTensor& d, double sum_error = kSumError) {
-  double worst = 0;
-  const auto at = [](const std::vector<double>& v, int64_t i) { return v[static_cast<size_t>(i)]; };
-  for (int64_t i = 0; i < e.rows; ++i)
-    for (int64_t j = 0; j < e.cols; ++j) {
-      double sum = 0, magnitude = 0;
-      for (int64_t p = 0; p < e.summed; ++p) {
-        const double product = at(a, role == GemmRole::wgrad ? p * e.rows + i : i * e.summed + p) *
-                               at(b, role == GemmRole::fprop ? j * e.summed + p : p * e.cols + j);
-        sum += product, magnitude += std::fabs(product);
-      }
-      const double more = (bias != nullptr ? bias->at(j) : 0.0) + (before != nullptr ? before->at(i * e.cols + j) : 0.0);
-      const double want = sum + more,
-                   allowed = sum_error * (magnitude + std::fabs(more)) + 1.01 * unit_of(d.dtype()) * std::fabs(want) + 0x1p-25;
-      worst = std::max(worst, std::fabs(d.at(i * e.cols + j) - want) / allowed);
-    }
-  return worst;
+  return ref::worst_of_product(role, {e.rows, e.cols, e.summed}, a, b, bias, before, d, sum_error).ratio();
 }
 
 inline void check_product(Backend& device, const Specs& specs, GemmRole role, const GemmExtents& e, DType d_type, bool accumulate) {

@@ -52,6 +52,7 @@ class Indices {
     for (int32_t& v : values_) v = static_cast<int32_t>(random() % static_cast<uint32_t>(limit));
   }
   int32_t& operator[](int64_t i) { return values_[static_cast<size_t>(i)]; }
+  std::span<const int32_t> values() const { return values_; }
   operator ConstTensorView() const { return {values_.data(), DType::i32, {static_cast<int64_t>(values_.size())}}; }  // NOLINT
 
  private:

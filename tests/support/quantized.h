@@ -1,4 +1,4 @@
-// A quantized tensor between guards, all the specs that there are, and values that quantization meets.
+// A quantized tensor between guards, and all the specs that there are.
 #pragma once
 
 #include <cmath>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/quant/quant_tensor.h"
+#include "core/reference/quantize_inputs.h"
 #include "tests/support/fp8_formats.h"
 #include "tests/support/guarded_tensor.h"
 
@@ -30,12 +31,6 @@ inline std::vector<QuantSpec> all_specs() {
     specs.push_back({.format = e2m1, .scaling = nvfp4, .stochastic_rounding = stochastic, .hadamard_columnwise = true});
   }
   return specs;
-}
-
-inline std::string describe(const QuantSpec& s) {
-  return fmt::format("{} {}{}{}{}{}", name_of(s.scaling), name_of(s.format), s.is_2d ? " 2d" : "",
-                     s.stochastic_rounding ? " stochastic" : "", s.hadamard_columnwise ? " hadamard" : "",
-                     s.power_of_two_scale ? " pow2" : "");
 }
 
 /// Bytes between guards, in memory that host and device reach.
@@ -86,29 +81,5 @@ struct Quantized {
            scalars == o.scalars;
   }
 };
-
-/// Not inlined: GCC 12 would warn of an overflow that is none.
-[[gnu::noinline]] inline GuardedTensor zeros(DType dtype, const Shape& shape) { return {dtype, shape}; }
-
-/// Ordinary values of many sizes with zeros, subnormals and very large ones; kind 1: also NaN and, rarely, infinities; kind 2: zeros.
-inline GuardedTensor values(DType dtype, int64_t rows, int64_t cols, int kind, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<double> normal;
-  GuardedTensor t = zeros(dtype, {rows, cols});
-  const double largest = dtype == DType::f16 ? 60000 : 3e38, smallest = dtype == DType::f16 ? 6e-8 : 1e-39;
-  t.fill([&](int64_t) {
-    if (kind == 2) return 0.0;
-    switch (random() % 64) {
-      case 0: return 0.0;
-      case 1: return -0.0;
-      case 2: return smallest * static_cast<double>(random() % 16);
-      case 3: return kind == 1 ? NAN : 1.0;
-      case 4: return kind == 1 && random() % 32 == 0 ? -INFINITY : 2.0;
-      case 5: return random() % 256 == 0 ? largest : -0.5;
-      default: return normal(random) * std::exp2(static_cast<double>(random() % 24) - 16);
-    }
-  });
-  return t;
-}
 
 }  // namespace mbt::test

@@ -1,34 +1,8 @@
-// Where the tensors of op tests live: the heap, or, when the ops run on a device, memory that host and device both reach.
+// Where the tensors of op tests live (core/reference).
 #pragma once
 
-#include <cstdlib>
-#include <new>
+#include "core/reference/test_memory.h"
 
 namespace mbt::test {
-
-/// Set before the first tensor is made (tests/parity/parity_main.cpp).
-struct TestMemory {
-  void* (*allocate)(size_t bytes) = [](size_t bytes) { return std::malloc(bytes); };
-  void (*release)(void* data) = [](void* data) { std::free(data); };
-};
-inline TestMemory& test_memory() {
-  static TestMemory memory;
-  return memory;
+using namespace mbt::ref;
 }
-
-template <class T>
-struct TestAllocator {
-  using value_type = T;
-  TestAllocator() = default;
-  template <class U>
-  TestAllocator(const TestAllocator<U>&) {}  // NOLINT
-  T* allocate(size_t count) {
-    void* data = test_memory().allocate(count * sizeof(T));
-    if (data == nullptr) throw std::bad_alloc();
-    return static_cast<T*>(data);
-  }
-  void deallocate(T* data, size_t) { test_memory().release(data); }
-  bool operator==(const TestAllocator&) const { return true; }
-};
-
-}  // namespace mbt::test

@@ -1,5 +1,6 @@
 #include "core/ops/cross_entropy.h"
 
+#include "core/reference/cross_entropy.h"
 #include "tests/support/op_cases.h"
 
 namespace mbt::test::cross_entropy_test {
@@ -12,24 +13,6 @@ struct Case {
 constexpr Case kCases[] = {{1, 1, 1},         {3, 31, 31},       {17, 50, 64},      {33, 1025, 1152},   {2, 5000, 5000},
                            {3, 20001, 20008}, {3, 32000, 32000}, {2, 79536, 79536}, {2, 100003, 100008}};
 
-struct Reference {
-  std::vector<double> loss, gradient;
-  Reference(const Case& c, const GuardedTensor& logits, Indices& targets, const GuardedTensor& mask, double d_scale)
-      : gradient(static_cast<size_t>(logits.size())) {
-    for (int64_t n = 0; n < c.rows; ++n) {
-      auto at = [&](int64_t v) { return logits.at(n * c.padded + v); };
-      double largest = -INFINITY, sum = 0;
-      for (int64_t v = 0; v < c.vocab; ++v) largest = std::max(largest, at(v));
-      for (int64_t v = 0; v < c.vocab; ++v) sum += std::exp(at(v) - largest);
-      loss.push_back(mask.at(n) * (std::log(sum) + largest - at(targets[n])));
-      for (int64_t v = 0; v < c.vocab; ++v) {
-        const double p = std::exp(at(v) - largest) / sum;
-        gradient[static_cast<size_t>(n * c.padded + v)] = d_scale * mask.at(n) * (p - (v == targets[n] ? 1 : 0));
-      }
-    }
-  }
-};
-
 TEST_CASE("cross_entropy: loss, gradient in place, padding", "[loops]") {
   for (DType dtype : kActTypes)
     for (const Case& c : kCases) {
@@ -40,7 +23,7 @@ TEST_CASE("cross_entropy: loss, gradient in place, padding", "[loops]") {
       mask.fill([](int64_t n) { return n % 4 == 1 ? 0.0 : n % 4 == 2 ? 0.5 : 1.0; });
       for (int64_t n = 0; n < c.rows; ++n)
         for (int64_t v = c.vocab; v < c.padded; ++v) logits.set(n * c.padded + v, 100);  // padding must not take part
-      const Reference want(c, logits, targets, mask, d_scale);
+      const ref::CrossEntropyReference want(c.vocab, c.padded, logits, targets.values(), mask, d_scale);
       const std::vector<double> before = logits.values();
       CrossEntropyArgs args{.logits = logits,
                             .targets = targets,

@@ -9,17 +9,7 @@ namespace {
 
 using Case = AttentionCase;
 
-/// document_start [B*T] of sequences that hold documents of these lengths, each sequence beginning with another.
-std::vector<int32_t> documents_of(const Case& c, const std::vector<int64_t>& lengths) {
-  std::vector<int32_t> start;
-  for (int64_t b = 0; b < c.batch; ++b)
-    for (int64_t t = 0, i = b; t < c.length; ++i)
-      for (const int64_t begin = t, end = std::min(c.length, t + lengths[static_cast<size_t>(i) % lengths.size()]); t < end; ++t)
-        start.push_back(static_cast<int32_t>(begin));
-  return start;
-}
-
-/// The same in memory that ops read.
+/// document_start in memory that ops read.
 class Starts {
  public:
   explicit Starts(const std::vector<int32_t>& values) : values_(static_cast<int64_t>(values.size()), 1, 1), count_(values.size()) {

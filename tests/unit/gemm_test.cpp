@@ -1,6 +1,7 @@
 #include "kernels/cpu/gemm.h"
 
 #include "core/quant/dequantize.h"
+#include "core/reference/product.h"
 #include "kernels/cpu/gemm_engine.h"
 #include "kernels/cpu/loops/gemm.h"
 #include "kernels/cpu/quantize.h"
@@ -21,25 +22,10 @@ struct Extents {
 constexpr Extents kExtents[] = {{1, 1, 1},      {1, 127, 33}, {31, 1, 64},  {33, 31, 127}, {127, 129, 31},
                                 {100, 70, 300}, {5, 300, 1},  {7, 65, 100}, {8, 9, 257}};
 
-Shape a_shape(GemmRole role, const Extents& e) { return role == GemmRole::wgrad ? Shape{e.k, e.m} : Shape{e.m, e.k}; }
-Shape b_shape(GemmRole role, const Extents& e) { return role == GemmRole::fprop ? Shape{e.n, e.k} : Shape{e.k, e.n}; }
+Shape a_shape(GemmRole role, const Extents& e) { return ref::product_a_shape(role, {e.m, e.n, e.k}); }
+Shape b_shape(GemmRole role, const Extents& e) { return ref::product_b_shape(role, {e.m, e.n, e.k}); }
 
 using Values = std::vector<double>;
-
-/// One element of the product in double, and the sum of the magnitudes of its terms.
-struct Element {
-  double value = 0, magnitude = 0;
-};
-Element element(GemmRole role, const Extents& e, int64_t i, int64_t j, const Values& a, const Values& b) {
-  Element r;
-  for (int64_t p = 0; p < e.k; ++p) {
-    const double x = a[static_cast<size_t>(role == GemmRole::wgrad ? p * e.m + i : i * e.k + p)] *
-                     b[static_cast<size_t>(role == GemmRole::fprop ? j * e.k + p : p * e.n + j)];
-    r.value += x;
-    r.magnitude += std::fabs(x);
-  }
-  return r;
-}
 
 /// The largest |d - want| in units of what fp32 accumulation and one rounding to d's dtype allow; `factor` multiplies the sum.
 double worst_error(GemmRole role, const Extents& e, const Values& a, const Values& b, double factor, const GuardedTensor* bias,
@@ -47,7 +33,7 @@ double worst_error(GemmRole role, const Extents& e, const Values& a, const Value
   double worst = 0;
   for (int64_t i = 0; i < e.m; ++i) {
     for (int64_t j = 0; j < e.n; ++j) {
-      const Element sum = element(role, e, i, j, a, b);
+      const ref::ProductElement sum = ref::product_element(role, {e.m, e.n, e.k}, i, j, a, b);
       const double b_j = bias ? bias->at(j) : 0.0, d_ij = before ? before->at(i * e.n + j) : 0.0;
       const double want = factor * sum.value + b_j + d_ij;
       const double allowed =

@@ -1,6 +1,7 @@
 #include "core/ops/optimizer.h"
 
 #include "core/ops/gemm.h"
+#include "core/reference/adamw.h"
 #include "tests/support/op_cases.h"
 
 namespace mbt::test::optimizer_ops_test {
@@ -62,19 +63,11 @@ TEST_CASE("adamw: master, moments and the working copy, decoupled or L2", "[loop
         AdamwArgs args = a.args();
         args.param = param;
         args.decoupled = decoupled;
-        std::vector<double> w = a.master.values(), m = a.exp_avg.values(), v = a.exp_avg_sq.values();
-        for (size_t i = 0; i < w.size(); ++i) {
-          double g = a.grad.at(static_cast<int64_t>(i)) * 0.5;
-          if (!decoupled) g += args.weight_decay * w[i];
-          m[i] = args.beta1 * m[i] + (1.0 - args.beta1) * g;
-          v[i] = args.beta2 * v[i] + (1.0 - args.beta2) * g * g;
-          if (decoupled) w[i] *= 1.0 - double{args.lr} * args.weight_decay;
-          w[i] -= args.lr * (m[i] / args.bias_correction1) / (std::sqrt(v[i] / args.bias_correction2) + args.eps);
-        }
+        const ref::AdamwReference want(args, a.master, a.exp_avg, a.exp_avg_sq, a.grad, 0.5);
         backend().adamw(args);
-        CHECK(mismatch("adamw", a.master, w) == "");
-        CHECK(mismatch("adamw", a.exp_avg, m) == "");
-        CHECK(mismatch("adamw", a.exp_avg_sq, v) == "");
+        CHECK(mismatch("adamw", a.master, want.master) == "");
+        CHECK(mismatch("adamw", a.exp_avg, want.exp_avg) == "");
+        CHECK(mismatch("adamw", a.exp_avg_sq, want.exp_avg_sq) == "");
         std::vector<double> rounded;  // the working copy is the master, rounded once
         for (int64_t i = 0; i < n; ++i) rounded.push_back(round_to(dtype, a.master.at(i)));
         CHECK(param.values() == rounded);

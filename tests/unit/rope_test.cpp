@@ -1,23 +1,12 @@
+#include "core/reference/rope.h"
 #include "core/ops/attention.h"
 #include "tests/support/op_cases.h"
 
 namespace mbt::test::rope_test {
 namespace {
 
-struct Case {
-  int64_t rows, length, heads, kv_heads, width, rotated, first;
-};
+using Case = ref::RopeCase;
 constexpr Case kCases[] = {{1, 1, 1, 1, 2, 2, 0}, {6, 3, 3, 1, 10, 6, 2}, {33, 33, 4, 2, 64, 64, 0}, {34, 17, 2, 2, 128, 62, 5}};
-
-GuardedTensor angles(const Case& c) {
-  GuardedTensor table(DType::f32, {c.first + c.length, c.rotated});
-  const int64_t half = c.rotated / 2;
-  table.fill([&](int64_t i) {
-    const double angle = static_cast<double>(i / c.rotated) * std::pow(10000.0, -static_cast<double>(i % half) / static_cast<double>(half));
-    return i % c.rotated < half ? std::cos(angle) : std::sin(angle);
-  });
-  return table;
-}
 
 RopeArgs args_of(const Case& c, GuardedTensor& qkv, const ConstTensorView& table, bool inverse) {
   return {.qkv = qkv,
@@ -32,17 +21,8 @@ RopeArgs args_of(const Case& c, GuardedTensor& qkv, const ConstTensorView& table
 TEST_CASE("rope rotates query and key pairs by their position", "[loops]") {
   for (DType dtype : kActTypes)
     for (const Case& c : kCases) {
-      const int64_t cols = (c.heads + 2 * c.kv_heads) * c.width, half = c.rotated / 2;
-      GuardedTensor table = angles(c), qkv = normal_tensor(dtype, {c.rows, cols}, 1);
-      std::vector<double> want = qkv.values();
-      for (int64_t n = 0; n < c.rows; ++n)
-        for (int64_t h = 0; h < c.heads + c.kv_heads; ++h)
-          for (int64_t i = 0; i < half; ++i) {
-            const int64_t low = n * cols + h * c.width + i, row = (c.first + n % c.length) * c.rotated;
-            const double cosine = table.at(row + i), sine = table.at(row + half + i);
-            want[static_cast<size_t>(low)] = qkv.at(low) * cosine - qkv.at(low + half) * sine;
-            want[static_cast<size_t>(low + half)] = qkv.at(low + half) * cosine + qkv.at(low) * sine;
-          }
+      GuardedTensor table = ref::rope_angles(c), qkv = normal_tensor(dtype, {c.rows, c.cols()}, 1);
+      const std::vector<double> want = ref::rope_reference(c, qkv, table, false, [&](int64_t n) { return c.first + n % c.length; });
       backend().rope(args_of(c, qkv, table, false));
       CHECK(mismatch("rope", qkv, want) == "");
     }
@@ -50,7 +30,7 @@ TEST_CASE("rope rotates query and key pairs by their position", "[loops]") {
 
 TEST_CASE("rope's inverse takes it back", "[loops]") {
   for (const Case& c : kCases) {
-    GuardedTensor table = angles(c), qkv = normal_tensor(DType::f32, {c.rows, (c.heads + 2 * c.kv_heads) * c.width}, 1);
+    GuardedTensor table = ref::rope_angles(c), qkv = normal_tensor(DType::f32, {c.rows, (c.heads + 2 * c.kv_heads) * c.width}, 1);
     const std::vector<double> before = qkv.values();
     backend().rope(args_of(c, qkv, table, false));
     backend().rope(args_of(c, qkv, table, true));
@@ -62,7 +42,7 @@ TEST_CASE("rope by position ids: rows of the table in any order; the default's i
   for (DType dtype : kActTypes)
     for (const Case& c : kCases) {
       const int64_t cols = (c.heads + 2 * c.kv_heads) * c.width;
-      GuardedTensor table = angles(c), qkv = normal_tensor(dtype, {c.rows, cols}, 1), by_default = qkv, by_ids = qkv, one = qkv;
+      GuardedTensor table = ref::rope_angles(c), qkv = normal_tensor(dtype, {c.rows, cols}, 1), by_default = qkv, by_ids = qkv, one = qkv;
       Indices ids(c.rows, static_cast<int32_t>(c.first + c.length), 3);
       RopeArgs args = args_of(c, qkv, table, false);
       args.positions = ids;
@@ -85,7 +65,7 @@ TEST_CASE("rope by position ids: rows of the table in any order; the default's i
 TEST_CASE("rope: a position outside of the table is an error, not a read outside", "[loops]") {
   const Case& c = kCases[2];
   for (int32_t bad : {-1, 33, 70000}) {
-    GuardedTensor table = angles(c), qkv = normal_tensor(DType::bf16, {c.rows, (c.heads + 2 * c.kv_heads) * c.width}, 1);
+    GuardedTensor table = ref::rope_angles(c), qkv = normal_tensor(DType::bf16, {c.rows, (c.heads + 2 * c.kv_heads) * c.width}, 1);
     Indices ids(c.rows, 33, 3);
     ids[17] = bad;
     RopeArgs args = args_of(c, qkv, table, false);

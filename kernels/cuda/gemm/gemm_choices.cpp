@@ -6,13 +6,13 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/base/error.h"
 #include "core/io/files.h"
+#include "core/io/remembered.h"
 
 namespace mbt::cuda {
 namespace {
@@ -52,13 +52,7 @@ AlgorithmChoice choice_of(const Json& json) {
 
 }  // namespace
 
-std::string gemm_choices_path() {
-  if (const char* file = std::getenv("MBTRAIN_GEMM_ALGORITHMS")) return std::string(file) == "off" ? "" : file;
-  const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
-  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/mbtrain/gemm_algorithms.json";
-  if (home != nullptr && home[0] == '/') return std::string(home) + "/.cache/mbtrain/gemm_algorithms.json";
-  return {};
-}
+std::string gemm_choices_path() { return gemm_algorithms_path(); }
 
 AlgorithmChoices::AlgorithmChoices(std::string path, std::string device, Warn warn)
     : path_(std::move(path)), device_(std::move(device)), warn_(std::move(warn)) {

@@ -18,8 +18,7 @@ struct AlgorithmChoice {
   bool operator==(const AlgorithmChoice&) const = default;
 };
 
-/// MBTRAIN_GEMM_ALGORITHMS names the file ("off": none); else $XDG_CACHE_HOME/mbtrain/gemm_algorithms.json or, without that variable,
-/// ~/.cache/mbtrain/gemm_algorithms.json. Empty: none.
+/// gemm_algorithms_path() (core/io/remembered.h).
 std::string gemm_choices_path();
 
 /// Used by one thread of a process; several processes may share a file.

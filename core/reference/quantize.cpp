@@ -1,4 +1,4 @@
-#include "tests/support/quantize_reference.h"
+#include "core/reference/quantize.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 #include "core/base/philox.h"
 #include "core/numerics/scaling.h"
 
-namespace mbt::testing {
+namespace mbt::ref {
 namespace {
 
 struct Geometry {
@@ -100,4 +100,4 @@ OwnedCopy reference_quantize(const ReferenceArgs& a) {
   return out;
 }
 
-}  // namespace mbt::testing
+}  // namespace mbt::ref

@@ -10,6 +10,7 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/log.h"
+#include "apps/mbtrain/program.h"
 #include "core/base/error.h"
 #include "core/base/json_text.h"
 #include "core/base/xxhash.h"
@@ -36,8 +37,9 @@ std::unique_ptr<World> world_or_exit() {
 }
 
 /// For an error that the other ranks do not know of.
-[[noreturn]] void end_all_ranks(World& world, const std::exception& error, int code) {
-  std::cerr << "mbtrain: error: " << world.place().str() << ": " << error.what() << std::endl;
+[[noreturn]] void end_all_ranks(World& world, const std::exception& error) {
+  const int code = exit_code_of(error);
+  std::cerr << error_line(error, world.place().str() + ": ") << std::flush;
   world.abort(code);
   std::_Exit(code);  // g++ forgets that a virtual function does not return
 }
@@ -49,19 +51,15 @@ int run_body(World& world, const std::function<int(World&)>& body) {
     if (world.is_first()) throw;
     return 0;
   } catch (const AgreedError& e) {
-    if (world.is_first()) std::cerr << "mbtrain: error: " << e.what() << "\n";
+    if (world.is_first()) std::cerr << error_line(e);
     return e.exit_code;
-  } catch (const InputError& e) {
-    end_all_ranks(world, e, 2);
   } catch (const std::exception& e) {
-    end_all_ranks(world, e, 1);
+    end_all_ranks(world, e);
   }
 }
 
 /// Two builds of one version may compute differently.
-std::string program_name() {
-  return fmt::format("mbtrain {}, file {}", MBT_VERSION, hash_text(digest_of(FileReader("/proc/self/exe")).hash));
-}
+std::string program_name() { return fmt::format("{}, file {}", program_text(), hash_text(digest_of(FileReader("/proc/self/exe")).hash)); }
 
 /// The values of two JSON objects that differ, as "train.lr: 1 on rank 0, 2 on rank 3".
 std::string differences(const std::string& first, const std::string& other, size_t rank) {

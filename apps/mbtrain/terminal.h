@@ -1,0 +1,12 @@
+// What the user's terminal takes. fd: STDOUT_FILENO or STDERR_FILENO.
+#pragma once
+
+namespace mbt {
+
+bool is_terminal(int fd);
+/// A terminal, unless NO_COLOR has any value (https://no-color.org), or TERM is dumb or not set.
+bool takes_color(int fd);
+/// A terminal whose lines can be written over: TERM is not dumb.
+bool takes_overwriting(int fd);
+
+}  // namespace mbt

@@ -15,7 +15,7 @@ std::string_view variable(const char* name) {
 
 }  // namespace
 
-bool is_terminal(int fd) { return ::isatty(fd) != 0; }
+bool is_terminal(int fd) { return ::isatty(fd) != 0 && std::getenv("OMPI_COMM_WORLD_RANK") == nullptr; }
 
 bool takes_overwriting(int fd) { return is_terminal(fd) && variable("TERM") != "dumb"; }
 

@@ -3,6 +3,7 @@
 
 namespace mbt {
 
+/// A person's. Open MPI's mpirun gives its processes a terminal of its own as stdout, wherever their output goes: that is none.
 bool is_terminal(int fd);
 /// A terminal, unless NO_COLOR has any value (https://no-color.org), or TERM is dumb or not set.
 bool takes_color(int fd);

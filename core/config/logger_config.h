@@ -43,7 +43,7 @@ struct LoggerConfig {
       FieldInfo{.name = "log_interval", .doc = "Iterations between log lines (upstream: 100)", .unit = "iterations", .min = 1});
     v(s.log_format, FieldInfo{.name = "log_format",
                               .doc = "The log line: short fits 160 columns, megatron is the line that parsers of Megatron-LM's logs read; "
-                                     "auto: short on a terminal, else megatron",
+                                     "auto: short on a terminal, else (and under mpirun) megatron",
                               .alias = kNoAlias});
     v(s.log_throughput, FieldInfo{.name = "log_throughput", .doc = "TFLOP/s in the log line"});
     v(s.log_params_norm, FieldInfo{.name = "log_params_norm", .doc = "Norm of all weights in the log line"});

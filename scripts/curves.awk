@@ -1,4 +1,6 @@
-# Loss curves of metrics files (JSONL, one object an iteration): drawn in the terminal, as a table side by side, and as an SVG.
+# Loss curves of metrics files (JSONL, one object an iteration): drawn in the terminal, as a table side by side, and as an SVG. Each curve
+# lies at its own iterations on one axis, which ends with the longest run. Of an iteration that a file has twice, of a run that was
+# continued from an earlier checkpoint, the last record counts, and what the run did beyond it before is gone.
 # usage: awk -f scripts/curves.awk [-v svg=OUT.svg] RUN.jsonl [RUN.jsonl]        plain POSIX awk
 
 function field(name,   pattern, value) {  # the number of "name": ..., or "" when there is none
@@ -23,13 +25,16 @@ function smoothed(r, i,   from, k, sum) {  # mean of up to ten values that end a
 
 FNR == 1 { run[++runs] = label_of(FILENAME) }
 /"kind": *"iteration"/ && field("lm_loss") != "" {
+  at = field("iteration") + 0
+  while (count[runs] > 0 && iteration[runs, count[runs]] >= at) --count[runs]
   i = ++count[runs]
-  iteration[runs, i] = field("iteration") + 0
+  iteration[runs, i] = at
   loss[runs, i] = field("lm_loss") + 0
-  if (iteration[runs, i] > last) last = iteration[runs, i]
 }
 
 END {
+  for (r = 1; r <= runs; ++r)
+    if (count[r] > 0 && iteration[r, count[r]] > last) last = iteration[r, count[r]]
   if (last == 0) { print "curves: no iterations in the metrics" > "/dev/stderr"; exit 1 }
   low = 1e9
   for (r = 1; r <= runs; ++r)
@@ -67,17 +72,24 @@ function draw(   width, height, r, i, x, y, row, mark) {
   if (runs > 1) printf "%8s* both\n", ""
 }
 
-function table(   rows, k, r, i) {
+function newest_at(r, at,   i) {  # the last record of a run up to an iteration; 0: the run begins later or has ended before
+  if (count[r] == 0 || iteration[r, count[r]] < at) return 0
+  for (i = count[r]; i >= 1 && iteration[r, i] > at; --i) continue
+  return i
+}
+
+function table(   rows, k, r, i, at) {
   rows = 8
   printf "\n%10s", "iteration"
   for (r = 1; r <= runs; ++r) printf "  %38s", run[r]
   printf "\n"
   for (k = 1; k <= rows; ++k) {
+    at = int(last * k / rows)
+    printf "%10d", at
     for (r = 1; r <= runs; ++r) {
-      i = int(count[r] * k / rows)
-      if (i < 1) i = 1
-      if (r == 1) printf "%10d", iteration[r, i]
-      printf "  %38.4f", smoothed(r, i)
+      i = newest_at(r, at)
+      if (i > 0) printf "  %38.4f", smoothed(r, i)
+      else printf "  %38s", "-"
     }
     printf "\n"
   }

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <new>
 
 #include "apps/mbtrain/verb_help.h"
 #include "core/base/error.h"
@@ -15,6 +16,16 @@ void print_out(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return;
   if (errno == EPIPE) throw ReaderWentAway{};
   throw WriteError(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
+}
+
+int exit_code_of(const std::exception& error) {
+  if (const auto* agreed = dynamic_cast<const AgreedError*>(&error)) return agreed->exit_code;
+  return dynamic_cast<const InputError*>(&error) != nullptr ? 2 : 1;
+}
+
+std::string error_line(const std::exception& error, const std::string& where) {
+  const bool is_out_of_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  return fmt::format("mbtrain: error: {}{}\n", where, is_out_of_memory ? "out of memory" : error.what());
 }
 
 int run_sub_verb(const std::string& verb, const std::string& description, std::span<const SubVerb> sub_verbs,

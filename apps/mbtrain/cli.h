@@ -1,6 +1,7 @@
 // What all verbs share beside their options (verb_options.h): output, verbs of verbs.
 #pragma once
 
+#include <exception>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +14,11 @@ struct ReaderWentAway {};
 
 /// To standard output, for verbs that print as long as there is input. WriteError with the reason, or ReaderWentAway.
 void print_out(std::string_view text);
+
+/// 2 for bad usage and bad input (InputError), else 1; of an AgreedError its own.
+int exit_code_of(const std::exception& error);
+/// "mbtrain: error: WHERE and what", a whole line, for stderr.
+std::string error_line(const std::exception& error, const std::string& where = "");
 
 /// A verb of a verb, `mbtrain bench gemm`.
 struct SubVerb {

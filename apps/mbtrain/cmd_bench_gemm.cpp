@@ -1,4 +1,5 @@
 // mbtrain bench gemm: every product of a training step, on plain and quantized operands.
+#include <array>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -6,6 +7,7 @@
 
 #include "apps/mbtrain/bench_tools.h"
 #include "apps/mbtrain/cmd_bench.h"
+#include "apps/mbtrain/progress_line.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
 #include "core/base/json_text.h"
@@ -101,6 +103,24 @@ struct Peak {
   double tflops = 0.0;
 };
 
+/// How far the measuring has come: minutes on a CPU.
+class GemmBenchLine {
+ public:
+  explicit GemmBenchLine(size_t products) : products_(products) {}
+  void next(const LinearShape& s, GemmRole role, const OperandKind& kind) {
+    const double share = static_cast<double>(done_) / static_cast<double>(products_), spent = line_.seconds();
+    const std::string left = done_ == 0 ? "" : ", " + time_left(spent * (1.0 - share) / share);
+    if (line_.is_due())
+      line_.show(fmt::format("{} product {} of {}: {}x{}x{} {} of {}{}", progress_bar(share), done_ + 1, products_, s.m, s.k, s.n,
+                             name_of(role), kind.name, left));
+    ++done_;
+  }
+
+ private:
+  ProgressLine line_;
+  size_t products_, done_ = 0;
+};
+
 double tflops_of(const LinearShape& s, double seconds) { return 2e-12 * static_cast<double>(s.m * s.k * s.n) / seconds; }
 
 struct GemmBenchOptions {
@@ -150,13 +170,16 @@ std::vector<LinearShape> layers_of(const GemmBenchOptions& o, bool is_gpu) {
   return layers;
 }
 
-std::vector<Peak> measure_peaks(Backend& backend, const std::vector<OperandKind>& kinds, int64_t side) {
+constexpr std::array kGemmRoles{GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad};
+
+std::vector<Peak> measure_peaks(Backend& backend, const std::vector<OperandKind>& kinds, int64_t side, GemmBenchLine& line) {
   std::vector<Peak> peaks;
   for (const OperandKind& kind : kinds) {
     const QuantSpec *input = nullptr, *weight = nullptr;
     if (kind.specs) input = &kind.specs->input, weight = &kind.specs->weight;
     Peak peak{&kind, backend.gemm_support(input, weight, kind.act)};
     const LinearShape square{side, side, side};
+    line.next(square, GemmRole::fprop, kind);
     if (peak.support.execution != Execution::unsupported)
       peak.tflops = tflops_of(square, time_role(backend, square, GemmRole::fprop, kind));
     peaks.push_back(std::move(peak));
@@ -164,11 +187,13 @@ std::vector<Peak> measure_peaks(Backend& backend, const std::vector<OperandKind>
   return peaks;
 }
 
-std::vector<GemmBenchRow> measure(Backend& backend, const std::vector<LinearShape>& layers, const std::vector<Peak>& peaks) {
+std::vector<GemmBenchRow> measure(Backend& backend, const std::vector<LinearShape>& layers, const std::vector<Peak>& peaks,
+                                  GemmBenchLine& line) {
   std::vector<GemmBenchRow> rows;
   for (const LinearShape& shape : layers)
-    for (GemmRole role : {GemmRole::fprop, GemmRole::dgrad, GemmRole::wgrad})
+    for (const GemmRole role : kGemmRoles)
       for (const Peak& peak : peaks) {
+        line.next(shape, role, *peak.kind);
         if (peak.support.execution == Execution::unsupported) continue;
         const double seconds = time_role(backend, shape, role, *peak.kind), tflops = tflops_of(shape, seconds);
         rows.push_back({shape, role, peak.kind->name, seconds, tflops, tflops / peak.tflops});
@@ -220,8 +245,13 @@ int bench_gemm(const std::vector<std::string>& args) {
   const std::vector<LinearShape> layers = layers_of(options, is_gpu);
   const int64_t side = options.square != 0 ? options.square : is_gpu ? 8192 : 2048;
   const std::vector<OperandKind> kinds = operand_kinds();
-  const std::vector<Peak> peaks = measure_peaks(*backend, kinds, side);
-  const std::vector<GemmBenchRow> rows = measure(*backend, layers, peaks);
+  std::vector<Peak> peaks;
+  std::vector<GemmBenchRow> rows;
+  {
+    GemmBenchLine line(kinds.size() * (1 + layers.size() * kGemmRoles.size()));
+    peaks = measure_peaks(*backend, kinds, side, line);
+    rows = measure(*backend, layers, peaks, line);
+  }
   if (options.as_json) std::cout << json_text(to_json(*backend, side, peaks, rows), {.indent = 2}) << "\n";
   else print_table(*backend, side, peaks, rows);
   return 0;

@@ -7,6 +7,7 @@
 
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/machine.h"
+#include "apps/mbtrain/program.h"
 #include "apps/mbtrain/proof.h"
 #include "apps/mbtrain/text_table.h"
 #include "apps/mbtrain/verb_options.h"
@@ -121,11 +122,8 @@ Json build_to_json() {
 }
 
 Json to_json(const Report& r) {
-  Json out = {{"version", MBT_VERSION},
-              {"build", build_to_json()},
-              {"machine", machine_to_json(r)},
-              {"devices", Json::object()},
-              {"recipes", Json::object()}};
+  Json out = {{"version", program_version()},  {"commit", program_commit()}, {"build", build_to_json()},
+              {"machine", machine_to_json(r)}, {"devices", Json::object()},  {"recipes", Json::object()}};
   for (const Device& d : r.devices) {
     Json& device = out["devices"][d.name];
     device["usable"] = d.backend != nullptr;
@@ -216,7 +214,7 @@ int cmd_doctor(const std::vector<std::string>& args) {
     std::cout << json_text(to_json(report), {.indent = 2}) << "\n";
     return 0;
   }
-  std::cout << "mbtrain " << MBT_VERSION << "\n";
+  std::cout << program_text() << "\n";
   print_build();
   print_machine(report);
   print_devices(report);

@@ -1,8 +1,8 @@
 // mbtrain train: the default verb.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -13,11 +13,12 @@
 #include "apps/mbtrain/proof.h"
 #include "apps/mbtrain/ranks.h"
 #include "apps/mbtrain/resume_option.h"
+#include "apps/mbtrain/run_files.h"
+#include "apps/mbtrain/start_log.h"
 #include "apps/mbtrain/stop_signals.h"
 #include "apps/mbtrain/trace.h"
 #include "apps/mbtrain/verb_options.h"
 #include "core/base/error.h"
-#include "core/base/json_text.h"
 #include "core/base/strings.h"
 #include "core/comm/gather.h"
 #include "core/config/command_line.h"
@@ -26,11 +27,9 @@
 #include "core/io/folder_claim.h"
 #include "core/train/checkpoint/checkpoint_folder.h"
 #include "core/train/plan/plan_memory.h"
-#include "core/train/plan/plan_precision.h"
 #include "core/train/resolve_loading.h"
 #include "core/train/start.h"
 #include "core/train/trainer.h"
-#include "kernels/gpus.h"
 #include "kernels/kernels.h"
 
 namespace mbt {
@@ -46,57 +45,33 @@ class SilentObserver final : public TrainObserver {
   void on_checkpoint(SaveStage, const std::string&, int64_t) override {}
 };
 
-/// A GPU that "auto" passes over is said: a run of hours on the CPU is not what its owner expects.
-void warn_of_unused_gpu() {
-  const GpuProbe gpus = probe_gpus();
-  if (!gpus.devices.empty()) log_warning(fmt::format("the GPU is not used: {}", gpu_problem(gpus, cuda_build())));
+/// Rank 0 says which signal it was, whichever rank got it. Every rank calls it.
+int signal_of_run(World& world) {
+  const std::vector<int> signals = gather_values(world, StopSignals::which());
+  const auto found = std::find_if(signals.begin(), signals.end(), [](int s) { return s != 0; });
+  return found == signals.end() ? 0 : *found;
 }
 
-/// The recipe's name, and its fields that the user set over it.
-std::string recipe_text(const ResolvedRun& run) {
-  const std::string section = "mixed_precision.";
-  const bool is_saved = origin_of(run.origins, section + "name").kind == Origin::Kind::resolved;  // its settings are those of that run
-  std::vector<std::string> changed;
-  for (const auto& [field, origin] : run.origins)
-    if (field.rfind(section, 0) == 0 && field != section + "name" &&
-        (is_saved ? is_said(origin) : origin.kind == Origin::Kind::command_line))
-      changed.push_back(field.substr(section.size()));
-  return run.config.mixed_precision.name +
-         (changed.empty() ? "" : ", with " + join(changed, ", ") + (is_saved ? " set over it" : " of the command line"));
-}
-
-void show_start(const ResolvedRun& run, const Backend& backend, World& world, const Dataset& dataset, const Trainer& trainer) {
-  const RunConfig& c = run.config;
-  for (const auto& [what, value] : backend.facts()) log_info(fmt::format("{}: {}", what, value));
-  if (world.ranks() > 1)
-    log_info(fmt::format("ranks: {}, {} on this host ({}), over {}", world.ranks(), world.place().local_ranks, world.place().host,
-                         trainer.transport()));
-  if (c.train.device == DeviceChoice::automatic && backend.name() == "cpu") warn_of_unused_gpu();
-  log_info(fmt::format("recipe: {}", recipe_text(run)));
-  for (const Overwrite& o : run.overwrites) {
-    log_debug(
-        fmt::format("{}.{}: {} ({}) -> {}", o.section, o.field, json_text(o.old_value), to_string(o.old_origin), json_text(o.new_value)));
-  }
-  if (!run.overwrites.empty())
-    log_info(fmt::format("the recipe overwrote {} precision settings (mbtrain plan lists them)", run.overwrites.size()));
-  for (const std::string& note : run.notes) log_warning(note);
-  const std::vector<LayerRangePlan> precision = plan_precision(make_policy(c.model, c.ddp), queries_of(backend).support);
-  for (const std::string& note : emulation_notes(precision, backend.name())) log_info(note);
-  log_info(fmt::format("data: {}", dataset.describe()));
-  if (dataset.entropy_rate())
-    log_info(fmt::format("no model can do better than {:.4f} nats a token on this data", *dataset.entropy_rate()));
-  log_info(fmt::format("model: {:.3f} M parameters, {} iterations of {} x {} tokens", static_cast<double>(trainer.num_params()) * 1e-6,
-                       c.train.iterations(), c.train.global_batch_size, c.model.seq_length));
-}
-
-const char* exit_text(ExitReason reason) {
+/// The last line on stdout.
+std::string exit_text(ExitReason reason, int signal, int64_t iterations) {
   switch (reason) {
-    case ExitReason::finished: return nullptr;
-    case ExitReason::signal: return "exiting program after receiving SIGTERM.";
+    case ExitReason::finished: break;
+    case ExitReason::signal: return fmt::format("exiting program after receiving {}.", name_of_signal(signal));
     case ExitReason::duration: return "exiting program after the given duration";
     case ExitReason::interval: return "exiting program at the given interval";
   }
-  return nullptr;
+  return fmt::format("[after training is done] {} iterations", iterations);
+}
+
+/// The same in one word, for run.json.
+std::string end_word(ExitReason reason, int signal) {
+  switch (reason) {
+    case ExitReason::finished: break;
+    case ExitReason::signal: return name_of_signal(signal);
+    case ExitReason::duration: return "train.exit_duration_in_mins";
+    case ExitReason::interval: return "train.exit_interval";
+  }
+  return "finished";
 }
 
 /// Two runs in one folder would replace each other's checkpoints, and each would clear what the other has half written. A process that was
@@ -131,21 +106,43 @@ struct TrainOptions {
   TrainOptions() { add_resume(options, resumed); }
 };
 
+int run_trainer(World& world, Trainer& trainer, const RunConfig& config, ConsoleObserver& console, std::optional<RunFiles>& files) {
+  std::optional<StopSignals> stops;  // ends before the trainer does: a launcher signals the other ranks as soon as one has ended
+  if (config.train.exit_signal_handler) stops.emplace(), trainer.stop_when(StopSignals::came());
+  console.set_on_failure([&trainer] { trainer.request_stop(); });  // metrics that cannot be written end the run after a checkpoint
+  const ExitReason reason = trainer.run();
+  console.finish();
+  agree(world, [&] {
+    if (!console.failure().empty())
+      throw WriteError(fmt::format("{}; stopped after iteration {}", console.failure(), trainer.state().iteration));
+  });
+  const int signal = signal_of_run(world);
+  if (!world.is_first()) return 0;
+  console.print_line(exit_text(reason, signal, trainer.state().iteration));
+  const int code = std::ferror(stdout) != 0 ? 1 : 0;  // main() says why
+  if (files) files->end(code, code == 0 ? end_word(reason, signal) : "standard output cannot be written");
+  return code;
+}
+
 int train(World& world, TrainOptions& own, const std::vector<std::string>& args, const std::vector<std::string>& defaults) {
+  ConfigInput input;
   ResolvedRun run;
   std::unique_ptr<Dataset> dataset;
   std::optional<FolderClaim> lock;  // on the first rank, to the end of the run
+  std::optional<RunFiles> files;    // the same, where the run has a folder
   agree(world, [&] {
-    ConfigInput input = own.options.parse_with_config(args);
+    input = own.options.parse_with_config(args);
     apply_resume(own.resumed, input);
     input.defaults = parse_defaults(defaults, "Megatron-LM");
     run = resolve_loading(input, world.ranks());
     const RunConfig& config = run.config;
     if (world.is_first()) lock_existing_folder(config.checkpoint, lock);
     if (world.is_first()) set_log_level(name_of(config.logger.logging_level));
+    if (world.is_first() && !config.checkpoint.save.empty()) files.emplace(world, config.checkpoint.save);
     dataset = check_start(config, DataWork::all);
   });
   const RunConfig& config = run.config;
+  const std::string& folder = config.checkpoint.save;
   require_same_run(world, config, *dataset);
   const std::unique_ptr<Backend> backend = make_backend_of_rank(world, name_of(config.train.device), config.train.num_threads);
   PrecisionPolicy policy;
@@ -161,27 +158,21 @@ int train(World& world, TrainOptions& own, const std::vector<std::string>& args,
                             : world.is_first() ? static_cast<TrainObserver&>(console)
                                                : silent;
   Trainer trainer(traces ? timing : *backend, world, config, policy, *dataset, observer);
-  agree(world, [&] {
-    if (!world.is_first()) return;
-    if (!config.checkpoint.save.empty()) prepare_save_folder(config.checkpoint.save, lock);
-    console.open_metrics();
-    if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, json_text(config) + "\n");
-    show_start(run, *backend, world, *dataset, trainer);
-  });
-
-  std::optional<StopSignals> stops;  // ends before the trainer does: a launcher signals the other ranks as soon as one has ended
-  if (config.train.exit_signal_handler) stops.emplace(), trainer.stop_when(StopSignals::came());
-  console.set_on_failure([&trainer] { trainer.request_stop(); });  // metrics that cannot be written end the run after a checkpoint
-  const ExitReason reason = trainer.run();
-  console.finish();
-  agree(world, [&] {
-    if (!console.failure().empty())
-      throw WriteError(fmt::format("{}; stopped after iteration {}", console.failure(), trainer.state().iteration));
-  });
-  if (!world.is_first()) return 0;
-  if (const char* why = exit_text(reason)) std::printf("%s\n", why);
-  else std::printf("[after training is done] %lld iterations\n", static_cast<long long>(trainer.state().iteration));
-  return 0;
+  const std::vector<std::string> devices = folder.empty() ? std::vector<std::string>() : devices_of_ranks(world, *backend);
+  try {
+    agree(world, [&] {
+      if (!world.is_first()) return;
+      if (!folder.empty()) prepare_save_folder(folder, lock);
+      console.open_metrics();
+      if (!config.logger.save_config_filepath.empty()) write_file_atomically(config.logger.save_config_filepath, json_text(config) + "\n");
+      if (files) files->begin(input, run, devices);
+      log_start(run, *backend, world, *dataset, trainer);
+    });
+    return run_trainer(world, trainer, config, console, files);
+  } catch (const std::exception& e) {
+    record_failure(world, e, folder, files ? &*files : nullptr);
+    throw;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "apps/mbtrain/console.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -7,7 +9,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "apps/mbtrain/console_log.h"
 #include "apps/mbtrain/log.h"
+#include "apps/mbtrain/terminal.h"
 #include "apps/mbtrain/text_table.h"
 #include "core/base/json_text.h"
 
@@ -24,11 +28,14 @@ ProgressLine::Where progress_place(const LoggerConfig& logger) {
   return logger.progress == ProgressChoice::on ? ProgressLine::Where::always : ProgressLine::Where::nowhere;
 }
 
+bool is_short(LogFormat format) { return format == LogFormat::automatic ? is_terminal(STDOUT_FILENO) : format == LogFormat::short_line; }
+
 }  // namespace
 
 ConsoleObserver::ConsoleObserver(const RunConfig& config)
     : logger_(config.logger),
       seq_length_(config.model.seq_length),
+      is_short_(is_short(config.logger.log_format)),
       is_continued_(!config.checkpoint.load.empty()),
       progress_(progress_place(config.logger)),
       metrics_path_(metrics_path(config)) {}
@@ -55,6 +62,8 @@ void ConsoleObserver::print_line(const std::string& line) {
   progress_.clear();
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);
+  ConsoleLog::add(line + "\n");
+  if (const std::string problem = ConsoleLog::take_problem(); !problem.empty()) on_warning(problem);
 }
 
 void ConsoleObserver::write_metrics(const std::string& line) {
@@ -79,7 +88,7 @@ void ConsoleObserver::on_iteration(const IterationRecord& r) {
   interval_.add(r);
   write_metrics(json_text(to_json(r)));
   if (r.iteration == 1 || r.iteration % logger_.log_interval == 0 || r.iteration == r.train_iters)
-    print_line(interval_.take_line(logger_.log_throughput));
+    print_line(is_short_ ? interval_.take_short_line(logger_.log_throughput) : interval_.take_line(logger_.log_throughput));
   show_progress(r);
 }
 

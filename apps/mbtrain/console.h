@@ -1,4 +1,5 @@
-// What a training run shows: Megatron's log lines on stdout, a progress line on a terminal's stderr, metrics as JSON lines.
+// What a training run shows: log lines on stdout (short on a terminal, else Megatron's), a progress line on a terminal's stderr, metrics as
+// JSON lines.
 #pragma once
 
 #include <fstream>
@@ -25,6 +26,8 @@ class ConsoleObserver : public TrainObserver {
   void on_iteration(const IterationRecord& record) override;
   void on_evaluation(const EvaluationRecord& record) override;
   void on_checkpoint(SaveStage stage, const std::string& path, int64_t iteration) override;
+  /// On stdout and in console.log.
+  void print_line(const std::string& line);
   /// Clears the progress line.
   void finish();
   /// Sets a function that is called once, when metrics can no longer be written (a full disk in the middle of a run).
@@ -34,11 +37,11 @@ class ConsoleObserver : public TrainObserver {
 
  private:
   void show_progress(const IterationRecord& record);
-  void print_line(const std::string& line);
   void write_metrics(const std::string& line);
 
   LoggerConfig logger_;
   int64_t seq_length_;
+  bool is_short_;      // the log line
   bool is_continued_;  // checkpoint.load is given
   ProgressLine progress_;
   double smoothed_ms_ = 0.0;

@@ -1,5 +1,5 @@
-// The log on stderr: lines with the time and a level. Only log.cpp includes spdlog. Rank 0 logs; the other ranks show errors only
-// (ranks.cpp).
+// The log on stderr: lines with the time and a level, and a copy in console.log (console_log.h). Only log.cpp includes spdlog. Rank 0 logs;
+// the other ranks show errors only (ranks.cpp).
 #pragma once
 
 #include <string>

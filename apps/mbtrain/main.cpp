@@ -8,11 +8,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <new>
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/commands.h"
 #include "apps/mbtrain/log.h"
+#include "apps/mbtrain/program.h"
 #include "apps/mbtrain/verb_help.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
@@ -43,7 +43,7 @@ bool is_word(const std::string& argument) { return !argument.empty() && argument
 int dispatch(std::vector<std::string> args) {
   if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) args = {"help"};
   if (!args.empty() && args[0] == "--version") {
-    std::cout << "mbtrain " << MBT_VERSION << "\n";
+    std::cout << program_text() << "\n";
     return 0;
   }
   std::string verb = "train";
@@ -82,15 +82,9 @@ int run(std::vector<std::string> args) {
     return flush_output();
   } catch (const ReaderWentAway&) {
     return 1;
-  } catch (const InputError& error) {
-    std::cerr << "mbtrain: error: " << error.what() << "\n";
-    return 2;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "mbtrain: error: out of memory\n";
-    return 1;
   } catch (const std::exception& error) {
-    std::cerr << "mbtrain: error: " << error.what() << "\n";
-    return 1;
+    std::cerr << error_line(error);
+    return exit_code_of(error);
   }
 }
 
@@ -112,6 +106,7 @@ int main(int argc, char** argv) {
   mbt::restart_with_patient_threads(argv);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, not a silent death before the checkpoint
   std::signal(SIGXFSZ, SIG_IGN);  // so is a file that has grown as large as a limit allows
+  mbt::set_command_line({argv, argv + argc});
   mbt::open_log();
   return mbt::run({argv + 1, argv + argc});
 }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "apps/mbtrain/terminal.h"
+
 namespace mbt {
 namespace {
 
@@ -13,7 +15,7 @@ constexpr int kBarWidth = 24;
 }  // namespace
 
 ProgressLine::ProgressLine(Where where, int seconds_elsewhere)
-    : is_in_place_(where == Where::always || (where == Where::terminal && isatty(STDERR_FILENO) != 0)),
+    : is_in_place_(where == Where::always || (where == Where::terminal && takes_overwriting(STDERR_FILENO))),
       pause_(is_in_place_               ? 200
              : where == Where::terminal ? 1000 * seconds_elsewhere
                                         : 0) {}

@@ -1,4 +1,5 @@
-// Progress on stderr. On a terminal it is one line that is overwritten; elsewhere, on request, a new line every few seconds.
+// Progress on stderr. On a terminal it is one line that is overwritten; elsewhere (and where TERM is dumb), on request, a new line every
+// few seconds.
 #pragma once
 
 #include <chrono>

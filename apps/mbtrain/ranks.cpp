@@ -10,6 +10,7 @@
 
 #include "apps/mbtrain/cli.h"
 #include "apps/mbtrain/log.h"
+#include "apps/mbtrain/program.h"
 #include "apps/mbtrain/verb_help.h"
 #include "core/base/error.h"
 #include "core/base/json_text.h"
@@ -37,8 +38,9 @@ std::unique_ptr<World> world_or_exit() {
 }
 
 /// For an error that the other ranks do not know of.
-[[noreturn]] void end_all_ranks(World& world, const std::exception& error, int code) {
-  std::cerr << "mbtrain: error: " << world.place().str() << ": " << error.what() << std::endl;
+[[noreturn]] void end_all_ranks(World& world, const std::exception& error) {
+  const int code = exit_code_of(error);
+  std::cerr << error_line(error, world.place().str() + ": ") << std::flush;
   world.abort(code);
   std::_Exit(code);  // g++ forgets that a virtual function does not return
 }
@@ -50,12 +52,10 @@ int run_body(World& world, const std::function<int(World&)>& body) {
     if (world.is_first()) throw;
     return 0;
   } catch (const AgreedError& e) {
-    if (world.is_first()) std::cerr << "mbtrain: error: " << e.what() << "\n";
+    if (world.is_first()) std::cerr << error_line(e);
     return e.exit_code;
-  } catch (const InputError& e) {
-    end_all_ranks(world, e, 2);
   } catch (const std::exception& e) {
-    end_all_ranks(world, e, 1);
+    end_all_ranks(world, e);
   }
 }
 
@@ -77,9 +77,7 @@ std::string differences(const std::string& first, const std::string& other, size
 
 }  // namespace
 
-std::string program_name() {
-  return fmt::format("mbtrain {}, file {}", MBT_VERSION, hash_text(digest_of(FileReader("/proc/self/exe")).hash));
-}
+std::string program_name() { return fmt::format("{}, file {}", program_text(), hash_text(digest_of(FileReader("/proc/self/exe")).hash)); }
 
 int run_on_ranks(const std::string& verb, const std::function<int(World& world)>& body) {
   const std::unique_ptr<World> world = world_or_exit();

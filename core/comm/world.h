@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <mutex>
 #include <string>
+#include <utility>
 
 namespace mbt {
 
@@ -53,6 +55,24 @@ class World {
   virtual void post(std::function<void()> job) = 0;
   /// Ends every rank of the run, this one included, as soon as the launcher can. For errors that the other ranks do not know about.
   [[noreturn]] virtual void abort(int exit_code) noexcept = 0;
+
+  /// A function that abort() calls first, perhaps on another thread; {}: none. Of the last words of this rank, where abort() comes from
+  /// within, since another rank has died.
+  void set_on_abort(std::function<void(int exit_code)> on_abort) {
+    const std::lock_guard lock(mutex_);
+    on_abort_ = std::move(on_abort);
+  }
+
+ protected:
+  void say_last_words(int exit_code) noexcept try {
+    const std::lock_guard lock(mutex_);
+    if (on_abort_) std::exchange(on_abort_, {})(exit_code);
+  } catch (...) {  // the process ends all the same
+  }
+
+ private:
+  std::mutex mutex_;
+  std::function<void(int)> on_abort_;
 };
 
 /// One rank: exchanges are copies.

@@ -19,8 +19,17 @@ struct EnumNames<LoggingLevel> {
   static constexpr EnumName all[] = {{debug, "debug"}, {info, "info"}, {warning, "warning"}, {error, "error"}};
 };
 
+/// log_format. short_line: "short", which is a type's name in C++.
+enum class LogFormat : uint8_t { automatic, short_line, megatron };
+template <>
+struct EnumNames<LogFormat> {
+  using enum LogFormat;
+  static constexpr EnumName all[] = {{automatic, "auto"}, {short_line, "short"}, {megatron, "megatron"}};
+};
+
 struct LoggerConfig {
   int64_t log_interval = 10;
+  LogFormat log_format = LogFormat::automatic;
   bool log_throughput = false;
   bool log_params_norm = false;
   std::string jsonl_path;
@@ -32,6 +41,10 @@ struct LoggerConfig {
   static void visit(Self& s, V&& v) {
     v(s.log_interval,
       FieldInfo{.name = "log_interval", .doc = "Iterations between log lines (upstream: 100)", .unit = "iterations", .min = 1});
+    v(s.log_format, FieldInfo{.name = "log_format",
+                              .doc = "The log line: short fits 160 columns, megatron is the line that parsers of Megatron-LM's logs read; "
+                                     "auto: short on a terminal, else (and under mpirun) megatron",
+                              .alias = kNoAlias});
     v(s.log_throughput, FieldInfo{.name = "log_throughput", .doc = "TFLOP/s in the log line"});
     v(s.log_params_norm, FieldInfo{.name = "log_params_norm", .doc = "Norm of all weights in the log line"});
     v(s.jsonl_path, FieldInfo{.name = "jsonl_path",

@@ -1,4 +1,5 @@
-// What a run reports, as data, and the two forms in which it is written: the log line that Megatron's users parse, and one JSON object.
+// What a run reports, as data, and the forms in which it is written: the log line that Megatron's users parse, a short one for people, and
+// one JSON object.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,8 @@ struct IterationRecord {
   std::optional<int64_t> num_zeros;
 };
 
+constexpr size_t kShortLineColumns = 160;
+
 /// The records since the last log line, as it averages them.
 class IntervalAverage {
  public:
@@ -36,11 +39,17 @@ class IntervalAverage {
   /// is none (the fp16 loss scale finding its level), over those that have a loss; else "nan". A step without a token in the loss has no
   /// part in it. Times: mean over all steps.
   std::string take_line(bool with_throughput);
+  /// The same numbers for the eye, with tokens per second, in columns, of which those that say nothing are left out: a loss scale of 1, and
+  /// counts of zero. What does not fit into kShortLineColumns goes on in a second line.
+  std::string take_short_line(bool with_throughput);
 
  private:
+  double mean_loss() const;
+  int64_t skipped() const { return count_ - advanced_ - advanced_without_loss_ - nans_; }
+
   IterationRecord last_;
   int64_t count_ = 0, advanced_ = 0, advanced_without_loss_ = 0, nans_ = 0, skipped_with_loss_ = 0;
-  double loss_sum_ = 0.0, skipped_loss_sum_ = 0.0, elapsed_sum_ms_ = 0.0, tflops_sum_ = 0.0;
+  double loss_sum_ = 0.0, skipped_loss_sum_ = 0.0, elapsed_sum_ms_ = 0.0, tflops_sum_ = 0.0, tokens_sum_ = 0.0;
 };
 
 nlohmann::json to_json(const IterationRecord& r);

@@ -86,6 +86,7 @@ class MpiWorld final : public World {
   }
   void post(std::function<void()> job) override { thread_.post(std::move(job)); }
   [[noreturn]] void abort(int exit_code) noexcept override {
+    say_last_words(exit_code);
     requested_abort = exit_code;
     try {
       thread_.post(abort_if_requested);  // in case the thread has nothing to do; if it waits for a rank, it looks by itself

@@ -58,7 +58,7 @@ TEST_CASE("kill -9 at random moments of a run that saves after every step") {
   CHECK_THAT(result.out, ContainsSubstring("successfully saved checkpoint from iteration " +
                                            std::string(7 - std::to_string(reached + 2).size(), ' ') + std::to_string(reached + 2)));
   for (const std::string& name : names_in(run)) CHECK(name.rfind(".tmp-", 0) != 0);
-  CHECK(names_in(run).size() == 3 + 2);  // most_recent_k, the tracker and the metrics
+  CHECK(names_in(run).size() == 3 + 4);  // most_recent_k; the tracker, the metrics, run.json and console.log
 }
 
 }  // namespace mbt::test::kill_test

@@ -113,4 +113,58 @@ TEST_CASE("evaluation lines as upstream writes them") {
   CHECK_THAT(r.lines(), ContainsSubstring("at iteration 100 on validation set | lm loss value"));
 }
 
+TEST_CASE("the short line has its columns, and leaves out what says nothing") {
+  IntervalAverage interval;
+  IterationRecord first = record(9, 2.0), second = record(10, 3.0);
+  first.tokens_per_second = second.tokens_per_second = 4000.0;
+  second.elapsed_ms = 3 * first.elapsed_ms;
+  interval.add(first);
+  interval.add(second);
+  CHECK(interval.take_short_line(false) == "  10/200  loss   2.5000  lr 3.000e-04  grad norm    1.040      4000 tok/s      24.7 ms/it");
+  CHECK(interval.empty());
+  second.loss_scale = 65536.0;
+  second.was_skipped = true;
+  IterationRecord nan = record(11, std::nan(""));
+  nan.is_nan = nan.was_skipped = true;
+  nan.loss_scale = 32768.0;
+  nan.tflops = 2.0;
+  interval.add(second);
+  interval.add(nan);
+  CHECK(
+      interval.take_short_line(true) ==
+      "  11/200  loss   3.0000  lr 3.000e-04  grad norm    1.040      3000 tok/s      24.7 ms/it     1.000 TFLOP/s  scale 32768  skipped 1 "
+      " nan 1");
+}
+
+TEST_CASE("short lines are aligned and fit 160 columns, whatever the numbers") {
+  const auto line_of = [](const IterationRecord& r) {
+    IntervalAverage interval;
+    interval.add(r);
+    return interval.take_short_line(true);
+  };
+  IterationRecord small = record(1, 0.5), large = record(199, 5e20);
+  small.loss_scale = large.loss_scale = 4294967296.0;
+  large.grad_norm = 1e30;
+  large.elapsed_ms = 3.6e9;
+  large.tokens_per_second = 12345678;
+  large.tflops = 123456.0;
+  const std::string a = line_of(small), b = line_of(large);
+  CHECK(a.size() == b.size());
+  for (const char* column : {"loss", "grad norm", "tok/s", "ms/it", "TFLOP/s", "scale"}) CHECK(a.find(column) == b.find(column));
+  large.iteration = large.train_iters = 9999999;
+  large.params_norm = 123456.789;
+  large.num_zeros = 123456789012;
+  large.was_skipped = true;
+  const std::string all = line_of(large);
+  size_t begin = 0;
+  for (size_t end = 0; begin < all.size(); begin = end + 1) {
+    end = std::min(all.find('\n', begin), all.size());
+    CHECK(end - begin <= kShortLineColumns);
+  }
+  CHECK_THAT(all, ContainsSubstring("params norm") && ContainsSubstring("zeros 123456789012") && ContainsSubstring("skipped 1"));
+  large.loss = std::nan("");
+  large.is_nan = true;
+  CHECK_THAT(line_of(large), ContainsSubstring("loss      nan") && ContainsSubstring("nan 1"));
+}
+
 }  // namespace mbt::test::records_test

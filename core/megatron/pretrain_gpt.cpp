@@ -410,7 +410,8 @@ class Translator {
     for (const std::string& field : order_) {
       const auto found = fields_.find(field);
       if (found == fields_.end() || std::exchange(is_done[field], true)) continue;
-      if (defaults_.count(field) == 0) t.arguments.push_back(field + "=" + found->second);
+      const bool is_of_recipe = field.rfind("mixed_precision.", 0) == 0;  // it goes over the recipe, where defaults lie under it
+      if (defaults_.count(field) == 0 || is_of_recipe) t.arguments.push_back(field + "=" + found->second);
       else t.defaults.push_back(field + "=" + found->second);
     }
     t.arguments.insert(t.arguments.end(), own_.begin(), own_.end());  // last: they win

@@ -80,7 +80,7 @@ TEST_CASE("where nothing is said, the model is Megatron's") {
   CHECK((c.mixed_precision.name == "fp32" && c.train.global_batch_size == 2 && c.rng.seed == 1234 &&
          c.model.num_query_groups == std::nullopt));
   const MegatronTranslation on_three = translate("", kLeast, 3);
-  CHECK(std::count(on_three.arguments.begin(), on_three.arguments.end(), "train.global_batch_size=6") == 1);
+  CHECK(std::count(on_three.defaults.begin(), on_three.defaults.end(), "train.global_batch_size=6") == 1);
 }
 
 TEST_CASE("arguments that depend on each other") {

@@ -116,7 +116,8 @@ inline uint8_t encode_e2m1_stochastic(float t, uint8_t k) {
 inline constexpr uint32_t kHadamardNegative = 0xD7E8;
 
 /// x'_j = (1/4) sum_i x_i d_i (-1)^popcount(i & j), rounded to bf16 (through fp32). The sum is formed in double, where it is exact for bf16
-/// values within 41 binades of each other: any order of summation, or other exact sums (kernels/cuda/device/hadamard.h), give the same bits.
+/// values within 41 binades of each other: any order of summation, or other exact sums (kernels/cuda/device/hadamard.h), give the same
+/// bits.
 inline void hadamard16(std::array<float, 16>& x) {
   std::array<double, 16> v{};
   for (size_t i = 0; i < 16; ++i) v[i] = (kHadamardNegative >> i & 1) != 0 ? -double{x[i]} : double{x[i]};

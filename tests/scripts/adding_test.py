@@ -144,7 +144,7 @@ class AField(Adding):
     def schema(self):
         """"section.field" of everything that a config file may hold; the recipe's section may also be a name."""
         sections = json.loads((options.root / "configs/schema.json").read_text())["properties"]
-        return [f"{name}.{field}" for name, s in sections.items() if name != "$schema"
+        return [f"{name}.{field}" for name, s in sections.items() if not name.startswith("$")
                 for field in (s if "properties" in s else s["oneOf"][1])["properties"]]
 
     def header(self):

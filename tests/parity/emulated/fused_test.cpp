@@ -34,13 +34,13 @@ TEST_CASE("quantized outputs: transposed copies hold the same codes") {
 }
 
 TEST_CASE("more than 1024 partial maxima become one before every block of the cast reads them") {
-  for (const auto& [tokens, reductions] : {std::pair<int64_t, int>{300, 0}, {1100, 1}}) {
-    const emulation::RunOnce once;
+  const emulation::RunOnce once;
+  for (const auto& [tokens, reductions] : {std::pair<int64_t, int>{300, 0}, {1030, 1}}) {
     for (const Producer& p : head_producers(tokens, 1, 1, 1, 64, 64)) {
-      if (!p.name.starts_with("attention")) continue;
+      if (!p.name.starts_with("attention_fwd")) continue;
       INFO(p.name);
+      Written plain = p.run(backend(), DType::bf16, 0, {}, true);
       for (const QuantSpec& spec : {QuantSpec{.format = e4m3, .scaling = tensorwise}, QuantSpec{.format = e2m1, .scaling = nvfp4}}) {
-        Written plain = p.run(backend(), DType::bf16, 0, {}, true);
         Quantized want(spec, tokens, plain[0].view().cols(), Copies::both), got(spec, tokens, plain[0].view().cols(), Copies::both);
         backend().quantize({.x = plain[0], .to = {.q = want.view}});
         const emulation::LaunchLog log;

@@ -127,6 +127,7 @@ DataSource find_source(const std::string& path, DatasetKind kind, bool has_json_
       throw InputError(fmt::format("dataset.path {}: holds no file that dataset.kind {} can read", path, name_of(kind)));
   } else if (is_one) {
     source.kind = kind_of_file(path);
+    if (source.kind == DataKind::text && !has_json_key) refuse_unclear_json(path, "--dataset.kind text");
   } else {
     source.kind = kind_of_files(path, source.files);
   }

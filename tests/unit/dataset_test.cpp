@@ -121,6 +121,26 @@ TEST_CASE("text shorter than a sample is refused with both lengths", "[dataset]"
   refuse(text_at(folder.file("y", std::string(100, 'y')), "9,1"), "leave 10 for validation, but one sample takes 21", 20);
 }
 
+TEST_CASE("a .json file of objects is neither taken for text nor for JSON Lines unless the user says which", "[dataset]") {
+  const TemporaryFolder folder;
+  DatasetConfig config;
+  config.split = "1,0,0";
+  for (const char* content : {"{\"text\":\"abcdefgh\"}\n", "\n[\n {\"text\": \"abcdefgh\"}\n]\n"}) {
+    config.path = folder.file("a.Json", content);
+    config.kind = DatasetKind::automatic;
+    CHECK_THROWS_WITH(make_dataset_of(config, 4, 1), ContainsSubstring("--json-key KEY") && ContainsSubstring("--dataset.kind text"));
+    config.kind = DatasetKind::text;
+    CHECK_NOTHROW(make_dataset_of(config, 4, 1));
+  }
+  config.kind = DatasetKind::automatic;
+  config.path = folder.file("b.json", "no JSON at all");
+  CHECK_NOTHROW(make_dataset_of(config, 4, 1));
+  std::filesystem::create_directory(folder.path("sources"));
+  folder.file("sources/package.json", "{\"name\": \"x\"}\n");
+  config.path = folder.path("sources");  // of a folder of sources, one text among others
+  CHECK_NOTHROW(make_dataset_of(config, 4, 1));
+}
+
 TEST_CASE("a JSON key means JSON Lines, whatever the file is called", "[dataset]") {
   const TemporaryFolder folder;
   const std::string lines = "{\"text\":\"abcdefgh\",\"body\":\"xyzwxyzw\"}\n{\"text\":\"\",\"body\":\"v\"}\n";

@@ -115,6 +115,14 @@ TEST_CASE("JSON that goes over several lines is called so, with what to do", "[t
   CHECK_THAT(refusal(of("some text\n")), ContainsSubstring("JSON Lines are expected because"));
 }
 
+TEST_CASE("A .json file of objects is not taken for a text in silence", "[tokenize]") {
+  const TemporaryFolder folder;
+  const std::string file = folder.file("a.json", "{\"text\": \"x\"}\n");
+  CHECK_THAT(refusal({.inputs = {file}}), ContainsSubstring("--json-key KEY") && ContainsSubstring("such as .txt"));
+  CHECK(texts({.inputs = {file}, .kind = DocumentKind::file}) == Strings{"{\"text\": \"x\"}\n"});
+  CHECK(texts({.inputs = {folder.path()}}) == Strings{"{\"text\": \"x\"}\n"});
+}
+
 TEST_CASE("JSON Lines are known by their names in letters of any case", "[tokenize]") {
   const TemporaryFolder folder;
   for (const char* name : {"a.jsonl", "a.JSONL", "a.NdJson"})

@@ -17,6 +17,12 @@ constexpr int64_t kPieceBytes = 16 << 20;  // of files too large for one documen
 
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
+std::string lower_suffix(const std::string& path) {
+  std::string suffix = fs::path(path).extension().string();
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return suffix;
+}
+
 /// The character at `at`; nothing when that is no UTF-8 or the end cuts it.
 std::optional<uint32_t> character_at(std::string_view text, size_t at) {
   if (at >= text.size()) return std::nullopt;
@@ -86,9 +92,21 @@ std::string RawDocument::where() const {
 }
 
 bool is_json_lines_name(const std::string& path) {
-  std::string suffix = fs::path(path).extension().string();
-  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string suffix = lower_suffix(path);
   return suffix == ".jsonl" || suffix == ".ndjson";
+}
+
+void refuse_unclear_json(const std::string& path, const char* as_text) {
+  if (lower_suffix(path) != ".json") return;
+  const FileReader file(path);
+  std::string head(static_cast<size_t>(std::min<int64_t>(64, file.size())), '\0');
+  file.read_at(0, head.data(), static_cast<int64_t>(head.size()));
+  const size_t begin = head.find_first_not_of(" \t\r\n");
+  if (begin == std::string::npos || (head[begin] != '{' && head[begin] != '[')) return;
+  throw InputError(fmt::format(
+      "{}: begins with {}, and the name does not say whether its lines are objects that hold texts (JSON Lines) or the file is a "
+      "text itself: give --json-key KEY, such as text, for the former, {} for the latter",
+      path, head[begin], as_text));
 }
 
 JsonDocument json_of(const RawDocument& document) {
@@ -135,6 +153,7 @@ DocumentSource::DocumentSource(const DocumentSourceOptions& options) : options_(
     std::error_code ignored;
     if (!fs::is_directory(input, ignored)) {
       paths_.push_back(input);
+      if (!options.kind && input != "-" && fs::is_regular_file(input, ignored)) refuse_unclear_json(input, "another name, such as .txt,");
       continue;
     }
     const std::vector<std::string> files = list_files_recursive(input);

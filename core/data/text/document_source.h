@@ -46,6 +46,9 @@ struct RawDocument {
 
 /// Returns whether the name is one of JSON Lines: .jsonl or .ndjson, in upper or lower case.
 bool is_json_lines_name(const std::string& path);
+/// InputError for a .json file, named by itself, that begins with an object or an array: lines of objects, or a text that is JSON? Says how
+/// the user tells, as_text for the latter.
+void refuse_unclear_json(const std::string& path, const char* as_text);
 
 /// Parses a line of JSONL as another program's JSON (JsonLimits::is_of_others): call refuse_flaws before using a value. Throws InputError
 /// for whatever parse_json rejects, and says what to do where one array or object goes over several lines.
